@@ -1,0 +1,8 @@
+export * as CompletionRequest from "./CompletionRequest.ts"
+export * as Deadlines from "./Deadlines.ts"
+export * as LmStudio from "./LmStudio.ts"
+export * as ModelInfo from "./ModelInfo.ts"
+export * as Ollama from "./Ollama.ts"
+export * as Provider from "./Provider.ts"
+export * as ProviderError from "./ProviderError.ts"
+export * as StreamingChunk from "./StreamingChunk.ts"

@@ -1,0 +1,223 @@
+/** One request and its answer over HTTP, for all protocols. The only room that sees `effect/http` on the way in. */
+import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { CompletionRequest, Deadlines } from "../CompletionRequest.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import {
+  ApiError,
+  InvalidRequest,
+  LineTooLong,
+  NetworkError,
+  ProviderError,
+  StreamTruncated
+} from "../ProviderError.ts"
+import type { StreamingChunk } from "../StreamingChunk.ts"
+import * as BaseUrl from "./baseUrl.ts"
+import * as Json from "./json.ts"
+import * as Lines from "./lines.ts"
+import type { Protocol } from "./protocol.ts"
+import * as ServerFailure from "./serverFailure.ts"
+
+export interface ServerOptions {
+  /**
+   * Where the server is, such as `http://gpu-2:1234` or `https://models.example/ollama`. A missing scheme is `http`. An
+   * address that is none fails the layer with `InvalidRequest`.
+   */
+  readonly baseUrl?: string | undefined
+  /** Sent as `Authorization: Bearer`. Default: none. */
+  readonly token?: Redacted.Redacted<string> | undefined
+  /** Further headers, for a proxy in between. Default: none. */
+  readonly headers?: Headers.Input | undefined
+  /** Deadlines of every request that does not set its own. Default: 5 minutes to the first chunk, 2 minutes between chunks. */
+  readonly deadlines?: Deadlines | undefined
+  /** The longest line that is accepted, in bytes; the bound on memory for one answer. Default: 8 MiB. */
+  readonly maxLineBytes?: number | undefined
+}
+
+export interface Exchange {
+  readonly stream: (protocol: Protocol, request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
+  readonly getJson: <A>(path: string, schema: Schema.ConstraintDecoder<A>) => Effect.Effect<A, ProviderError>
+}
+
+const defaultMaxLineBytes = 8 * 1024 * 1024
+
+/** Error bodies are for reading by people. */
+const maxErrorBytes = 64 * 1024
+
+export const make = Effect.fnUntraced(function* (
+  options: ServerOptions & {
+    readonly provider: string
+    readonly defaultBaseUrl: string
+    readonly address: BaseUrl.Defaults
+  }
+): Effect.fn.Return<Exchange, ProviderError, HttpClient.HttpClient> {
+  const { provider, maxLineBytes = defaultMaxLineBytes } = options
+  const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider, reason })
+  const baseUrl = yield* fromResult(BaseUrl.parse(options.baseUrl ?? options.defaultBaseUrl, options.address), toError)
+  if (!Number.isInteger(maxLineBytes) || maxLineBytes < 1) {
+    const description = "Expected a whole number of bytes, 1 or more"
+    return yield* Effect.fail(toError(new InvalidRequest({ field: "maxLineBytes", description })))
+  }
+  // With the stream's scope, the request is aborted at once when the stream is closed, before headers as well.
+  const client = HttpClient.withScope(yield* HttpClient.HttpClient)
+
+  const send = (request: HttpClientRequest.HttpClientRequest) =>
+    request.pipe(
+      HttpClientRequest.setHeaders(options.headers ?? {}),
+      options.token === undefined ? (self) => self : HttpClientRequest.bearerToken(options.token),
+      client.execute,
+      // Model servers do not trace, and browsers refuse headers that a server does not name.
+      Effect.provideService(HttpClient.TracerPropagationEnabled, false),
+      Effect.mapError(toReason),
+      Effect.flatMap((response) => Effect.as(refuseRedirect(baseUrl, response), response))
+    )
+
+  const stream: Exchange["stream"] = (protocol, request) =>
+    Effect.gen(function* () {
+      const body = yield* fromResult(Result.flatMap(protocol.encode(request), stringify), (reason) => reason)
+      const response = yield* send(
+        HttpClientRequest.post(baseUrl + protocol.path).pipe(
+          HttpClientRequest.accept(protocol.accept),
+          HttpClientRequest.bodyText(body, "application/json")
+        )
+      )
+      const failure = yield* findFailure(response, protocol, request.model)
+      if (failure !== undefined) return yield* Effect.fail(failure)
+      const decoder = protocol.decoder({ model: request.model, maxLineBytes })
+      return Lines.decode(response.stream, { decoder, maxLineBytes, toReason, toError })
+    }).pipe(Effect.mapError(toError), Stream.unwrap)
+
+  const getJson: Exchange["getJson"] = (path, schema) =>
+    Effect.gen(function* () {
+      const response = yield* send(HttpClientRequest.get(baseUrl + path).pipe(HttpClientRequest.acceptJson))
+      const { status } = response
+      if (!isSuccess(status))
+        return yield* Effect.fail(yield* readFailure(response, { status, endpoint: `GET ${path}` }))
+      const text = yield* Effect.mapError(readText(response.stream, maxLineBytes + 1), toReason)
+      if (text.length > maxLineBytes) return yield* Effect.fail(new LineTooLong({ limit: maxLineBytes }))
+      const value = Json.parse(text)
+      if (Json.isObject(value) && value.error != null) {
+        const report = ServerFailure.readValue(value)
+        return yield* Effect.fail(ServerFailure.toReason({ report, endpoint: `GET ${path}` }))
+      }
+      const result = Schema.decodeUnknownResult(schema)(value)
+      return Result.isSuccess(result)
+        ? result.success
+        : yield* Effect.fail(Json.parseError(text, value === undefined ? "not JSON" : result.failure.message))
+    }).pipe(Effect.scoped, Effect.mapError(toError))
+
+  return { stream, getJson }
+})
+
+const fromResult = <A, E, E2>(result: Result.Result<A, E>, onError: (error: E) => E2): Effect.Effect<A, E2> =>
+  Effect.mapError(Effect.fromResult(result), onError)
+
+/** Tool arguments and `extra` are the caller's values: they may hold what JSON cannot. */
+const stringify = (body: Json.JsonObject): Result.Result<string, InvalidRequest> =>
+  Result.try({
+    try: () => JSON.stringify(body),
+    catch: () => new InvalidRequest({ description: "it holds a value that JSON has no form for" })
+  })
+
+const isSuccess = (status: number): boolean => status >= 200 && status < 300
+
+/** Why an answer is no stream, if it is none: a status, a page, a whole JSON value where events should come. */
+const findFailure = (
+  response: HttpClientResponse.HttpClientResponse,
+  { accept, path }: Protocol,
+  model: string
+): Effect.Effect<ProviderErrorReason | undefined> => {
+  const endpoint = `POST ${path}`
+  const { status } = response
+  if (!isSuccess(status)) return readFailure(response, { status, endpoint, model })
+  const type = (response.headers["content-type"] ?? "").toLowerCase()
+  if (type.startsWith("text/html")) {
+    return Effect.map(
+      readReport(response),
+      ({ message }) => new ApiError({ status, description: `${message} in place of a stream` })
+    )
+  }
+  if (type.startsWith("application/json") && accept === "text/event-stream") {
+    return Effect.map(readWhatCame(response), (text) => {
+      const value = Json.parse(text)
+      return Json.isObject(value) && value.error != null
+        ? ServerFailure.toReason({ report: ServerFailure.readValue(value), endpoint, model })
+        : new ApiError({ status, description: "JSON in place of a stream; a gateway in between may ignore `stream`" })
+    })
+  }
+  return Effect.succeed(undefined)
+}
+
+const readFailure = (
+  response: HttpClientResponse.HttpClientResponse,
+  failure: Omit<ServerFailure.Failure, "report">
+): Effect.Effect<ProviderErrorReason> =>
+  Effect.map(readReport(response), (report) =>
+    ServerFailure.toReason({ ...failure, retryAfter: ServerFailure.retryAfter(response.headers), report })
+  )
+
+const readReport = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ServerFailure.Report> =>
+  Effect.map(readWhatCame(response), ServerFailure.readBody)
+
+/** The beginning of an error body: half of one is better than none. */
+const readWhatCame = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<string> =>
+  readText(
+    Stream.catch(response.stream, () => Stream.empty),
+    maxErrorBytes
+  )
+
+const readText = <E>(body: Stream.Stream<Uint8Array, E>, maxBytes: number): Effect.Effect<string, E> =>
+  Stream.suspend(() => {
+    let room = maxBytes
+    return body.pipe(
+      Stream.map((bytes) => {
+        const fitting = bytes.subarray(0, room)
+        room -= fitting.length
+        return fitting
+      }),
+      Stream.takeUntil(() => room === 0)
+    )
+  }).pipe(Stream.decodeText, Stream.mkString)
+
+/**
+ * No redirect is followed here, and one that `fetch` followed to another host is no answer: the prompt must go where the
+ * caller sent it. (`fetch` itself leaves the token behind then.)
+ */
+const refuseRedirect = (
+  baseUrl: string,
+  { headers, status, url }: HttpClientResponse.HttpClientResponse
+): Effect.Effect<void, ApiError> => {
+  const target = status >= 300 && status < 400 ? URL.parse(headers["location"] ?? "", baseUrl) : URL.parse(url)
+  const isElsewhere = target !== null && target.origin !== new URL(baseUrl).origin
+  if (!isElsewhere && (status < 300 || status >= 400)) return Effect.void
+  const description = `it redirects${target === null ? "" : ` to ${target.origin}`}; set baseUrl to where the server is`
+  return Effect.fail(new ApiError({ status, description }))
+}
+
+const toReason = ({ reason }: HttpClientError.HttpClientError): ProviderErrorReason => {
+  switch (reason._tag) {
+    case "InvalidUrlError":
+      return new InvalidRequest({ field: "baseUrl", description: "not a URL" })
+    case "EncodeError":
+      return new InvalidRequest({ description: reason.description })
+    case "EmptyBodyError":
+      return new StreamTruncated()
+    default:
+      return new NetworkError({ description: describe(reason.cause) ?? reason.description })
+  }
+}
+
+/** The innermost thing that has something to say: `fetch` wraps what happened in "fetch failed". */
+const describe = (cause: unknown): string | undefined => {
+  if (!(cause instanceof Error)) return undefined
+  const inner = cause instanceof AggregateError ? cause.errors[0] : cause.cause
+  return describe(inner) ?? (cause.message === "" ? undefined : cause.message)
+}

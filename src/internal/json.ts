@@ -1,0 +1,59 @@
+/** JSON as the decoders and encoders of this package need it: failures are values. */
+import * as Base64 from "effect/encoding/Base64"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { InvalidRequest, ParseError } from "../ProviderError.ts"
+import type { JsonObject } from "./protocol.ts"
+
+/** The value of a JSON text, or `undefined`, which no JSON text stands for. */
+export const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+export const isObject = (u: unknown): u is JsonObject => Predicate.isObject(u)
+
+export type { JsonObject }
+
+/** A field that a server may leave out or send as null. */
+export const nullish = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+
+/** A line as an error may carry it: short, and redacted. */
+export const parseError = (line: string, description: string): ParseError =>
+  new ParseError({ description, excerpt: Redacted.make(line.slice(0, 200)) })
+
+/** The JSON Schema of a `Schema`; a JSON Schema object is itself. */
+export const toJsonSchema = (
+  schema: Schema.Top | JsonObject,
+  field: string
+): Result.Result<JsonObject, InvalidRequest> => {
+  if (!Schema.isSchema(schema)) return Result.succeed(schema)
+  return Result.try({
+    try: () => {
+      const document = Schema.toJsonSchemaDocument(schema)
+      return Object.keys(document.definitions).length === 0
+        ? document.schema
+        : { ...document.schema, $defs: document.definitions }
+    },
+    catch: () => new InvalidRequest({ field, description: "this Schema has no JSON Schema" })
+  })
+}
+
+/** The base64 text of a picture given as bytes, base64 or data URI. */
+export const toBase64 = (image: Uint8Array | string): string =>
+  typeof image === "string" ? image.replace(/^data:[^,]*,/, "") : Base64.encode(image)
+
+/** `a` with the keys of `b` put over it; objects that both have are merged one level down. */
+export const merge = (a: JsonObject, b: JsonObject): JsonObject => {
+  const out: Record<string, unknown> = { ...a }
+  for (const [key, value] of Object.entries(b)) {
+    const own = out[key]
+    out[key] = isObject(own) && isObject(value) ? { ...own, ...value } : value
+  }
+  return out
+}

@@ -1,0 +1,228 @@
+/**
+ * Ollama's own protocol: one JSON object a line (NDJSON), deltas until the one with `done: true`.
+ * Facts: Ollama's `api/types.go` and `server/routes.go`, versions 0.1.35 to 0.33.
+ */
+import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { CompletionRequest, Message } from "../CompletionRequest.ts"
+import { InvalidRequest } from "../ProviderError.ts"
+import type { FinishReason, StreamingChunk, Timings, ToolCall, Usage } from "../StreamingChunk.ts"
+import * as Json from "./json.ts"
+import type { LineDecoder, Progress, Protocol } from "./protocol.ts"
+import * as ServerFailure from "./serverFailure.ts"
+
+const accept = "application/x-ndjson"
+
+/** `POST /api/chat`, for requests with `messages`. */
+export const chat: Protocol = {
+  path: "/api/chat",
+  accept,
+  encode: (request) =>
+    Result.gen(function* () {
+      const messages: Array<Json.JsonObject> = []
+      for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
+      const tools: Array<Json.JsonObject> = []
+      for (const [i, tool] of (request.tools ?? []).entries()) {
+        const parameters = yield* Json.toJsonSchema(tool.parameters ?? noParameters, `tools[${i}].parameters`)
+        tools.push({ type: "function", function: { name: tool.name, description: tool.description, parameters } })
+      }
+      return yield* encodeBody(request, {
+        messages,
+        tools: tools.length === 0 ? undefined : tools,
+        think: request.think
+      })
+    }),
+  decoder: ({ model }) => makeDecoder(model)
+}
+
+/** `POST /api/generate`, for requests with a `prompt`: raw, so that no template is put around it. */
+export const generate: Protocol = {
+  path: "/api/generate",
+  accept,
+  encode: (request) =>
+    encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(Json.toBase64) }),
+  decoder: ({ model }) => makeDecoder(model)
+}
+
+// --- request
+
+const noParameters = { type: "object", properties: {} }
+
+const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> => {
+  // Ollama takes arguments as an object only, and says so in the words of its parser.
+  const bad = message.toolCalls?.findIndex((call) => !Json.isObject(call.arguments)) ?? -1
+  if (bad !== -1) {
+    return Result.fail(
+      new InvalidRequest({ field: `messages[${i}].toolCalls[${bad}].arguments`, description: "Expected an object" })
+    )
+  }
+  return Result.succeed({
+    role: message.role,
+    content: message.content,
+    thinking: message.thinking,
+    images: message.images?.map(Json.toBase64),
+    tool_calls: message.toolCalls?.map((call) => ({
+      id: call.id,
+      function: { name: call.name, arguments: call.arguments }
+    })),
+    tool_call_id: message.toolCallId,
+    tool_name: message.toolName
+  })
+}
+
+const encodeBody = (
+  request: CompletionRequest,
+  input: Json.JsonObject
+): Result.Result<Json.JsonObject, InvalidRequest> =>
+  Result.gen(function* () {
+    const format =
+      request.format === undefined || request.format === "json"
+        ? request.format
+        : yield* Json.toJsonSchema(request.format, "format")
+    // Without these two, Ollama drops what does not fit and says nothing of it. Known since 0.12.6, ignored before.
+    const whole = request.overflow === "truncate" ? {} : { truncate: false, shift: false }
+    const body = {
+      model: request.model,
+      ...input,
+      stream: true,
+      format,
+      keep_alive: request.keepAlive === undefined ? undefined : toSeconds(Duration.fromInputUnsafe(request.keepAlive)),
+      ...whole,
+      options: {
+        temperature: request.temperature,
+        top_p: request.topP,
+        top_k: request.topK,
+        min_p: request.minP,
+        seed: request.seed,
+        stop: request.stop,
+        num_predict: request.maxTokens,
+        repeat_penalty: request.repeatPenalty,
+        presence_penalty: request.presencePenalty,
+        frequency_penalty: request.frequencyPenalty
+      }
+    }
+    return Json.merge(body, request.extra ?? {})
+  })
+
+/** A number is seconds there; below zero means for good. */
+const toSeconds = (duration: Duration.Duration): number =>
+  Duration.isFinite(duration) ? Duration.toSeconds(duration) : -1
+
+// --- answer
+
+const WireToolCall = Schema.Struct({
+  id: Json.nullish(Schema.String),
+  function: Schema.Struct({ name: Schema.String, arguments: Json.nullish(Schema.Unknown) })
+})
+
+const WireToolCalls = Json.nullish(Schema.Array(WireToolCall))
+
+/** What a line may say. Chat has the three text fields in `message`, generate at the top, the text as `response`. */
+const Line = Schema.Struct({
+  message: Json.nullish(
+    Schema.Struct({
+      content: Json.nullish(Schema.String),
+      thinking: Json.nullish(Schema.String),
+      tool_calls: WireToolCalls
+    })
+  ),
+  response: Json.nullish(Schema.String),
+  thinking: Json.nullish(Schema.String),
+  tool_calls: WireToolCalls,
+  done: Json.nullish(Schema.Boolean),
+  done_reason: Json.nullish(Schema.String),
+  error: Json.nullish(Schema.Unknown)
+})
+
+/** What the last line says beyond that. Durations in nanoseconds; counts are absent when zero. */
+const Metrics = Schema.Struct({
+  model: Json.nullish(Schema.String),
+  total_duration: Json.nullish(Schema.Number),
+  load_duration: Json.nullish(Schema.Number),
+  prompt_eval_count: Json.nullish(Schema.Number),
+  prompt_eval_duration: Json.nullish(Schema.Number),
+  eval_count: Json.nullish(Schema.Number),
+  eval_duration: Json.nullish(Schema.Number)
+})
+
+const decodeLine = Schema.decodeUnknownResult(Line)
+const decodeMetrics = Schema.decodeUnknownResult(Metrics)
+
+const makeDecoder = (askedModel: string): LineDecoder => {
+  let calls = 0
+
+  const toToolCall = (call: typeof WireToolCall.Type): ToolCall => ({
+    id: call.id || `call_${calls}`,
+    name: call.function.name,
+    arguments: (calls++, call.function.arguments ?? {})
+  })
+
+  const line = (text: string, chunks: Array<StreamingChunk>): Progress => {
+    if (text === "") return "open"
+    const value = Json.parse(text)
+    if (value === undefined) return Json.parseError(text, "not JSON")
+    const result = decodeLine(value)
+    if (Result.isFailure(result)) return Json.parseError(text, result.failure.message)
+    const record = result.success
+    if (record.error != null) {
+      return ServerFailure.toReason({ report: ServerFailure.readValue(record.error), model: askedModel })
+    }
+    if (record.message == null && record.response == null && record.done == null && record.done_reason == null) {
+      return Json.parseError(text, "neither a piece of an answer nor an error")
+    }
+    const said = record.message ?? record
+    const content = record.message?.content ?? record.response ?? ""
+    const toolCalls = said.tool_calls?.map(toToolCall)
+    // `done_reason` alone was seen on servers that imitate Ollama.
+    const isFinal = record.done ?? typeof record.done_reason === "string"
+    const chunk: Writable<StreamingChunk> = { content, isFinal }
+    if (said.thinking) chunk.thinking = said.thinking
+    if (toolCalls !== undefined && toolCalls.length > 0) chunk.toolCalls = toolCalls
+    if (isFinal) {
+      const metrics = decodeMetrics(value)
+      if (Result.isFailure(metrics)) return Json.parseError(text, metrics.failure.message)
+      chunk.model = metrics.success.model || askedModel
+      chunk.finishReason = calls > 0 ? "tool-calls" : toFinishReason(record.done_reason)
+      const usage = toUsage(metrics.success)
+      if (usage !== undefined) chunk.usage = usage
+      const timings = toTimings(metrics.success)
+      if (timings !== undefined) chunk.timings = timings
+    }
+    chunks.push(chunk)
+    return isFinal ? "complete" : "open"
+  }
+
+  return { line, end: () => "open" }
+}
+
+type Writable<A> = { -readonly [K in keyof A]: A[K] }
+
+/** Servers before 0.1.35 gave no reason; `load` and `unload` are not about an answer. */
+const toFinishReason = (reason: string | null | undefined): FinishReason =>
+  reason === "stop" || reason === "length" ? reason : "other"
+
+const toUsage = (metrics: typeof Metrics.Type): Usage | undefined => {
+  const promptTokens = metrics.prompt_eval_count ?? undefined
+  const completionTokens = metrics.eval_count ?? undefined
+  if (promptTokens === undefined && completionTokens === undefined) return undefined
+  return {
+    promptTokens,
+    completionTokens,
+    totalTokens:
+      promptTokens === undefined || completionTokens === undefined ? undefined : promptTokens + completionTokens
+  }
+}
+
+const toTimings = (metrics: typeof Metrics.Type): Timings | undefined =>
+  metrics.total_duration == null
+    ? undefined
+    : {
+        total: nanoseconds(metrics.total_duration),
+        load: nanoseconds(metrics.load_duration),
+        prompt: nanoseconds(metrics.prompt_eval_duration),
+        completion: nanoseconds(metrics.eval_duration)
+      }
+
+const nanoseconds = (n: number | null | undefined): Duration.Duration | undefined =>
+  n == null || !Number.isFinite(n) ? undefined : Duration.nanos(BigInt(Math.max(0, Math.round(n))))

@@ -1,0 +1,265 @@
+/**
+ * The OpenAI-style protocol as LM Studio, llama.cpp's server and Ollama's `/v1` speak it: server-sent events, each with one
+ * JSON chunk, then `[DONE]`. Servers differ in what they leave out, send as null or spell differently: what is needed is
+ * read wherever one of them puts it.
+ */
+import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { CompletionRequest, Image, Message } from "../CompletionRequest.ts"
+import { InvalidRequest, LineTooLong, StreamTruncated, Unsupported } from "../ProviderError.ts"
+import type { FinishReason, StreamingChunk, Timings, Usage } from "../StreamingChunk.ts"
+import * as Json from "./json.ts"
+import type { DecoderOptions, LineDecoder, Progress, Protocol } from "./protocol.ts"
+import * as ServerFailure from "./serverFailure.ts"
+import * as Sse from "./sse.ts"
+import * as ToolCallAssembly from "./toolCallAssembly.ts"
+
+const accept = "text/event-stream"
+
+/** `POST /v1/chat/completions`, for requests with `messages`. */
+export const chat: Protocol = {
+  path: "/v1/chat/completions",
+  accept,
+  encode: (request) =>
+    Result.gen(function* () {
+      const tools: Array<Json.JsonObject> = []
+      for (const [i, tool] of (request.tools ?? []).entries()) {
+        const parameters =
+          tool.parameters === undefined
+            ? undefined
+            : yield* Json.toJsonSchema(tool.parameters, `tools[${i}].parameters`)
+        tools.push({ type: "function", function: { name: tool.name, description: tool.description, parameters } })
+      }
+      return yield* encodeBody(request, {
+        messages: request.messages?.map(encodeMessage),
+        tools: tools.length === 0 ? undefined : tools,
+        reasoning_effort: request.think === false ? "none" : request.think === true ? undefined : request.think
+      })
+    }),
+  decoder: (options) => makeDecoder(options)
+}
+
+/** `POST /v1/completions`, for requests with a `prompt`. */
+export const completion: Protocol = {
+  path: "/v1/completions",
+  accept,
+  encode: (request) =>
+    request.images !== undefined && request.images.length > 0
+      ? Result.fail(new Unsupported({ feature: "images with prompt", description: "put them into messages" }))
+      : encodeBody(request, { prompt: request.prompt }),
+  decoder: (options) => makeDecoder(options)
+}
+
+// --- request
+
+const encodeMessage = (message: Message): Json.JsonObject => ({
+  role: message.role,
+  content:
+    message.images === undefined || message.images.length === 0
+      ? message.content
+      : [{ type: "text", text: message.content }, ...message.images.map(encodeImage)],
+  tool_calls: message.toolCalls?.map((call) => ({
+    id: call.id,
+    type: "function",
+    function: { name: call.name, arguments: JSON.stringify(call.arguments) }
+  })),
+  tool_call_id: message.toolCallId
+})
+
+/** LM Studio takes data URIs only, and wants the type in them. */
+const encodeImage = (image: Image): Json.JsonObject => {
+  const base64 = Json.toBase64(image)
+  const type = base64.startsWith("/9j/") ? "image/jpeg" : base64.startsWith("UklGR") ? "image/webp" : "image/png"
+  return { type: "image_url", image_url: { url: `data:${type};base64,${base64}` } }
+}
+
+const encodeBody = (
+  request: CompletionRequest,
+  input: Json.JsonObject
+): Result.Result<Json.JsonObject, InvalidRequest> =>
+  Result.gen(function* () {
+    const schema =
+      request.format === undefined || request.format === "json"
+        ? { type: "object" }
+        : yield* Json.toJsonSchema(request.format, "format")
+    const ttl = request.keepAlive === undefined ? undefined : Duration.fromInputUnsafe(request.keepAlive)
+    if (ttl !== undefined && !Duration.isFinite(ttl)) {
+      return yield* Result.fail(
+        new InvalidRequest({ field: "keepAlive", description: "this server takes finite durations only" })
+      )
+    }
+    const body = {
+      model: request.model,
+      ...input,
+      stream: true,
+      // Without this there is no usage in a stream.
+      stream_options: { include_usage: true },
+      temperature: request.temperature,
+      top_p: request.topP,
+      top_k: request.topK,
+      min_p: request.minP,
+      seed: request.seed,
+      stop: request.stop,
+      max_tokens: request.maxTokens,
+      repeat_penalty: request.repeatPenalty,
+      presence_penalty: request.presencePenalty,
+      frequency_penalty: request.frequencyPenalty,
+      // LM Studio refuses `json_object`; a schema of any object means the same.
+      response_format:
+        request.format === undefined
+          ? undefined
+          : { type: "json_schema", json_schema: { name: "answer", strict: true, schema } },
+      ttl: ttl === undefined ? undefined : Math.round(Duration.toSeconds(ttl))
+    }
+    return Json.merge(body, request.extra ?? {})
+  })
+
+// --- answer
+
+const Delta = Schema.Struct({
+  content: Json.nullish(Schema.String),
+  reasoning_content: Json.nullish(Schema.String),
+  reasoning: Json.nullish(Schema.String),
+  tool_calls: Json.nullish(Schema.Array(ToolCallAssembly.Fragment))
+})
+
+/** One chunk: `delta` in a chat, `text` in a plain completion; no choice at all in the chunk that tells the usage. */
+const Chunk = Schema.Struct({
+  model: Json.nullish(Schema.String),
+  choices: Schema.NullOr(
+    Schema.Array(
+      Schema.Struct({
+        delta: Json.nullish(Delta),
+        text: Json.nullish(Schema.String),
+        finish_reason: Json.nullish(Schema.String)
+      })
+    )
+  ),
+  usage: Json.nullish(
+    Schema.Struct({
+      prompt_tokens: Json.nullish(Schema.Number),
+      completion_tokens: Json.nullish(Schema.Number),
+      total_tokens: Json.nullish(Schema.Number)
+    })
+  ),
+  timings: Json.nullish(
+    Schema.Struct({ prompt_ms: Json.nullish(Schema.Number), predicted_ms: Json.nullish(Schema.Number) })
+  )
+})
+
+const decodeChunk = Schema.decodeUnknownResult(Chunk)
+
+const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineDecoder => {
+  const events = Sse.make()
+  const calls = ToolCallAssembly.make()
+  let model = askedModel
+  let finishReason: string | undefined
+  let usage: Usage | undefined
+  let timings: Timings | undefined
+
+  const finish = (chunks: Array<StreamingChunk>): Progress => {
+    // `[DONE]` alone is no proof: servers send it after a failure too.
+    if (finishReason === undefined) return new StreamTruncated()
+    const toolCalls = calls.complete()
+    if (Result.isFailure(toolCalls)) return toolCalls.failure
+    chunks.push({
+      content: "",
+      isFinal: true,
+      ...(toolCalls.success.length === 0 ? {} : { toolCalls: toolCalls.success }),
+      model,
+      finishReason: toolCalls.success.length > 0 ? "tool-calls" : toFinishReason(finishReason),
+      ...(usage === undefined ? {} : { usage }),
+      ...(timings === undefined ? {} : { timings })
+    })
+    return "complete"
+  }
+
+  const event = ({ data, name }: Sse.Event, chunks: Array<StreamingChunk>): Progress => {
+    if (data === "" && name !== "error") return "open"
+    if (data.trim() === "[DONE]") return finish(chunks)
+    const value = Json.parse(data)
+    const isError = Json.isObject(value) && (name === "error" || Boolean(value.error))
+    if (isError) return ServerFailure.toReason({ report: ServerFailure.readValue(value), model: askedModel })
+    if (name === "error") return ServerFailure.toReason({ report: ServerFailure.readBody(data), model: askedModel })
+    const isChunk = Json.isObject(value) && "choices" in value
+    // Proxies put in events of their own, such as pings; only what has no name must be a chunk.
+    if (!isChunk && name !== "" && name !== "message") return "open"
+    if (value === undefined) return Json.parseError(data, "not JSON")
+    const result = decodeChunk(value)
+    if (Result.isFailure(result)) return Json.parseError(data, result.failure.message)
+    return chunk(result.success, chunks)
+  }
+
+  const chunk = (record: typeof Chunk.Type, chunks: Array<StreamingChunk>): Progress => {
+    if (record.model) model = record.model
+    if (record.timings) timings = toTimings(record.timings)
+    const told = record.usage ? toUsage(record.usage) : undefined
+    if (told !== undefined) usage = told
+    const choice = record.choices?.[0]
+    if (choice !== undefined) {
+      if (choice.finish_reason) finishReason = choice.finish_reason
+      const fragments = choice.delta?.tool_calls ?? []
+      const content = choice.delta?.content ?? choice.text ?? ""
+      const thinking = choice.delta?.reasoning_content ?? choice.delta?.reasoning
+      const isEmpty = content === "" && !thinking && fragments.length === 0
+      // The final chunk stands for a finish chunk that says nothing else.
+      if (!isEmpty || finishReason === undefined) {
+        chunks.push({
+          content,
+          isFinal: false,
+          ...(thinking ? { thinking } : {}),
+          ...(fragments.length === 0 ? {} : { toolCallDeltas: fragments.map(calls.add) })
+        })
+      }
+    }
+    if (calls.length() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
+    // Nothing that is worth waiting for comes behind both.
+    return finishReason !== undefined && told !== undefined ? finish(chunks) : "open"
+  }
+
+  return {
+    line: (text, chunks) => {
+      const complete = events.line(text)
+      if (complete !== undefined) return event(complete, chunks)
+      return events.pendingLength() > maxLineBytes ? new LineTooLong({ limit: maxLineBytes }) : "open"
+    },
+    end: (chunks) => {
+      const rest = events.rest()
+      const progress = rest === undefined ? "open" : event(rest, chunks)
+      if (progress === "complete") return progress
+      const isCut =
+        typeof progress === "object" && (progress._tag === "ParseError" || progress._tag === "StreamTruncated")
+      if (!isCut && progress !== "open") return progress
+      return finishReason === undefined ? "open" : finish(chunks)
+    }
+  }
+}
+
+const toFinishReason = (reason: string): FinishReason => {
+  switch (reason) {
+    case "stop":
+    case "length":
+      return reason
+    case "tool_calls":
+    case "function_call":
+      return "tool-calls"
+    case "content_filter":
+      return "content-filter"
+    default:
+      return "other"
+  }
+}
+
+/** All zeros were seen from servers that do not count: the same as nothing. */
+const toUsage = (usage: NonNullable<(typeof Chunk.Type)["usage"]>): Usage | undefined => {
+  const promptTokens = usage.prompt_tokens ?? undefined
+  const completionTokens = usage.completion_tokens ?? undefined
+  const totalTokens = usage.total_tokens ?? undefined
+  return promptTokens || completionTokens || totalTokens ? { promptTokens, completionTokens, totalTokens } : undefined
+}
+
+const toTimings = (timings: NonNullable<(typeof Chunk.Type)["timings"]>): Timings => ({
+  prompt: timings.prompt_ms == null ? undefined : Duration.millis(timings.prompt_ms),
+  completion: timings.predicted_ms == null ? undefined : Duration.millis(timings.predicted_ms)
+})

@@ -5,6 +5,7 @@
  */
 import type * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -65,8 +66,8 @@ export const apply = <E, R>(
   }
   if (Math.min(limits["first-chunk"], limits.idle, limits.total) === Infinity) return self
 
-  return Stream.scoped(
-    Stream.fromPull(
+  return Stream.fromChannel(
+    Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
         const clock = yield* Clock.Clock
         const startedAt = clock.currentTimeMillisUnsafe()
@@ -81,11 +82,11 @@ export const apply = <E, R>(
           return chunks
         }
         // This fiber owns all that the stream opens: to interrupt it is to close that.
-        const puller = yield* Stream.toPull(self).pipe(
-          Effect.flatMap((pull) => relay.serve(Effect.map(pull, noted))),
-          Effect.scoped,
+        const puller = yield* Effect.scopedWith((own) =>
+          Effect.flatMap(Channel.toPullScoped(self.channel, own), (pull) => relay.serve(Effect.map(pull, noted)))
+        ).pipe(
           Effect.onExit((exit) => Effect.sync(() => relay.end(exit))),
-          Effect.forkScoped({ startImmediately: true })
+          Effect.forkIn(scope, { startImmediately: true })
         )
 
         const expire = (kind: Timeout["kind"]) =>
@@ -103,7 +104,7 @@ export const apply = <E, R>(
           // A wait that begins later cannot be over before a whole idle time from now.
           return Effect.delay(watch, Math.min(totalLeft, waitLeft, limits.idle))
         })
-        yield* Effect.forkScoped(watch)
+        yield* Effect.forkIn(watch, scope)
 
         return Effect.suspend(() => {
           waitingSince = clock.currentTimeMillisUnsafe()

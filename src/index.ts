@@ -1,6 +1,7 @@
 export * as CompletionRequest from "./CompletionRequest.ts"
 export * as Deadlines from "./Deadlines.ts"
 export * as LmStudio from "./LmStudio.ts"
+export * as MockProvider from "./MockProvider.ts"
 export * as ModelInfo from "./ModelInfo.ts"
 export * as Ollama from "./Ollama.ts"
 export * as Provider from "./Provider.ts"

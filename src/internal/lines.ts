@@ -58,6 +58,7 @@ const toText = <EBody, R>(
       const streaming = { stream: true }
       // Bytes of the line that is not ended yet.
       let pending = 0
+      let tooLong: LineTooLong | undefined
 
       const end = (cut: ProviderErrorReason | undefined): Pull.Pull<Arr.NonEmptyReadonlyArray<string>> => {
         if (ending.reached) return Cause.done()
@@ -73,9 +74,8 @@ const toText = <EBody, R>(
             if (pending + bytes.length > maxLineBytes) {
               const fitting = fittingBytes(bytes, maxLineBytes - pending, maxLineBytes)
               if (fitting < bytes.length) {
-                ending.reached = true
-                ending.cut = new LineTooLong({ limit: maxLineBytes })
-                texts.push(decoder.decode(bytes.subarray(0, fitting)))
+                tooLong = new LineTooLong({ limit: maxLineBytes })
+                texts.push(decoder.decode(bytes.subarray(0, fitting), streaming))
                 break
               }
             }
@@ -87,7 +87,8 @@ const toText = <EBody, R>(
         },
         onFailure: (failure) => end(Cause.isDone(failure) ? undefined : toReason(failure))
       })
-      return Effect.suspend(() => (ending.reached ? Cause.done() : next))
+      // The lines before the one that is too long go ahead of the end.
+      return Effect.suspend(() => (ending.reached ? Cause.done() : tooLong === undefined ? next : end(tooLong)))
     })
   )
 
@@ -132,6 +133,11 @@ const toChunks = <E, R>(
       const blame = (progress: Progress): Progress =>
         ending.reached && typeof progress === "object" && progress._tag === "ParseError" ? "open" : progress
 
+      // Once the end is reached, only the unterminated line is left. If it is too long, its beginning is no line,
+      // even where it reads like one.
+      const read = (line: string, chunks: Array<StreamingChunk>): Progress =>
+        ending.reached && ending.cut?._tag === "LineTooLong" ? "open" : blame(decoder.line(line, chunks))
+
       const give = (chunks: Array<StreamingChunk>): ChunkPull =>
         Arr.isArrayNonEmpty(chunks) ? Effect.succeed(chunks) : (over ?? next)
 
@@ -139,7 +145,7 @@ const toChunks = <E, R>(
         onSuccess: (lines) => {
           const chunks: Array<StreamingChunk> = []
           for (const line of lines) {
-            settle(blame(decoder.line(line, chunks)))
+            settle(read(line, chunks))
             if (over !== undefined) break
           }
           return give(chunks)

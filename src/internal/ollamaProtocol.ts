@@ -9,7 +9,7 @@ import type { CompletionRequest, Message } from "../CompletionRequest.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import type { FinishReason, StreamingChunk, Timings, ToolCall, Usage } from "../StreamingChunk.ts"
 import * as Json from "./json.ts"
-import type { LineDecoder, Progress, Protocol } from "./protocol.ts"
+import type { LineDecoder, Progress, Protocol, Writable } from "./protocol.ts"
 import * as ServerFailure from "./serverFailure.ts"
 
 const accept = "application/x-ndjson"
@@ -33,7 +33,7 @@ export const chat: Protocol = {
         think: request.think
       })
     }),
-  decoder: ({ model }) => makeDecoder(model)
+  decoder: ({ model }) => makeDecoder(readChatLine, model)
 }
 
 /** `POST /api/generate`, for requests with a `prompt`: raw, so that no template is put around it. */
@@ -42,7 +42,7 @@ export const generate: Protocol = {
   accept,
   encode: (request) =>
     encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(Json.toBase64) }),
-  decoder: ({ model }) => makeDecoder(model)
+  decoder: ({ model }) => makeDecoder(readGenerateLine, model)
 }
 
 // --- request
@@ -118,22 +118,56 @@ const WireToolCall = Schema.Struct({
 
 const WireToolCalls = Json.nullish(Schema.Array(WireToolCall))
 
-/** What a line may say. Chat has the three text fields in `message`, generate at the top, the text as `response`. */
-const Line = Schema.Struct({
-  message: Json.nullish(
-    Schema.Struct({
-      content: Json.nullish(Schema.String),
-      thinking: Json.nullish(Schema.String),
-      tool_calls: WireToolCalls
-    })
-  ),
-  response: Json.nullish(Schema.String),
-  thinking: Json.nullish(Schema.String),
-  tool_calls: WireToolCalls,
+const lineFields = {
   done: Json.nullish(Schema.Boolean),
   done_reason: Json.nullish(Schema.String),
   error: Json.nullish(Schema.Unknown)
-})
+}
+
+const saidBesidesText = { thinking: Json.nullish(Schema.String), tool_calls: WireToolCalls }
+
+/** A line of either route: chat puts what is said into `message`, generate at the top, with `response` for the text. */
+interface Line {
+  readonly content?: string | null | undefined
+  readonly thinking?: string | null | undefined
+  readonly toolCalls?: ReadonlyArray<typeof WireToolCall.Type> | null | undefined
+  readonly done?: boolean | null | undefined
+  readonly doneReason?: string | null | undefined
+  readonly error?: unknown
+}
+
+type ReadLine = (value: unknown) => Result.Result<Line, Schema.SchemaError>
+
+const decodeChatLine = Schema.decodeUnknownResult(
+  Schema.Struct({
+    message: Json.nullish(Schema.Struct({ content: Json.nullish(Schema.String), ...saidBesidesText })),
+    ...lineFields
+  })
+)
+
+const readChatLine: ReadLine = (value) =>
+  Result.map(decodeChatLine(value), ({ done, done_reason: doneReason, error, message }) => ({
+    content: message?.content,
+    thinking: message?.thinking,
+    toolCalls: message?.tool_calls,
+    done,
+    doneReason,
+    error
+  }))
+
+const decodeGenerateLine = Schema.decodeUnknownResult(
+  Schema.Struct({ response: Json.nullish(Schema.String), ...saidBesidesText, ...lineFields })
+)
+
+const readGenerateLine: ReadLine = (value) =>
+  Result.map(decodeGenerateLine(value), (line) => ({
+    content: line.response,
+    thinking: line.thinking,
+    toolCalls: line.tool_calls,
+    done: line.done,
+    doneReason: line.done_reason,
+    error: line.error
+  }))
 
 /** What the last line says beyond that. Durations in nanoseconds; counts are absent when zero. */
 const Metrics = Schema.Struct({
@@ -146,44 +180,40 @@ const Metrics = Schema.Struct({
   eval_duration: Json.nullish(Schema.Number)
 })
 
-const decodeLine = Schema.decodeUnknownResult(Line)
 const decodeMetrics = Schema.decodeUnknownResult(Metrics)
 
-const makeDecoder = (askedModel: string): LineDecoder => {
+const makeDecoder = (readLine: ReadLine, askedModel: string): LineDecoder => {
   let calls = 0
 
-  const toToolCall = (call: typeof WireToolCall.Type): ToolCall => ({
-    id: call.id || `call_${calls}`,
-    name: call.function.name,
-    arguments: (calls++, call.function.arguments ?? {})
-  })
+  const toToolCall = (call: typeof WireToolCall.Type): ToolCall => {
+    const id = call.id || `call_${calls}`
+    calls++
+    return { id, name: call.function.name, arguments: call.function.arguments ?? {} }
+  }
 
   const line = (text: string, chunks: Array<StreamingChunk>): Progress => {
     if (text === "") return "open"
     const value = Json.parse(text)
     if (value === undefined) return Json.parseError(text, "not JSON")
-    const result = decodeLine(value)
+    const result = readLine(value)
     if (Result.isFailure(result)) return Json.parseError(text, result.failure.message)
-    const record = result.success
-    if (record.error != null) {
-      return ServerFailure.toReason({ report: ServerFailure.readValue(record.error), model: askedModel })
+    const { content, done, doneReason, error, thinking, toolCalls } = result.success
+    if (error != null) {
+      return ServerFailure.toReason({ report: ServerFailure.readValue(error), model: askedModel })
     }
-    if (record.message == null && record.response == null && record.done == null && record.done_reason == null) {
+    if (content == null && thinking == null && toolCalls == null && done == null && doneReason == null) {
       return Json.parseError(text, "neither a piece of an answer nor an error")
     }
-    const said = record.message ?? record
-    const content = record.message?.content ?? record.response ?? ""
-    const toolCalls = said.tool_calls?.map(toToolCall)
     // `done_reason` alone was seen on servers that imitate Ollama.
-    const isFinal = record.done ?? typeof record.done_reason === "string"
-    const chunk: Writable<StreamingChunk> = { content, isFinal }
-    if (said.thinking) chunk.thinking = said.thinking
-    if (toolCalls !== undefined && toolCalls.length > 0) chunk.toolCalls = toolCalls
+    const isFinal = done ?? typeof doneReason === "string"
+    const chunk: Writable<StreamingChunk> = { content: content ?? "", isFinal }
+    if (thinking) chunk.thinking = thinking
+    if (toolCalls != null && toolCalls.length > 0) chunk.toolCalls = toolCalls.map(toToolCall)
     if (isFinal) {
       const metrics = decodeMetrics(value)
       if (Result.isFailure(metrics)) return Json.parseError(text, metrics.failure.message)
       chunk.model = metrics.success.model || askedModel
-      chunk.finishReason = calls > 0 ? "tool-calls" : toFinishReason(record.done_reason)
+      chunk.finishReason = calls > 0 ? "tool-calls" : toFinishReason(doneReason)
       const usage = toUsage(metrics.success)
       if (usage !== undefined) chunk.usage = usage
       const timings = toTimings(metrics.success)
@@ -195,8 +225,6 @@ const makeDecoder = (askedModel: string): LineDecoder => {
 
   return { line, end: () => "open" }
 }
-
-type Writable<A> = { -readonly [K in keyof A]: A[K] }
 
 /** Servers before 0.1.35 gave no reason; `load` and `unload` are not about an answer. */
 const toFinishReason = (reason: string | null | undefined): FinishReason =>

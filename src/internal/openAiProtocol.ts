@@ -10,7 +10,7 @@ import type { CompletionRequest, Image, Message } from "../CompletionRequest.ts"
 import { InvalidRequest, LineTooLong, StreamTruncated, Unsupported } from "../ProviderError.ts"
 import type { FinishReason, StreamingChunk, Timings, Usage } from "../StreamingChunk.ts"
 import * as Json from "./json.ts"
-import type { DecoderOptions, LineDecoder, Progress, Protocol } from "./protocol.ts"
+import type { DecoderOptions, LineDecoder, Progress, Protocol, Writable } from "./protocol.ts"
 import * as ServerFailure from "./serverFailure.ts"
 import * as Sse from "./sse.ts"
 import * as ToolCallAssembly from "./toolCallAssembly.ts"
@@ -37,7 +37,7 @@ export const chat: Protocol = {
         reasoning_effort: request.think === false ? "none" : request.think === true ? undefined : request.think
       })
     }),
-  decoder: (options) => makeDecoder(options)
+  decoder: (options) => makeDecoder(readChatPiece, options)
 }
 
 /** `POST /v1/completions`, for requests with a `prompt`. */
@@ -48,7 +48,7 @@ export const completion: Protocol = {
     request.images !== undefined && request.images.length > 0
       ? Result.fail(new Unsupported({ feature: "images with prompt", description: "put them into messages" }))
       : encodeBody(request, { prompt: request.prompt }),
-  decoder: (options) => makeDecoder(options)
+  decoder: (options) => makeDecoder(readCompletionPiece, options)
 }
 
 // --- request
@@ -117,25 +117,59 @@ const encodeBody = (
 
 // --- answer
 
-const Delta = Schema.Struct({
-  content: Json.nullish(Schema.String),
-  reasoning_content: Json.nullish(Schema.String),
-  reasoning: Json.nullish(Schema.String),
-  tool_calls: Json.nullish(Schema.Array(ToolCallAssembly.Fragment))
-})
+/** What one chunk adds to the answer. Both routes give the same, in other places. */
+interface Piece {
+  readonly content?: string | null | undefined
+  readonly thinking?: string | null | undefined
+  readonly fragments?: ReadonlyArray<typeof ToolCallAssembly.Fragment.Type> | null | undefined
+  readonly finishReason?: string | null | undefined
+}
 
-/** One chunk: `delta` in a chat, `text` in a plain completion; no choice at all in the chunk that tells the usage. */
-const Chunk = Schema.Struct({
-  model: Json.nullish(Schema.String),
-  choices: Schema.NullOr(
-    Schema.Array(
+type ReadPiece = (value: unknown) => Result.Result<Piece | undefined, Schema.SchemaError>
+
+/** The chunk's first choice; there is none in the chunk that tells the usage. */
+const chunkOf = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
+  Schema.Struct({
+    choices: Schema.NullOr(Schema.Array(Schema.Struct({ ...fields, finish_reason: Json.nullish(Schema.String) })))
+  })
+
+const decodeChatChunk = Schema.decodeUnknownResult(
+  chunkOf({
+    delta: Json.nullish(
       Schema.Struct({
-        delta: Json.nullish(Delta),
-        text: Json.nullish(Schema.String),
-        finish_reason: Json.nullish(Schema.String)
+        content: Json.nullish(Schema.String),
+        reasoning_content: Json.nullish(Schema.String),
+        reasoning: Json.nullish(Schema.String),
+        tool_calls: Json.nullish(Schema.Array(ToolCallAssembly.Fragment))
       })
     )
-  ),
+  })
+)
+
+const readChatPiece: ReadPiece = (value) =>
+  Result.map(decodeChatChunk(value), ({ choices }) => {
+    const choice = choices?.[0]
+    return (
+      choice && {
+        content: choice.delta?.content,
+        thinking: choice.delta?.reasoning_content ?? choice.delta?.reasoning,
+        fragments: choice.delta?.tool_calls,
+        finishReason: choice.finish_reason
+      }
+    )
+  })
+
+const decodeCompletionChunk = Schema.decodeUnknownResult(chunkOf({ text: Json.nullish(Schema.String) }))
+
+const readCompletionPiece: ReadPiece = (value) =>
+  Result.map(decodeCompletionChunk(value), ({ choices }) => {
+    const choice = choices?.[0]
+    return choice && { content: choice.text, finishReason: choice.finish_reason }
+  })
+
+/** What the last chunks say about the whole answer. On the many others it is not worth reading. */
+const Summary = Schema.Struct({
+  model: Json.nullish(Schema.String),
   usage: Json.nullish(
     Schema.Struct({
       prompt_tokens: Json.nullish(Schema.Number),
@@ -148,9 +182,9 @@ const Chunk = Schema.Struct({
   )
 })
 
-const decodeChunk = Schema.decodeUnknownResult(Chunk)
+const decodeSummary = Schema.decodeUnknownResult(Summary)
 
-const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineDecoder => {
+const makeDecoder = (readPiece: ReadPiece, { maxLineBytes, model: askedModel }: DecoderOptions): LineDecoder => {
   const events = Sse.make()
   const calls = ToolCallAssembly.make()
   let model = askedModel
@@ -177,7 +211,7 @@ const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineD
 
   const event = ({ data, name }: Sse.Event, chunks: Array<StreamingChunk>): Progress => {
     if (data === "" && name !== "error") return "open"
-    if (data.trim() === "[DONE]") return finish(chunks)
+    if (data.startsWith("[DONE]")) return finish(chunks)
     const value = Json.parse(data)
     const isError = Json.isObject(value) && (name === "error" || Boolean(value.error))
     if (isError) return ServerFailure.toReason({ report: ServerFailure.readValue(value), model: askedModel })
@@ -185,37 +219,32 @@ const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineD
     const isChunk = Json.isObject(value) && "choices" in value
     // Proxies put in events of their own, such as pings; only what has no name must be a chunk.
     if (!isChunk && name !== "" && name !== "message") return "open"
-    if (value === undefined) return Json.parseError(data, "not JSON")
-    const result = decodeChunk(value)
-    if (Result.isFailure(result)) return Json.parseError(data, result.failure.message)
-    return chunk(result.success, chunks)
-  }
-
-  const chunk = (record: typeof Chunk.Type, chunks: Array<StreamingChunk>): Progress => {
-    if (record.model) model = record.model
-    if (record.timings) timings = toTimings(record.timings)
-    const told = record.usage ? toUsage(record.usage) : undefined
-    if (told !== undefined) usage = told
-    const choice = record.choices?.[0]
-    if (choice !== undefined) {
-      if (choice.finish_reason) finishReason = choice.finish_reason
-      const fragments = choice.delta?.tool_calls ?? []
-      const content = choice.delta?.content ?? choice.text ?? ""
-      const thinking = choice.delta?.reasoning_content ?? choice.delta?.reasoning
-      const isEmpty = content === "" && !thinking && fragments.length === 0
-      // The final chunk stands for a finish chunk that says nothing else.
-      if (!isEmpty || finishReason === undefined) {
-        chunks.push({
-          content,
-          isFinal: false,
-          ...(thinking ? { thinking } : {}),
-          ...(fragments.length === 0 ? {} : { toolCallDeltas: fragments.map(calls.add) })
-        })
-      }
-    }
+    if (!Json.isObject(value)) return Json.parseError(data, value === undefined ? "not JSON" : "not an object")
+    const piece = readPiece(value)
+    if (Result.isFailure(piece)) return Json.parseError(data, piece.failure.message)
+    if (piece.success?.finishReason) finishReason = piece.success.finishReason
+    if (piece.success !== undefined) add(piece.success, chunks)
     if (calls.length() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
+    if (finishReason === undefined && value.usage == null) return "open"
+
+    const summary = decodeSummary(value)
+    if (Result.isFailure(summary)) return Json.parseError(data, summary.failure.message)
+    if (summary.success.model) model = summary.success.model
+    if (summary.success.timings) timings = toTimings(summary.success.timings)
+    const told = summary.success.usage ? toUsage(summary.success.usage) : undefined
+    if (told !== undefined) usage = told
     // Nothing that is worth waiting for comes behind both.
     return finishReason !== undefined && told !== undefined ? finish(chunks) : "open"
+  }
+
+  const add = ({ content, fragments, thinking }: Piece, chunks: Array<StreamingChunk>): void => {
+    const says = Boolean(content) || Boolean(thinking) || (fragments != null && fragments.length > 0)
+    // The final chunk stands for a finish chunk that says nothing else.
+    if (!says && finishReason !== undefined) return
+    const chunk: Writable<StreamingChunk> = { content: content ?? "", isFinal: false }
+    if (thinking) chunk.thinking = thinking
+    if (fragments != null && fragments.length > 0) chunk.toolCallDeltas = fragments.map(calls.add)
+    chunks.push(chunk)
   }
 
   return {
@@ -252,14 +281,14 @@ const toFinishReason = (reason: string): FinishReason => {
 }
 
 /** All zeros were seen from servers that do not count: the same as nothing. */
-const toUsage = (usage: NonNullable<(typeof Chunk.Type)["usage"]>): Usage | undefined => {
+const toUsage = (usage: NonNullable<(typeof Summary.Type)["usage"]>): Usage | undefined => {
   const promptTokens = usage.prompt_tokens ?? undefined
   const completionTokens = usage.completion_tokens ?? undefined
   const totalTokens = usage.total_tokens ?? undefined
   return promptTokens || completionTokens || totalTokens ? { promptTokens, completionTokens, totalTokens } : undefined
 }
 
-const toTimings = (timings: NonNullable<(typeof Chunk.Type)["timings"]>): Timings => ({
+const toTimings = (timings: NonNullable<(typeof Summary.Type)["timings"]>): Timings => ({
   prompt: timings.prompt_ms == null ? undefined : Duration.millis(timings.prompt_ms),
   completion: timings.predicted_ms == null ? undefined : Duration.millis(timings.predicted_ms)
 })

@@ -35,3 +35,6 @@ export interface LineDecoder {
 }
 
 export type Progress = "open" | "complete" | ProviderErrorReason
+
+/** A value in the making. */
+export type Writable<A> = { -readonly [K in keyof A]: A[K] }

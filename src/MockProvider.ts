@@ -1,0 +1,186 @@
+/**
+ * A provider that says what a test tells it to, without HTTP.
+ *
+ * @since 0.1.0
+ */
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Pull from "effect/Pull"
+import * as Stream from "effect/Stream"
+import type { CompletionRequest, Deadlines } from "./CompletionRequest.ts"
+import * as Provider from "./Provider.ts"
+import type { ProviderErrorReason } from "./ProviderError.ts"
+import { ProviderError } from "./ProviderError.ts"
+import type { StreamingChunk } from "./StreamingChunk.ts"
+
+/**
+ * One step of an answer: a text, a chunk, a wait, or a failure.
+ *
+ * @since 0.1.0
+ */
+export type Step = string | Partial<StreamingChunk> | Wait | Failure
+
+/**
+ * An answer, step by step: `["Rayleigh ", "scattering."]`. A generator makes an endless one.
+ *
+ * **Details**
+ *
+ * A final chunk is added at the end unless the script has one: `finishReason` is `stop`, or `tool-calls` if calls came.
+ * What stands behind a final chunk is never reached.
+ *
+ * @since 0.1.0
+ */
+export type Script = Iterable<Step>
+
+/**
+ * @since 0.1.0
+ */
+export class Wait extends Data.TaggedClass("Wait")<{ readonly duration: Duration.Input }> {}
+
+/**
+ * @since 0.1.0
+ */
+export class Failure extends Data.TaggedClass("Failure")<{ readonly reason: ProviderErrorReason }> {}
+
+/**
+ * A pause before the next step. It is the test's clock that passes: `TestClock.adjust` moves it on.
+ *
+ * @since 0.1.0
+ */
+export const wait = (duration: Duration.Input): Step => new Wait({ duration })
+
+/**
+ * Nothing any more: the answer hangs until someone gives up.
+ *
+ * @since 0.1.0
+ */
+export const hang: Step = wait("Infinity")
+
+/**
+ * The stream fails here, with any reason.
+ *
+ * @since 0.1.0
+ */
+export const fail = (reason: ProviderErrorReason): Step => new Failure({ reason })
+
+/**
+ * How the mock presents itself.
+ *
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Default: `Mock`. */
+  readonly name?: string | undefined
+  /** The models it lists. Default: `mock` alone. It answers for any model. */
+  readonly models?: ReadonlyArray<string> | undefined
+  /** Deadlines of every request that does not set its own. Default: `Deadlines.defaults`. */
+  readonly deadlines?: Deadlines | undefined
+}
+
+/**
+ * The mock: a `Provider`, and what it was asked.
+ *
+ * @since 0.1.0
+ */
+export class MockProvider extends Context.Service<
+  MockProvider,
+  Provider.Provider["Service"] & {
+    /** The requests it saw, the oldest first. One that was refused as invalid, or never run, is not among them. */
+    readonly requests: Effect.Effect<ReadonlyArray<CompletionRequest>>
+  }
+>()("effect-local-llm/MockProvider") {}
+
+/**
+ * Makes a mock that answers every request with the script, or with what the function makes of the request.
+ *
+ * @since 0.1.0
+ */
+export const make = (
+  script: Script | ((request: CompletionRequest) => Script),
+  options: Options = {}
+): Effect.Effect<MockProvider["Service"]> =>
+  Effect.sync(() => {
+    const { models = ["mock"], name = "Mock" } = options
+    const requests: Array<CompletionRequest> = []
+    const provider = Provider.make({
+      name,
+      deadlines: options.deadlines,
+      stream: (request) =>
+        Stream.suspend(() => {
+          requests.push(request)
+          return play(typeof script === "function" ? script(request) : script, request.model, name)
+        }),
+      listModels: Effect.succeed(models.map((id) => ({ id })))
+    })
+    return MockProvider.of({ ...provider, requests: Effect.sync(() => [...requests]) })
+  })
+
+/**
+ * Provides `Provider` and `MockProvider`.
+ *
+ * **Details**
+ *
+ * The mock keeps the contract of `Provider.stream`: it checks requests, applies deadlines, and its streams end with exactly
+ * one final chunk or fail. So a test against it means something.
+ *
+ * **Example** (an answer that stands still, and the deadline that ends it)
+ *
+ * ```ts
+ * import { Effect, Fiber, Stream } from "effect"
+ * import { TestClock } from "effect/testing"
+ * import { MockProvider, Provider } from "effect-local-llm"
+ *
+ * const test = Effect.gen(function*() {
+ *   const provider = yield* Provider.Provider
+ *   const fiber = yield* provider.stream({ model: "any", prompt: "Once" }).pipe(Stream.runDrain, Effect.flip, Effect.forkChild)
+ *   yield* TestClock.adjust("2 minutes")
+ *   const error = yield* Fiber.join(fiber)
+ *   return error.reason._tag // "Timeout"
+ * }).pipe(Effect.provide(MockProvider.layer(["Once upon ", MockProvider.hang])))
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const layer = (
+  script: Script | ((request: CompletionRequest) => Script),
+  options: Options = {}
+): Layer.Layer<Provider.Provider | MockProvider> =>
+  Layer.effectContext(
+    Effect.map(make(script, options), (service) =>
+      Context.make(MockProvider, service).pipe(Context.add(Provider.Provider, service))
+    )
+  )
+
+const play = (script: Script, model: string, provider: string): Stream.Stream<StreamingChunk, ProviderError> =>
+  Stream.suspend(() => {
+    const steps = script[Symbol.iterator]()
+    let isOver = false
+    let calls = 0
+
+    const give = (chunk: Partial<StreamingChunk>): Effect.Effect<Arr.NonEmptyReadonlyArray<StreamingChunk>> => {
+      calls += chunk.toolCalls?.length ?? 0
+      if (chunk.isFinal !== true) return Effect.succeed([{ ...chunk, content: chunk.content ?? "", isFinal: false }])
+      isOver = true
+      const finishReason = chunk.finishReason ?? (calls > 0 ? "tool-calls" : "stop")
+      return Effect.succeed([{ model, ...chunk, content: chunk.content ?? "", isFinal: true, finishReason }])
+    }
+
+    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderError> = Effect.suspend(() => {
+      if (isOver) return Cause.done()
+      const step = steps.next()
+      if (step.done === true) return give({ isFinal: true })
+      if (typeof step.value === "string") return give({ content: step.value })
+      if (step.value instanceof Wait) return Effect.delay(next, step.value.duration)
+      if (step.value instanceof Failure) {
+        return Effect.fail(new ProviderError({ provider, reason: step.value.reason }))
+      }
+      return give(step.value)
+    })
+
+    return Stream.fromPull(Effect.succeed(next))
+  })

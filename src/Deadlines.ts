@@ -75,15 +75,18 @@ export const apply = <E, R>(
         // Set while the consumer waits for chunks.
         let waitingSince: number | undefined
 
-        const relay = makeRelay<E>()
-        const noted = (chunks: Chunks): Chunks => {
-          waitingSince = undefined
-          phase = chunks[chunks.length - 1]?.isFinal === true ? "over" : "idle"
-          return chunks
-        }
+        const relay = makeRelay<E>({
+          onAsk: () => {
+            waitingSince = clock.currentTimeMillisUnsafe()
+          },
+          onGive: (chunks) => {
+            waitingSince = undefined
+            phase = chunks[chunks.length - 1]?.isFinal === true ? "over" : "idle"
+          }
+        })
         // This fiber owns all that the stream opens: to interrupt it is to close that.
         const puller = yield* Effect.scopedWith((own) =>
-          Effect.flatMap(Channel.toPullScoped(self.channel, own), (pull) => relay.serve(Effect.map(pull, noted)))
+          Effect.flatMap(Channel.toPullScoped(self.channel, own), relay.serve)
         ).pipe(
           Effect.onExit((exit) => Effect.sync(() => relay.end(exit))),
           Effect.forkIn(scope, { startImmediately: true })
@@ -106,10 +109,7 @@ export const apply = <E, R>(
         })
         yield* Effect.forkIn(watch, scope)
 
-        return Effect.suspend(() => {
-          waitingSince = clock.currentTimeMillisUnsafe()
-          return relay.pull
-        })
+        return relay.pull
       })
     )
   )
@@ -128,7 +128,7 @@ interface Relay<E> {
   readonly pull: Pull.Pull<Chunks, E>
 }
 
-const makeRelay = <E>(): Relay<E> => {
+const makeRelay = <E>(hooks: { readonly onAsk: () => void; readonly onGive: (chunks: Chunks) => void }): Relay<E> => {
   type Result = Exit.Exit<Chunks, E | Cause.Done>
   let asking: ((result: Result) => void) | undefined
   let wake: (() => void) | undefined
@@ -141,6 +141,7 @@ const makeRelay = <E>(): Relay<E> => {
   })
 
   const give = (chunks: Chunks): void => {
+    hooks.onGive(chunks)
     const exit = Exit.succeed(chunks)
     const resume = asking
     asking = undefined
@@ -169,6 +170,7 @@ const makeRelay = <E>(): Relay<E> => {
       ready = undefined
       if (result !== undefined) return resume(result)
       asking = resume
+      hooks.onAsk()
       // Waking may run the other fiber right here, up to its next sleep.
       const sleeper = wake
       wake = undefined

@@ -208,6 +208,9 @@ const toReason = ({ reason }: HttpClientError.HttpClientError): ProviderErrorRea
       return new InvalidRequest({ field: "baseUrl", description: "not a URL" })
     case "EncodeError":
       return new InvalidRequest({ description: reason.description })
+    case "StatusCodeError":
+      // From a client that was told to fail on statuses.
+      return new ApiError({ status: reason.response.status })
     case "EmptyBodyError":
       return new StreamTruncated()
     default:

@@ -25,9 +25,13 @@ export const nullish = <S extends Schema.Constraint>(schema: S) => Schema.option
 
 /** A line as an error may carry it: short, and redacted. */
 export const parseError = (line: string, description: string): ParseError =>
-  new ParseError({ description, excerpt: Redacted.make(line.slice(0, 200)) })
+  new ParseError({ description: description.replace(/\s+/g, " "), excerpt: Redacted.make(line.slice(0, 200)) })
 
-/** The JSON Schema of a `Schema`; a JSON Schema object is itself. */
+/**
+ * The JSON Schema of a `Schema`; a JSON Schema object is itself. Keys that the `Schema` does not name are closed, or a grammar
+ * made of it would let the model invent some; and what it is stands at its top, where servers look for `properties`, not
+ * behind a reference, as that of a `Schema.Class` would.
+ */
 export const toJsonSchema = (
   schema: Schema.Top | JsonObject,
   field: string
@@ -35,10 +39,10 @@ export const toJsonSchema = (
   if (!Schema.isSchema(schema)) return Result.succeed(schema)
   return Result.try({
     try: () => {
-      const document = Schema.toJsonSchemaDocument(schema)
-      return Object.keys(document.definitions).length === 0
-        ? document.schema
-        : { ...document.schema, $defs: document.definitions }
+      const { definitions, schema: top } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
+      const named = Object.entries(definitions).find(([name]) => top.$ref === `#/$defs/${name}`)
+      const resolved = named === undefined ? top : named[1]
+      return JSON.stringify(resolved).includes('"$ref"') ? { ...resolved, $defs: definitions } : resolved
     },
     catch: () => new InvalidRequest({ field, description: "this Schema has no JSON Schema" })
   })

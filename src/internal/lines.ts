@@ -152,7 +152,7 @@ const toChunks = <E, R>(
         },
         onFailure: () => {
           const chunks: Array<StreamingChunk> = []
-          const progress = blame(decoder.end(chunks))
+          const progress = decoder.end(chunks)
           settle(progress === "open" ? (ending.cut ?? new StreamTruncated()) : progress)
           return give(chunks)
         }

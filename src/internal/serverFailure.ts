@@ -33,15 +33,15 @@ export const readBody = (body: string): Report => {
   if (value !== undefined) return readValue(value)
   const text = body.trim()
   if (!/^<(!doctype|html|\?xml|head|body)/i.test(text)) return { message: shorten(text) }
-  const title = /<title[^>]*>([^<]*)/i.exec(text)?.[1]?.trim()
+  const title = /<title[^>]*>([^<]*)/i.exec(text.slice(0, 4096))?.[1]?.trim()
   return { message: title === undefined || title === "" ? "an HTML page" : `an HTML page titled "${shorten(title)}"` }
 }
 
 /** Reads the value of an error body, or of a record in a stream that holds an `error`. */
 export const readValue = (value: unknown, depth = 0): Report => {
   if (typeof value === "string") return readText(value, depth)
-  if (!Json.isObject(value)) return {}
-  const inner = readValue(value.error ?? value.message ?? value.detail, depth)
+  if (!Json.isObject(value) || depth > maxDepth) return {}
+  const inner = readValue(value.error ?? value.message ?? value.detail, depth + 1)
   return {
     message: inner.message,
     code: inner.code ?? asString(value.code) ?? asString(value.type),
@@ -51,10 +51,13 @@ export const readValue = (value: unknown, depth = 0): Report => {
   }
 }
 
+/** Real ones are three deep; a body may be made to be a million. */
+const maxDepth = 8
+
 /** A message may hold the JSON of the engine below, with numbers that are worth having. */
 const readText = (text: string, depth: number): Report => {
   const start = text.indexOf("{")
-  const nested = start === -1 || depth > 3 ? undefined : Json.parse(text.slice(start))
+  const nested = start === -1 || depth > maxDepth ? undefined : Json.parse(text.slice(start))
   const inner = Json.isObject(nested) ? readValue(nested, depth + 1) : {}
   return { ...inner, message: shorten(inner.message ?? text) }
 }

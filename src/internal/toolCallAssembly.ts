@@ -1,6 +1,6 @@
 /**
  * Tool calls out of the fragments that OpenAI-style servers send, with what those servers get wrong put right: no index,
- * index 0 for every call, no id, an empty id or name, the name behind the id, arguments as an object.
+ * index 0 for every call, no id, an empty id or name, the name behind the id.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -15,7 +15,7 @@ export const Fragment = Schema.Struct({
   function: Json.nullish(
     Schema.Struct({
       name: Json.nullish(Schema.String),
-      arguments: Json.nullish(Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.Unknown)]))
+      arguments: Json.nullish(Schema.String)
     })
   )
 })
@@ -57,8 +57,7 @@ export const make = (): ToolCallAssembly => {
     add: (fragment) => {
       const id = fragment.id ?? ""
       const name = fragment.function?.name ?? ""
-      const given = fragment.function?.arguments ?? ""
-      const argumentsDelta = typeof given === "string" ? given : JSON.stringify(given)
+      const argumentsDelta = fragment.function?.arguments ?? ""
       const call = find(id, fragment.index ?? undefined)
       if (call.id === "") call.id = id
       if (name !== "") call.name = name

@@ -22,7 +22,7 @@ export const parse = (input: string, { port, root }: Defaults): Result.Result<st
   if (url.username !== "" || url.password !== "")
     return bad("Expected no user name or password; use `token` or `headers`")
   if (url.search !== "" || url.hash !== "") return bad("Expected an address without `?` and `#`")
-  if (!hasScheme && url.port === "" && !/:80(\/|$)/.test(text)) url.port = port
+  if (!hasScheme && url.port === "" && !/:80(\/|$)/.test(candidate)) url.port = port
   // Addresses to listen on are none to connect to.
   if (url.hostname === "0.0.0.0") url.hostname = "127.0.0.1"
   if (url.hostname === "[::]") url.hostname = "[::1]"
@@ -38,7 +38,10 @@ const bad = (description: string): Result.Result<never, InvalidRequest> =>
  * count; without a scheme the port is 11434, with one it is the scheme's own; a port that is none is replaced by that.
  */
 export const fromOllamaHost = (value: string): string => {
-  const text = value.trim().replace(/^["']+|["']+$/g, "")
+  const text = value
+    .trim()
+    .replace(/^["']+|["']+$/g, "")
+    .trim()
   const [scheme, rest] = splitScheme(text)
   const defaultPort = scheme === undefined ? "11434" : scheme === "https" ? "443" : "80"
   const slash = rest.indexOf("/")

@@ -4,6 +4,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import { InvalidRequest, ParseError } from "../ProviderError.ts"
 import type { JsonObject } from "./protocol.ts"
 
@@ -26,6 +27,27 @@ export const nullish = <S extends Schema.Constraint>(schema: S) => Schema.option
 /** A line as an error may carry it: short, and redacted. */
 export const parseError = (line: string, description: string): ParseError =>
   new ParseError({ description: description.replace(/\s+/g, " "), excerpt: Redacted.make(line.slice(0, 200)) })
+
+/** What each line of an answer is checked by. There is nothing to transform: a line that passes is used as it is. */
+export interface LineSchema<A> {
+  readonly is: (u: unknown) => u is A
+  /** Says why a text does not pass. */
+  readonly parseError: (text: string) => ParseError
+}
+
+/** Effect compiles the check where the runtime lets code be made from text: a line then costs next to nothing. */
+export const lineSchema = <S extends Schema.ConstraintDecoder<unknown>>(schema: S): LineSchema<S["Type"]> => {
+  SchemaJITCompiler.enable(schema.ast)
+  const decode = Schema.decodeUnknownResult(schema)
+  return {
+    is: Schema.is(schema),
+    parseError: (text) => {
+      const value = parse(text)
+      if (value === undefined) return parseError(text, "not JSON")
+      return parseError(text, Result.match(decode(value), { onFailure: ({ message }) => message, onSuccess: () => "" }))
+    }
+  }
+}
 
 /**
  * The JSON Schema of a `Schema`; a JSON Schema object is itself. Keys that the `Schema` does not name are closed, or a grammar

@@ -33,7 +33,7 @@ export const chat: Protocol = {
         think: request.think
       })
     }),
-  decoder: ({ model }) => makeDecoder(readChatLine, model)
+  decoder: ({ model }) => makeDecoder(model)
 }
 
 /** `POST /api/generate`, for requests with a `prompt`: raw, so that no template is put around it. */
@@ -42,7 +42,7 @@ export const generate: Protocol = {
   accept,
   encode: (request) =>
     encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(Json.toBase64) }),
-  decoder: ({ model }) => makeDecoder(readGenerateLine, model)
+  decoder: ({ model }) => makeDecoder(model)
 }
 
 // --- request
@@ -116,62 +116,21 @@ const WireToolCall = Schema.Struct({
   function: Schema.Struct({ name: Schema.String, arguments: Json.nullish(Schema.Unknown) })
 })
 
-const WireToolCalls = Json.nullish(Schema.Array(WireToolCall))
-
-const lineFields = {
-  done: Json.nullish(Schema.Boolean),
-  done_reason: Json.nullish(Schema.String),
-  error: Json.nullish(Schema.Unknown)
+const said = {
+  thinking: Json.nullish(Schema.String),
+  tool_calls: Json.nullish(Schema.Array(WireToolCall))
 }
-
-const saidBesidesText = { thinking: Json.nullish(Schema.String), tool_calls: WireToolCalls }
 
 /** A line of either route: chat puts what is said into `message`, generate at the top, with `response` for the text. */
-interface Line {
-  readonly content?: string | null | undefined
-  readonly thinking?: string | null | undefined
-  readonly toolCalls?: ReadonlyArray<typeof WireToolCall.Type> | null | undefined
-  readonly done?: boolean | null | undefined
-  readonly doneReason?: string | null | undefined
-  readonly error?: unknown
-}
-
-type ReadLine = (value: unknown) => Result.Result<Line, Schema.SchemaError>
-
-const decodeChatLine = Schema.decodeUnknownResult(
-  Schema.Struct({
-    message: Json.nullish(Schema.Struct({ content: Json.nullish(Schema.String), ...saidBesidesText })),
-    ...lineFields
-  })
-)
-
-const readChatLine: ReadLine = (value) =>
-  Result.map(decodeChatLine(value), ({ done, done_reason: doneReason, error, message }) => ({
-    content: message?.content,
-    thinking: message?.thinking,
-    toolCalls: message?.tool_calls,
-    done,
-    doneReason,
-    error
-  }))
-
-const decodeGenerateLine = Schema.decodeUnknownResult(
-  Schema.Struct({ response: Json.nullish(Schema.String), ...saidBesidesText, ...lineFields })
-)
-
-const readGenerateLine: ReadLine = (value) =>
-  Result.map(decodeGenerateLine(value), (line) => ({
-    content: line.response,
-    thinking: line.thinking,
-    toolCalls: line.tool_calls,
-    done: line.done,
-    doneReason: line.done_reason,
-    error: line.error
-  }))
-
-/** What the last line says beyond that. Durations in nanoseconds; counts are absent when zero. */
-const Metrics = Schema.Struct({
+const Line = Schema.Struct({
+  message: Json.nullish(Schema.Struct({ content: Json.nullish(Schema.String), ...said })),
+  response: Json.nullish(Schema.String),
+  ...said,
+  done: Json.nullish(Schema.Boolean),
+  error: Json.nullish(Schema.Unknown),
+  // The rest is on the last line: durations in nanoseconds, counts absent when zero.
   model: Json.nullish(Schema.String),
+  done_reason: Json.nullish(Schema.String),
   total_duration: Json.nullish(Schema.Number),
   load_duration: Json.nullish(Schema.Number),
   prompt_eval_count: Json.nullish(Schema.Number),
@@ -180,9 +139,11 @@ const Metrics = Schema.Struct({
   eval_duration: Json.nullish(Schema.Number)
 })
 
-const decodeMetrics = Schema.decodeUnknownResult(Metrics)
+interface Line extends Schema.Schema.Type<typeof Line> {}
 
-const makeDecoder = (readLine: ReadLine, askedModel: string): LineDecoder => {
+const lineSchema = Json.lineSchema(Line)
+
+const makeDecoder = (askedModel: string): LineDecoder => {
   let calls = 0
 
   const toToolCall = (call: typeof WireToolCall.Type): ToolCall => {
@@ -193,30 +154,27 @@ const makeDecoder = (readLine: ReadLine, askedModel: string): LineDecoder => {
 
   const line = (text: string, chunks: Array<StreamingChunk>): Progress => {
     if (text === "") return "open"
-    const value = Json.parse(text)
-    if (value === undefined) return Json.parseError(text, "not JSON")
-    const result = readLine(value)
-    if (Result.isFailure(result)) return Json.parseError(text, result.failure.message)
-    const { content, done, doneReason, error, thinking, toolCalls } = result.success
-    if (error != null) {
-      return ServerFailure.toReason({ report: ServerFailure.readValue(error), model: askedModel })
+    const record = Json.parse(text)
+    if (!lineSchema.is(record)) return lineSchema.parseError(text)
+    if (record.error != null) {
+      return ServerFailure.toReason({ report: ServerFailure.readValue(record.error), model: askedModel })
     }
-    if (content == null && thinking == null && toolCalls == null && done == null && doneReason == null) {
+    const { done, message, response } = record
+    if (message == null && response == null && done == null && record.done_reason == null) {
       return Json.parseError(text, "neither a piece of an answer nor an error")
     }
+    const { thinking, tool_calls: toolCalls } = message ?? record
     // `done_reason` alone was seen on servers that imitate Ollama.
-    const isFinal = done ?? typeof doneReason === "string"
-    const chunk: Writable<StreamingChunk> = { content: content ?? "", isFinal }
+    const isFinal = done ?? typeof record.done_reason === "string"
+    const chunk: Writable<StreamingChunk> = { content: message?.content ?? response ?? "", isFinal }
     if (thinking) chunk.thinking = thinking
     if (toolCalls != null && toolCalls.length > 0) chunk.toolCalls = toolCalls.map(toToolCall)
     if (isFinal) {
-      const metrics = decodeMetrics(value)
-      if (Result.isFailure(metrics)) return Json.parseError(text, metrics.failure.message)
-      chunk.model = metrics.success.model || askedModel
-      chunk.finishReason = calls > 0 ? "tool-calls" : toFinishReason(doneReason)
-      const usage = toUsage(metrics.success)
+      chunk.model = record.model || askedModel
+      chunk.finishReason = calls > 0 ? "tool-calls" : toFinishReason(record.done_reason)
+      const usage = toUsage(record)
       if (usage !== undefined) chunk.usage = usage
-      const timings = toTimings(metrics.success)
+      const timings = toTimings(record)
       if (timings !== undefined) chunk.timings = timings
     }
     chunks.push(chunk)
@@ -230,9 +188,9 @@ const makeDecoder = (readLine: ReadLine, askedModel: string): LineDecoder => {
 const toFinishReason = (reason: string | null | undefined): FinishReason =>
   reason === "stop" || reason === "length" ? reason : "other"
 
-const toUsage = (metrics: typeof Metrics.Type): Usage | undefined => {
-  const promptTokens = metrics.prompt_eval_count ?? undefined
-  const completionTokens = metrics.eval_count ?? undefined
+const toUsage = (line: Line): Usage | undefined => {
+  const promptTokens = line.prompt_eval_count ?? undefined
+  const completionTokens = line.eval_count ?? undefined
   if (promptTokens === undefined && completionTokens === undefined) return undefined
   return {
     promptTokens,
@@ -242,14 +200,14 @@ const toUsage = (metrics: typeof Metrics.Type): Usage | undefined => {
   }
 }
 
-const toTimings = (metrics: typeof Metrics.Type): Timings | undefined =>
-  metrics.total_duration == null
+const toTimings = (line: Line): Timings | undefined =>
+  line.total_duration == null
     ? undefined
     : {
-        total: nanoseconds(metrics.total_duration),
-        load: nanoseconds(metrics.load_duration),
-        prompt: nanoseconds(metrics.prompt_eval_duration),
-        completion: nanoseconds(metrics.eval_duration)
+        total: nanoseconds(line.total_duration),
+        load: nanoseconds(line.load_duration),
+        prompt: nanoseconds(line.prompt_eval_duration),
+        completion: nanoseconds(line.eval_duration)
       }
 
 const nanoseconds = (n: number | null | undefined): Duration.Duration | undefined =>

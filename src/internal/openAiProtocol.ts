@@ -37,7 +37,7 @@ export const chat: Protocol = {
         reasoning_effort: request.think === false ? "none" : request.think === true ? undefined : request.think
       })
     }),
-  decoder: (options) => makeDecoder(readChatPiece, options)
+  decoder: (options) => makeDecoder(options)
 }
 
 /** `POST /v1/completions`, for requests with a `prompt`. */
@@ -48,7 +48,7 @@ export const completion: Protocol = {
     request.images !== undefined && request.images.length > 0
       ? Result.fail(new Unsupported({ feature: "images with prompt", description: "put them into messages" }))
       : encodeBody(request, { prompt: request.prompt }),
-  decoder: (options) => makeDecoder(readCompletionPiece, options)
+  decoder: (options) => makeDecoder(options)
 }
 
 // --- request
@@ -117,58 +117,25 @@ const encodeBody = (
 
 // --- answer
 
-/** What one chunk adds to the answer. Both routes give the same, in other places. */
-interface Piece {
-  readonly content?: string | null | undefined
-  readonly thinking?: string | null | undefined
-  readonly fragments?: ReadonlyArray<typeof ToolCallAssembly.Fragment.Type> | null | undefined
-  readonly finishReason?: string | null | undefined
-}
-
-type ReadPiece = (value: unknown) => Result.Result<Piece | undefined, Schema.SchemaError>
-
-/** The chunk's first choice; there is none in the chunk that tells the usage. */
-const chunkOf = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
-  Schema.Struct({
-    choices: Schema.NullOr(Schema.Array(Schema.Struct({ ...fields, finish_reason: Json.nullish(Schema.String) })))
-  })
-
-const decodeChatChunk = Schema.decodeUnknownResult(
-  chunkOf({
-    delta: Json.nullish(
+/** One chunk: `delta` in a chat, `text` in a plain completion; no choice at all in the chunk that tells the usage. */
+const Chunk = Schema.Struct({
+  choices: Json.nullish(
+    Schema.Array(
       Schema.Struct({
-        content: Json.nullish(Schema.String),
-        reasoning_content: Json.nullish(Schema.String),
-        reasoning: Json.nullish(Schema.String),
-        tool_calls: Json.nullish(Schema.Array(ToolCallAssembly.Fragment))
+        delta: Json.nullish(
+          Schema.Struct({
+            content: Json.nullish(Schema.String),
+            reasoning_content: Json.nullish(Schema.String),
+            reasoning: Json.nullish(Schema.String),
+            tool_calls: Json.nullish(Schema.Array(ToolCallAssembly.Fragment))
+          })
+        ),
+        text: Json.nullish(Schema.String),
+        finish_reason: Json.nullish(Schema.String)
       })
     )
-  })
-)
-
-const readChatPiece: ReadPiece = (value) =>
-  Result.map(decodeChatChunk(value), ({ choices }) => {
-    const choice = choices?.[0]
-    return (
-      choice && {
-        content: choice.delta?.content,
-        thinking: choice.delta?.reasoning_content ?? choice.delta?.reasoning,
-        fragments: choice.delta?.tool_calls,
-        finishReason: choice.finish_reason
-      }
-    )
-  })
-
-const decodeCompletionChunk = Schema.decodeUnknownResult(chunkOf({ text: Json.nullish(Schema.String) }))
-
-const readCompletionPiece: ReadPiece = (value) =>
-  Result.map(decodeCompletionChunk(value), ({ choices }) => {
-    const choice = choices?.[0]
-    return choice && { content: choice.text, finishReason: choice.finish_reason }
-  })
-
-/** What the last chunks say about the whole answer. On the many others it is not worth reading. */
-const Summary = Schema.Struct({
+  ),
+  // The rest counts on the last chunks.
   model: Json.nullish(Schema.String),
   usage: Json.nullish(
     Schema.Struct({
@@ -182,9 +149,11 @@ const Summary = Schema.Struct({
   )
 })
 
-const decodeSummary = Schema.decodeUnknownResult(Summary)
+interface Chunk extends Schema.Schema.Type<typeof Chunk> {}
 
-const makeDecoder = (readPiece: ReadPiece, { maxLineBytes, model: askedModel }: DecoderOptions): LineDecoder => {
+const chunkSchema = Json.lineSchema(Chunk)
+
+const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineDecoder => {
   const events = Sse.make()
   const calls = ToolCallAssembly.make()
   let model = askedModel
@@ -219,32 +188,36 @@ const makeDecoder = (readPiece: ReadPiece, { maxLineBytes, model: askedModel }: 
     const isChunk = Json.isObject(value) && "choices" in value
     // Proxies put in events of their own, such as pings; only what has no name must be a chunk.
     if (!isChunk && name !== "" && name !== "message") return "open"
-    if (!Json.isObject(value)) return Json.parseError(data, value === undefined ? "not JSON" : "not an object")
-    const piece = readPiece(value)
-    if (Result.isFailure(piece)) return Json.parseError(data, piece.failure.message)
-    if (piece.success?.finishReason) finishReason = piece.success.finishReason
-    if (piece.success !== undefined) add(piece.success, chunks)
-    if (calls.length() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
-    if (finishReason === undefined && value.usage == null) return "open"
+    if (!chunkSchema.is(value)) return chunkSchema.parseError(data)
+    if (value.choices === undefined && value.usage == null) {
+      return Json.parseError(data, "neither a piece of an answer nor an error")
+    }
+    return chunk(value, chunks)
+  }
 
-    const summary = decodeSummary(value)
-    if (Result.isFailure(summary)) return Json.parseError(data, summary.failure.message)
-    if (summary.success.model) model = summary.success.model
-    if (summary.success.timings) timings = toTimings(summary.success.timings)
-    const told = summary.success.usage ? toUsage(summary.success.usage) : undefined
+  const chunk = (record: Chunk, chunks: Array<StreamingChunk>): Progress => {
+    const choice = record.choices?.[0]
+    if (choice !== undefined) {
+      if (choice.finish_reason) finishReason = choice.finish_reason
+      const { delta } = choice
+      const content = delta?.content ?? choice.text ?? ""
+      const thinking = delta?.reasoning_content ?? delta?.reasoning
+      const fragments = delta?.tool_calls ?? []
+      // The final chunk stands for a finish chunk that says nothing else.
+      if (finishReason === undefined || content !== "" || thinking || fragments.length > 0) {
+        const piece: Writable<StreamingChunk> = { content, isFinal: false }
+        if (thinking) piece.thinking = thinking
+        if (fragments.length > 0) piece.toolCallDeltas = fragments.map(calls.add)
+        chunks.push(piece)
+      }
+    }
+    if (calls.length() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
+    if (record.model) model = record.model
+    if (record.timings) timings = toTimings(record.timings)
+    const told = record.usage ? toUsage(record.usage) : undefined
     if (told !== undefined) usage = told
     // Nothing that is worth waiting for comes behind both.
     return finishReason !== undefined && told !== undefined ? finish(chunks) : "open"
-  }
-
-  const add = ({ content, fragments, thinking }: Piece, chunks: Array<StreamingChunk>): void => {
-    const says = Boolean(content) || Boolean(thinking) || (fragments != null && fragments.length > 0)
-    // The final chunk stands for a finish chunk that says nothing else.
-    if (!says && finishReason !== undefined) return
-    const chunk: Writable<StreamingChunk> = { content: content ?? "", isFinal: false }
-    if (thinking) chunk.thinking = thinking
-    if (fragments != null && fragments.length > 0) chunk.toolCallDeltas = fragments.map(calls.add)
-    chunks.push(chunk)
   }
 
   return {
@@ -281,14 +254,14 @@ const toFinishReason = (reason: string): FinishReason => {
 }
 
 /** All zeros were seen from servers that do not count: the same as nothing. */
-const toUsage = (usage: NonNullable<(typeof Summary.Type)["usage"]>): Usage | undefined => {
+const toUsage = (usage: NonNullable<Chunk["usage"]>): Usage | undefined => {
   const promptTokens = usage.prompt_tokens ?? undefined
   const completionTokens = usage.completion_tokens ?? undefined
   const totalTokens = usage.total_tokens ?? undefined
   return promptTokens || completionTokens || totalTokens ? { promptTokens, completionTokens, totalTokens } : undefined
 }
 
-const toTimings = (timings: NonNullable<(typeof Summary.Type)["timings"]>): Timings => ({
+const toTimings = (timings: NonNullable<Chunk["timings"]>): Timings => ({
   prompt: timings.prompt_ms == null ? undefined : Duration.millis(timings.prompt_ms),
   completion: timings.predicted_ms == null ? undefined : Duration.millis(timings.predicted_ms)
 })

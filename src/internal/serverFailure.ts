@@ -44,7 +44,7 @@ export const readValue = (value: unknown, depth = 0): Report => {
   const inner = readValue(value.error ?? value.message ?? value.detail, depth + 1)
   return {
     message: inner.message,
-    code: inner.code ?? asString(value.code) ?? asString(value.type),
+    code: inner.code ?? asCode(value.code) ?? asCode(value.type),
     signinUrl: inner.signinUrl ?? asString(value.signin_url),
     promptTokens: inner.promptTokens ?? asNumber(value.n_prompt_tokens),
     contextLength: inner.contextLength ?? asNumber(value.n_ctx)
@@ -63,6 +63,7 @@ const readText = (text: string, depth: number): Report => {
 }
 
 const asString = (u: unknown): string | undefined => (typeof u === "string" ? u : undefined)
+const asCode = (u: unknown): string | undefined => (typeof u === "string" ? shorten(u) : undefined)
 const asNumber = (u: unknown): number | undefined => (typeof u === "number" ? u : undefined)
 
 /** Servers quote what they could not read: enough of it to help, not a whole prompt. */
@@ -96,7 +97,8 @@ const callersMistake = /^option "|^invalid format/i
 export const toReason = (failure: Failure): ProviderErrorReason => {
   const { report, status } = failure
   const description = report.message
-  const text = `${report.code ?? ""} ${description ?? ""}`.trim()
+  // Each on a line of its own, or the end of one and the start of the other might read like something else.
+  const text = `${report.code ?? ""}\n${description ?? ""}`
 
   if (status === 401 || status === 403) return new AuthenticationError({ signinUrl: report.signinUrl, description })
   if (status === 429) return new RateLimited({ retryAfter: failure.retryAfter, description })

@@ -51,8 +51,8 @@ export const make = (options: Options = {}): Effect.Effect<LmStudio["Service"], 
         Provider.make({
           name: "LM Studio",
           deadlines: options.deadlines,
-          stream: (request) =>
-            exchange.stream(request.messages === undefined ? OpenAiProtocol.completion : OpenAiProtocol.chat, request),
+          source: (request) =>
+            exchange.open(request.messages === undefined ? OpenAiProtocol.completion : OpenAiProtocol.chat, request),
           listModels: Effect.map(exchange.getJson("/v1/models", Models), ({ data }) => (data ?? []).map(toModelInfo))
         })
       )

@@ -7,6 +7,7 @@ import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -15,7 +16,7 @@ import * as Stream from "effect/Stream"
 import type { CompletionRequest, Deadlines } from "./CompletionRequest.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
-import { ProviderError } from "./ProviderError.ts"
+import { NetworkError, ProviderError } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
@@ -110,10 +111,14 @@ export const make = (
     const provider = Provider.make({
       name,
       deadlines: options.deadlines,
-      stream: (request) =>
-        Stream.suspend(() => {
+      source: (request) =>
+        Effect.map(Deferred.make<void>(), (aborted) => {
           requests.push(request)
-          return play(typeof script === "function" ? script(request) : script, request.model, name)
+          const steps = typeof script === "function" ? script(request) : script
+          return {
+            chunks: play(steps, { model: request.model, provider: name, aborted: Deferred.await(aborted) }),
+            abort: Deferred.succeed(aborted, undefined)
+          }
         }),
       listModels: Effect.succeed(models.map((id) => ({ id })))
     })
@@ -156,11 +161,23 @@ export const layer = (
     )
   )
 
-const play = (script: Script, model: string, provider: string): Stream.Stream<StreamingChunk, ProviderError> =>
+const play = (
+  script: Script,
+  {
+    aborted,
+    model,
+    provider
+  }: {
+    readonly model: string
+    readonly provider: string
+    readonly aborted: Effect.Effect<void>
+  }
+): Stream.Stream<StreamingChunk, ProviderError> =>
   Stream.suspend(() => {
     const steps = script[Symbol.iterator]()
     let isOver = false
     let calls = 0
+    const failure = (reason: ProviderErrorReason) => new ProviderError({ provider, reason })
 
     const give = (chunk: Partial<StreamingChunk>): Effect.Effect<Arr.NonEmptyReadonlyArray<StreamingChunk>> => {
       calls += chunk.toolCalls?.length ?? 0
@@ -175,10 +192,11 @@ const play = (script: Script, model: string, provider: string): Stream.Stream<St
       const step = steps.next()
       if (step.done === true) return give({ isFinal: true })
       if (typeof step.value === "string") return give({ content: step.value })
-      if (step.value instanceof Wait) return Effect.delay(next, step.value.duration)
-      if (step.value instanceof Failure) {
-        return Effect.fail(new ProviderError({ provider, reason: step.value.reason }))
+      if (step.value instanceof Wait) {
+        const gone = Effect.andThen(aborted, Effect.fail(failure(new NetworkError({ description: "aborted" }))))
+        return Effect.andThen(Effect.raceFirst(Effect.sleep(step.value.duration), gone), next)
       }
+      if (step.value instanceof Failure) return Effect.fail(failure(step.value.reason))
       return give(step.value)
     })
 

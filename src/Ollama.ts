@@ -57,8 +57,8 @@ export const make = (options: Options = {}): Effect.Effect<Ollama["Service"], Pr
         ...Provider.make({
           name: "Ollama",
           deadlines: options.deadlines,
-          stream: (request) =>
-            exchange.stream(request.messages === undefined ? OllamaProtocol.generate : OllamaProtocol.chat, request),
+          source: (request) =>
+            exchange.open(request.messages === undefined ? OllamaProtocol.generate : OllamaProtocol.chat, request),
           listModels: Effect.map(exchange.getJson("/api/tags", Tags), ({ models }) => (models ?? []).map(toModelInfo)),
           isSameModel: (a, b) => withTag(a) === withTag(b)
         }),

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Deadlines as DeadlineOptions } from "./CompletionRequest.ts"
 import * as CompletionRequest from "./CompletionRequest.ts"
@@ -98,8 +99,10 @@ export class Provider extends Context.Service<
  */
 export const make = (options: {
   readonly name: string
-  /** The answer to a checked request, without deadlines. */
-  readonly stream: (request: CompletionRequest.CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
+  /** Where the answer to a checked request comes from. Nothing is sent before its chunks are pulled. */
+  readonly source: (
+    request: CompletionRequest.CompletionRequest
+  ) => Effect.Effect<Deadlines.Source<ProviderError>, never, Scope.Scope>
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /** Whether two names stand for the same model. Default: whether they are equal. */
   readonly isSameModel?: ((a: string, b: string) => boolean) | undefined
@@ -120,7 +123,7 @@ export const make = (options: {
     Stream.suspend(() => {
       const invalid = CompletionRequest.check(request)
       return invalid === undefined
-        ? Deadlines.apply(options.stream(request), Deadlines.override(options.deadlines, request.deadlines), toError)
+        ? Deadlines.apply(options.source(request), Deadlines.override(options.deadlines, request.deadlines), toError)
         : Stream.fail(toError(invalid))
     })
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Fiber, Ref, Stream } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Deadlines from "../src/Deadlines.ts"
 import type { Timeout } from "../src/ProviderError.ts"
@@ -18,11 +18,21 @@ const paced = (...steps: ReadonlyArray<readonly [wait: Duration.Input, chunk: St
     Stream.mapEffect(([wait, chunk]) => Effect.delay(Effect.succeed(chunk), wait))
   )
 
-const apply = (stream: Stream.Stream<StreamingChunk, Timeout>, deadlines: Parameters<typeof Deadlines.apply>[1]) =>
-  Deadlines.apply(stream, deadlines, (timeout) => timeout)
+type Failure = Timeout | "aborted"
+type Chunks = Stream.Stream<StreamingChunk, Failure>
+
+/** Any stream as a source: when it is aborted, what it waits for is interrupted. */
+const abortable = (stream: Chunks) =>
+  Effect.map(Deferred.make<void>(), (aborted) => ({
+    chunks: Stream.interruptWhen(stream, Effect.andThen(Deferred.await(aborted), Effect.fail("aborted" as const))),
+    abort: Deferred.succeed(aborted, undefined)
+  }))
+
+const apply = (stream: Chunks, deadlines: Parameters<typeof Deadlines.apply>[1]) =>
+  Deadlines.apply(abortable(stream), deadlines, (timeout): Failure => timeout)
 
 /** Runs a stream while the test's clock goes on by a second at a time; gives what came and how it ended. */
-const play = (stream: Stream.Stream<StreamingChunk, Timeout>, seconds: number) =>
+const play = (stream: Chunks, seconds: number) =>
   Effect.gen(function* () {
     const chunks: Array<string> = []
     const fiber = yield* stream.pipe(
@@ -35,9 +45,10 @@ const play = (stream: Stream.Stream<StreamingChunk, Timeout>, seconds: number) =
     return { chunks, end: exit === undefined ? "open" : Exit.isSuccess(exit) ? "whole" : kindOf(exit.cause) }
   })
 
-const kindOf = (cause: Cause.Cause<Timeout>): string => {
-  const failure = cause.reasons.find(Cause.isFailReason)
-  return failure === undefined ? Cause.pretty(cause) : `${failure.error.kind} ${Duration.format(failure.error.limit)}`
+const kindOf = (cause: Cause.Cause<Failure>): string => {
+  const failure = cause.reasons.find(Cause.isFailReason)?.error
+  if (failure === undefined || failure === "aborted") return Cause.pretty(cause)
+  return `${failure.kind} ${Duration.format(failure.limit)}`
 }
 
 describe("Deadlines", () => {
@@ -103,32 +114,38 @@ describe("Deadlines", () => {
     })
   )
 
-  it.effect("total closes what is open while the consumer is busy", () =>
+  it.effect("total aborts the source while the consumer is busy", () =>
     Effect.gen(function* () {
-      const closedAt = yield* Ref.make<number | undefined>(undefined)
-      const now = Effect.clockWith((clock) => clock.currentTimeMillis)
-      const source = Stream.forever(Stream.succeed(piece("a"))).pipe(
-        Stream.ensuring(Effect.flatMap(now, (millis) => Ref.set(closedAt, millis)))
-      )
-      const fiber = yield* apply(source, limits).pipe(
+      let abortedAt: number | undefined
+      const source = Effect.succeed({
+        chunks: Stream.suspend(() =>
+          abortedAt === undefined ? Stream.succeed(piece("a")) : Stream.fail("aborted" as const)
+        ),
+        abort: Effect.clockWith((clock) =>
+          Effect.sync(() => {
+            abortedAt = clock.currentTimeMillisUnsafe()
+          })
+        )
+      })
+      const endless = Effect.map(source, ({ abort, chunks }) => ({ abort, chunks: Stream.forever(chunks) }))
+      const fiber = yield* Deadlines.apply(endless, limits, (timeout): Failure => timeout).pipe(
         Stream.runForEach(() => Effect.sleep("1 hour")),
         Effect.flip,
         Effect.forkChild
       )
       yield* TestClock.adjust("60 seconds")
-      assert.strictEqual(yield* Ref.get(closedAt), 60_000)
+      assert.strictEqual(abortedAt, 60_000)
       yield* TestClock.adjust("1 hour")
-      assert.strictEqual((yield* Fiber.join(fiber)).kind, "total")
+      assert.propertyVal(yield* Fiber.join(fiber), "kind", "total")
     })
   )
 
   it.effect.each([
-    ["a deadline", (stream: Stream.Stream<StreamingChunk, Timeout>) => Effect.exit(Stream.runDrain(stream)), true],
-    ["take", (stream: Stream.Stream<StreamingChunk, Timeout>) => Stream.runDrain(Stream.take(stream, 1)), false],
+    ["a deadline", (stream: Chunks) => Effect.exit(Stream.runDrain(stream)), true],
+    ["take", (stream: Chunks) => Stream.runDrain(Stream.take(stream, 1)), false],
     [
       "the consumer's failure",
-      (stream: Stream.Stream<StreamingChunk, Timeout>) =>
-        Effect.exit(Stream.runForEach(stream, () => Effect.fail("no"))),
+      (stream: Chunks) => Effect.exit(Stream.runForEach(stream, () => Effect.fail("no"))),
       false
     ]
   ] as const)("%s closes what is open", ([, run, waits]) =>
@@ -158,8 +175,11 @@ describe("Deadlines", () => {
   it.effect("nothing is pulled before it is asked for", () =>
     Effect.gen(function* () {
       let pulled = 0
-      const source = Stream.forever(Stream.sync(() => piece(String(pulled++))))
-      yield* apply(source, limits).pipe(
+      const source = Effect.succeed({
+        chunks: Stream.forever(Stream.sync(() => piece(String(pulled++)))),
+        abort: Effect.void
+      })
+      yield* Deadlines.apply(source, limits, (timeout) => timeout).pipe(
         Stream.take(3),
         Stream.runForEach((chunk) =>
           Effect.gen(function* () {
@@ -171,20 +191,9 @@ describe("Deadlines", () => {
     })
   )
 
-  it.effect("a chunk that comes after its asker gave up is given to the next one", () =>
+  it.effect("failures, defects and interruption of the source stay what they are", () =>
     Effect.gen(function* () {
-      const stream = apply(paced(["2 seconds", piece("a")], ["1 second", final]), limits)
-      const pull = yield* Stream.toPull(stream)
-      const impatient = yield* Effect.forkChild(Effect.timeoutOption(pull, "1 second"))
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* Fiber.join(impatient))._tag, "None")
-      yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(yield* pull, [piece("a")])
-    }).pipe(Effect.scoped)
-  )
-
-  it.effect("defects and interruption of the source stay what they are", () =>
-    Effect.gen(function* () {
+      assert.strictEqual(yield* Effect.flip(Stream.runDrain(apply(Stream.fail("aborted"), limits))), "aborted")
       const exit = yield* Effect.exit(Stream.runDrain(apply(Stream.die("bug"), limits)))
       assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
     })

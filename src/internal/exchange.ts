@@ -1,5 +1,6 @@
 /** One request and its answer over HTTP, for all protocols. The only room that sees `effect/http` on the way in. */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
@@ -8,6 +9,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest, Deadlines } from "../CompletionRequest.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
@@ -43,8 +45,14 @@ export interface ServerOptions {
 }
 
 export interface Exchange {
-  readonly stream: (protocol: Protocol, request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
+  /** An answer that can be called off, before its headers as well. */
+  readonly open: (protocol: Protocol, request: CompletionRequest) => Effect.Effect<Answer, never, Scope.Scope>
   readonly getJson: <A>(path: string, schema: Schema.ConstraintDecoder<A>) => Effect.Effect<A, ProviderError>
+}
+
+export interface Answer {
+  readonly chunks: Stream.Stream<StreamingChunk, ProviderError>
+  readonly abort: Effect.Effect<void>
 }
 
 const defaultMaxLineBytes = 8 * 1024 * 1024
@@ -66,10 +74,10 @@ export const make = Effect.fnUntraced(function* (
     const description = "Expected a whole number of bytes, 1 or more"
     return yield* Effect.fail(toError(new InvalidRequest({ field: "maxLineBytes", description })))
   }
-  // With the stream's scope, the request is aborted at once when the stream is closed, before headers as well.
+  // A request is aborted when its scope is closed, before headers as well.
   const client = HttpClient.withScope(yield* HttpClient.HttpClient)
 
-  const send = (request: HttpClientRequest.HttpClientRequest) =>
+  const execute = (request: HttpClientRequest.HttpClientRequest) =>
     request.pipe(
       HttpClientRequest.setHeaders(options.headers ?? {}),
       options.token === undefined ? (self) => self : HttpClientRequest.bearerToken(options.token),
@@ -80,24 +88,29 @@ export const make = Effect.fnUntraced(function* (
       Effect.flatMap((response) => Effect.as(refuseRedirect(baseUrl, response), response))
     )
 
-  const stream: Exchange["stream"] = (protocol, request) =>
-    Effect.gen(function* () {
-      const body = yield* fromResult(Result.flatMap(protocol.encode(request), stringify), (reason) => reason)
-      const response = yield* send(
-        HttpClientRequest.post(baseUrl + protocol.path).pipe(
-          HttpClientRequest.accept(protocol.accept),
-          HttpClientRequest.bodyText(body, "application/json")
-        )
+  const open: Exchange["open"] = (protocol, request) =>
+    Effect.map(Effect.flatMap(Effect.scope, Scope.fork), (requestScope) => ({
+      chunks: Stream.unwrap(Effect.mapError(Scope.provide(send(protocol, request), requestScope), toError)),
+      abort: Scope.close(requestScope, Exit.void)
+    }))
+
+  const send = Effect.fnUntraced(function* (protocol: Protocol, request: CompletionRequest) {
+    const body = yield* fromResult(Result.flatMap(protocol.encode(request), stringify), (reason) => reason)
+    const response = yield* execute(
+      HttpClientRequest.post(baseUrl + protocol.path).pipe(
+        HttpClientRequest.accept(protocol.accept),
+        HttpClientRequest.bodyText(body, "application/json")
       )
-      const failure = yield* findFailure(response, protocol, request.model)
-      if (failure !== undefined) return yield* Effect.fail(failure)
-      const decoder = protocol.decoder({ model: request.model, maxLineBytes })
-      return Lines.decode(response.stream, { decoder, maxLineBytes, toReason, toError })
-    }).pipe(Effect.mapError(toError), Stream.unwrap)
+    )
+    const failure = yield* findFailure(response, protocol, request.model)
+    if (failure !== undefined) return yield* Effect.fail(failure)
+    const decoder = protocol.decoder({ model: request.model, maxLineBytes })
+    return Lines.decode(response.stream, { decoder, maxLineBytes, toReason, toError })
+  })
 
   const getJson: Exchange["getJson"] = (path, schema) =>
     Effect.gen(function* () {
-      const response = yield* send(HttpClientRequest.get(baseUrl + path).pipe(HttpClientRequest.acceptJson))
+      const response = yield* execute(HttpClientRequest.get(baseUrl + path).pipe(HttpClientRequest.acceptJson))
       const { status } = response
       if (!isSuccess(status))
         return yield* Effect.fail(yield* readFailure(response, { status, endpoint: `GET ${path}` }))
@@ -114,7 +127,7 @@ export const make = Effect.fnUntraced(function* (
         : yield* Effect.fail(Json.parseError(text, value === undefined ? "not JSON" : result.failure.message))
     }).pipe(Effect.scoped, Effect.mapError(toError))
 
-  return { stream, getJson }
+  return { open, getJson }
 })
 
 const fromResult = <A, E, E2>(result: Result.Result<A, E>, onError: (error: E) => E2): Effect.Effect<A, E2> =>

@@ -89,7 +89,7 @@ const modelUnloadable =
   /(failed|unable) to load model|error loading model|requires more system memory|waiting for llama(-server| runner) to start|llama runner process has terminated|model runner has unexpectedly stopped/i
 const overflow =
   /context (size|length|window)|exceed_context_size|\bn_(ctx|keep)\b|keep from the initial prompt|keep the first \d+ tokens/i
-const unsupported = /does not support ([\w -]+)/i
+const unsupported = /does not support ([\w -]+)|(\w+ input) is not supported/i
 const engineFailure = /model has crashed|channel error|^terminated$|engine protocol|model (is )?unloaded/i
 const callersMistake = /^option "|^invalid format/i
 
@@ -106,7 +106,7 @@ export const toReason = (failure: Failure): ProviderErrorReason => {
     return new ModelNotAvailable({ model: failure.model, description })
   }
   if (overflow.test(text)) return new ContextOverflow({ ...overflowNumbers(report), description })
-  const feature = unsupported.exec(text)?.[1]
+  const feature = unsupported.exec(text)?.slice(1).find(Boolean)
   if (feature !== undefined) return new Unsupported({ feature: feature.trim(), description })
   if (/unexpected endpoint/i.test(text) || status === 404 || status === 405 || status === 501) {
     return new Unsupported({ feature: failure.endpoint ?? "this", description })

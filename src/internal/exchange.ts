@@ -1,11 +1,13 @@
 /** One request and its answer over HTTP, for all protocols. The only room that sees `effect/http` on the way in. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -84,6 +86,7 @@ export const make = Effect.fnUntraced(function* (
       client.execute,
       // Model servers do not trace, and browsers refuse headers that a server does not name.
       Effect.provideService(HttpClient.TracerPropagationEnabled, false),
+      withoutRedirects,
       Effect.mapError(toReason),
       Effect.flatMap((response) => Effect.as(refuseRedirect(baseUrl, response), response))
     )
@@ -200,17 +203,19 @@ const readText = <E>(body: Stream.Stream<Uint8Array, E>, maxBytes: number): Effe
     )
   }).pipe(Stream.decodeText, Stream.mkString)
 
-/**
- * No redirect is followed here, and one that `fetch` followed to another host is no answer: the prompt must go where the
- * caller sent it. (`fetch` itself leaves the token behind then.)
- */
+/** Of the clients, `fetch` alone follows redirects by itself, and takes prompt and headers along to another host. */
+const withoutRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) =>
+    Effect.provideService(self, FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" })
+  )
+
+/** The prompt goes where the caller sent it, or nowhere. Browsers hide a redirect behind the status 0. */
 const refuseRedirect = (
   baseUrl: string,
-  { headers, status, url }: HttpClientResponse.HttpClientResponse
+  { headers, status }: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<void, ApiError> => {
-  const target = status >= 300 && status < 400 ? URL.parse(headers["location"] ?? "", baseUrl) : URL.parse(url)
-  const isElsewhere = target !== null && target.origin !== new URL(baseUrl).origin
-  if (!isElsewhere && (status < 300 || status >= 400)) return Effect.void
+  if (status !== 0 && (status < 300 || status >= 400)) return Effect.void
+  const target = URL.parse(headers["location"] ?? "", baseUrl)
   const description = `it redirects${target === null ? "" : ` to ${target.origin}`}; set baseUrl to where the server is`
   return Effect.fail(new ApiError({ status, description }))
 }

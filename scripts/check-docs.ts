@@ -1,0 +1,90 @@
+// Every public export says what it is and since when, and every example in the docs compiles against the sources.
+import { execFileSync } from "node:child_process"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { listFiles, root } from "./support/repository.ts"
+
+interface Example {
+  readonly file: string
+  /** Of its opening fence, counted from 1. */
+  readonly line: number
+  readonly code: string
+}
+
+const read = (file: string): string => readFileSync(join(root, file), "utf8")
+
+const findUndocumented = (file: string): ReadonlyArray<string> => {
+  const lines = read(file).split("\n")
+  return lines.flatMap((line, index) => {
+    // What is exported from elsewhere is documented there.
+    if (!line.startsWith("export ") || /^export (type )?[{*]/.test(line)) return []
+    const isDocumented = lines[index - 1] === " */" && docstringAbove(lines, index).includes(" * @since ")
+    return isDocumented ? [] : [`${file}:${index + 1}: wants a docstring with @since: ${line}`]
+  })
+}
+
+const docstringAbove = (lines: ReadonlyArray<string>, index: number): string =>
+  lines.slice(lines.lastIndexOf("/**", index), index).join("\n")
+
+/** Blocks fenced as `ts`, on a page or behind the stars of a docstring. */
+const findExamples = (file: string): ReadonlyArray<Example> =>
+  Array.from(
+    read(file).matchAll(/^([ \t]*(?:\* )?)```ts\n([^]*?)^\1```/gm),
+    ({ 1: margin = "", 2: block = "", index, input }) => ({
+      file,
+      line: input.slice(0, index).split("\n").length,
+      code: block.replaceAll(/^.*$/gm, (text) => text.slice(margin.length))
+    })
+  )
+
+/** Each example is a module of its own, so that a reader can take it as it is. Gives what the compiler says, if anything. */
+const compile = (examples: ReadonlyArray<Example>): string => {
+  const folder = join(root, ".cache/docs")
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  for (const { code, file, line } of examples) {
+    // The blank lines above put each line of code where it is on its page.
+    writeFileSync(join(folder, `${file.replaceAll("/", "__")}.${line}.ts`), "\n".repeat(line) + code)
+  }
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({
+      extends: "../../tsconfig.json",
+      compilerOptions: {
+        noUnusedLocals: false,
+        noUnusedParameters: false,
+        paths: {
+          "effect-local-llm": ["../../src/index.ts"],
+          "effect-local-llm/testing": ["../../src/testing/index.ts"],
+          "effect-local-llm/*": ["../../src/*.ts"]
+        }
+      },
+      include: ["."]
+    })
+  )
+  try {
+    execFileSync("tsc", ["-p", folder, "--pretty", "false"], { cwd: root, encoding: "utf8" })
+    return ""
+  } catch (error) {
+    if (!(error instanceof Error && "stdout" in error)) throw error
+    return String(error.stdout).replaceAll(
+      /^\.cache\/docs\/(\S+)\.\d+\.ts\((\d+),\d+\)/gm,
+      (_, name, line) => `${name.replaceAll("__", "/")}:${line}`
+    )
+  }
+}
+
+const sources = listFiles("src", ".ts").map((file) => `src/${file}`)
+const pages = [
+  ...readdirSync(root).filter((file) => file.endsWith(".md")),
+  ...(existsSync(join(root, "docs")) ? listFiles("docs", ".md").map((file) => `docs/${file}`) : [])
+]
+const publicModules = sources.filter((file) => /^src\/(testing\/)?[A-Z]\w*\.ts$/.test(file))
+
+const examples = [...pages, ...sources].flatMap(findExamples)
+const complaints = [...publicModules.flatMap(findUndocumented), compile(examples)].join("\n").trim()
+console.log(`${publicModules.length} public modules, ${examples.length} examples`)
+if (complaints !== "") {
+  console.error(complaints)
+  process.exitCode = 1
+}

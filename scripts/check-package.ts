@@ -1,0 +1,113 @@
+// Packs the package as npm would publish it, and uses it from an empty project as its users do.
+import assert from "node:assert/strict"
+import { spawnSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { listFiles, root } from "./support/repository.ts"
+
+interface Manifest {
+  readonly name: string
+  readonly devDependencies: Readonly<Record<string, string>>
+}
+
+const { devDependencies, name }: Manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+const folder = mkdtempSync(join(tmpdir(), `${name}-`))
+const project = join(folder, "project")
+const bin = join(project, "node_modules/.bin/local-llm")
+
+const step = (title: string, check: () => void): void => {
+  const started = performance.now()
+  check()
+  console.log(`${title} (${((performance.now() - started) / 1000).toFixed(1)} s)`)
+}
+
+const attempt = (command: string, args: ReadonlyArray<string>, cwd = root) => {
+  const { error, status, stderr, stdout } = spawnSync(command, args, { cwd, encoding: "utf8" })
+  if (error !== undefined) throw error
+  return { status, stderr, stdout }
+}
+
+/** What a command prints is shown only if it fails. */
+const run = (command: string, args: ReadonlyArray<string>, cwd = root): string => {
+  const { status, stderr, stdout } = attempt(command, args, cwd)
+  assert.equal(status, 0, `${command} ${args.join(" ")}\n${stdout}${stderr}`)
+  return stdout
+}
+
+const install = (...specs: ReadonlyArray<string>): void => {
+  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", ...specs], project)
+}
+
+/** In the version that this repository itself is tested with. */
+const tested = (dependency: string): string => `${dependency}@${devDependencies[dependency]}`
+
+/** The imports that fail, each with its error code. */
+const importAll = (specifiers: ReadonlyArray<string>): Readonly<Record<string, string>> => {
+  const script = `
+    const failures = {}
+    for (const specifier of ${JSON.stringify(specifiers)}) {
+      await import(specifier).catch((error) => { failures[specifier] = error.code ?? String(error) })
+    }
+    console.log(JSON.stringify(failures))`
+  return JSON.parse(run(process.execPath, ["--input-type=module", "--eval", script], project))
+}
+
+const checkPackage = (): void => {
+  step("packed", () => run("npm", ["pack", "--pack-destination", folder]))
+  const tarball = join(folder, readdirSync(folder).find((file) => file.endsWith(".tgz")) ?? "")
+
+  const modules = listFiles("dist", ".js").map((file) => file.replace(/\.js$/, ""))
+  const publicModules = modules.filter((module) => /^[A-Z]\w*$/.test(module))
+  const entrances = [".", "./testing", ...publicModules.map((module) => `./${module}`)]
+  const inside = modules.filter((module) => module.includes("/") && module !== "testing/index")
+
+  step("publint has nothing to say", () => run("publint", ["run", tarball, "--strict"]))
+  step("the types are not wrong", () =>
+    run("attw", [tarball, "--profile", "esm-only", "--no-definitely-typed", "--entrypoints", ...entrances])
+  )
+  step("it installs beside effect alone, and brings nothing but itself", () => {
+    mkdirSync(project)
+    writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }))
+    install(tarball, tested("effect"))
+    const files = run("tar", ["-tzf", tarball]).trim().split("\n")
+    const strangers = files.filter(
+      (file) => !/^package\/(package\.json|README\.md|LICENSE|(dist|src)\/[^.]+(\.d)?\.(js|ts)(\.map)?)$/.test(file)
+    )
+    assert.deepEqual(strangers, [])
+  })
+  step(`all ${entrances.length} subpaths can be imported`, () => {
+    assert.deepEqual(importAll(entrances.map((entrance) => name + entrance.slice(1))), {})
+  })
+  step(`all ${inside.length} files inside cannot`, () => {
+    const failures = importAll(inside.map((module) => `${name}/${module}`))
+    const open = inside.filter((module) => failures[`${name}/${module}`] !== "ERR_PACKAGE_PATH_NOT_EXPORTED")
+    assert.deepEqual(open, [])
+  })
+  step("the command line says which package it lacks", () => {
+    const { status, stderr } = attempt(bin, ["--help"], project)
+    assert.equal(status, 1)
+    assert.match(stderr, /^local-llm: .*npm install @effect\/platform-node\n$/)
+  })
+  step("with that package it starts", () => {
+    install(tested("@effect/platform-node"))
+    assert.match(run(bin, ["--help"], project), /local-llm <subcommand>/)
+  })
+  step("a program compiles against it and runs", () => {
+    install(tested("@types/node"))
+    const program = readFileSync(join(root, "scripts/support/consumer.ts"), "utf8")
+    writeFileSync(join(project, "consumer.ts"), program.replace(/^.*@ts-nocheck.*\n/, ""))
+    const options = "--strict --exactOptionalPropertyTypes --module nodenext --target es2023 --types node".split(" ")
+    run("tsc", ["consumer.ts", ...options, "--skipLibCheck", "false"], project)
+    assert.equal(run(process.execPath, ["consumer.js"], project), "Rayleigh scattering.\n".repeat(3))
+  })
+}
+
+try {
+  checkPackage()
+} catch (error) {
+  console.error(error instanceof assert.AssertionError ? error.message : error)
+  process.exitCode = 1
+} finally {
+  rmSync(folder, { recursive: true })
+}

@@ -1,0 +1,238 @@
+/**
+ * A model server for tests: it listens on a real port and speaks Ollama's and LM Studio's protocols at once, well or badly,
+ * as its script says.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Http from "node:http"
+import type { Answer, Piece, ReceivedRequest, Reply, Script } from "./internal/answer.ts"
+import * as Delivery from "./internal/delivery.ts"
+import type { State } from "./internal/journal.ts"
+import * as Journal from "./internal/journal.ts"
+import * as OtherEndpoints from "./internal/otherEndpoints.ts"
+import { wires } from "./internal/wireRecords.ts"
+
+export type { Answer, Completion, Cut, Delivery, Piece, ReceivedRequest, Reply, Script } from "./internal/answer.ts"
+export type { State } from "./internal/journal.ts"
+
+/**
+ * A running fake server.
+ *
+ * @since 0.1.0
+ */
+export class FakeServer extends Context.Service<
+  FakeServer,
+  {
+    /** Where it listens, such as `http://127.0.0.1:49152`: the `baseUrl` for either provider. */
+    readonly url: string
+    /** What it saw so far. */
+    readonly state: Effect.Effect<State>
+    /** Waits until what it saw is as the predicate wants it. */
+    readonly until: (predicate: (state: State) => boolean) => Effect.Effect<State>
+    /** Replaces the script, from the next request on. */
+    readonly setScript: (script: Script) => Effect.Effect<void>
+  }
+>()("effect-local-llm/testing/FakeServer") {}
+
+/**
+ * How the server is, beside its script. All fields are optional.
+ *
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The models that it lists. It answers for any model. Default: one, `fake:latest`. */
+  readonly models?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * Starts a server that listens on a free port of 127.0.0.1, and closes it, with all its connections, at the end of the scope.
+ *
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  script: Script = { text: "This answer comes from a fake server." },
+  { models = ["fake:latest"] }: Options = {}
+): Effect.fn.Return<FakeServer["Service"], never, Scope.Scope> {
+  const journal = Journal.make()
+  let currentScript = script
+  const run = yield* FiberSet.makeRuntime()
+
+  const answer = Effect.fnUntraced(function* (request: Http.IncomingMessage, response: Http.ServerResponse) {
+    const body = yield* readBody(request)
+    const entry = journal.begin(request, body)
+    const channel: Delivery.Channel = {
+      response,
+      onWritten: (bytes) => journal.update(entry, { bytesWritten: entry.bytesWritten + bytes }),
+      onCut: () => journal.update(entry, { outcome: "cut-by-server" })
+    }
+    response.once("close", () => {
+      if (entry.outcome !== "answering") return
+      const left = journal.isClosed() ? "cut-by-server" : "cut-by-client"
+      journal.update(entry, { outcome: response.writableFinished ? "completed" : left })
+    })
+
+    const path = entry.path.replace(/\?.*/, "")
+    const wire = entry.method === "POST" ? wires[path] : undefined
+    const scripted = yield* ask(currentScript, { ...entry })
+    if ("status" in scripted) return yield* Delivery.sendReply(channel, scripted)
+    if (wire === undefined) {
+      return yield* Delivery.sendReply(channel, OtherEndpoints.answer(entry.method, path, models))
+    }
+    yield* Delivery.sendCompletion(channel, scripted, wire(readOptions(body, scripted.model)))
+  })
+
+  const server = Http.createServer((request, response) => {
+    const fiber = run(
+      Effect.catchDefect(answer(request, response), (defect) => Effect.sync(() => fail(response, defect)))
+    )
+    response.once("close", () => fiber.interruptUnsafe())
+  })
+  // No idle connection is closed in the middle of a test.
+  server.keepAliveTimeout = 0
+  server.on("connection", (socket) => {
+    journal.connect()
+    // A microtask later the response knows as well.
+    socket.once("close", () => queueMicrotask(journal.disconnect))
+  })
+  const port = yield* Effect.acquireRelease(listen(server), () =>
+    Effect.callback<void>((resume) => {
+      journal.close()
+      server.close(() => resume(Effect.void))
+      server.closeAllConnections()
+    })
+  )
+
+  return FakeServer.of({
+    url: `http://127.0.0.1:${port}`,
+    state: Effect.sync(journal.state),
+    until: journal.until,
+    setScript: (script) =>
+      Effect.sync(() => {
+        currentScript = script
+      })
+  })
+})
+
+/**
+ * Provides a fake server.
+ *
+ * **Details**
+ *
+ * It knows `POST /api/chat`, `/api/generate`, `/v1/chat/completions` and `/v1/completions`, which the script answers, and
+ * `GET /`, `/api/version`, `/api/tags`, `/v1/models` and `/lmstudio-greeting`. Everything else it refuses as the real
+ * servers do. Delays follow the clock that the layer was built with, so `TestClock` moves them.
+ *
+ * **Gotchas**
+ *
+ * It always streams, whatever the request says of `stream`, and does not check requests.
+ *
+ * **Example** (a provider against it, and what the server saw)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Effect, Layer, Stream } from "effect"
+ * import { Ollama, Provider } from "effect-local-llm"
+ * import { FakeServer } from "effect-local-llm/testing"
+ *
+ * const OllamaTest = Layer.unwrap(
+ *   Effect.map(FakeServer.FakeServer, ({ url }) => Ollama.layer({ baseUrl: url }))
+ * ).pipe(
+ *   Layer.provide(NodeHttpClient.layerUndici),
+ *   Layer.provideMerge(FakeServer.layer({ pieces: FakeServer.endless("again ") }))
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const provider = yield* Provider.Provider
+ *   const server = yield* FakeServer.FakeServer
+ *   yield* provider.stream({ model: "any", prompt: "Once" }).pipe(Stream.take(3), Stream.runDrain)
+ *   yield* server.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
+ * }).pipe(Effect.provide(OllamaTest))
+ * ```
+ *
+ * **Example** (a server that is busy at first, then breaks, then answers)
+ *
+ * ```ts
+ * import { FakeServer } from "effect-local-llm/testing"
+ *
+ * const live = FakeServer.layer((request) =>
+ *   request.index === 0
+ *     ? { status: 503, body: { error: "server busy" } }
+ *     : request.index === 1
+ *       ? { text: "Rayleigh scat", cut: { how: "reset" } }
+ *       : { text: "Rayleigh scattering.", delay: { between: "10 millis" } }
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const layer = (script?: Script, options?: Options): Layer.Layer<FakeServer> =>
+  Layer.effect(FakeServer, make(script, options))
+
+/**
+ * An answer that never comes, not even its headers, to any request.
+ *
+ * @since 0.1.0
+ */
+export const silence: Reply = { status: 200, delay: { headers: Infinity } }
+
+/**
+ * The same piece again and again, as fast as the client takes it: a model that does not stop, or, with a `raw` piece that
+ * has no line end, a line that does not.
+ *
+ * @since 0.1.0
+ */
+export const endless = (piece: Piece): Iterable<Piece> => ({
+  *[Symbol.iterator]() {
+    while (true) yield piece
+  }
+})
+
+const ask = (script: Script, request: ReceivedRequest): Effect.Effect<Answer> => {
+  if (typeof script !== "function") return Effect.succeed(script)
+  const answer = script(request)
+  return Effect.isEffect(answer) ? answer : Effect.succeed(answer)
+}
+
+const readOptions = (body: unknown, model: string | undefined) => {
+  const fields = Predicate.isObject(body) ? body : {}
+  const stream = Predicate.hasProperty(fields, "stream_options") ? fields.stream_options : undefined
+  return {
+    model: model ?? (Predicate.hasProperty(fields, "model") && Predicate.isString(fields.model) ? fields.model : ""),
+    withUsage: Predicate.hasProperty(stream, "include_usage") && stream.include_usage === true
+  }
+}
+
+/** A mistake in the script must be seen, not waited for. */
+const fail = (response: Http.ServerResponse, defect: unknown): void => {
+  if (response.headersSent) response.destroy()
+  else response.writeHead(500).end(JSON.stringify({ error: `the script of the fake server failed: ${defect}` }))
+}
+
+const readBody = (request: Http.IncomingMessage): Effect.Effect<unknown> =>
+  Effect.callback((resume) => {
+    const parts: Array<Buffer> = []
+    request.on("data", (part: Buffer) => parts.push(part))
+    request.on("end", () => {
+      const text = Buffer.concat(parts).toString()
+      try {
+        resume(Effect.succeed(text === "" ? undefined : JSON.parse(text)))
+      } catch {
+        resume(Effect.succeed(text))
+      }
+    })
+  })
+
+const listen = (server: Http.Server): Effect.Effect<number> =>
+  Effect.callback((resume) => {
+    server.once("error", (error) => resume(Effect.die(error)))
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+    })
+  })

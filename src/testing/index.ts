@@ -1,0 +1,1 @@
+export * as FakeServer from "./FakeServer.ts"

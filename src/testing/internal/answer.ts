@@ -1,0 +1,152 @@
+/** What the fake server is told to answer: the words of its script. `FakeServer` makes them public. */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { FinishReason, ToolCall, Usage } from "../../StreamingChunk.ts"
+
+/**
+ * One piece of a completion, sent in a record of its own as the protocol of the request writes it.
+ *
+ * **Details**
+ *
+ * - A string is a piece of the answer's text.
+ * - `thinking`, `toolCall`: what they say; a plain completion of LM Studio has neither, so there they are left out.
+ * - `error`: the error record with which a server ends an answer; what would come after it is not sent.
+ * - `record`: a record with this text in place of its JSON, such as `"{not json"`: a line of Ollama, an event of LM Studio.
+ * - `raw`: bytes as they are.
+ * - `wait`: nothing for so long.
+ *
+ * @since 0.1.0
+ */
+export type Piece =
+  | string
+  | { readonly thinking: string }
+  | { readonly toolCall: ToolCall }
+  | { readonly error: string }
+  | { readonly record: string }
+  | { readonly raw: string | Uint8Array }
+  | { readonly wait: Duration.Input }
+
+/**
+ * How the bytes of an answer go out. All fields are optional: without them each record is written whole and at once.
+ *
+ * @since 0.1.0
+ */
+export interface Delivery {
+  readonly delay?:
+    | {
+        /** From the request to the headers; `Infinity` for none ever. Default: 0. */
+        readonly headers?: Duration.Input | undefined
+        /**
+         * From the headers to the first piece. Ollama sends its headers with the first piece: both come after this time
+         * then. Default: 0.
+         */
+        readonly first?: Duration.Input | undefined
+        /** From one piece to the next. Default: 0. */
+        readonly between?: Duration.Input | undefined
+      }
+    | undefined
+  /** Writes no more than `bytes` at once, and waits for `every` between two writes. Default: whole records, no wait. */
+  readonly drip?: { readonly bytes: number; readonly every?: Duration.Input | undefined } | undefined
+  /** Cuts the answer off. Default: it comes whole. */
+  readonly cut?: Cut | undefined
+  /** Leaves the response open behind its last byte until the client goes. Default: false. */
+  readonly holdOpen?: boolean | undefined
+}
+
+/**
+ * How an answer is cut off, and where.
+ *
+ * @since 0.1.0
+ */
+export interface Cut {
+  /**
+   * - `end`: the body ends as a whole one would; only its end marker is missing.
+   * - `close`: the connection is closed in the middle of the body.
+   * - `reset`: the connection is reset, as by a server that was killed.
+   * - `stall`: nothing comes any more, and the connection stays open until the client goes.
+   */
+  readonly how: "end" | "close" | "reset" | "stall"
+  /**
+   * After how many bytes of the body. With 0, `close` and `reset` come before the headers. Default: after the last piece,
+   * before the end marker.
+   */
+  readonly afterBytes?: number | undefined
+}
+
+/**
+ * An answer as a model would give it: `thinking`, `text`, `pieces`, `toolCalls`, in this order, then the end marker of the
+ * protocol. All fields are optional.
+ *
+ * @since 0.1.0
+ */
+export interface Completion extends Delivery {
+  /** What the model thinks first, word by word. */
+  readonly thinking?: string | undefined
+  /** The answer's text, word by word. */
+  readonly text?: string | undefined
+  /** Pieces one by one: a list, a generator that need not end, or a `Stream`, which says also when each of them comes. */
+  readonly pieces?: Iterable<Piece> | Stream.Stream<Piece> | undefined
+  /** Calls that the model asks for. */
+  readonly toolCalls?: ReadonlyArray<ToolCall> | undefined
+  /** Default: `tool-calls` if there are any, else `stop`. Ollama itself says `stop` for both. */
+  readonly finishReason?: FinishReason | undefined
+  /** Default: 10 tokens for the prompt, one for each piece. `false` for none. */
+  readonly usage?: Usage | false | undefined
+  /** The model that answers. Default: the one that was asked. */
+  readonly model?: string | undefined
+}
+
+/**
+ * An answer as any server may give it.
+ *
+ * @since 0.1.0
+ */
+export interface Reply extends Delivery {
+  readonly status: number
+  /** Default: the `content-type` that goes with `body`. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** An object is sent as JSON. Default: empty. */
+  readonly body?: string | Uint8Array | object | undefined
+}
+
+/**
+ * An answer. A `Completion` answers the requests for one; others are answered then as the real servers do. A `Reply` answers
+ * any request.
+ *
+ * @since 0.1.0
+ */
+export type Answer = Completion | Reply
+
+/**
+ * What the server answers: the same to each request, or what a function says to it.
+ *
+ * @since 0.1.0
+ */
+export type Script = Answer | ((request: ReceivedRequest) => Answer | Effect.Effect<Answer>)
+
+/**
+ * A request that came, and how the answer to it stands.
+ *
+ * @since 0.1.0
+ */
+export interface ReceivedRequest {
+  /** How many came before it. */
+  readonly index: number
+  readonly method: string
+  /** The path, with the query if there is one. */
+  readonly path: string
+  /** The headers, with names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** The parsed body; its text if that is not JSON, `undefined` if there is none. */
+  readonly body: unknown
+  /**
+   * - `answering`: not over yet.
+   * - `completed`: all that the script wants was sent.
+   * - `cut-by-client`: the client went away before.
+   * - `cut-by-server`: the script cut it, or the server was closed.
+   */
+  readonly outcome: "answering" | "completed" | "cut-by-client" | "cut-by-server"
+  /** Bytes of the answer's body that the network took so far. */
+  readonly bytesWritten: number
+}

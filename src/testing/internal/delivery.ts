@@ -1,0 +1,143 @@
+/** Puts an answer on the network: its pace, its cuts, and no more of it than the client takes. */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type * as Http from "node:http"
+import type { Completion, Cut, Delivery, Piece, Reply } from "./answer.ts"
+import type { Wire } from "./wireRecords.ts"
+
+export interface Channel {
+  readonly response: Http.ServerResponse
+  /** Told how many bytes of the body the network took. */
+  readonly onWritten: (bytes: number) => void
+  /** Told that the script cuts the answer off. */
+  readonly onCut: () => void
+}
+
+/** Sends a completion. Interrupted when the client goes. */
+export const sendCompletion = (channel: Channel, completion: Completion, wire: Wire): Effect.Effect<void> =>
+  send(channel, completion, {
+    head: { status: 200, headers: { "content-type": wire.contentType } },
+    headersAtOnce: wire.headersAtOnce,
+    body: Effect.fnUntraced(function* (write) {
+      let count = 0
+      let isOver = false
+      let hasCalls = false
+      yield* toPieces(completion).pipe(
+        Stream.takeUntil((piece) => typeof piece === "object" && "error" in piece),
+        Stream.runForEach((piece) => {
+          if (typeof piece === "object") {
+            if ("wait" in piece) return Effect.sleep(piece.wait)
+            isOver ||= "error" in piece
+            hasCalls ||= "toolCall" in piece
+          }
+          const pause = count++ === 0 ? undefined : completion.delay?.between
+          return after(pause, write(wire.piece(piece)))
+        })
+      )
+      if (isOver) return ""
+      return wire.end({
+        finishReason: completion.finishReason ?? (hasCalls ? "tool-calls" : "stop"),
+        usage:
+          completion.usage === false
+            ? undefined
+            : (completion.usage ?? { promptTokens: 10, completionTokens: count, totalTokens: 10 + count })
+      })
+    })
+  })
+
+/** Sends any other answer. */
+export const sendReply = (channel: Channel, reply: Reply): Effect.Effect<void> => {
+  const { body = "" } = reply
+  const isJson = typeof body === "object" && !(body instanceof Uint8Array)
+  const type = isJson ? "application/json; charset=utf-8" : "text/plain; charset=utf-8"
+  return send(channel, reply, {
+    head: { status: reply.status, headers: { "content-type": type, ...reply.headers } },
+    headersAtOnce: true,
+    body: (write) => Effect.as(write(isJson ? JSON.stringify(body) : body), "")
+  })
+}
+
+/** A word with the space before it is about what models take for a token. */
+const words = (text: string | undefined): ReadonlyArray<string> => text?.match(/\s*\S+|\s+$/g) ?? []
+
+const toPieces = ({ pieces = [], text, thinking, toolCalls = [] }: Completion): Stream.Stream<Piece> =>
+  Stream.fromIterable<Piece>(words(thinking).map((thinking) => ({ thinking }))).pipe(
+    Stream.concat(Stream.fromIterable(words(text))),
+    Stream.concat(Stream.isStream(pieces) ? pieces : Stream.fromIterable(pieces, { chunkSize: 1 })),
+    Stream.concat(Stream.fromIterable(toolCalls.map((toolCall) => ({ toolCall }))))
+  )
+
+const after = <A, E>(pause: Duration.Input | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  pause === undefined ? effect : Effect.delay(effect, pause)
+
+type Write = (bytes: string | Uint8Array) => Effect.Effect<void, Cut>
+
+const send = Effect.fnUntraced(
+  function* (
+    channel: Channel,
+    { cut, delay, drip, holdOpen }: Delivery,
+    answer: {
+      readonly head: { readonly status: number; readonly headers: Record<string, string> }
+      readonly headersAtOnce: boolean
+      /** Writes the body, and gives its end marker. */
+      readonly body: (write: Write) => Effect.Effect<string, Cut>
+    }
+  ) {
+    const { response } = channel
+    yield* after(delay?.headers, Effect.void)
+    if (cut?.afterBytes === 0 && (cut.how === "close" || cut.how === "reset")) return yield* Effect.fail(cut)
+    response.writeHead(answer.head.status, answer.head.headers)
+    if (answer.headersAtOnce) response.flushHeaders()
+    yield* after(delay?.first, Effect.void)
+
+    let room = cut?.afterBytes ?? Infinity
+    const write: Write = Effect.fnUntraced(function* (data) {
+      const bytes = typeof data === "string" ? Buffer.from(data) : data
+      const fitting = bytes.subarray(0, room)
+      const size = drip?.bytes ?? fitting.length
+      for (let start = 0; start < fitting.length; start += size) {
+        if (drip?.every !== undefined && start > 0) yield* Effect.sleep(drip.every)
+        const part = fitting.subarray(start, start + size)
+        yield* flush(response, part)
+        channel.onWritten(part.length)
+      }
+      room -= fitting.length
+      if (cut !== undefined && room === 0) return yield* Effect.fail(cut)
+    })
+
+    const endMarker = yield* answer.body(write)
+    if (cut !== undefined && cut.afterBytes === undefined) return yield* Effect.fail(cut)
+    yield* write(endMarker)
+    if (holdOpen) return yield* Effect.never
+    response.end()
+  },
+  (effect, channel) => effect.pipe(Effect.catch((cut) => sever(channel, cut)))
+)
+
+/**
+ * Done when the network took the bytes, and the event loop went round once: a client in the same process reads them then,
+ * one record at a time, as from a server that thinks between two tokens.
+ */
+const flush = (response: Http.ServerResponse, bytes: Uint8Array): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    response.write(bytes, (error) => {
+      // Without the client there is nobody to write to; this fiber is about to be interrupted.
+      if (error == null) setImmediate(() => resume(Effect.void))
+    })
+  })
+
+const sever = ({ onCut, response }: Channel, { how }: Cut): Effect.Effect<void> => {
+  if (how === "stall") {
+    return Effect.andThen(
+      Effect.sync(() => response.flushHeaders()),
+      Effect.never
+    )
+  }
+  return Effect.sync(() => {
+    onCut()
+    if (how === "end") response.end()
+    else if (how === "close") response.socket?.destroySoon()
+    else response.socket?.resetAndDestroy()
+  })
+}

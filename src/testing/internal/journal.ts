@@ -1,0 +1,84 @@
+/** What the fake server saw, and those who wait to see it. */
+import * as Effect from "effect/Effect"
+import type * as Http from "node:http"
+import type { ReceivedRequest } from "./answer.ts"
+
+/**
+ * What the server saw so far.
+ *
+ * @since 0.1.0
+ */
+export interface State {
+  /** The requests, in the order in which they came. */
+  readonly requests: ReadonlyArray<ReceivedRequest>
+  /** Connections that are open now, those included that a client keeps for its next request. */
+  readonly openConnections: number
+  /** Connections that were ever opened. */
+  readonly connections: number
+}
+
+export type Entry = { -readonly [K in keyof ReceivedRequest]: ReceivedRequest[K] }
+
+export const make = () => {
+  const entries: Array<Entry> = []
+  const waiting = new Set<() => void>()
+  let openConnections = 0
+  let connections = 0
+  let isClosed = false
+
+  const changed = (): void => {
+    for (const look of waiting) look()
+  }
+  const state = (): State => ({ requests: entries.map((entry) => ({ ...entry })), openConnections, connections })
+
+  return {
+    state,
+    isClosed: () => isClosed,
+    close: () => {
+      isClosed = true
+    },
+    begin: (request: Http.IncomingMessage, body: unknown): Entry => {
+      const entry: Entry = {
+        index: entries.length,
+        method: request.method ?? "",
+        path: request.url ?? "",
+        headers: Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)])),
+        body,
+        outcome: "answering",
+        bytesWritten: 0
+      }
+      entries.push(entry)
+      changed()
+      return entry
+    },
+    update: (entry: Entry, fields: Partial<Pick<Entry, "outcome" | "bytesWritten">>): void => {
+      Object.assign(entry, fields)
+      changed()
+    },
+    connect: () => {
+      openConnections++
+      connections++
+      changed()
+    },
+    disconnect: () => {
+      openConnections--
+      changed()
+    },
+    until: (predicate: (state: State) => boolean): Effect.Effect<State> =>
+      Effect.callback((resume) => {
+        const look = (): void => {
+          const seen = state()
+          try {
+            if (!predicate(seen)) return
+            resume(Effect.succeed(seen))
+          } catch (defect) {
+            resume(Effect.die(defect))
+          }
+          waiting.delete(look)
+        }
+        waiting.add(look)
+        look()
+        return Effect.sync(() => waiting.delete(look))
+      })
+  }
+}

@@ -1,0 +1,46 @@
+/** What both servers answer where no completion is asked for. */
+import type { Reply } from "./answer.ts"
+import { wires } from "./wireRecords.ts"
+
+/** The answer to a request that no script takes. `path` has no query. */
+export const answer = (method: string, path: string, models: ReadonlyArray<string>): Reply => {
+  const handle = method === "GET" || method === "HEAD" ? lists[path] : undefined
+  if (handle !== undefined) return { status: 200, ...handle(models) }
+  if (path.startsWith("/v1")) {
+    return { status: 200, body: { error: `Unexpected endpoint or method. (${method} ${path})` } }
+  }
+  const allowed = path in wires ? "POST" : path in lists ? "GET, HEAD" : undefined
+  return allowed === undefined
+    ? { status: 404, headers: plainText, body: "404 page not found" }
+    : { status: 405, headers: { ...plainText, allow: allowed }, body: "405 method not allowed" }
+}
+
+const plainText = { "content-type": "text/plain" }
+
+const lists: { readonly [path: string]: (models: ReadonlyArray<string>) => Pick<Reply, "body"> } = {
+  "/": () => ({ body: "Ollama is running" }),
+  "/api/version": () => ({ body: { version: "0.33.0" } }),
+  "/api/tags": (models) => ({ body: { models: models.map(toOllamaModel) } }),
+  "/v1/models": (models) => ({
+    body: { object: "list", data: models.map((id) => ({ id, object: "model", owned_by: "organization_owner" })) }
+  }),
+  "/lmstudio-greeting": () => ({ body: { lmstudio: true } })
+}
+
+const toOllamaModel = (name: string): object => ({
+  name,
+  model: name,
+  modified_at: "2026-01-02T03:04:05.678Z",
+  size: 2_019_393_189,
+  digest: "a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72",
+  details: {
+    parent_model: "",
+    format: "gguf",
+    family: "llama",
+    families: ["llama"],
+    parameter_size: "3.2B",
+    quantization_level: "Q4_K_M",
+    context_length: 131_072
+  },
+  capabilities: ["completion", "tools"]
+})

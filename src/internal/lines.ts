@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { LineTooLong, StreamTruncated } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
+import * as Json from "./json.ts"
 import type { LineDecoder, Progress } from "./protocol.ts"
 
 export interface Options<EBody, E> {
@@ -129,14 +130,15 @@ const toChunks = <E, R>(
         else if (progress !== "open") over = Effect.fail(toError(progress))
       }
 
-      // An unterminated line that is no record was cut: the cut is the cause, not the line.
-      const blame = (progress: Progress): Progress =>
-        ending.reached && typeof progress === "object" && progress._tag === "ParseError" ? "open" : progress
-
-      // Once the end is reached, only the unterminated line is left. If it is too long, its beginning is no line,
-      // even where it reads like one.
-      const read = (line: string, chunks: Array<StreamingChunk>): Progress =>
-        ending.reached && ending.cut?._tag === "LineTooLong" ? "open" : blame(decoder.line(line, chunks))
+      // Once the end is reached, only the unterminated line is left. If that is half a line, or the beginning of one that
+      // is too long, the end is what went wrong, not the line.
+      const read = (line: string, chunks: Array<StreamingChunk>): Progress => {
+        if (!ending.reached) return decoder.line(line, chunks)
+        if (ending.cut?._tag === "LineTooLong") return "open"
+        const progress = decoder.line(line, chunks)
+        const isHalf = typeof progress === "object" && progress._tag === "ParseError" && Json.parse(line) === undefined
+        return isHalf ? "open" : progress
+      }
 
       const give = (chunks: Array<StreamingChunk>): ChunkPull =>
         Arr.isArrayNonEmpty(chunks) ? Effect.succeed(chunks) : (over ?? next)

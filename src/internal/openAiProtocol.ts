@@ -153,6 +153,8 @@ interface Chunk extends Schema.Schema.Type<typeof Chunk> {}
 
 const chunkSchema = Json.lineSchema(Chunk)
 
+const doneMarker = "[DONE]"
+
 const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineDecoder => {
   const events = Sse.make()
   const calls = ToolCallAssembly.make()
@@ -180,7 +182,7 @@ const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineD
 
   const event = ({ data, name }: Sse.Event, chunks: Array<StreamingChunk>): Progress => {
     if (data === "" && name !== "error") return "open"
-    if (data.startsWith("[DONE]")) return finish(chunks)
+    if (data.startsWith(doneMarker)) return finish(chunks)
     const value = Json.parse(data)
     const isError = Json.isObject(value) && (name === "error" || Boolean(value.error))
     if (isError) return ServerFailure.toReason({ report: ServerFailure.readValue(value), model: askedModel })
@@ -201,7 +203,7 @@ const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineD
       if (choice.finish_reason) finishReason = choice.finish_reason
       const { delta } = choice
       const content = delta?.content ?? choice.text ?? ""
-      const thinking = delta?.reasoning_content ?? delta?.reasoning
+      const thinking = delta?.reasoning_content || delta?.reasoning
       const fragments = delta?.tool_calls ?? []
       // The final chunk stands for a finish chunk that says nothing else.
       if (finishReason === undefined || content !== "" || thinking || fragments.length > 0) {
@@ -228,11 +230,9 @@ const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineD
     },
     end: (chunks) => {
       const rest = events.rest()
-      const progress = rest === undefined ? "open" : event(rest, chunks)
-      if (progress === "complete") return progress
-      const isCut =
-        typeof progress === "object" && (progress._tag === "ParseError" || progress._tag === "StreamTruncated")
-      if (!isCut && progress !== "open") return progress
+      const isWhole = rest !== undefined && (rest.data.startsWith(doneMarker) || Json.parse(rest.data) !== undefined)
+      const progress = isWhole ? event(rest, chunks) : "open"
+      if (progress !== "open") return progress
       return finishReason === undefined ? "open" : finish(chunks)
     }
   }

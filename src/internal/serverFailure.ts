@@ -86,7 +86,7 @@ export interface Failure {
 const modelMissing =
   /no models? loaded|model ['"].*['"] (is )?not found|model not found|model_not_found|invalid model identifier/i
 const modelUnloadable =
-  /(failed|unable) to load model|error loading model|requires more system memory|waiting for llama(-server| runner) to start|llama runner process has terminated|model runner has unexpectedly stopped/i
+  /(failed|unable) to load model|error loading model|requires more system memory|waiting for llama(-server| runner) to start|llama runner process has terminated/i
 const overflow =
   /context (size|length|window)|exceed_context_size|\bn_(ctx|keep)\b|keep from the initial prompt|keep the first \d+ tokens/i
 const unsupported = /does not support ([\w -]+)|(\w+ input) is not supported/i

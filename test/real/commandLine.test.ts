@@ -1,0 +1,123 @@
+/** The command line on a real llama.cpp server. */
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as CommandLine from "../support/commandLine.ts"
+import { endless, sky, think } from "../support/scriptedModels.ts"
+import * as LlamaServer from "./llamaServer.ts"
+
+const ask = (url: string, model: string, ...more: ReadonlyArray<string>): ReadonlyArray<string> => [
+  "--provider",
+  "lmstudio",
+  "--url",
+  url,
+  "--model",
+  model,
+  ...more,
+  "Why is the sky blue?"
+]
+
+const onServer = <A>(
+  options: LlamaServer.Options,
+  test: (server: LlamaServer.LlamaServer["Service"]) => Effect.Effect<A>
+): Effect.Effect<A> => Effect.scoped(Effect.flatMap(LlamaServer.start(options), test))
+
+const isOneLine = /^[^\n]+\n$/
+
+LlamaServer.describeLlamaServer("the command line", () => {
+  it.live("prints the answer, and a line of facts", () =>
+    onServer({ model: "sky" }, ({ url }) =>
+      Effect.gen(function* () {
+        const { code, stderr, stdout } = yield* CommandLine.run(ask(url, "sky"))
+        expect(stdout).toBe(`${sky.join("")}\n`)
+        expect(stderr).toMatch(
+          /^sky on LM Studio · 49 tokens after \d+ of the prompt · first after [\d.]+ s · [\d.]+ tokens\/s\n$/
+        )
+        expect(code).toBe(0)
+      })
+    )
+  )
+
+  it.live("finds the server by its address, and the model by asking", () =>
+    onServer({ model: "sky" }, ({ url }) =>
+      Effect.gen(function* () {
+        const { code, stdout } = yield* CommandLine.run(["Why?"], { env: { LMSTUDIO_BASE_URL: url } })
+        expect({ code, stdout }).toEqual({ code: 0, stdout: `${sky.join("")}\n` })
+        const models = yield* CommandLine.run(["models"], { env: { LMSTUDIO_BASE_URL: url } })
+        expect(models.stdout).toContain("sky")
+      })
+    )
+  )
+
+  it.live("keeps thinking out of the answer", () =>
+    onServer({ model: "think" }, ({ url }) =>
+      Effect.gen(function* () {
+        const { stderr, stdout } = yield* CommandLine.run(ask(url, "think"))
+        expect(stdout).toBe(`${think.content.join("")}\n`)
+        expect(stderr).toContain(think.thinking.join(""))
+      })
+    )
+  )
+
+  const stops = { "Ctrl-C": "interrupt", "a reader that leaves, as head does,": "closeStdout" } as const
+  for (const [what, how] of Object.entries(stops)) {
+    it.live(`streams, and ${what} stops the generation`, () =>
+      onServer({ model: "endless", parameters: { n_ctx: 65_536 } }, ({ untilGenerating, url }) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const command = yield* CommandLine.start(ask(url, "endless"))
+            yield* command.until(({ stdout }) => stdout.startsWith(endless(200).join("")))
+            yield* untilGenerating(1)
+            yield* command[how]
+            expect(yield* untilGenerating(0)).toBeLessThan(1000)
+            expect((yield* command.result).code).toBe(how === "interrupt" ? 130 : 0)
+          })
+        )
+      )
+    )
+  }
+
+  it.live("says in one line that the server was killed, behind what came", () =>
+    onServer({ model: "endless", parameters: { n_ctx: 65_536 } }, ({ kill, url }) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const command = yield* CommandLine.start(ask(url, "endless"))
+          yield* command.until(({ stdout }) => stdout.startsWith(endless(100).join("")))
+          yield* kill
+          const { code, stderr, stdout } = yield* command.result
+          expect(stdout.startsWith(endless(100).join(""))).toBe(true)
+          expect(stderr.trimStart()).toMatch(isOneLine)
+          expect(stderr).toContain("no connection to the server, or it broke")
+          expect(code).toBe(1)
+        })
+      )
+    )
+  )
+
+  it.live("says in one line that a key is missing, and that nobody is there", () =>
+    onServer({ model: "sky", parameters: { api_keys: ["the key"] } }, ({ kill, url }) =>
+      Effect.gen(function* () {
+        const refused = yield* CommandLine.run(ask(url, "sky"))
+        expect(refused).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(isOneLine) })
+        expect(refused.stderr).toContain("check the token")
+        const accepted = yield* CommandLine.run(ask(url, "sky"), { env: { LM_API_TOKEN: "the key" } })
+        expect(accepted.code).toBe(0)
+        yield* kill
+        const gone = yield* CommandLine.run(ask(url, "sky"))
+        expect(gone).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(isOneLine) })
+        expect(gone.stderr).toContain("ECONNREFUSED")
+      })
+    )
+  )
+
+  it.live("says in one line that the prompt does not fit", () =>
+    onServer({ model: "sky", parameters: { n_ctx: 512 } }, ({ url }) =>
+      Effect.gen(function* () {
+        const args = ["--provider", "lmstudio", "--url", url, "--model", "sky"]
+        const { code, stderr } = yield* CommandLine.run(args, { input: "x".repeat(2000) })
+        expect(stderr).toMatch(isOneLine)
+        expect(stderr).toContain("(2004 tokens, 512 fit)")
+        expect(code).toBe(1)
+      })
+    )
+  )
+})

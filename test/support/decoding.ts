@@ -1,0 +1,67 @@
+/** The wire room alone: pieces of bytes in, chunks out, no HTTP. */
+import { expect } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Lines from "../../src/internal/lines.ts"
+import type { Protocol } from "../../src/internal/protocol.ts"
+import type { ProviderErrorReason } from "../../src/ProviderError.ts"
+import { ProviderError } from "../../src/ProviderError.ts"
+import type { StreamingChunk } from "../../src/StreamingChunk.ts"
+import { encode } from "./bytes.ts"
+import type { Transcript } from "./transcript.ts"
+import { record } from "./transcript.ts"
+
+export interface Options {
+  readonly maxLineBytes?: number | undefined
+  /** What breaks the body behind its last piece. Default: nothing, it ends. */
+  readonly broken?: ProviderErrorReason | undefined
+  /** How many pieces come with one pull. Default: 1. */
+  readonly together?: number | undefined
+}
+
+/** The chunks that the pieces of a body stand for. */
+export const decode = (
+  { decoder }: Pick<Protocol, "decoder">,
+  pieces: ReadonlyArray<Uint8Array>,
+  { broken, maxLineBytes = 1024 * 1024, together = 1 }: Options = {}
+): Stream.Stream<StreamingChunk, ProviderError> =>
+  // A decoder serves one answer: every run makes its own.
+  Stream.suspend(() =>
+    Lines.decode(
+      Stream.concat(
+        Stream.fromIterable(pieces, { chunkSize: together }),
+        broken === undefined ? Stream.empty : Stream.fail(broken)
+      ),
+      {
+        decoder: decoder({ model: "asked", maxLineBytes }),
+        maxLineBytes,
+        toReason: (reason) => reason,
+        toError: (reason) => new ProviderError({ provider: "test", reason })
+      }
+    )
+  )
+
+/** What comes out of a body given as text. */
+export const read = (protocol: Pick<Protocol, "decoder">, body: string): Effect.Effect<Transcript> =>
+  record(decode(protocol, [encode(body)]))
+
+/** A transcript, of which a test names what matters. */
+export interface Expected {
+  /** Default: none. */
+  readonly pieces?: string
+  readonly calls?: ReadonlyArray<object>
+  readonly final?: object
+  /** Some of the fields of the reason. Default: no failure. */
+  readonly failure?: object
+}
+
+export const check = (
+  protocol: Pick<Protocol, "decoder">,
+  body: string,
+  { failure: expectedFailure, ...expected }: Expected
+): Effect.Effect<void> =>
+  Effect.map(read(protocol, body), ({ failure, ...seen }) => {
+    expect(seen).toEqual({ pieces: "", ...expected })
+    if (expectedFailure === undefined) expect(failure).toBeUndefined()
+    else expect(failure).toMatchObject(expectedFailure)
+  })

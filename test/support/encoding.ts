@@ -1,0 +1,28 @@
+/** Requests as they go over the wire. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import type { CompletionRequest } from "../../src/CompletionRequest.ts"
+import type { Protocol } from "../../src/internal/protocol.ts"
+
+/** The JSON that a request becomes, or the fields of the reason why it becomes none. */
+const toJson = (protocol: Protocol, request: CompletionRequest): unknown =>
+  Result.match(protocol.encode(request), {
+    onFailure: (reason): unknown => ({ ...reason }),
+    onSuccess: (body): unknown => JSON.parse(JSON.stringify(body))
+  })
+
+/** What is asked besides the input, and the JSON it becomes. */
+export type Requests = Readonly<Record<string, readonly [request: Partial<CompletionRequest>, json: object]>>
+
+export const checkRequests = (
+  name: string,
+  protocol: Protocol,
+  input: Pick<CompletionRequest, "messages" | "prompt">,
+  requests: Requests
+): void => {
+  describe(name, () => {
+    for (const [what, [request, json]] of Object.entries(requests)) {
+      it(what, () => expect(toJson(protocol, { model: "m", ...input, ...request })).toEqual(json))
+    }
+  })
+}

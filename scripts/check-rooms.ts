@@ -14,7 +14,7 @@ const floors: Readonly<Record<string, ReadonlyArray<string>>> = {
   transport: ["internal/exchange"],
   wire: [
     `internal/protocol internal/ollamaProtocol internal/openAiProtocol internal/toolCallAssembly
-     internal/serverFailure internal/lines internal/sse internal/json internal/baseUrl`
+     internal/requestBody internal/serverFailure internal/lines internal/sse internal/json internal/baseUrl`
   ],
   words: ["StreamingChunk CompletionRequest ModelInfo ProviderError"]
 }

@@ -58,7 +58,7 @@ checkRequests(
       {
         ...chatBody,
         tools: [
-          { type: "function", function: { name: "now" } },
+          { type: "function", function: { name: "now", parameters: { type: "object", properties: {} } } },
           { type: "function", function: { name: "weather", description: "Of a city", parameters: weatherJsonSchema } }
         ]
       }
@@ -115,6 +115,14 @@ checkRequests(
       { ...chatBody, temperature: 1, draft_model: "d", stream_options: { include_usage: true, chunk: 1 } }
     ],
 
+    "arguments that JSON has no form for": [
+      { messages: [{ role: "assistant", content: "", toolCalls: [{ id: "c1", name: "f", arguments: 1n }] }] },
+      {
+        _tag: "InvalidRequest",
+        field: "messages[0].toolCalls[0].arguments",
+        description: "it holds a value that JSON has no form for"
+      }
+    ],
     "keepAlive for good": [
       { keepAlive: "Infinity" },
       { _tag: "InvalidRequest", field: "keepAlive", description: "this server takes finite durations only" }

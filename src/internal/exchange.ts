@@ -28,6 +28,7 @@ import * as BaseUrl from "./baseUrl.ts"
 import * as Json from "./json.ts"
 import * as Lines from "./lines.ts"
 import type { Protocol } from "./protocol.ts"
+import * as RequestBody from "./requestBody.ts"
 import * as ServerFailure from "./serverFailure.ts"
 
 export interface ServerOptions {
@@ -98,7 +99,10 @@ export const make = Effect.fnUntraced(function* (
     }))
 
   const send = Effect.fnUntraced(function* (protocol: Protocol, request: CompletionRequest) {
-    const body = yield* fromResult(Result.flatMap(protocol.encode(request), stringify), (reason) => reason)
+    const body = yield* fromResult(
+      Result.flatMap(protocol.encode(request), (json) => RequestBody.stringify(json)),
+      (reason) => reason
+    )
     const response = yield* execute(
       HttpClientRequest.post(baseUrl + protocol.path).pipe(
         HttpClientRequest.accept(protocol.accept),
@@ -135,13 +139,6 @@ export const make = Effect.fnUntraced(function* (
 
 const fromResult = <A, E, E2>(result: Result.Result<A, E>, onError: (error: E) => E2): Effect.Effect<A, E2> =>
   Effect.mapError(Effect.fromResult(result), onError)
-
-/** Tool arguments and `extra` are the caller's values: they may hold what JSON cannot. */
-const stringify = (body: Json.JsonObject): Result.Result<string, InvalidRequest> =>
-  Result.try({
-    try: () => JSON.stringify(body),
-    catch: () => new InvalidRequest({ description: "it holds a value that JSON has no form for" })
-  })
 
 const isSuccess = (status: number): boolean => status >= 200 && status < 300
 

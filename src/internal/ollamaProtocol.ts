@@ -10,6 +10,7 @@ import { InvalidRequest } from "../ProviderError.ts"
 import type { FinishReason, StreamingChunk, Timings, ToolCall, Usage } from "../StreamingChunk.ts"
 import * as Json from "./json.ts"
 import type { LineDecoder, Progress, Protocol, Writable } from "./protocol.ts"
+import * as RequestBody from "./requestBody.ts"
 import * as ServerFailure from "./serverFailure.ts"
 
 const accept = "application/x-ndjson"
@@ -22,16 +23,8 @@ export const chat: Protocol = {
     Result.gen(function* () {
       const messages: Array<Json.JsonObject> = []
       for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
-      const tools: Array<Json.JsonObject> = []
-      for (const [i, tool] of (request.tools ?? []).entries()) {
-        const parameters = yield* Json.toJsonSchema(tool.parameters ?? noParameters, `tools[${i}].parameters`)
-        tools.push({ type: "function", function: { name: tool.name, description: tool.description, parameters } })
-      }
-      return yield* encodeBody(request, {
-        messages,
-        tools: tools.length === 0 ? undefined : tools,
-        think: request.think
-      })
+      const tools = yield* RequestBody.encodeTools(request)
+      return yield* encodeBody(request, { messages, tools, think: request.think })
     }),
   decoder: ({ model }) => makeDecoder(model)
 }
@@ -41,13 +34,11 @@ export const generate: Protocol = {
   path: "/api/generate",
   accept,
   encode: (request) =>
-    encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(Json.toBase64) }),
+    encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(RequestBody.toBase64) }),
   decoder: ({ model }) => makeDecoder(model)
 }
 
 // --- request
-
-const noParameters = { type: "object", properties: {} }
 
 const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> => {
   // Ollama takes arguments as an object only, and says so in the words of its parser.
@@ -61,7 +52,7 @@ const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObje
     role: message.role,
     content: message.content,
     thinking: message.thinking,
-    images: message.images?.map(Json.toBase64),
+    images: message.images?.map(RequestBody.toBase64),
     tool_calls: message.toolCalls?.map((call) => ({
       id: call.id,
       function: { name: call.name, arguments: call.arguments }
@@ -79,7 +70,7 @@ const encodeBody = (
     const format =
       request.format === undefined || request.format === "json"
         ? request.format
-        : yield* Json.toJsonSchema(request.format, "format")
+        : yield* RequestBody.toJsonSchema(request.format, "format")
     // Without these two, Ollama drops what does not fit and says nothing of it. Known since 0.12.6, ignored before.
     const whole = request.overflow === "truncate" ? {} : { truncate: false, shift: false }
     const body = {
@@ -89,20 +80,9 @@ const encodeBody = (
       format,
       keep_alive: request.keepAlive === undefined ? undefined : toSeconds(Duration.fromInputUnsafe(request.keepAlive)),
       ...whole,
-      options: {
-        temperature: request.temperature,
-        top_p: request.topP,
-        top_k: request.topK,
-        min_p: request.minP,
-        seed: request.seed,
-        stop: request.stop,
-        num_predict: request.maxTokens,
-        repeat_penalty: request.repeatPenalty,
-        presence_penalty: request.presencePenalty,
-        frequency_penalty: request.frequencyPenalty
-      }
+      options: { ...RequestBody.encodeSampling(request), num_predict: request.maxTokens }
     }
-    return Json.merge(body, request.extra ?? {})
+    return RequestBody.merge(body, request.extra ?? {})
   })
 
 /** A number is seconds there; below zero means for good. */

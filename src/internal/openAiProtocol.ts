@@ -11,6 +11,7 @@ import { InvalidRequest, LineTooLong, StreamTruncated, Unsupported } from "../Pr
 import type { FinishReason, StreamingChunk, Timings, Usage } from "../StreamingChunk.ts"
 import * as Json from "./json.ts"
 import type { DecoderOptions, LineDecoder, Progress, Protocol, Writable } from "./protocol.ts"
+import * as RequestBody from "./requestBody.ts"
 import * as ServerFailure from "./serverFailure.ts"
 import * as Sse from "./sse.ts"
 import * as ToolCallAssembly from "./toolCallAssembly.ts"
@@ -23,19 +24,11 @@ export const chat: Protocol = {
   accept,
   encode: (request) =>
     Result.gen(function* () {
-      const tools: Array<Json.JsonObject> = []
-      for (const [i, tool] of (request.tools ?? []).entries()) {
-        const parameters =
-          tool.parameters === undefined
-            ? undefined
-            : yield* Json.toJsonSchema(tool.parameters, `tools[${i}].parameters`)
-        tools.push({ type: "function", function: { name: tool.name, description: tool.description, parameters } })
-      }
-      return yield* encodeBody(request, {
-        messages: request.messages?.map(encodeMessage),
-        tools: tools.length === 0 ? undefined : tools,
-        reasoning_effort: request.think === false ? "none" : request.think === true ? undefined : request.think
-      })
+      const messages: Array<Json.JsonObject> = []
+      for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
+      const tools = yield* RequestBody.encodeTools(request)
+      const effort = request.think === true ? undefined : request.think === false ? "none" : request.think
+      return yield* encodeBody(request, { messages, tools, reasoning_effort: effort })
     }),
   decoder: (options) => makeDecoder(options)
 }
@@ -53,23 +46,26 @@ export const completion: Protocol = {
 
 // --- request
 
-const encodeMessage = (message: Message): Json.JsonObject => ({
-  role: message.role,
-  content:
-    message.images === undefined || message.images.length === 0
-      ? message.content
-      : [{ type: "text", text: message.content }, ...message.images.map(encodeImage)],
-  tool_calls: message.toolCalls?.map((call) => ({
-    id: call.id,
-    type: "function",
-    function: { name: call.name, arguments: JSON.stringify(call.arguments) }
-  })),
-  tool_call_id: message.toolCallId
-})
+const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> =>
+  Result.gen(function* () {
+    const calls: Array<Json.JsonObject> = []
+    for (const [j, { arguments: value, id, name }] of (message.toolCalls ?? []).entries()) {
+      const text = yield* RequestBody.stringify(value ?? {}, `messages[${i}].toolCalls[${j}].arguments`)
+      calls.push({ id, type: "function", function: { name, arguments: text } })
+    }
+    const images = message.images ?? []
+    return {
+      role: message.role,
+      content:
+        images.length === 0 ? message.content : [{ type: "text", text: message.content }, ...images.map(encodeImage)],
+      tool_calls: calls.length === 0 ? undefined : calls,
+      tool_call_id: message.toolCallId
+    }
+  })
 
 /** LM Studio takes data URIs only, and wants the type in them. */
 const encodeImage = (image: Image): Json.JsonObject => {
-  const base64 = Json.toBase64(image)
+  const base64 = RequestBody.toBase64(image)
   const type = base64.startsWith("/9j/") ? "image/jpeg" : base64.startsWith("UklGR") ? "image/webp" : "image/png"
   return { type: "image_url", image_url: { url: `data:${type};base64,${base64}` } }
 }
@@ -82,7 +78,7 @@ const encodeBody = (
     const schema =
       request.format === undefined || request.format === "json"
         ? { type: "object" }
-        : yield* Json.toJsonSchema(request.format, "format")
+        : yield* RequestBody.toJsonSchema(request.format, "format")
     const ttl = request.keepAlive === undefined ? undefined : Duration.fromInputUnsafe(request.keepAlive)
     if (ttl !== undefined && !Duration.isFinite(ttl)) {
       return yield* Result.fail(
@@ -95,16 +91,8 @@ const encodeBody = (
       stream: true,
       // Without this there is no usage in a stream.
       stream_options: { include_usage: true },
-      temperature: request.temperature,
-      top_p: request.topP,
-      top_k: request.topK,
-      min_p: request.minP,
-      seed: request.seed,
-      stop: request.stop,
+      ...RequestBody.encodeSampling(request),
       max_tokens: request.maxTokens,
-      repeat_penalty: request.repeatPenalty,
-      presence_penalty: request.presencePenalty,
-      frequency_penalty: request.frequencyPenalty,
       // LM Studio refuses `json_object`; a schema of any object means the same.
       response_format:
         request.format === undefined
@@ -112,7 +100,7 @@ const encodeBody = (
           : { type: "json_schema", json_schema: { name: "answer", strict: true, schema } },
       ttl: ttl === undefined ? undefined : Math.round(Duration.toSeconds(ttl))
     }
-    return Json.merge(body, request.extra ?? {})
+    return RequestBody.merge(body, request.extra ?? {})
   })
 
 // --- answer

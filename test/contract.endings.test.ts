@@ -109,10 +109,9 @@ describe.each(setups)("$provider over $client", (setup) => {
         headers: { "content-type": "text/html" },
         body: "<!doctype html><title>Sign in</title>"
       })
-      expect((yield* Effect.flip(provider.complete(request))).reason).toMatchObject({
-        _tag: "ApiError",
-        description: expect.stringContaining("Sign in")
-      })
+      const page = { _tag: "ApiError", status: 200, description: expect.stringContaining("Sign in") }
+      expect((yield* Effect.flip(provider.complete(request))).reason).toMatchObject(page)
+      expect((yield* Effect.flip(provider.listModels)).reason).toMatchObject(page)
     })
   )
 

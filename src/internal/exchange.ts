@@ -118,9 +118,8 @@ export const make = Effect.fnUntraced(function* (
   const getJson: Exchange["getJson"] = (path, schema) =>
     Effect.gen(function* () {
       const response = yield* execute(HttpClientRequest.get(baseUrl + path).pipe(HttpClientRequest.acceptJson))
-      const { status } = response
-      if (!isSuccess(status))
-        return yield* Effect.fail(yield* readFailure(response, { status, endpoint: `GET ${path}` }))
+      const refusal = yield* findRefusal(response, { endpoint: `GET ${path}` })
+      if (refusal !== undefined) return yield* Effect.fail(refusal)
       const text = yield* Effect.mapError(readText(response.stream, maxLineBytes + 1), toReason)
       if (text.length > maxLineBytes) return yield* Effect.fail(new LineTooLong({ limit: maxLineBytes }))
       const value = Json.parse(text)
@@ -142,32 +141,38 @@ const fromResult = <A, E, E2>(result: Result.Result<A, E>, onError: (error: E) =
 
 const isSuccess = (status: number): boolean => status >= 200 && status < 300
 
-/** Why an answer is no stream, if it is none: a status, a page, a whole JSON value where events should come. */
+/** What stands against reading a body at all: its status, or that it is a page made for people. */
+const findRefusal = (
+  response: HttpClientResponse.HttpClientResponse,
+  failure: Omit<ServerFailure.Failure, "report" | "status">
+): Effect.Effect<ProviderErrorReason | undefined> => {
+  const { status } = response
+  if (!isSuccess(status)) return readFailure(response, { ...failure, status })
+  if (!hasType(response, "text/html")) return Effect.succeed(undefined)
+  return Effect.map(readReport(response), ({ message }) => new ApiError({ status, description: message }))
+}
+
+/** Why an answer is no stream, if it is none: a refusal, or a whole JSON value where events should come. */
 const findFailure = (
   response: HttpClientResponse.HttpClientResponse,
   { accept, path }: Protocol,
   model: string
 ): Effect.Effect<ProviderErrorReason | undefined> => {
   const endpoint = `POST ${path}`
-  const { status } = response
-  if (!isSuccess(status)) return readFailure(response, { status, endpoint, model })
-  const type = (response.headers["content-type"] ?? "").toLowerCase()
-  if (type.startsWith("text/html")) {
-    return Effect.map(
-      readReport(response),
-      ({ message }) => new ApiError({ status, description: `${message} in place of a stream` })
-    )
+  if (!isSuccess(response.status) || accept !== "text/event-stream" || !hasType(response, "application/json")) {
+    return findRefusal(response, { endpoint, model })
   }
-  if (type.startsWith("application/json") && accept === "text/event-stream") {
-    return Effect.map(readWhatCame(response), (text) => {
-      const value = Json.parse(text)
-      return Json.isObject(value) && value.error != null
-        ? ServerFailure.toReason({ report: ServerFailure.readValue(value), endpoint, model })
-        : new ApiError({ status, description: "JSON in place of a stream; a gateway in between may ignore `stream`" })
-    })
-  }
-  return Effect.succeed(undefined)
+  return Effect.map(readWhatCame(response), (text) => {
+    const value = Json.parse(text)
+    const description = "JSON in place of a stream; a gateway in between may ignore `stream`"
+    return Json.isObject(value) && value.error != null
+      ? ServerFailure.toReason({ report: ServerFailure.readValue(value), endpoint, model })
+      : new ApiError({ status: response.status, description })
+  })
 }
+
+const hasType = ({ headers }: HttpClientResponse.HttpClientResponse, type: string): boolean =>
+  (headers["content-type"] ?? "").toLowerCase().startsWith(type)
 
 const readFailure = (
   response: HttpClientResponse.HttpClientResponse,

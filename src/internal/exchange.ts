@@ -92,13 +92,19 @@ export const make = Effect.fnUntraced(function* (
       Effect.flatMap((response) => Effect.as(refuseRedirect(baseUrl, response), response))
     )
 
-  const open: Exchange["open"] = (protocol, request) =>
-    Effect.map(Effect.flatMap(Effect.scope, Scope.fork), (requestScope) => ({
-      chunks: Stream.unwrap(Effect.mapError(Scope.provide(send(protocol, request), requestScope), toError)),
-      abort: Scope.close(requestScope, Exit.void)
-    }))
+  const open: Exchange["open"] = Effect.fnUntraced(function* (protocol, request) {
+    const requestScope = yield* Scope.make()
+    const abort = Scope.close(requestScope, Exit.void)
+    let isReadToEnd = false
+    yield* Effect.addFinalizer(() => (isReadToEnd ? Effect.void : abort))
+    const onEnd = () => {
+      isReadToEnd = true
+    }
+    const chunks = Scope.provide(send(protocol, request, onEnd), requestScope)
+    return { chunks: Stream.unwrap(Effect.mapError(chunks, toError)), abort }
+  })
 
-  const send = Effect.fnUntraced(function* (protocol: Protocol, request: CompletionRequest) {
+  const send = Effect.fnUntraced(function* (protocol: Protocol, request: CompletionRequest, onEnd: () => void) {
     const body = yield* fromResult(
       Result.flatMap(protocol.encode(request), (json) => RequestBody.stringify(json)),
       (reason) => reason
@@ -112,7 +118,7 @@ export const make = Effect.fnUntraced(function* (
     const failure = yield* findFailure(response, protocol, request.model)
     if (failure !== undefined) return yield* Effect.fail(failure)
     const decoder = protocol.decoder({ model: request.model, maxLineBytes })
-    return Lines.decode(response.stream, { decoder, maxLineBytes, toReason, toError })
+    return Lines.decode(response.stream, { decoder, maxLineBytes, toReason, toError, onEnd })
   })
 
   const getJson: Exchange["getJson"] = (path, schema) =>

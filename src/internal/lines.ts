@@ -21,6 +21,8 @@ export interface Options<EBody, E> {
   readonly toReason: (failure: EBody) => ProviderErrorReason
   /** What the stream fails with. */
   readonly toError: (reason: ProviderErrorReason) => E
+  /** Called when the body was read to its end. */
+  readonly onEnd?: (() => void) | undefined
 }
 
 /**
@@ -50,7 +52,7 @@ const drainTime = "50 millis"
 /** Bytes to text, and the bound: it stops an endless line before `splitLines` collects it. */
 const toText = <EBody, R>(
   body: Stream.Stream<Uint8Array, EBody, R>,
-  { maxLineBytes, toReason }: Options<EBody, unknown>,
+  { maxLineBytes, onEnd, toReason }: Options<EBody, unknown>,
   ending: Ending
 ): Stream.Stream<string, never, R> =>
   Stream.transformPull(body, (pull) =>
@@ -86,7 +88,11 @@ const toText = <EBody, R>(
           }
           return Arr.isReadonlyArrayNonEmpty(texts) ? Effect.succeed(texts) : next
         },
-        onFailure: (failure) => end(Cause.isDone(failure) ? undefined : toReason(failure))
+        onFailure: (failure) => {
+          if (!Cause.isDone(failure)) return end(toReason(failure))
+          onEnd?.()
+          return end(undefined)
+        }
       })
       // The lines before the one that is too long go ahead of the end.
       return Effect.suspend(() => (ending.reached ? Cause.done() : tooLong === undefined ? next : end(tooLong)))

@@ -1,0 +1,84 @@
+import type { ServerResponse } from "node:http"
+import { sharedNow } from "../harness/clock.ts"
+import { quantile } from "../harness/statistics.ts"
+import { packet, sendPacket } from "./packets.ts"
+import type { Wire } from "./wire.ts"
+
+const millisecondsPerToken = 20
+
+/** Sends every answer that has joined one token each 20 ms, the answers spread evenly over that time. */
+export class Pacer {
+  readonly #wire: Wire
+  readonly #answersByMillisecond = Array.from({ length: millisecondsPerToken }, () => new Set<ServerResponse>())
+  readonly #waiting = new Set<ServerResponse>()
+  #answers = 0
+  #joined = 0
+  #due = 0
+  #timer: NodeJS.Timeout | undefined
+  #lateness: Array<number> = []
+
+  constructor(wire: Wire) {
+    this.#wire = wire
+  }
+
+  /** Begins with the first token at once, and ends after the given time. */
+  answer(response: ServerResponse, seconds: number): void {
+    this.#sendFirst(response)
+    this.#join(response, seconds)
+  }
+
+  /** After the first token, waits until so many have come: a client that is still connecting is not yet measured. */
+  answerTogether(response: ServerResponse, count: number, seconds: number): void {
+    this.#sendFirst(response)
+    this.#waiting.add(response)
+    response.once("close", () => this.#waiting.delete(response))
+    if (this.#waiting.size < count) return
+    for (const waiting of this.#waiting) this.#join(waiting, seconds)
+    this.#waiting.clear()
+  }
+
+  /** How late the server itself was since the last call, in milliseconds. */
+  takeLateness(): number {
+    const lateness = quantile(this.#lateness, 0.99)
+    this.#lateness = []
+    return lateness
+  }
+
+  #sendFirst(response: ServerResponse): void {
+    sendPacket(response, this.#tokenDueAt(Math.floor(sharedNow())))
+  }
+
+  #join(response: ServerResponse, seconds: number): void {
+    const answers = this.#answersByMillisecond[this.#joined++ % millisecondsPerToken]
+    answers?.add(response)
+    if (this.#answers++ === 0) this.#start()
+    const end = setTimeout(() => {
+      answers?.delete(response)
+      response.end(this.#wire.ending)
+    }, seconds * 1000)
+    response.once("close", () => {
+      clearTimeout(end)
+      answers?.delete(response)
+      if (--this.#answers === 0) clearInterval(this.#timer)
+    })
+  }
+
+  #start(): void {
+    this.#due = Math.ceil(sharedNow())
+    this.#timer = setInterval(() => this.#sendWhatIsDue(), 1)
+  }
+
+  #sendWhatIsDue(): void {
+    for (const now = sharedNow(); this.#due <= now; this.#due++) {
+      const answers = this.#answersByMillisecond[this.#due % millisecondsPerToken]
+      if (answers === undefined || answers.size === 0) continue
+      const token = this.#tokenDueAt(this.#due)
+      for (const response of answers) sendPacket(response, token)
+      this.#lateness.push(sharedNow() - this.#due)
+    }
+  }
+
+  #tokenDueAt(time: number): Buffer {
+    return packet(this.#wire.token(String(time)))
+  }
+}

@@ -1,0 +1,64 @@
+/** Ollama speaks NDJSON, LM Studio speaks SSE. */
+export type Protocol = "ndjson" | "sse"
+
+/** How a server of one protocol writes an answer. */
+export interface Wire {
+  readonly path: string
+  readonly contentType: string
+  /** One piece of the answer, as long as the real servers make it. */
+  readonly token: (text: string) => string
+  /** What a whole answer ends with. */
+  readonly ending: string
+}
+
+const ollamaModel = "llama3.2:3b-instruct-q4_K_M"
+const ollamaLine = (content: string, end: object) =>
+  `${JSON.stringify({
+    model: ollamaModel,
+    created_at: "2026-01-02T03:04:05.678901234Z",
+    message: { role: "assistant", content },
+    ...end
+  })}\n`
+
+const lmStudioModel = "llama-3.2-3b-instruct"
+const lmStudioEvent = (delta: object, finishReason: string | null) =>
+  `data: ${JSON.stringify({
+    id: "chatcmpl-p4wz8k1v6q2m9x7c3b5n",
+    object: "chat.completion.chunk",
+    created: 1_767_000_000,
+    model: lmStudioModel,
+    system_fingerprint: lmStudioModel,
+    choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }]
+  })}\n\n`
+
+export const wires: Readonly<Record<Protocol, Wire>> = {
+  ndjson: {
+    path: "/api/chat",
+    contentType: "application/x-ndjson",
+    token: (text) => ollamaLine(text, { done: false }),
+    ending: ollamaLine("", {
+      done: true,
+      done_reason: "stop",
+      total_duration: 900_000_000,
+      load_duration: 50_000_000,
+      prompt_eval_count: 12,
+      prompt_eval_duration: 30_000_000,
+      eval_count: 300,
+      eval_duration: 800_000_000
+    })
+  },
+  sse: {
+    path: "/v1/chat/completions",
+    contentType: "text/event-stream",
+    token: (text) => lmStudioEvent({ content: text }, null),
+    ending: `${lmStudioEvent({}, "stop")}data: [DONE]\n\n`
+  }
+}
+
+/** The token of every answer that carries no times. */
+export const plainToken = " sky"
+
+/** How many tokens make an answer of so many bytes on the wire. */
+export function tokensInBytes(protocol: Protocol, bytes: number): number {
+  return Math.round(bytes / Buffer.byteLength(wires[protocol].token(plainToken)))
+}

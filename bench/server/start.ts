@@ -10,5 +10,5 @@ export interface Server {
 export async function startServer(): Promise<Server> {
   const child = fork(new URL("main.ts", import.meta.url))
   const [url] = await once(child, "message")
-  return { url: String(url), stop: () => child.disconnect() }
+  return { url: String(url), stop: () => child.kill() }
 }

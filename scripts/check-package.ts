@@ -86,7 +86,11 @@ const checkPackage = (): void => {
   })
   step("the command line says which package it lacks", () => {
     const { status, stderr } = attempt(bin, ["--help"], project)
-    assert.equal(status, 1)
+    assert.equal(
+      status,
+      1,
+      "it started without @effect/platform-node; is there one in a folder above the temporary one?"
+    )
     assert.match(stderr, /^local-llm: .*npm install @effect\/platform-node\n$/)
   })
   step("with that package it starts", () => {

@@ -11,14 +11,16 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { InvalidRequest } from "./ProviderError.ts"
 import { ToolCall } from "./StreamingChunk.ts"
 
-const DurationInput = Schema.declare(
-  (u): u is Duration.Input =>
-    Option.match(Duration.fromInput(u as Duration.Input), {
-      onNone: () => false,
-      onSome: (duration) => !Duration.isNegative(duration)
-    }),
-  { expected: 'a duration of zero or more, such as "30 seconds" or Infinity' }
-)
+const durationInput = (isAllowed: (duration: Duration.Duration) => boolean, expected: string) =>
+  Schema.declare(
+    (u): u is Duration.Input =>
+      Option.match(Duration.fromInput(u as Duration.Input), { onNone: () => false, onSome: isAllowed }),
+    { expected: `${expected}, such as "30 seconds" or Infinity` }
+  )
+
+const DurationInput = durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
+
+const Limit = durationInput(Duration.isPositive, "a duration of more than zero")
 
 const JsonObject = Schema.Record(Schema.String, Schema.Unknown)
 
@@ -86,11 +88,11 @@ export interface Tool extends Schema.Schema.Type<typeof Tool> {}
  */
 export const Deadlines = Schema.Struct({
   /** From the request to the first chunk, model load and prompt reading included. Default: 5 minutes. */
-  firstChunk: Schema.optional(DurationInput),
+  firstChunk: Schema.optional(Limit),
   /** From the moment the consumer asks for the next chunk until it is there. Default: 2 minutes. */
-  idle: Schema.optional(DurationInput),
+  idle: Schema.optional(Limit),
   /** From the request to the end of the answer, the consumer's own time included. Default: none. */
-  total: Schema.optional(DurationInput)
+  total: Schema.optional(Limit)
 })
 
 /**
@@ -208,17 +210,31 @@ export const CompletionRequest = Schema.Struct({
  */
 export interface CompletionRequest extends Schema.Schema.Type<typeof CompletionRequest> {}
 
-const validate = Schema.decodeUnknownResult(Schema.toType(CompletionRequest), { onExcessProperty: "error" })
-const toStandardIssues = SchemaIssue.makeFormatterStandardSchemaV1()
-
 /**
  * What is wrong with a request, if anything: the first field at fault and what it should be. Every provider checks this
  * before it sends anything.
  *
  * @since 0.1.0
  */
-export const check = (request: CompletionRequest): InvalidRequest | undefined => {
-  const result = validate(request)
+export const check = (request: CompletionRequest): InvalidRequest | undefined => findFault(validate(request))
+
+/**
+ * As `check`, for the deadlines of a layer.
+ *
+ * @since 0.1.0
+ */
+export const checkDeadlines = (deadlines: Deadlines | undefined): InvalidRequest | undefined =>
+  findFault(validateOptions({ deadlines }))
+
+const strict = { onExcessProperty: "error" } as const
+const validate = Schema.decodeUnknownResult(Schema.toType(CompletionRequest), strict)
+const validateOptions = Schema.decodeUnknownResult(
+  Schema.toType(Schema.Struct({ deadlines: Schema.optional(Deadlines) })),
+  strict
+)
+const toStandardIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const findFault = (result: Result.Result<unknown, Schema.SchemaError>): InvalidRequest | undefined => {
   if (Result.isSuccess(result)) return undefined
   const issue = toStandardIssues(result.failure.issue).issues[0]
   const field = issue?.path?.map((segment) => (typeof segment === "object" ? segment.key : segment))

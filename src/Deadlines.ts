@@ -99,8 +99,8 @@ export const apply = <E>(
             expired = totalLeft <= 0 ? "total" : phase
             return abort
           }
-          // A wait that begins later cannot be over before a whole idle time from now.
-          return Effect.delay(watch, Math.min(totalLeft, waitLeft, limits.idle))
+          // A wait that begins later cannot be over before a whole limit from now, be it that of this phase or the next.
+          return Effect.delay(watch, Math.min(totalLeft, waitLeft, limits[phase], limits.idle))
         })
         yield* Effect.forkIn(watch, scope)
 
@@ -111,12 +111,11 @@ export const apply = <E>(
             return Effect.succeed(chunks)
           },
           onFailure: (failure) => {
-            const isCalledOff = expired !== undefined && !Cause.isDone(failure)
             phase = "over"
-            return Effect.fail(isCalledOff ? toError(timeout(expired)) : failure)
+            if (expired === undefined || Cause.isDone(failure)) return Effect.fail(failure)
+            return Effect.fail(toError(new Timeout({ kind: expired, limit: Duration.millis(limits[expired]) })))
           }
         })
-        const timeout = (kind: Timeout["kind"] = "total") => new Timeout({ kind, limit: Duration.millis(limits[kind]) })
 
         return Effect.suspend(() => {
           waitingSince = clock.currentTimeMillisUnsafe()

@@ -112,6 +112,7 @@ describe("a bad request names its field", () => {
     ["keepAlive", { messages, keepAlive: -1 }],
     ["overflow", { messages, overflow: "shift" }],
     ["deadlines.idle", { messages, deadlines: { idle: "never" } }],
+    ["deadlines.total", { messages, deadlines: { total: 0 } }],
     ["deadlines.first", { messages, deadlines: { first: 1 } }],
     ["extra", { messages, extra: "x" }],
     ["extra.model", { messages, extra: { model: "other" } }],

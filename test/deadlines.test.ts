@@ -172,6 +172,18 @@ describe("Deadlines", () => {
     })
   )
 
+  it.effect("a first chunk that is asked for late has its whole time, and no more", () =>
+    Effect.gen(function* () {
+      const pull = yield* Stream.toPull(apply(Stream.never, { ...off, firstChunk: "10 seconds" }))
+      yield* TestClock.adjust("1 hour")
+      const fiber = yield* Effect.forkChild(Effect.flip(pull))
+      yield* TestClock.adjust("9 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("10 seconds")
+      assert.propertyVal(yield* Fiber.join(fiber), "kind", "first-chunk")
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("nothing is pulled before it is asked for", () =>
     Effect.gen(function* () {
       let pulled = 0

@@ -13,7 +13,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { CompletionRequest, Deadlines } from "../CompletionRequest.ts"
+import type { Deadlines } from "../CompletionRequest.ts"
+import * as CompletionRequest from "../CompletionRequest.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import {
   ApiError,
@@ -49,7 +50,10 @@ export interface ServerOptions {
 
 export interface Exchange {
   /** An answer that can be called off, before its headers as well. */
-  readonly open: (protocol: Protocol, request: CompletionRequest) => Effect.Effect<Answer, never, Scope.Scope>
+  readonly open: (
+    protocol: Protocol,
+    request: CompletionRequest.CompletionRequest
+  ) => Effect.Effect<Answer, never, Scope.Scope>
   readonly getJson: <A>(path: string, schema: Schema.ConstraintDecoder<A>) => Effect.Effect<A, ProviderError>
 }
 
@@ -77,6 +81,8 @@ export const make = Effect.fnUntraced(function* (
     const description = "Expected a whole number of bytes, 1 or more"
     return yield* Effect.fail(toError(new InvalidRequest({ field: "maxLineBytes", description })))
   }
+  const badDeadlines = CompletionRequest.checkDeadlines(options.deadlines)
+  if (badDeadlines !== undefined) return yield* Effect.fail(toError(badDeadlines))
   // A request is aborted when its scope is closed, before headers as well.
   const client = HttpClient.withScope(yield* HttpClient.HttpClient)
 
@@ -104,7 +110,11 @@ export const make = Effect.fnUntraced(function* (
     return { chunks: Stream.unwrap(Effect.mapError(chunks, toError)), abort }
   })
 
-  const send = Effect.fnUntraced(function* (protocol: Protocol, request: CompletionRequest, onEnd: () => void) {
+  const send = Effect.fnUntraced(function* (
+    protocol: Protocol,
+    request: CompletionRequest.CompletionRequest,
+    onEnd: () => void
+  ) {
     const body = yield* fromResult(
       Result.flatMap(protocol.encode(request), (json) => RequestBody.stringify(json)),
       (reason) => reason

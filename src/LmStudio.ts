@@ -11,9 +11,9 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Exchange from "./internal/exchange.ts"
-import * as Json from "./internal/json.ts"
-import * as OpenAiProtocol from "./internal/openAiProtocol.ts"
+import * as Transport from "./internal/transport.ts"
+import * as Json from "./internal/wire/json.ts"
+import * as OpenAiProtocol from "./internal/openai/endpoints.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -24,7 +24,7 @@ import type { ProviderError } from "./ProviderError.ts"
  *
  * @since 0.1.0
  */
-export interface Options extends Exchange.ServerOptions {}
+export interface Options extends Transport.ServerOptions {}
 
 /**
  * The LM Studio server: a `Provider` under a tag of its own, so that a program can have it beside others.
@@ -40,7 +40,7 @@ export class LmStudio extends Context.Service<LmStudio, Provider.Provider["Servi
  */
 export const make = (options: Options = {}): Effect.Effect<LmStudio["Service"], ProviderError, HttpClient.HttpClient> =>
   Effect.map(
-    Exchange.make({
+    Transport.make({
       ...options,
       provider: "LM Studio",
       defaultBaseUrl: "http://127.0.0.1:1234",

@@ -11,9 +11,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as BaseUrl from "./internal/baseUrl.ts"
-import * as Exchange from "./internal/exchange.ts"
-import * as Json from "./internal/json.ts"
-import * as OllamaProtocol from "./internal/ollamaProtocol.ts"
+import * as Transport from "./internal/transport.ts"
+import * as Json from "./internal/wire/json.ts"
+import * as OllamaProtocol from "./internal/ollama/endpoints.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -24,7 +24,7 @@ import type { ProviderError } from "./ProviderError.ts"
  *
  * @since 0.1.0
  */
-export interface Options extends Exchange.ServerOptions {}
+export interface Options extends Transport.ServerOptions {}
 
 /**
  * The Ollama server: a `Provider`, and what only Ollama can do.
@@ -46,7 +46,7 @@ export class Ollama extends Context.Service<
  */
 export const make = (options: Options = {}): Effect.Effect<Ollama["Service"], ProviderError, HttpClient.HttpClient> =>
   Effect.map(
-    Exchange.make({
+    Transport.make({
       ...options,
       provider: "Ollama",
       defaultBaseUrl: "http://127.0.0.1:11434",

@@ -13,13 +13,13 @@ import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import type { Answer, Piece, ReceivedRequest, Reply, Script } from "./internal/answer.ts"
 import * as Delivery from "./internal/delivery.ts"
-import type { State } from "./internal/journal.ts"
-import * as Journal from "./internal/journal.ts"
+import type { State } from "./internal/log.ts"
+import * as Log from "./internal/log.ts"
 import * as OtherEndpoints from "./internal/otherEndpoints.ts"
 import { wires } from "./internal/wireRecords.ts"
 
 export type { Answer, Completion, Cut, Delivery, Piece, ReceivedRequest, Reply, Script } from "./internal/answer.ts"
-export type { State } from "./internal/journal.ts"
+export type { State } from "./internal/log.ts"
 
 /**
  * A running fake server.
@@ -59,22 +59,22 @@ export const make = Effect.fnUntraced(function* (
   script: Script = { text: "This answer comes from a fake server." },
   { models = ["fake:latest"] }: Options = {}
 ): Effect.fn.Return<FakeServer["Service"], never, Scope.Scope> {
-  const journal = Journal.make()
+  const log = Log.make()
   let currentScript = script
   const run = yield* FiberSet.makeRuntime()
 
   const answer = Effect.fnUntraced(function* (request: Http.IncomingMessage, response: Http.ServerResponse) {
     const body = yield* readBody(request)
-    const entry = journal.begin(request, body)
+    const entry = log.begin(request, body)
     const channel: Delivery.Channel = {
       response,
-      onWritten: (bytes) => journal.update(entry, { bytesWritten: entry.bytesWritten + bytes }),
-      onCut: () => journal.update(entry, { outcome: "cut-by-server" })
+      onWritten: (bytes) => log.update(entry, { bytesWritten: entry.bytesWritten + bytes }),
+      onCut: () => log.update(entry, { outcome: "cut-by-server" })
     }
     response.once("close", () => {
       if (entry.outcome !== "answering") return
-      const left = journal.isClosed() ? "cut-by-server" : "cut-by-client"
-      journal.update(entry, { outcome: response.writableFinished ? "completed" : left })
+      const left = log.isClosed() ? "cut-by-server" : "cut-by-client"
+      log.update(entry, { outcome: response.writableFinished ? "completed" : left })
     })
 
     const path = entry.path.replace(/\?.*/, "")
@@ -96,13 +96,13 @@ export const make = Effect.fnUntraced(function* (
   // No idle connection is closed in the middle of a test.
   server.keepAliveTimeout = 0
   server.on("connection", (socket) => {
-    journal.connect()
+    log.connect()
     // A microtask later the response knows as well.
-    socket.once("close", () => queueMicrotask(journal.disconnect))
+    socket.once("close", () => queueMicrotask(log.disconnect))
   })
   const port = yield* Effect.acquireRelease(listen(server), () =>
     Effect.callback<void>((resume) => {
-      journal.close()
+      log.close()
       server.close(() => resume(Effect.void))
       server.closeAllConnections()
     })
@@ -110,8 +110,8 @@ export const make = Effect.fnUntraced(function* (
 
   return FakeServer.of({
     url: `http://127.0.0.1:${port}`,
-    state: Effect.sync(journal.state),
-    until: journal.until,
+    state: Effect.sync(log.state),
+    until: log.until,
     setScript: (script) =>
       Effect.sync(() => {
         currentScript = script

@@ -4,9 +4,9 @@
  */
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
-import type { Protocol } from "../../src/internal/protocol.ts"
-import * as OllamaProtocol from "../../src/internal/ollamaProtocol.ts"
-import * as OpenAiProtocol from "../../src/internal/openAiProtocol.ts"
+import type { Protocol } from "../../src/internal/wire/endpoint.ts"
+import * as OllamaProtocol from "../../src/internal/ollama/endpoints.ts"
+import * as OpenAiProtocol from "../../src/internal/openai/endpoints.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 
 export interface Answer {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
-import type { Protocol } from "../../src/internal/protocol.ts"
+import type { Protocol } from "../../src/internal/wire/endpoint.ts"
 
 /** The JSON that a request becomes, or the fields of the reason why it becomes none. */
 const toJson = (protocol: Protocol, request: CompletionRequest): unknown =>

@@ -1,0 +1,56 @@
+/** Requests as Ollama's own routes take them. Facts: Ollama's `api/types.go` and `server/routes.go`. */
+import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
+import type { CompletionRequest, Message } from "../../CompletionRequest.ts"
+import { InvalidRequest } from "../../ProviderError.ts"
+import * as Json from "../wire/json.ts"
+import * as RequestBody from "../wire/requestBody.ts"
+
+export const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> => {
+  // Ollama takes arguments as an object only, and says so in the words of its parser.
+  const bad = message.toolCalls?.findIndex((call) => !Json.isObject(call.arguments)) ?? -1
+  if (bad !== -1) {
+    return Result.fail(
+      new InvalidRequest({ field: `messages[${i}].toolCalls[${bad}].arguments`, description: "Expected an object" })
+    )
+  }
+  return Result.succeed({
+    role: message.role,
+    content: message.content,
+    thinking: message.thinking,
+    images: message.images?.map(RequestBody.toBase64),
+    tool_calls: message.toolCalls?.map((call) => ({
+      id: call.id,
+      function: { name: call.name, arguments: call.arguments }
+    })),
+    tool_call_id: message.toolCallId,
+    tool_name: message.toolName
+  })
+}
+
+export const encodeBody = (
+  request: CompletionRequest,
+  input: Json.JsonObject
+): Result.Result<Json.JsonObject, InvalidRequest> =>
+  Result.gen(function* () {
+    const format =
+      request.format === undefined || request.format === "json"
+        ? request.format
+        : yield* RequestBody.toJsonSchema(request.format, "format")
+    // Without these two, Ollama drops what does not fit and says nothing of it. Known since 0.12.6, ignored before.
+    const whole = request.overflow === "truncate" ? {} : { truncate: false, shift: false }
+    const body = {
+      model: request.model,
+      ...input,
+      stream: true,
+      format,
+      keep_alive: request.keepAlive === undefined ? undefined : toSeconds(Duration.fromInputUnsafe(request.keepAlive)),
+      ...whole,
+      options: { ...RequestBody.encodeSampling(request), num_predict: request.maxTokens }
+    }
+    return RequestBody.merge(body, request.extra ?? {})
+  })
+
+/** A number is seconds there; below zero means for good. */
+const toSeconds = (duration: Duration.Duration): number =>
+  Duration.isFinite(duration) ? Duration.toSeconds(duration) : -1

@@ -1,0 +1,78 @@
+/** The parts of a request's body that all protocols write alike. */
+import * as Base64 from "effect/encoding/Base64"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { CompletionRequest, Image } from "../../CompletionRequest.ts"
+import { InvalidRequest } from "../../ProviderError.ts"
+import * as Json from "./json.ts"
+
+/** How tokens are drawn. What the request leaves out is left out of the JSON text as well. */
+export const encodeSampling = (request: CompletionRequest): Json.JsonObject => ({
+  temperature: request.temperature,
+  top_p: request.topP,
+  top_k: request.topK,
+  min_p: request.minP,
+  seed: request.seed,
+  stop: request.stop,
+  repeat_penalty: request.repeatPenalty,
+  presence_penalty: request.presencePenalty,
+  frequency_penalty: request.frequencyPenalty
+})
+
+/** The functions that the model may ask for; no list at all if there are none. */
+export const encodeTools = ({
+  tools
+}: CompletionRequest): Result.Result<ReadonlyArray<Json.JsonObject> | undefined, InvalidRequest> =>
+  Result.gen(function* () {
+    if (tools === undefined || tools.length === 0) return undefined
+    const encoded: Array<Json.JsonObject> = []
+    for (const [i, { description, name, parameters = noParameters }] of tools.entries()) {
+      const jsonSchema = yield* toJsonSchema(parameters, `tools[${i}].parameters`)
+      encoded.push({ type: "function", function: { name, description, parameters: jsonSchema } })
+    }
+    return encoded
+  })
+
+const noParameters = { type: "object", properties: {} }
+
+/**
+ * The JSON Schema of a `Schema`; a JSON Schema object is itself. Keys that the `Schema` does not name are closed, or a grammar
+ * made of it would let the model invent some; and what it is stands at its top, where servers look for `properties`, not
+ * behind a reference, as that of a `Schema.Class` would.
+ */
+export const toJsonSchema = (
+  schema: Schema.Top | Json.JsonObject,
+  field: string
+): Result.Result<Json.JsonObject, InvalidRequest> => {
+  if (!Schema.isSchema(schema)) return Result.succeed(schema)
+  return Result.try({
+    try: () => {
+      const { definitions, schema: top } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
+      const named = Object.entries(definitions).find(([name]) => top.$ref === `#/$defs/${name}`)
+      const resolved = named === undefined ? top : named[1]
+      return JSON.stringify(resolved).includes('"$ref"') ? { ...resolved, $defs: definitions } : resolved
+    },
+    catch: () => new InvalidRequest({ field, description: "this Schema has no JSON Schema" })
+  })
+}
+
+/** The base64 text of a picture given as bytes, base64 or data URI. */
+export const toBase64 = (image: Image): string =>
+  typeof image === "string" ? image.replace(/^data:[^,]*,/, "") : Base64.encode(image)
+
+/** `a` with the keys of `b` put over it; objects that both have are merged one level down. */
+export const merge = (a: Json.JsonObject, b: Json.JsonObject): Json.JsonObject => {
+  const out: Record<string, unknown> = { ...a }
+  for (const [key, value] of Object.entries(b)) {
+    const own = out[key]
+    out[key] = Json.isObject(own) && Json.isObject(value) ? { ...own, ...value } : value
+  }
+  return out
+}
+
+/** Tool arguments and `extra` are the caller's values: they may hold what JSON cannot. */
+export const stringify = (value: unknown, field?: string): Result.Result<string, InvalidRequest> =>
+  Result.try({
+    try: () => JSON.stringify(value),
+    catch: () => new InvalidRequest({ field, description: "it holds a value that JSON has no form for" })
+  })

@@ -1,0 +1,213 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import * as Deadlines from "../../src/Deadlines.ts"
+import type { Timeout } from "../../src/ProviderError.ts"
+import type { StreamingChunk } from "../../src/StreamingChunk.ts"
+
+const piece = (content: string): StreamingChunk => ({ content, isFinal: false })
+const final: StreamingChunk = { content: "", isFinal: true, model: "m", finishReason: "stop" }
+
+const limits = { firstChunk: "10 seconds", idle: "3 seconds", total: "60 seconds" } as const
+const off = { firstChunk: Infinity, idle: Infinity, total: Infinity }
+
+/** A stream that waits before each chunk. */
+const paced = (...steps: ReadonlyArray<readonly [wait: Duration.Input, chunk: StreamingChunk]>) =>
+  Stream.fromIterable(steps).pipe(
+    Stream.rechunk(1),
+    Stream.mapEffect(([wait, chunk]) => Effect.delay(Effect.succeed(chunk), wait))
+  )
+
+type Failure = Timeout | "aborted"
+type Chunks = Stream.Stream<StreamingChunk, Failure>
+
+/** Any stream as a source: when it is aborted, what it waits for is interrupted. */
+const abortable = (stream: Chunks) =>
+  Effect.map(Deferred.make<void>(), (aborted) => ({
+    chunks: Stream.interruptWhen(stream, Effect.andThen(Deferred.await(aborted), Effect.fail("aborted" as const))),
+    abort: Deferred.succeed(aborted, undefined)
+  }))
+
+const apply = (stream: Chunks, deadlines: Parameters<typeof Deadlines.apply>[1]) =>
+  Deadlines.apply(abortable(stream), deadlines, (timeout): Failure => timeout)
+
+/** Runs a stream while the test's clock goes on by a second at a time; gives what came and how it ended. */
+const play = (stream: Chunks, seconds: number) =>
+  Effect.gen(function* () {
+    const chunks: Array<string> = []
+    const fiber = yield* stream.pipe(
+      Stream.runForEach((chunk) => Effect.sync(() => chunks.push(chunk.content))),
+      Effect.forkChild
+    )
+    for (let i = 0; i < seconds; i++) yield* TestClock.adjust("1 second")
+    const exit = fiber.pollUnsafe()
+    yield* Fiber.interrupt(fiber)
+    return { chunks, end: exit === undefined ? "open" : Exit.isSuccess(exit) ? "whole" : kindOf(exit.cause) }
+  })
+
+const kindOf = (cause: Cause.Cause<Failure>): string => {
+  const failure = cause.reasons.find(Cause.isFailReason)?.error
+  if (failure === undefined || failure === "aborted") return Cause.pretty(cause)
+  return `${failure.kind} ${Duration.format(failure.limit)}`
+}
+
+describe("Deadlines", () => {
+  it.effect.each([
+    ["first chunk in time", paced(["9 seconds", final]), limits, 9, "whole"],
+    ["first chunk late", paced(["11 seconds", final]), limits, 10, "first-chunk 10s"],
+    ["no first chunk, one second before", paced(["11 seconds", final]), limits, 9, "open"],
+    [
+      "chunks in time",
+      paced(["1 second", piece("a")], ["2 seconds", piece("b")], ["2 seconds", final]),
+      limits,
+      5,
+      "whole"
+    ],
+    ["idle", paced(["1 second", piece("a")], ["4 seconds", final]), limits, 4, "idle 3s"],
+    ["idle, one second before", paced(["1 second", piece("a")], ["4 seconds", final]), limits, 3, "open"],
+    [
+      "a first chunk after more than an idle time",
+      paced(["8 seconds", piece("a")], ["9 seconds", final]),
+      limits,
+      11,
+      "idle 3s"
+    ],
+    ["total", Stream.forever(paced(["2 seconds", piece("a")])), limits, 60, "total 1m"],
+    ["total, one second before", Stream.forever(paced(["2 seconds", piece("a")])), limits, 59, "open"],
+    ["all off", paced(["1 day", piece("a")], ["1 day", final]), off, 3600, "open"],
+    ["idle off", paced(["1 second", piece("a")], ["50 seconds", final]), { ...limits, idle: Infinity }, 51, "whole"],
+    ["first chunk off", paced(["50 seconds", final]), { ...limits, firstChunk: Infinity }, 50, "whole"],
+    ["default first chunk", Stream.never, {}, 300, "first-chunk 5m"],
+    ["default idle", Stream.concat(Stream.succeed(piece("a")), Stream.never), {}, 120, "idle 2m"]
+  ] as const)("%s", ([, stream, deadlines, seconds, end]) =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* play(apply(stream, deadlines), seconds)).end, end)
+    })
+  )
+
+  it.effect("what came before is delivered, the deadline comes last", () =>
+    Effect.gen(function* () {
+      const stream = Stream.concat(Stream.fromIterable([piece("a"), piece("b")]), Stream.never)
+      assert.deepStrictEqual(yield* play(apply(stream, limits), 3), { chunks: ["a", "b"], end: "idle 3s" })
+    })
+  )
+
+  it.effect("a slow consumer does not make the server late", () =>
+    Effect.gen(function* () {
+      const stream = apply(Stream.rechunk(Stream.fromIterable([piece("a"), piece("b"), final]), 1), {
+        ...limits,
+        total: Infinity
+      })
+      const fiber = yield* stream.pipe(
+        Stream.runForEach(() => Effect.sleep("1 hour")),
+        Effect.forkChild
+      )
+      for (let i = 0; i < 180; i++) yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(fiber)
+    })
+  )
+
+  it.effect("nothing counts behind the final chunk", () =>
+    Effect.gen(function* () {
+      const stream = apply(Stream.concat(Stream.succeed(final), Stream.never), limits)
+      assert.strictEqual((yield* play(stream, 120)).end, "open")
+    })
+  )
+
+  it.effect("total aborts the source while the consumer is busy", () =>
+    Effect.gen(function* () {
+      let abortedAt: number | undefined
+      const source = Effect.succeed({
+        chunks: Stream.suspend(() =>
+          abortedAt === undefined ? Stream.succeed(piece("a")) : Stream.fail("aborted" as const)
+        ),
+        abort: Effect.clockWith((clock) =>
+          Effect.sync(() => {
+            abortedAt = clock.currentTimeMillisUnsafe()
+          })
+        )
+      })
+      const endless = Effect.map(source, ({ abort, chunks }) => ({ abort, chunks: Stream.forever(chunks) }))
+      const fiber = yield* Deadlines.apply(endless, limits, (timeout): Failure => timeout).pipe(
+        Stream.runForEach(() => Effect.sleep("1 hour")),
+        Effect.flip,
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("60 seconds")
+      assert.strictEqual(abortedAt, 60_000)
+      yield* TestClock.adjust("1 hour")
+      assert.propertyVal(yield* Fiber.join(fiber), "kind", "total")
+    })
+  )
+
+  it.effect.each([
+    ["a deadline", (stream: Chunks) => Effect.exit(Stream.runDrain(stream)), true],
+    ["take", (stream: Chunks) => Stream.runDrain(Stream.take(stream, 1)), false],
+    [
+      "the consumer's failure",
+      (stream: Chunks) => Effect.exit(Stream.runForEach(stream, () => Effect.fail("no"))),
+      false
+    ]
+  ] as const)("%s closes what is open", ([, run, waits]) =>
+    Effect.gen(function* () {
+      const closed = yield* Deferred.make<void>()
+      const source = Stream.concat(Stream.succeed(piece("a")), Stream.never).pipe(
+        Stream.ensuring(Deferred.succeed(closed, undefined))
+      )
+      const fiber = yield* Effect.forkChild(run(apply(source, limits)))
+      yield* TestClock.adjust(waits ? "1 minute" : "0 seconds")
+      yield* Fiber.join(fiber)
+      assert.isTrue(Deferred.isDoneUnsafe(closed))
+    })
+  )
+
+  it.effect("interruption closes what is open", () =>
+    Effect.gen(function* () {
+      const closed = yield* Deferred.make<void>()
+      const source = Stream.never.pipe(Stream.ensuring(Deferred.succeed(closed, undefined)))
+      const fiber = yield* Effect.forkChild(Stream.runDrain(apply(source, limits)))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(Deferred.isDoneUnsafe(closed))
+    })
+  )
+
+  it.effect("a first chunk that is asked for late has its whole time, and no more", () =>
+    Effect.gen(function* () {
+      const pull = yield* Stream.toPull(apply(Stream.never, { ...off, firstChunk: "10 seconds" }))
+      yield* TestClock.adjust("1 hour")
+      const fiber = yield* Effect.forkChild(Effect.flip(pull))
+      yield* TestClock.adjust("9 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("10 seconds")
+      assert.propertyVal(yield* Fiber.join(fiber), "kind", "first-chunk")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("nothing is pulled before it is asked for", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const source = Effect.succeed({
+        chunks: Stream.forever(Stream.sync(() => piece(String(pulled++)))),
+        abort: Effect.void
+      })
+      yield* Deadlines.apply(source, limits, (timeout) => timeout).pipe(
+        Stream.take(3),
+        Stream.runForEach((chunk) =>
+          Effect.gen(function* () {
+            yield* Effect.yieldNow
+            assert.strictEqual(pulled, Number(chunk.content) + 1)
+          })
+        )
+      )
+    })
+  )
+
+  it.effect("failures, defects and interruption of the source stay what they are", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* Effect.flip(Stream.runDrain(apply(Stream.fail("aborted"), limits))), "aborted")
+      const exit = yield* Effect.exit(Stream.runDrain(apply(Stream.die("bug"), limits)))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+    })
+  )
+})

@@ -1,0 +1,166 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import { FakeServer } from "../../src/testing/index.ts"
+import { connect, request, setups, start } from "../support/setups.ts"
+import { record } from "../support/transcript.ts"
+
+/** Records as the servers write them, for endings that no script of the fake server has. */
+const finishRecord = JSON.stringify({ choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }] })
+const lastLine = JSON.stringify({ model: "m", message: { role: "assistant", content: "!" }, done: true })
+
+type Ending = readonly [what: string, answer: FakeServer.Completion, failure: object, pieces?: string]
+
+const endings: ReadonlyArray<Ending> = [
+  ["a clean end without end marker", { cut: { how: "end" } }, { _tag: "StreamTruncated" }],
+  ["a closed connection", { cut: { how: "close" } }, { _tag: "NetworkError" }],
+  ["a reset connection", { cut: { how: "reset" } }, { _tag: "NetworkError" }],
+  [
+    "an error record",
+    { pieces: [{ error: "out of memory" }, "!"] },
+    { _tag: "StreamError", description: "out of memory" }
+  ],
+  ["a bad record", { pieces: [{ record: '{"mess' }, "!"] }, { _tag: "ParseError", description: "not JSON" }],
+  ["an endless line", { pieces: FakeServer.endless({ raw: "x".repeat(999) }) }, { _tag: "LineTooLong", limit: 5000 }],
+  [
+    "half a record, then a clean end",
+    { pieces: [{ raw: '{"mess' }], cut: { how: "end" } },
+    { _tag: "StreamTruncated" }
+  ],
+  ["half a record, then a reset", { pieces: [{ raw: 'data: {"ch' }], cut: { how: "reset" } }, { _tag: "NetworkError" }],
+  ["nothing but headers", { text: "", cut: { how: "end", afterBytes: 0 } }, { _tag: "StreamTruncated" }, ""],
+  ["a connection closed before headers", { cut: { how: "close", afterBytes: 0 } }, { _tag: "NetworkError" }, ""],
+  ["a connection reset before headers", { cut: { how: "reset", afterBytes: 0 } }, { _tag: "NetworkError" }, ""]
+]
+
+describe.each(setups)("$provider over $client", (setup) => {
+  const isOllama = setup.provider === "Ollama"
+
+  it.live.each(endings)("%s fails, behind everything that came before", ([, answer, failure, pieces]) =>
+    Effect.gen(function* () {
+      const { provider } = yield* start(setup, { text: "The sky", ...answer }, { maxLineBytes: 5000 })
+      const transcript = yield* record(provider.stream(request))
+      expect(transcript).toMatchObject({ pieces: pieces ?? "The| sky|", failure })
+      expect(yield* Effect.flip(provider.complete(request))).toMatchObject({ reason: failure })
+    })
+  )
+
+  it.live.each(["end", "close", "reset"] as const)(
+    "an answer is whole when the end of the body (%s) follows it",
+    (how) =>
+      Effect.gen(function* () {
+        const last = isOllama ? { raw: lastLine } : { record: finishRecord }
+        const { provider } = yield* start(setup, { pieces: ["Hi", last], cut: { how } })
+        expect(yield* record(provider.stream(request))).toMatchObject({
+          pieces: isOllama ? "Hi|!" : "Hi|",
+          final: { finishReason: isOllama ? "other" : "stop" }
+        })
+      })
+  )
+
+  it.live("a refused connection fails", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Effect.scoped(FakeServer.make())
+      const provider = yield* connect(setup, { baseUrl: url })
+      for (const run of [Stream.runDrain(provider.stream(request)), provider.complete(request), provider.listModels]) {
+        const { reason } = yield* Effect.flip(run)
+        expect(reason).toMatchObject({ _tag: "NetworkError", description: expect.stringContaining("ECONNREFUSED") })
+      }
+    })
+  )
+
+  it.live.each([
+    [400, "bad", "InvalidRequest"],
+    [401, "who", "AuthenticationError"],
+    [403, "", "AuthenticationError"],
+    [404, { error: "model 'm' not found" }, "ModelNotAvailable"],
+    [404, "404 page not found", "Unsupported"],
+    [405, "405 method not allowed", "Unsupported"],
+    [413, "too large", "InvalidRequest"],
+    [418, "teapot", "ApiError"],
+    [422, { error: { message: "what" } }, "InvalidRequest"],
+    [429, "slowly", "RateLimited"],
+    [500, { error: "oh no" }, "ApiError"],
+    [502, "<html><title>Bad Gateway</title></html>", "ApiError"],
+    [503, { error: "server busy" }, "ApiError"],
+    [204, undefined, "StreamTruncated"]
+  ] as const)("status %i with %j is %s", ([status, body, tag]) =>
+    Effect.gen(function* () {
+      const { provider } = yield* start(setup, { status, body })
+      expect((yield* Effect.flip(provider.complete(request))).reason._tag).toBe(tag)
+    })
+  )
+
+  it.live.each([429, 503])("tells the Retry-After of a %i", (status) =>
+    Effect.gen(function* () {
+      const { provider } = yield* start(setup, { status, headers: { "retry-after": "7" } })
+      const error = yield* Effect.flip(provider.complete(request))
+      expect(error.isRetryable).toBe(true)
+      expect(error.retryAfter).toMatchObject(Duration.seconds(7))
+    })
+  )
+
+  it.live("a page in place of an answer fails with its title", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start(setup, {
+        status: 200,
+        headers: { "content-type": "text/html" },
+        body: "<!doctype html><title>Sign in</title>"
+      })
+      const page = { _tag: "ApiError", status: 200, description: expect.stringContaining("Sign in") }
+      expect((yield* Effect.flip(provider.complete(request))).reason).toMatchObject(page)
+      expect((yield* Effect.flip(provider.listModels)).reason).toMatchObject(page)
+    })
+  )
+
+  it.live("a list of models that is longer than the bound fails", () =>
+    Effect.gen(function* () {
+      const answer = { status: 200, body: { data: [{ id: "x".repeat(5000) }] }, holdOpen: true }
+      const { provider } = yield* start(setup, answer, { maxLineBytes: 5000 })
+      expect((yield* Effect.flip(provider.listModels)).reason).toMatchObject({ _tag: "LineTooLong", limit: 5000 })
+    })
+  )
+
+  it.live("a success that says error fails", () =>
+    Effect.gen(function* () {
+      const message = "Unexpected endpoint or method. (POST /v1/chat/completions)"
+      const { provider } = yield* start(setup, { status: 200, body: { error: message } })
+      expect((yield* Effect.flip(provider.complete(request))).reason).toMatchObject({
+        _tag: "Unsupported",
+        description: message
+      })
+    })
+  )
+
+  it.live("a whole completion in place of a stream is no answer to take for one", () =>
+    Effect.gen(function* () {
+      const message = { role: "assistant", content: "Hi" }
+      const { provider } = yield* start(setup, {
+        status: 200,
+        body: isOllama
+          ? { model: "m", message, done: true, done_reason: "stop" }
+          : { object: "chat.completion", choices: [{ index: 0, message, finish_reason: "stop" }] }
+      })
+      const result = yield* record(provider.stream(request))
+      // Of Ollama it is the whole protocol: one line, done.
+      expect(result).toMatchObject(
+        isOllama ? { pieces: "Hi", final: {} } : { pieces: "", failure: { _tag: "ApiError" } }
+      )
+    })
+  )
+
+  it.live.each([301, 302, 303, 307, 308])("a redirect (%i) carries neither token nor prompt elsewhere", (status) =>
+    Effect.gen(function* () {
+      const other = yield* FakeServer.make()
+      const { provider } = yield* start(setup, ({ path }) => ({ status, headers: { location: other.url + path } }), {
+        token: Redacted.make("secret-token"),
+        headers: { "x-api-key": "secret-key" }
+      })
+      expect((yield* Effect.flip(provider.complete(request))).reason._tag).toBe("ApiError")
+      expect((yield* Effect.flip(provider.listModels)).reason._tag).toBe("ApiError")
+      expect(JSON.stringify((yield* other.state).requests)).not.toMatch(/secret|sky/)
+    })
+  )
+})

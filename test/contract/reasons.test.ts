@@ -1,0 +1,149 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type { CompletionRequest } from "../../src/CompletionRequest.ts"
+import type { ProviderErrorReason } from "../../src/ProviderError.ts"
+import { FakeServer } from "../../src/testing/index.ts"
+import { request, start } from "../support/setups.ts"
+
+interface Example {
+  readonly answer: FakeServer.Answer
+  readonly fields?: object
+  readonly request?: CompletionRequest
+}
+
+/** All but the one that no single server gives. */
+type Reason = Exclude<ProviderErrorReason["_tag"], "AllProvidersFailed">
+
+type Table = { readonly [K in Reason]: Example }
+
+const shared = {
+  NetworkError: { answer: { text: "Hm", cut: { how: "reset" } } },
+  Timeout: {
+    answer: FakeServer.silence,
+    request: { ...request, deadlines: { firstChunk: "20 millis" } },
+    fields: { kind: "first-chunk" }
+  },
+  StreamTruncated: { answer: { text: "Hm", cut: { how: "end" } } },
+  ParseError: { answer: { pieces: ["Hm", { record: '{"oops' }] } },
+  LineTooLong: { answer: { pieces: FakeServer.endless({ raw: "x".repeat(1000) }) }, fields: { limit: 10_000 } }
+} as const satisfies Partial<Table>
+
+const ollama: Table = {
+  ...shared,
+  RateLimited: {
+    answer: {
+      status: 429,
+      body: { StatusCode: 429, Status: "429 Too Many Requests", error: "you have reached your hourly usage limit" }
+    },
+    fields: { description: "you have reached your hourly usage limit" }
+  },
+  AuthenticationError: {
+    answer: { status: 401, body: { error: "unauthorized", signin_url: "https://ollama.com/connect?name=n&key=k" } },
+    fields: { description: "unauthorized", signinUrl: "https://ollama.com/connect?name=n&key=k" }
+  },
+  ModelNotAvailable: {
+    answer: { status: 404, body: { error: "model 'm' not found" } },
+    fields: { model: "m", description: "model 'm' not found" }
+  },
+  InvalidRequest: {
+    answer: { status: 500, body: { error: 'option "temperature" must be of type float32' } },
+    fields: { description: 'option "temperature" must be of type float32' }
+  },
+  ContextOverflow: {
+    answer: {
+      status: 400,
+      body: {
+        error:
+          '{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error","n_prompt_tokens":5000,"n_ctx":4096}}'
+      }
+    },
+    fields: { promptTokens: 5000, contextLength: 4096 }
+  },
+  ApiError: {
+    answer: { status: 503, body: { error: "server busy, please try again.  maximum pending requests exceeded" } },
+    fields: { status: 503 }
+  },
+  StreamError: {
+    answer: { pieces: ["Hm", { error: "an error was encountered while running the model: unexpected EOF" }] },
+    fields: { description: "an error was encountered while running the model: unexpected EOF" }
+  },
+  Unsupported: {
+    answer: { status: 400, body: { error: "registry.ollama.ai/library/m:latest does not support tools" } },
+    fields: { feature: "tools" }
+  }
+}
+
+const lmStudio: Table = {
+  ...shared,
+  RateLimited: { answer: { status: 429, body: { error: { message: "Too many requests" } } } },
+  AuthenticationError: {
+    answer: {
+      status: 401,
+      body: {
+        error: {
+          message: "An LM Studio API token is required to make requests to this server.",
+          type: "invalid_request",
+          param: null,
+          code: "invalid_api_key"
+        }
+      }
+    },
+    fields: { description: "An LM Studio API token is required to make requests to this server." }
+  },
+  ModelNotAvailable: {
+    answer: {
+      status: 400,
+      body: {
+        error: {
+          message: 'Invalid model identifier "m". Please specify a valid downloaded model (e.g. acme/m-8b).',
+          type: "invalid_request_error",
+          param: "model",
+          code: "model_not_found"
+        }
+      }
+    },
+    fields: { model: "m" }
+  },
+  InvalidRequest: { answer: { status: 400, body: { error: "'messages' field is required" } } },
+  ContextOverflow: {
+    answer: {
+      pieces: [
+        {
+          error:
+            "Engine protocol predict request returned 400: request (5000 tokens) exceeds the available context size (4096 tokens)"
+        }
+      ]
+    },
+    fields: { promptTokens: 5000, contextLength: 4096 }
+  },
+  ApiError: {
+    answer: {
+      status: 504,
+      headers: { "content-type": "text/html" },
+      body: "<html><title>504 Gateway Time-out</title>"
+    },
+    fields: { status: 504, description: 'an HTML page titled "504 Gateway Time-out"' }
+  },
+  StreamError: {
+    answer: { pieces: ["Hm", { error: "The model has crashed without additional information. (Exit code: 6)" }] },
+    fields: { description: "The model has crashed without additional information. (Exit code: 6)" }
+  },
+  Unsupported: {
+    answer: { status: 200, body: { error: "Unexpected endpoint or method. (POST /v1/chat/completions)" } },
+    fields: { feature: "POST /v1/chat/completions" }
+  }
+}
+
+describe.each([
+  ["Ollama", ollama],
+  ["LM Studio", lmStudio]
+] as const)("every reason has an example on the wire of %s", (provider, table) => {
+  it.live.each(Object.entries(table))("%s", ([tag, example]) =>
+    Effect.gen(function* () {
+      const running = yield* start({ provider, client: "undici" }, example.answer, { maxLineBytes: 10_000 })
+      const error = yield* Effect.flip(running.provider.complete(example.request ?? request))
+      expect(error).toMatchObject({ provider, reason: { _tag: tag, ...example.fields } })
+      expect(error.message.startsWith(`${provider}: `)).toBe(true)
+    })
+  )
+})

@@ -1,0 +1,57 @@
+import { describe, expect, it } from "@effect/vitest"
+import { type Config, ConfigProvider, Context, Effect, Layer } from "effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import { LmStudio, Ollama, Provider, type ProviderError } from "../../src/index.ts"
+import { encode } from "../support/bytes.ts"
+import * as CannedHttp from "../support/cannedHttp.ts"
+
+type Live = Layer.Layer<Provider.Provider, ProviderError.ProviderError | Config.ConfigError, HttpClient.HttpClient>
+
+const layers: ReadonlyArray<readonly [name: string, layer: (options: Ollama.Options & LmStudio.Options) => Live]> = [
+  ["Ollama", Ollama.layer],
+  ["LM Studio", LmStudio.layer]
+]
+
+describe.each(layers)("%s", (provider, layer) => {
+  it.effect.each([
+    ["baseUrl", { baseUrl: "http://user:secret@host" }],
+    ["maxLineBytes", { maxLineBytes: 0 }],
+    ["deadlines.idle", { deadlines: { idle: 0 } }],
+    ["deadlines.total", { deadlines: { total: Number.NaN } }]
+  ] as const)("a wrong %s fails the layer", ([field, options]) =>
+    Effect.gen(function* () {
+      const built = Layer.build(Layer.provide(layer(options), CannedHttp.layer({ pieces: [] })))
+      const error = yield* Effect.flip(built)
+      expect(error).toMatchObject({ provider, reason: { _tag: "InvalidRequest", field } })
+      expect(error.message).not.toContain("secret")
+    }).pipe(Effect.scoped)
+  )
+})
+
+const configured: ReadonlyArray<
+  readonly [variables: Record<string, string>, layer: Live, url: string, authorization?: string]
+> = [
+  [{}, Ollama.layerConfig(), "http://127.0.0.1:11434/api/tags"],
+  [{}, LmStudio.layerConfig(), "http://127.0.0.1:1234/v1/models"],
+  [{ OLLAMA_HOST: "gpu-1", OLLAMA_API_KEY: "key" }, Ollama.layerConfig(), "http://gpu-1:11434/api/tags", "Bearer key"],
+  [
+    { LMSTUDIO_BASE_URL: "http://gpu-2:1234/v1/", LM_API_TOKEN: "key" },
+    LmStudio.layerConfig(),
+    "http://gpu-2:1234/v1/models",
+    "Bearer key"
+  ]
+]
+
+describe("layerConfig", () => {
+  it.effect.each(configured)("takes address and token from %j", ([variables, layer, url, authorization]) =>
+    Effect.gen(function* () {
+      const requests: Array<HttpClientRequest.HttpClientRequest> = []
+      const http = CannedHttp.layer({ pieces: [encode('{"models":[],"data":[]}')] }, requests)
+      const config = ConfigProvider.layer(ConfigProvider.fromUnknown(variables))
+      const context = yield* Layer.build(Layer.provide(layer, [http, config]))
+      yield* Context.get(context, Provider.Provider).listModels
+      expect(requests.map(({ headers, url }) => [url, headers["authorization"]])).toEqual([[url, authorization]])
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,186 @@
+/** The bound on a line, and how a body ends: of no matter what protocol. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as Lines from "../../src/internal/wire/lines.ts"
+import type { LineDecoder } from "../../src/internal/wire/endpoint.ts"
+import type { ProviderErrorReason } from "../../src/ProviderError.ts"
+import { NetworkError, ParseError, ProviderError, StreamError } from "../../src/ProviderError.ts"
+import { cutBy, encode } from "../support/bytes.ts"
+import { decode, read } from "../support/decoding.ts"
+import { record } from "../support/transcript.ts"
+
+/** A protocol of one line, one chunk: `end` is the last, `bad` is not in the protocol, `fail` is the server's own failure. */
+const echo = {
+  decoder: (): LineDecoder => ({
+    line: (content, chunks) => {
+      if (content === "bad" || content === "ba") return new ParseError({ excerpt: Redacted.make(content) })
+      if (content === "fail") return new StreamError({})
+      const isFinal = content === "end"
+      chunks.push({ content, isFinal })
+      return isFinal ? "complete" : "open"
+    },
+    end: () => "open"
+  })
+}
+
+const broken = new NetworkError({ description: "socket closed" })
+
+const cut = Arbitrary.all({
+  lengths: Arbitrary.array(Arbitrary.schema(Schema.Literals([1, 2, 3, 7, 20, 100])), { minLength: 1 }),
+  together: Arbitrary.schema(Schema.Literals([1, 2, 1000]))
+})
+
+describe("the bound", () => {
+  const maxLineBytes = 16
+  const line = Arbitrary.schema(
+    Schema.Literals([
+      "",
+      "a",
+      "é",
+      "bad",
+      "a".repeat(15),
+      "é".repeat(8),
+      "😀".repeat(4),
+      "a".repeat(17),
+      "é中😀".repeat(30)
+    ])
+  )
+  const isTooLong = (text: string): boolean => encode(text).length > maxLineBytes
+
+  it.effect.prop(
+    "lets exactly so many bytes pass, whatever the cutting; the first line at fault ends the stream, behind those before it",
+    { lines: Arbitrary.array(line), lineEnd: Schema.Literals(["\n", "\r\n", "\r"]), cut },
+    ({ cut, lineEnd, lines }) =>
+      Effect.gen(function* () {
+        const firstWrong = lines.findIndex((text) => text === "bad" || isTooLong(text))
+        const wrong = lines[firstWrong]
+        const bytes = encode(lines.map((text) => text + lineEnd).join(""))
+        const seen = yield* record(decode(echo, cutBy(bytes, cut.lengths), { ...cut, maxLineBytes }))
+        expect(seen.pieces).toBe(
+          lines
+            .slice(0, firstWrong === -1 ? undefined : firstWrong)
+            .map((text) => `${text}|`)
+            .join("")
+        )
+        expect(seen.failure).toMatchObject(
+          wrong === undefined
+            ? { _tag: "StreamTruncated" }
+            : wrong === "bad"
+              ? { _tag: "ParseError" }
+              : { _tag: "LineTooLong", limit: maxLineBytes }
+        )
+      }),
+    { arbitrary: { runs: 300 } }
+  )
+
+  it.effect("is not passed by a record that more bytes follow", () =>
+    Effect.gen(function* () {
+      for (const lengths of [[100], [3], [4], [1]]) {
+        const seen = yield* record(decode(echo, cutBy(encode("a\nend \n"), lengths), { maxLineBytes: 3 }))
+        expect(seen).toEqual({ pieces: "a|", failure: { _tag: "LineTooLong", limit: 3 } })
+      }
+    })
+  )
+
+  it.effect("stops an endless line, and reads no more of it than one piece", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const endless = Stream.fromIterable(
+        (function* () {
+          for (;;) {
+            pulled++
+            yield new Uint8Array(1024).fill(0x61)
+          }
+        })(),
+        { chunkSize: 1 }
+      )
+      const seen = yield* record(decodeBody(endless, 10 * 1024))
+      expect(seen.failure).toEqual({ _tag: "LineTooLong", limit: 10 * 1024 })
+      expect(pulled).toBeLessThanOrEqual(12)
+    })
+  )
+})
+
+describe("the end of the body", () => {
+  const table: ReadonlyArray<
+    readonly [what: string, body: string, broken: ProviderErrorReason | undefined, pieces: string, failure?: string]
+  > = [
+    ["a whole answer", "a\nend\n", undefined, "a|end"],
+    ["an unterminated last line that is whole", "a\nend", undefined, "a|end"],
+    ["an unterminated last line that is whole, then a cut", "a\nend", broken, "a|end"],
+    ["an end without an end marker", "a\nb\n", undefined, "a|b|", "StreamTruncated"],
+    ["an empty body", "", undefined, "", "StreamTruncated"],
+    ["half a line", "a\nba", undefined, "a|", "StreamTruncated"],
+    ["half a line, then a cut", "a\nba", broken, "a|", "NetworkError"],
+    ["a cut between lines", "a\nb\n", broken, "a|b|", "NetworkError"],
+    ["a cut at once", "", broken, "", "NetworkError"],
+    ["an unterminated failure of the server", "a\nfail", undefined, "a|", "StreamError"],
+    ["an unterminated failure of the server, then a cut", "a\nfail", broken, "a|", "StreamError"],
+    ["a bad line that is ended, then a cut", "a\nbad\n", broken, "a|", "ParseError"],
+    ["a bad line, then others", "a\nbad\nb\nend\n", undefined, "a|", "ParseError"],
+    ["something behind the end", "a\nend\nb\nbad\n", undefined, "a|end"],
+    ["a cut behind the end", "a\nend\n", broken, "a|end"],
+    ["no line feed but carriage returns", "a\rb\rend\r", undefined, "a|b|end"]
+  ]
+  for (const [what, body, broken, pieces, failure] of table) {
+    it.effect(what, () =>
+      Effect.gen(function* () {
+        for (const lengths of [[1000], [1], [2, 3]]) {
+          const seen = yield* record(decode(echo, cutBy(encode(body), lengths), { broken }))
+          expect([seen.pieces, seen.failure?._tag]).toEqual([pieces, failure])
+        }
+      })
+    )
+  }
+
+  it.effect("a character that is cut in two does not hide the cut", () =>
+    Effect.gen(function* () {
+      const seen = yield* record(decode(echo, [encode("a\nb😀").subarray(0, -2)], { broken }))
+      expect(seen).toEqual({ pieces: "a|b\ufffd|", failure: { ...broken } })
+    })
+  )
+
+  it.effect("is not waited for long behind the final chunk", () =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.forkChild(
+        record(decodeBody(Stream.concat(Stream.make(encode("a\nend\n")), Stream.never)))
+      )
+      yield* TestClock.adjust(Duration.millis(100))
+      expect((yield* Fiber.join(fiber)).pieces).toBe("a|end")
+    })
+  )
+})
+
+it.effect("a chunk is out before the next line comes", () =>
+  Effect.gen(function* () {
+    const seen = yield* decodeBody(Stream.concat(Stream.make(encode("a\nb\nc")), Stream.never)).pipe(
+      Stream.take(2),
+      Stream.runCollect
+    )
+    expect(seen.map((chunk) => chunk.content)).toEqual(["a", "b"])
+  })
+)
+
+it.effect("every run decodes anew", () =>
+  Effect.gen(function* () {
+    const stream = decode(echo, [encode("a\nend\n")])
+    expect(yield* record(stream)).toEqual(yield* record(stream))
+    expect(yield* read(echo, "a\nend\n")).toEqual(yield* record(stream))
+  })
+)
+
+function decodeBody(body: Stream.Stream<Uint8Array>, maxLineBytes = 1024) {
+  return Lines.decode(body, {
+    decoder: echo.decoder(),
+    maxLineBytes,
+    toReason: (failure) => failure,
+    toError: (reason) => new ProviderError({ provider: "test", reason })
+  })
+}

@@ -1,0 +1,131 @@
+/** The rules of the HTML standard, sections 9.2.5 and 9.2.6, from bytes to events. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { LineDecoder } from "../../src/internal/wire/endpoint.ts"
+import * as Sse from "../../src/internal/wire/sse.ts"
+import type { StreamingChunk } from "../../src/StreamingChunk.ts"
+import { cutBy, encode } from "../support/bytes.ts"
+import { decode } from "../support/decoding.ts"
+
+/** Every event as a chunk, an event that was begun and not ended as the final one. */
+const events = {
+  decoder: (): LineDecoder => {
+    const parser = Sse.make()
+    const add = (event: Sse.Event | undefined, chunks: Array<StreamingChunk>, isFinal: boolean): void => {
+      if (event !== undefined) chunks.push({ content: JSON.stringify([event.name, event.data]), isFinal })
+    }
+    return {
+      line: (line, chunks) => {
+        add(parser.line(line), chunks, false)
+        return "open"
+      },
+      end: (chunks) => {
+        add(parser.rest(), chunks, true)
+        return "complete"
+      }
+    }
+  }
+}
+
+type Event = readonly [name: string, data: string]
+
+interface Row {
+  readonly text: string
+  readonly events: ReadonlyArray<Event>
+  /** What was begun and not ended. */
+  readonly rest?: Event
+}
+
+const data = (...values: ReadonlyArray<string>): ReadonlyArray<Event> => values.map((value) => ["", value])
+
+const rules: Readonly<Record<string, Row>> = {
+  "a byte order mark at the start is dropped": { text: "\ufeffdata: a\n\n", events: data("a") },
+  "a second one belongs to the field's name": { text: "\ufeff\ufeffdata: a\ndata: b\n\n", events: data("b") },
+  "one further on is text": { text: "data: a\n\ndata: \ufeffb\n\n", events: data("a", "\ufeffb") },
+
+  "LF ends a line": { text: "data: a\n\ndata: b\n\n", events: data("a", "b") },
+  "CR ends a line": { text: "data: a\r\rdata: b\r\r", events: data("a", "b") },
+  "CRLF ends a line": { text: "data: a\r\n\r\ndata: b\r\n\r\n", events: data("a", "b") },
+  "line ends may be mixed": {
+    text: "data: a\n\r\ndata: b\r\ndata: c\r\n\ndata: d\r\r\n",
+    events: data("a", "b\nc", "d")
+  },
+  "LF CR are two": { text: "data: a\n\rdata: b\n\n", events: data("a", "b") },
+  "no other character ends a line": {
+    text: "data: a\u2028b\u2029c\u0085d\u000be\u000cf\u0000g\n\n",
+    events: data("a\u2028b\u2029c\u0085d\u000be\u000cf\u0000g")
+  },
+  "characters of several bytes": { text: "data: é中😀\n\n", events: data("é中😀") },
+
+  "a line that begins with a colon is a comment": { text: ": a\n:\n:data: b\ndata: c\n\n", events: data("c") },
+  "the first colon parts name and value": { text: "data: a: b:c\n\n", events: data("a: b:c") },
+  "one space behind the colon is dropped": { text: "data: a\n\ndata:b\n\ndata:  c\n\n", events: data("a", "b", " c") },
+  "no tab is": { text: "data:\ta\n\n", events: data("\ta") },
+  "spaces at the end stay": { text: "data: a \n\n", events: data("a ") },
+  "a line without a colon is a name with an empty value": { text: "data\n\n", events: data("") },
+
+  "values of data are joined by LF": { text: "data: a\ndata:\ndata: b\n\n", events: data("a\n\nb") },
+  "the last event field counts": { text: "event: a\nevent: b\ndata: x\n\n", events: [["b", "x"]] },
+  "an event field may come behind the data": { text: "data: x\nevent: a\n\n", events: [["a", "x"]] },
+  "an empty event field takes the name away": { text: "event: a\nevent\ndata: x\n\n", events: data("x") },
+  "id and retry are no data": { text: "id: 1\nretry: 10\nid: a\u0000b\nretry: x\ndata: a\n\n", events: data("a") },
+  "unknown fields are ignored": { text: "foo: bar\nfoo\ndata: a\n\n", events: data("a") },
+  "names are case-sensitive": { text: "Data: a\nDATA: b\ndata: c\n\n", events: data("c") },
+  "names are not trimmed": { text: " data: a\ndata : b\ndata: c\n\n", events: data("c") },
+
+  "an empty line ends the event": { text: "data: a\n\n\n\ndata: b\n\n", events: data("a", "b") },
+  "without data nothing is dispatched, and the name is forgotten": {
+    text: "event: a\n\ndata: x\n\n",
+    events: data("x")
+  },
+  "the name does not carry over": {
+    text: "event: a\ndata: x\n\ndata: y\n\n",
+    events: [
+      ["a", "x"],
+      ["", "y"]
+    ]
+  },
+  "a lone data line makes an empty event": { text: "data:\n\n", events: data("") },
+  "two make a line end": { text: "data\ndata\n\n", events: data("\n") },
+
+  "an event that is not ended is kept apart": {
+    text: "data: a\n\nevent: e\ndata: b\n",
+    events: data("a"),
+    rest: ["e", "b"]
+  },
+  "also in the middle of its line": { text: "data: a\n\ndata: b", events: data("a"), rest: ["", "b"] },
+  "one without data is none": { text: "data: a\n\nevent: e\n: c", events: data("a") },
+
+  "the standard's first example": { text: "data: YHOO\ndata: +2\ndata: 10\n\n", events: data("YHOO\n+2\n10") },
+  "the standard's second example": {
+    text: ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
+    events: data("first event", "second event", " third event")
+  },
+  "the standard's third example": { text: "data\n\ndata\ndata\n\ndata:", events: data("", "\n"), rest: ["", ""] },
+  "the standard's fourth example": { text: "data:test\n\ndata: test\n\n", events: data("test", "test") }
+}
+
+describe("server-sent events", () => {
+  for (const [rule, row] of Object.entries(rules)) {
+    it.effect(rule, () =>
+      Effect.gen(function* () {
+        const expected = [...row.events, ...(row.rest === undefined ? [] : [row.rest])]
+        for (const lengths of [[1000], [1], [2, 3]]) {
+          const chunks = yield* Stream.runCollect(decode(events, cutBy(encode(row.text), lengths)))
+          expect(chunks.map((chunk): unknown => JSON.parse(chunk.content))).toEqual(expected)
+          expect(chunks.filter((chunk) => chunk.isFinal).length).toBe(row.rest === undefined ? 0 : 1)
+        }
+      })
+    )
+  }
+})
+
+it("tells how much it keeps of the event in the making", () => {
+  const parser = Sse.make()
+  const lengths = ["data: abc", ": comment", "event: e", "data: de", "", "data: f"].map((line) => {
+    parser.line(line)
+    return parser.pendingLength()
+  })
+  expect(lengths).toEqual([3, 3, 3, 6, 0, 1])
+})

@@ -14,7 +14,6 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "./CompletionRequest.ts"
 import { Timeout } from "./ProviderError.ts"
-import type { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
  * The deadlines where neither the layer nor the request sets others: 5 minutes to the first chunk, which a model of many
@@ -40,85 +39,82 @@ export const override = (base: Deadlines | undefined, over: Deadlines | undefine
 })
 
 /**
- * Chunks that can be called off.
+ * The items of an answer, which can be aborted at any time.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
-export interface Source<E> {
-  readonly chunks: Stream.Stream<StreamingChunk, E>
-  /** Closes at once what the chunks come from. A pull that waits for a chunk then fails, with whatever error. */
+export interface Source<A, E> {
+  readonly items: Stream.Stream<A, E>
+  /** Closes what the items come from. A pull that waits for an item then fails, with any error. */
   readonly abort: Effect.Effect<void>
 }
 
 /**
- * The chunks of a source, under deadlines. When one passes, the source is aborted and the stream fails with `Timeout`.
+ * The items of a source, under deadlines. When a deadline passes, the source is aborted and the stream fails with `Timeout`.
  *
  * **Details**
  *
- * `firstChunk` and `idle` count only while the consumer waits: a slow consumer does not make the server late. `total` counts
- * from the start, whatever happens, and aborts also while the consumer is busy. Nothing counts any more once the final chunk
- * is out.
+ * `firstChunk` and `idle` count only while the consumer waits, so a slow consumer does not cause a timeout. `total` counts
+ * from the start, and aborts also while the consumer is busy. Time is measured by the monotonic clock.
  *
- * One fiber for the whole stream watches the clock. A chunk costs two looks at it: no timer, race or fiber of its own. That is
- * why the source has to fail a waiting pull by itself.
+ * One fiber for each stream watches the clock. An item costs two readings of it, and no timer, race or fiber of its own.
+ * Therefore the source has to make a waiting pull fail when it is aborted.
  *
  * @since 0.1.0
  */
-export const apply = <E>(
-  source: Effect.Effect<Source<E>, never, Scope.Scope>,
+export const apply = <A, E, E2>(
+  source: Effect.Effect<Source<A, E>, E, Scope.Scope>,
   deadlines: Deadlines,
-  toError: (timeout: Timeout) => E
-): Stream.Stream<StreamingChunk, E> => {
+  toError: (reason: NoInfer<E> | Timeout) => E2
+): Stream.Stream<A, E2> => {
   const limits = {
     "first-chunk": toMillis(deadlines.firstChunk ?? defaults.firstChunk),
     idle: toMillis(deadlines.idle ?? defaults.idle),
     total: toMillis(deadlines.total ?? defaults.total)
   }
-  const isOff = Math.min(limits["first-chunk"], limits.idle, limits.total) === Infinity
 
   return Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
-        const { abort, chunks } = yield* Scope.provide(source, scope)
-        const pull = yield* Channel.toPullScoped(chunks.channel, scope)
-        if (isOff) return pull
-
+        const { abort, items } = yield* Effect.mapError(Scope.provide(source, scope), toError)
+        const pull = yield* Channel.toPullScoped(items.channel, scope)
         const clock = yield* Clock.Clock
-        const startedAt = clock.currentTimeMillisUnsafe()
-        let phase: "first-chunk" | "idle" | "over" = "first-chunk"
-        // Set while the consumer waits for chunks.
+        const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+        const startedAt = now()
+        let phase: "first-chunk" | "idle" = "first-chunk"
+        // Set while the consumer waits.
         let waitingSince: number | undefined
         let expired: Timeout["kind"] | undefined
 
         const watch: Effect.Effect<void> = Effect.suspend(() => {
-          if (phase === "over") return Effect.void
-          const now = clock.currentTimeMillisUnsafe()
-          const totalLeft = startedAt + limits.total - now
-          const waitLeft = waitingSince === undefined ? Infinity : waitingSince + limits[phase] - now
+          const time = now()
+          const totalLeft = startedAt + limits.total - time
+          const waitLeft = waitingSince === undefined ? Infinity : waitingSince + limits[phase] - time
           if (totalLeft <= 0 || waitLeft <= 0) {
             expired = totalLeft <= 0 ? "total" : phase
             return abort
           }
-          // A wait that begins later cannot be over before a whole limit from now, be it that of this phase or the next.
+          // A wait that begins later cannot be over before a whole limit from now, of this phase or the next.
           return Effect.delay(watch, Math.min(totalLeft, waitLeft, limits[phase], limits.idle))
         })
-        yield* Effect.forkIn(watch, scope)
+        if (Math.min(limits["first-chunk"], limits.idle, limits.total) < Infinity) yield* Effect.forkIn(watch, scope)
 
-        const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, E> = Effect.matchEffect(pull, {
-          onSuccess: (chunks) => {
+        const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E2> = Effect.matchEffect(pull, {
+          onSuccess: (items) => {
             waitingSince = undefined
-            phase = chunks[chunks.length - 1]?.isFinal === true ? "over" : "idle"
-            return Effect.succeed(chunks)
+            phase = "idle"
+            return Effect.succeed(items)
           },
-          onFailure: (failure) => {
-            phase = "over"
-            if (expired === undefined || Cause.isDone(failure)) return Effect.fail(failure)
+          onFailure: (failure): Pull.Pull<never, E2> => {
+            waitingSince = undefined
+            if (Cause.isDone(failure)) return Effect.fail(failure)
+            if (expired === undefined) return Effect.fail(toError(failure))
             return Effect.fail(toError(new Timeout({ kind: expired, limit: Duration.millis(limits[expired]) })))
           }
         })
 
         return Effect.suspend(() => {
-          waitingSince = clock.currentTimeMillisUnsafe()
+          waitingSince = now()
           return next
         })
       })

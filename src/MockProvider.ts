@@ -14,9 +14,10 @@ import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest, Deadlines } from "./CompletionRequest.ts"
+import * as Guard from "./internal/guard.ts"
 import * as Provider from "./Provider.ts"
-import type { ProviderErrorReason } from "./ProviderError.ts"
-import { NetworkError, ProviderError } from "./ProviderError.ts"
+import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
+import { NetworkError } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
@@ -88,13 +89,15 @@ export interface Options {
  *
  * @since 0.1.0
  */
-export class MockProvider extends Context.Service<
-  MockProvider,
-  Provider.Provider["Service"] & {
-    /** The requests it saw, the oldest first. One that was refused as invalid, or never run, is not among them. */
-    readonly requests: Effect.Effect<ReadonlyArray<CompletionRequest>>
-  }
->()("effect-local-llm/MockProvider") {}
+export interface MockProvider extends Provider.Provider {
+  /** The requests it received, the oldest first. Invalid requests and streams that never ran are not among them. */
+  readonly requests: Effect.Effect<ReadonlyArray<CompletionRequest>>
+}
+
+/**
+ * @since 0.1.0
+ */
+export const MockProvider = Context.Service<MockProvider>("effect-local-llm/MockProvider")
 
 /**
  * Makes a mock that answers every request with the script, or with what the function makes of the request.
@@ -104,25 +107,25 @@ export class MockProvider extends Context.Service<
 export const make = (
   script: Script | ((request: CompletionRequest) => Script),
   options: Options = {}
-): Effect.Effect<MockProvider["Service"]> =>
-  Effect.sync(() => {
+): Effect.Effect<MockProvider, ProviderError> =>
+  Effect.map(Effect.fromResult(Guard.make({ name: options.name ?? "Mock", deadlines: options.deadlines })), (guard) => {
     const { models = ["mock"], name = "Mock" } = options
     const requests: Array<CompletionRequest> = []
     const provider = Provider.make({
       name,
-      deadlines: options.deadlines,
-      source: (request) =>
+      stream: guard.completions((request) =>
         Effect.map(Deferred.make<void>(), (aborted) => {
           requests.push(request)
           const steps = typeof script === "function" ? script(request) : script
           return {
-            chunks: play(steps, { model: request.model, provider: name, aborted: Deferred.await(aborted) }),
+            items: play(steps, { model: request.model, aborted: Deferred.await(aborted) }),
             abort: Deferred.succeed(aborted, undefined)
           }
-        }),
+        })
+      ),
       listModels: Effect.succeed(models.map((id) => ({ id })))
     })
-    return MockProvider.of({ ...provider, requests: Effect.sync(() => [...requests]) })
+    return { ...provider, requests: Effect.sync(() => [...requests]) }
   })
 
 /**
@@ -154,7 +157,7 @@ export const make = (
 export const layer = (
   script: Script | ((request: CompletionRequest) => Script),
   options: Options = {}
-): Layer.Layer<Provider.Provider | MockProvider> =>
+): Layer.Layer<Provider.Provider | MockProvider, ProviderError> =>
   Layer.effectContext(
     Effect.map(make(script, options), (service) =>
       Context.make(MockProvider, service).pipe(Context.add(Provider.Provider, service))
@@ -165,20 +168,16 @@ const play = (
   script: Script,
   {
     aborted,
-    model,
-    provider
+    model
   }: {
     readonly model: string
-    readonly provider: string
     readonly aborted: Effect.Effect<void>
   }
-): Stream.Stream<StreamingChunk, ProviderError> =>
+): Stream.Stream<StreamingChunk, ProviderErrorReason> =>
   Stream.suspend(() => {
     const steps = script[Symbol.iterator]()
     let isOver = false
     let calls = 0
-    const failure = (reason: ProviderErrorReason) => new ProviderError({ provider, reason })
-
     const give = (chunk: Partial<StreamingChunk>): Effect.Effect<Arr.NonEmptyReadonlyArray<StreamingChunk>> => {
       calls += chunk.toolCalls?.length ?? 0
       if (chunk.isFinal !== true) return Effect.succeed([{ ...chunk, content: chunk.content ?? "", isFinal: false }])
@@ -187,16 +186,16 @@ const play = (
       return Effect.succeed([{ model, ...chunk, content: chunk.content ?? "", isFinal: true, finishReason }])
     }
 
-    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderError> = Effect.suspend(() => {
+    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderErrorReason> = Effect.suspend(() => {
       if (isOver) return Cause.done()
       const step = steps.next()
       if (step.done === true) return give({ isFinal: true })
       if (typeof step.value === "string") return give({ content: step.value })
       if (step.value instanceof Wait) {
-        const gone = Effect.andThen(aborted, Effect.fail(failure(new NetworkError({ description: "aborted" }))))
+        const gone = Effect.andThen(aborted, Effect.fail(new NetworkError({ description: "aborted" })))
         return Effect.andThen(Effect.raceFirst(Effect.sleep(step.value.duration), gone), next)
       }
-      if (step.value instanceof Failure) return Effect.fail(failure(step.value.reason))
+      if (step.value instanceof Failure) return Effect.fail(step.value.reason)
       return give(step.value)
     })
 

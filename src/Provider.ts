@@ -4,17 +4,12 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Deadlines as DeadlineOptions } from "./CompletionRequest.ts"
-import * as CompletionRequest from "./CompletionRequest.ts"
-import * as Deadlines from "./Deadlines.ts"
+import type { CompletionRequest } from "./CompletionRequest.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
-import type { ProviderErrorReason } from "./ProviderError.ts"
-import { ProviderError, Timeout } from "./ProviderError.ts"
+import type { ProviderError } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
 
@@ -47,19 +42,19 @@ export interface Completion extends Schema.Schema.Type<typeof Completion> {}
  *
  * **Details**
  *
- * `Ollama.layer`, `LmStudio.layer` and `MockProvider.layer` provide it. What `stream` keeps, with any of them:
+ * The layers of `Ollama`, `LmStudio`, `LlamaServer`, `OpenAiCompatible` and `MockProvider` provide it. `stream` guarantees:
  *
- * 1. It is lazy: nothing is sent before it is run, and every run is a new request.
- * 2. A chunk is out as soon as its line (of SSE: its event) is complete.
- * 3. It succeeds with exactly one final chunk, the last. Anything else is a `ProviderError`: a stream never just ends.
- * 4. What arrived before a failure is delivered before the failure.
- * 5. Nothing that a server sends is a defect, and nothing is skipped in silence.
- * 6. When the consumer stops, by `Stream.take`, interruption, a failure of its own or the end of its scope, the connection is
- *    closed at once, which makes the server stop generating.
+ * 1. It is lazy: nothing is sent before it runs, and every run is a new request.
+ * 2. Each chunk is emitted as soon as its line (with SSE: its event) is complete.
+ * 3. It succeeds with exactly one final chunk, the last. Otherwise it fails with a `ProviderError`. It never simply ends.
+ * 4. Chunks that arrived before a failure are delivered before the failure.
+ * 5. Nothing that a server sends causes a defect, and nothing is skipped silently.
+ * 6. When the consumer stops (`Stream.take`, interruption, its own failure, the end of its scope), the connection is closed
+ *    at once, which makes the server stop generating.
  * 7. Memory is bounded by the longest line allowed, not by the answer.
- * 8. A slow consumer slows the server down.
+ * 8. Back-pressure reaches the server.
  *
- * **Example** (an answer as it comes)
+ * **Example** (an answer while it is generated)
  *
  * ```ts
  * import { Console, Effect, Stream } from "effect"
@@ -75,65 +70,45 @@ export interface Completion extends Schema.Schema.Type<typeof Completion> {}
  *
  * @since 0.1.0
  */
-export class Provider extends Context.Service<
-  Provider,
-  {
-    /** The provider's name, as errors carry it. */
-    readonly name: string
-    /** Asks for an answer and gives it as it is generated. */
-    readonly stream: (request: CompletionRequest.CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
-    /** Asks for an answer and gives it once it is whole: a fold of `stream`, so all that `stream` keeps holds here too. */
-    readonly complete: (request: CompletionRequest.CompletionRequest) => Effect.Effect<Completion, ProviderError>
-    /** The models that the server has. */
-    readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
-    /** Whether the server has a model of that name. */
-    readonly supportsModel: (model: string) => Effect.Effect<boolean, ProviderError>
-  }
->()("effect-local-llm/Provider") {}
+export interface Provider {
+  /** The provider's name, as errors carry it. */
+  readonly name: string
+  /** Requests an answer and emits it while it is generated. */
+  readonly stream: (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
+  /** Requests an answer and returns it when it is complete. A fold of `stream`, with the same guarantees. */
+  readonly complete: (request: CompletionRequest) => Effect.Effect<Completion, ProviderError>
+  /** The models that the server has. */
+  readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
+  /** Whether the server has a model of that name. */
+  readonly supportsModel: (model: string) => Effect.Effect<boolean, ProviderError>
+}
 
 /**
- * Makes a `Provider` of what only the provider itself can say. Adds what all of them share: the check of the request, the
- * deadlines, and what follows from a stream.
+ * @since 0.1.0
+ */
+export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
+
+/**
+ * Derives the operations that follow from others. It neither validates requests nor applies deadlines, so a policy can use it
+ * as a server's provider does.
  *
  * @since 0.1.0
  */
 export const make = (options: {
   readonly name: string
-  /** Where the answer to a checked request comes from. Nothing is sent before its chunks are pulled. */
-  readonly source: (
-    request: CompletionRequest.CompletionRequest
-  ) => Effect.Effect<Deadlines.Source<ProviderError>, never, Scope.Scope>
-  readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
-  /** Whether two names stand for the same model. Default: whether they are equal. */
+  readonly stream: Provider["stream"]
+  readonly listModels: Provider["listModels"]
+  /** Whether two names mean the same model. Default: whether they are equal. */
   readonly isSameModel?: ((a: string, b: string) => boolean) | undefined
-  /** Deadlines of every request that does not set its own. Default: `Deadlines.defaults`. */
-  readonly deadlines?: DeadlineOptions | undefined
-}): Provider["Service"] => {
-  const { name } = options
-  const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider: name, reason })
-  const isSameModel = options.isSameModel ?? ((a, b) => a === b)
-
-  const waitLimit = Duration.fromInputUnsafe(options.deadlines?.firstChunk ?? Deadlines.defaults.firstChunk)
-  const listModels = Effect.timeoutOrElse(options.listModels, {
-    duration: waitLimit,
-    orElse: () => Effect.fail(toError(new Timeout({ kind: "first-chunk", limit: waitLimit })))
-  })
-
-  const stream: Provider["Service"]["stream"] = (request) =>
-    Stream.suspend(() => {
-      const invalid = CompletionRequest.check(request)
-      return invalid === undefined
-        ? Deadlines.apply(options.source(request), Deadlines.override(options.deadlines, request.deadlines), toError)
-        : Stream.fail(toError(invalid))
-    })
-
-  return Provider.of({
+}): Provider => {
+  const { isSameModel = (a, b) => a === b, listModels, name, stream } = options
+  return {
     name,
     stream,
     complete: (request) => complete(stream(request), request.model),
     listModels,
     supportsModel: (model) => Effect.map(listModels, (models) => models.some((info) => isSameModel(info.id, model)))
-  })
+  }
 }
 
 /**

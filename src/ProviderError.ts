@@ -342,6 +342,8 @@ export class ProviderError extends Schema.Error<ProviderError>(id("ProviderError
   _tag: Schema.tag("ProviderError"),
   /** The name of the provider that failed, such as `Ollama`. */
   provider: Schema.String,
+  /** The origin of the server, such as `http://gpu-1:11434`, without credentials. */
+  server: Schema.optional(Schema.String),
   reason: ProviderErrorReason
 }) {
   /** Whether the same request may succeed later. */

@@ -13,7 +13,7 @@ import * as Terminal from "./terminal.ts"
 
 /** The text goes to standard output; thinking and facts do not belong to it and go to standard error. */
 export const print = Effect.fnUntraced(function* (
-  provider: Provider["Service"],
+  provider: Provider,
   request: CompletionRequest
 ): Effect.fn.Return<void, ProviderError | PlatformError, Stdio.Stdio> {
   const stdio = yield* Stdio.Stdio

@@ -24,13 +24,13 @@ export interface Wish {
 export type Kind = "ollama" | "lmstudio"
 
 export interface Server {
-  readonly provider: Provider["Service"]
+  readonly provider: Provider
   readonly models: ReadonlyArray<ModelInfo>
 }
 
 /** Whom to ask, and which of its models. */
 export interface Choice {
-  readonly provider: Provider["Service"]
+  readonly provider: Provider
   readonly model: string
 }
 

@@ -1,262 +1,177 @@
-/** One request and its answer over HTTP, for all protocols. The only room that sees `effect/http` on the way in. */
+/** One request and its answer over HTTP, for every endpoint. Fails with bare reasons. */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { constTrue } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
-import type * as Headers from "effect/http/Headers"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
-import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Deadlines } from "../CompletionRequest.ts"
-import * as CompletionRequest from "../CompletionRequest.ts"
+import type { Source } from "../Deadlines.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import {
-  ApiError,
-  InvalidRequest,
-  LineTooLong,
-  NetworkError,
-  ProviderError,
-  StreamTruncated
-} from "../ProviderError.ts"
-import type { StreamingChunk } from "../StreamingChunk.ts"
-import * as BaseUrl from "./baseUrl.ts"
-import * as Json from "./wire/json.ts"
+import { InvalidRequest } from "../ProviderError.ts"
+import * as Rejection from "./rejection.ts"
+import { abortAfter } from "./timeLimit.ts"
+import type { Endpoint } from "./wire/endpoint.ts"
+import * as Framing from "./wire/framing.ts"
 import * as Lines from "./wire/lines.ts"
-import type { Protocol } from "./wire/endpoint.ts"
 import * as RequestBody from "./wire/requestBody.ts"
-import * as ErrorReport from "./errorReport.ts"
 
-export interface ServerOptions {
-  /**
-   * Where the server is, such as `http://gpu-2:1234` or `https://models.example/ollama`. A missing scheme is `http`. An
-   * address that is none fails the layer with `InvalidRequest`.
-   */
-  readonly baseUrl?: string | undefined
-  /** Sent as `Authorization: Bearer`. Default: none. */
+export interface Options {
+  /** The address without a slash at its end. */
+  readonly baseUrl: string
   readonly token?: Redacted.Redacted<string> | undefined
-  /** Further headers, for a proxy in between. Default: none. */
   readonly headers?: Headers.Input | undefined
-  /** Deadlines of every request that does not set its own. Default: 5 minutes to the first chunk, 2 minutes between chunks. */
-  readonly deadlines?: Deadlines | undefined
-  /** The longest line that is accepted, in bytes; the bound on memory for one answer. Default: 8 MiB. */
   readonly maxLineBytes?: number | undefined
 }
 
-export interface Exchange {
-  /** An answer that can be called off, before its headers as well. */
-  readonly open: (
-    protocol: Protocol,
-    request: CompletionRequest.CompletionRequest
-  ) => Effect.Effect<Answer, never, Scope.Scope>
-  readonly getJson: <A>(path: string, schema: Schema.ConstraintDecoder<A>) => Effect.Effect<A, ProviderError>
-}
+type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
 
-export interface Answer {
-  readonly chunks: Stream.Stream<StreamingChunk, ProviderError>
-  readonly abort: Effect.Effect<void>
+export interface Transport {
+  /** Opens an answer that can be aborted at any time. Nothing is sent before its items are pulled. */
+  readonly open: <Request, Out>(
+    endpoint: Endpoint<Request, Out>,
+    request: Request,
+    model?: string
+  ) => Effect.Effect<Source<Out, ProviderErrorReason>, never, Scope.Scope>
 }
 
 const defaultMaxLineBytes = 8 * 1024 * 1024
 
-/** Error bodies are for reading by people. */
-const maxErrorBytes = 64 * 1024
+/** How long the end of a body is awaited after the answer, so that the connection can be used again. */
+const drainTime = "50 millis"
 
 export const make = Effect.fnUntraced(function* (
-  options: ServerOptions & {
-    readonly provider: string
-    readonly defaultBaseUrl: string
-    readonly address: BaseUrl.Defaults
-  }
-): Effect.fn.Return<Exchange, ProviderError, HttpClient.HttpClient> {
-  const { provider, maxLineBytes = defaultMaxLineBytes } = options
-  const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider, reason })
-  const baseUrl = yield* fromResult(BaseUrl.parse(options.baseUrl ?? options.defaultBaseUrl, options.address), toError)
-  if (!Number.isInteger(maxLineBytes) || maxLineBytes < 1) {
+  options: Options
+): Effect.fn.Return<Transport, InvalidRequest, HttpClient.HttpClient> {
+  const { baseUrl, maxLineBytes = defaultMaxLineBytes } = options
+  if (!Number.isSafeInteger(maxLineBytes) || maxLineBytes < 1) {
     const description = "Expected a whole number of bytes, 1 or more"
-    return yield* Effect.fail(toError(new InvalidRequest({ field: "maxLineBytes", description })))
+    return yield* Effect.fail(new InvalidRequest({ field: "maxLineBytes", description }))
   }
-  const badDeadlines = CompletionRequest.checkDeadlines(options.deadlines)
-  if (badDeadlines !== undefined) return yield* Effect.fail(toError(badDeadlines))
-  // A request is aborted when its scope is closed, before headers as well.
+  const baseRequest = HttpClientRequest.make("GET")(baseUrl).pipe(
+    HttpClientRequest.setHeaders(yield* Effect.fromResult(makeHeaders(options)))
+  )
+  // A request is aborted when its scope is closed, before the headers as well.
   const client = HttpClient.withScope(yield* HttpClient.HttpClient)
 
-  const execute = (request: HttpClientRequest.HttpClientRequest) =>
-    request.pipe(
-      HttpClientRequest.setHeaders(options.headers ?? {}),
-      options.token === undefined ? (self) => self : HttpClientRequest.bearerToken(options.token),
-      client.execute,
-      // Model servers do not trace, and browsers refuse headers that a server does not name.
-      Effect.provideService(HttpClient.TracerPropagationEnabled, false),
-      withoutRedirects,
-      Effect.mapError(toReason),
-      Effect.flatMap((response) => Effect.as(refuseRedirect(baseUrl, response), response))
+  const execute = <Request, Out>(endpoint: Endpoint<Request, Out>, request: Request) =>
+    Effect.fromResult(Result.flatMap(endpoint.encode(request), RequestBody.stringifyBody)).pipe(
+      Effect.flatMap((body) => {
+        const sent = baseRequest.pipe(
+          HttpClientRequest.setMethod(endpoint.method),
+          HttpClientRequest.appendUrl(endpoint.path),
+          HttpClientRequest.setHeader("accept", mediaTypes[endpoint.framing])
+        )
+        const withBody = body === undefined ? sent : HttpClientRequest.bodyText(sent, body, "application/json")
+        return Effect.mapError(Effect.updateContext(client.execute(withBody), addRequestOptions), Rejection.ofHttpError)
+      })
     )
 
-  const open: Exchange["open"] = Effect.fnUntraced(function* (protocol, request) {
-    const requestScope = yield* Scope.make()
-    const abort = Scope.close(requestScope, Exit.void)
-    let isReadToEnd = false
-    yield* Effect.addFinalizer(() => (isReadToEnd ? Effect.void : abort))
-    const onEnd = () => {
-      isReadToEnd = true
-    }
-    const chunks = Scope.provide(send(protocol, request, onEnd), requestScope)
-    return { chunks: Stream.unwrap(Effect.mapError(chunks, toError)), abort }
-  })
+  return {
+    open: (endpoint, request, model = "") =>
+      Effect.map(Effect.scope, (scope) => {
+        const requestScope = Scope.makeUnsafe()
+        const abort = Scope.close(requestScope, Exit.void)
+        // An abort costs time, so a request that has ended is not aborted.
+        let isEnded = false
 
-  const send = Effect.fnUntraced(function* (
-    protocol: Protocol,
-    request: CompletionRequest.CompletionRequest,
-    onEnd: () => void
-  ) {
-    const body = yield* fromResult(
-      Result.flatMap(protocol.encode(request), (json) => RequestBody.stringify(json)),
-      (reason) => reason
-    )
-    const response = yield* execute(
-      HttpClientRequest.post(baseUrl + protocol.path).pipe(
-        HttpClientRequest.accept(protocol.accept),
-        HttpClientRequest.bodyText(body, "application/json")
-      )
-    )
-    const failure = yield* findFailure(response, protocol, request.model)
-    if (failure !== undefined) return yield* Effect.fail(failure)
-    const decoder = protocol.decoder({ model: request.model, maxLineBytes })
-    return Lines.decode(response.stream, { decoder, maxLineBytes, toReason, toError, onEnd })
-  })
+        const toBody = (response: HttpClientResponse.HttpClientResponse): Body =>
+          Stream.transformPull(response.stream, (pull) =>
+            Effect.succeed(
+              Effect.mapError(pull, (failure) => {
+                if (!Cause.isDone(failure)) return Rejection.ofHttpError(failure)
+                isEnded = true
+                return failure
+              })
+            )
+          )
 
-  const getJson: Exchange["getJson"] = (path, schema) =>
-    Effect.gen(function* () {
-      const response = yield* execute(HttpClientRequest.get(baseUrl + path).pipe(HttpClientRequest.acceptJson))
-      const refusal = yield* findRefusal(response, { endpoint: `GET ${path}` })
-      if (refusal !== undefined) return yield* Effect.fail(refusal)
-      const text = yield* Effect.mapError(readText(response.stream, maxLineBytes + 1), toReason)
-      if (text.length > maxLineBytes) return yield* Effect.fail(new LineTooLong({ limit: maxLineBytes }))
-      const value = Json.parse(text)
-      if (Json.isObject(value) && value.error != null) {
-        const report = ErrorReport.readValue(value)
-        return yield* Effect.fail(ErrorReport.toReason({ report, endpoint: `GET ${path}` }))
-      }
-      const result = Schema.decodeUnknownResult(schema)(value)
-      return Result.isSuccess(result)
-        ? result.success
-        : yield* Effect.fail(Json.parseError(text, value === undefined ? "not JSON" : result.failure.message))
-    }).pipe(Effect.scoped, Effect.mapError(toError))
-
-  return { open, getJson }
+        const send = Effect.gen(function* () {
+          yield* Scope.addFinalizer(
+            scope,
+            Effect.suspend(() => (isEnded ? Effect.void : abort))
+          )
+          const response = yield* execute(endpoint, request)
+          const context = { model, endpoint: `${endpoint.method} ${endpoint.path}`, maxLineBytes }
+          const rejection = yield* Rejection.find(response, toBody(response), { ...context, baseUrl, abort })
+          if (rejection !== undefined) return yield* Effect.fail(rejection)
+          return Lines.decode(Rejection.checkEncoding(response, toBody(response)), {
+            framing: Framing.make(endpoint.framing, maxLineBytes),
+            decoder: endpoint.decoder(context),
+            maxLineBytes,
+            briefly: (pull) => abortAfter(pull, drainTime, abort)
+          })
+        })
+        return { items: Stream.unwrap(Scope.provide(send, requestScope)), abort }
+      })
+  }
 })
 
-const fromResult = <A, E, E2>(result: Result.Result<A, E>, onError: (error: E) => E2): Effect.Effect<A, E2> =>
-  Effect.mapError(Effect.fromResult(result), onError)
-
-const isSuccess = (status: number): boolean => status >= 200 && status < 300
-
-/** What stands against reading a body at all: its status, or that it is a page made for people. */
-const findRefusal = (
-  response: HttpClientResponse.HttpClientResponse,
-  failure: Omit<ErrorReport.Failure, "report" | "status">
-): Effect.Effect<ProviderErrorReason | undefined> => {
-  const { status } = response
-  if (!isSuccess(status)) return readFailure(response, { ...failure, status })
-  if (!hasType(response, "text/html")) return Effect.succeed(undefined)
-  return Effect.map(readReport(response), ({ message }) => new ApiError({ status, description: message }))
+const mediaTypes: { readonly [K in Endpoint<never, unknown>["framing"]]: string } = {
+  ndjson: "application/x-ndjson",
+  sse: "text/event-stream",
+  json: "application/json"
 }
 
-/** Why an answer is no stream, if it is none: a refusal, or a whole JSON value where events should come. */
-const findFailure = (
-  response: HttpClientResponse.HttpClientResponse,
-  { accept, path }: Protocol,
-  model: string
-): Effect.Effect<ProviderErrorReason | undefined> => {
-  const endpoint = `POST ${path}`
-  if (!isSuccess(response.status) || accept !== "text/event-stream" || !hasType(response, "application/json")) {
-    return findRefusal(response, { endpoint, model })
-  }
-  return Effect.map(readWhatCame(response), (text) => {
-    const value = Json.parse(text)
-    const description = "JSON in place of a stream; a gateway in between may ignore `stream`"
-    return Json.isObject(value) && value.error != null
-      ? ErrorReport.toReason({ report: ErrorReport.readValue(value), endpoint, model })
-      : new ApiError({ status: response.status, description })
+/**
+ * Model servers do not trace, and browsers reject headers that a server does not allow, so the client sends no trace and has
+ * no span of its own. Of the clients, only `fetch` follows redirects by itself, and would send prompt and headers to another
+ * host.
+ */
+const addRequestOptions = (context: Context.Context<Scope.Scope>): Context.Context<Scope.Scope> =>
+  context.pipe(
+    Context.add(HttpClient.TracerDisabledWhen, constTrue),
+    Context.add(FetchHttpClient.RequestInit, {
+      ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
+      redirect: "manual"
+    })
+  )
+
+/** These describe the connection or the body, which are not the caller's. */
+const reservedHeaders = new Set([
+  "accept-encoding",
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "expect",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade"
+])
+
+/** The headers of every request. What cannot be sent is rejected without quoting it: it may be a secret. */
+const makeHeaders = ({ headers, token }: Options): Result.Result<Headers.Headers, InvalidRequest> =>
+  Result.gen(function* () {
+    const sent: Record<string, string> = { "accept-encoding": "identity" }
+    for (const [name, value] of Object.entries(Headers.fromInput(headers))) {
+      const trimmed = String(value).trim()
+      if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return yield* invalidHeaders("Expected header names without spaces")
+      if (reservedHeaders.has(name)) return yield* invalidHeaders(`"${name}" is set by the client`)
+      if (!/^[\t\u0020-\u007E\u0080-\u00FF]*$/.test(trimmed)) {
+        return yield* invalidHeaders(`The value of "${name}" has a line end or another character that cannot be sent`)
+      }
+      sent[name] = trimmed
+    }
+    if (token !== undefined) {
+      const trimmed = Redacted.value(token).trim()
+      if (!/^[\u0021-\u007E]+$/.test(trimmed)) {
+        const description = "Expected visible ASCII characters without spaces or line ends"
+        return yield* Result.fail(new InvalidRequest({ field: "token", description }))
+      }
+      sent["authorization"] = `Bearer ${trimmed}`
+    }
+    return Headers.fromInput(sent)
   })
-}
 
-const hasType = ({ headers }: HttpClientResponse.HttpClientResponse, type: string): boolean =>
-  (headers["content-type"] ?? "").toLowerCase().startsWith(type)
-
-const readFailure = (
-  response: HttpClientResponse.HttpClientResponse,
-  failure: Omit<ErrorReport.Failure, "report">
-): Effect.Effect<ProviderErrorReason> =>
-  Effect.map(readReport(response), (report) =>
-    ErrorReport.toReason({ ...failure, retryAfter: ErrorReport.retryAfter(response.headers), report })
-  )
-
-const readReport = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ErrorReport.Report> =>
-  Effect.map(readWhatCame(response), ErrorReport.readBody)
-
-/** The beginning of an error body: half of one is better than none. */
-const readWhatCame = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<string> =>
-  readText(
-    Stream.catch(response.stream, () => Stream.empty),
-    maxErrorBytes
-  )
-
-const readText = <E>(body: Stream.Stream<Uint8Array, E>, maxBytes: number): Effect.Effect<string, E> =>
-  Stream.suspend(() => {
-    let room = maxBytes
-    return body.pipe(
-      Stream.map((bytes) => {
-        const fitting = bytes.subarray(0, room)
-        room -= fitting.length
-        return fitting
-      }),
-      Stream.takeUntil(() => room === 0)
-    )
-  }).pipe(Stream.decodeText, Stream.mkString)
-
-/** Of the clients, `fetch` alone follows redirects by itself, and takes prompt and headers along to another host. */
-const withoutRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) =>
-    Effect.provideService(self, FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" })
-  )
-
-/** The prompt goes where the caller sent it, or nowhere. Browsers hide a redirect behind the status 0. */
-const refuseRedirect = (
-  baseUrl: string,
-  { headers, status }: HttpClientResponse.HttpClientResponse
-): Effect.Effect<void, ApiError> => {
-  if (status !== 0 && (status < 300 || status >= 400)) return Effect.void
-  const target = URL.parse(headers["location"] ?? "", baseUrl)
-  const description = `it redirects${target === null ? "" : ` to ${target.origin}`}; set baseUrl to where the server is`
-  return Effect.fail(new ApiError({ status, description }))
-}
-
-const toReason = ({ reason }: HttpClientError.HttpClientError): ProviderErrorReason => {
-  switch (reason._tag) {
-    case "InvalidUrlError":
-      return new InvalidRequest({ field: "baseUrl", description: "not a URL" })
-    case "EncodeError":
-      return new InvalidRequest({ description: reason.description })
-    case "StatusCodeError":
-      // From a client that was told to fail on statuses.
-      return new ApiError({ status: reason.response.status })
-    case "EmptyBodyError":
-      return new StreamTruncated()
-    default:
-      return new NetworkError({ description: describe(reason.cause) ?? reason.description })
-  }
-}
-
-/** The innermost thing that has something to say: `fetch` wraps what happened in "fetch failed". */
-const describe = (cause: unknown): string | undefined => {
-  if (!(cause instanceof Error)) return undefined
-  const inner = cause instanceof AggregateError ? cause.errors[0] : cause.cause
-  return describe(inner) ?? (cause.message === "" ? undefined : cause.message)
-}
+const invalidHeaders = (description: string): Result.Result<never, InvalidRequest> =>
+  Result.fail(new InvalidRequest({ field: "headers", description }))

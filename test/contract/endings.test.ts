@@ -38,7 +38,7 @@ const endings: ReadonlyArray<Ending> = [
 describe.each(setups)("$provider over $client", (setup) => {
   const isOllama = setup.provider === "Ollama"
 
-  it.live.each(endings)("%s fails, behind everything that came before", ([, answer, failure, pieces]) =>
+  it.live.each(endings)("%s fails, after everything that came before", ([, answer, failure, pieces]) =>
     Effect.gen(function* () {
       const { provider } = yield* start(setup, { text: "The sky", ...answer }, { maxLineBytes: 5000 })
       const transcript = yield* record(provider.stream(request))
@@ -47,17 +47,26 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live.each(["end", "close", "reset"] as const)(
-    "an answer is whole when the end of the body (%s) follows it",
-    (how) =>
-      Effect.gen(function* () {
-        const last = isOllama ? { raw: lastLine } : { record: finishRecord }
-        const { provider } = yield* start(setup, { pieces: ["Hi", last], cut: { how } })
-        expect(yield* record(provider.stream(request))).toMatchObject({
-          pieces: isOllama ? "Hi|!" : "Hi|",
-          final: { finishReason: isOllama ? "other" : "stop" }
-        })
+  const last = isOllama ? { raw: lastLine } : { record: finishRecord }
+
+  it.live("an answer is complete when its body ends after it", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start(setup, { pieces: ["Hi", last], cut: { how: "end" } })
+      expect(yield* record(provider.stream(request))).toMatchObject({
+        pieces: isOllama ? "Hi|!" : "Hi|",
+        final: { finishReason: isOllama ? "other" : "stop" }
       })
+    })
+  )
+
+  it.live.each(["close", "reset"] as const)("a body that breaks (%s) before its end fails", (how) =>
+    Effect.gen(function* () {
+      const { provider } = yield* start(setup, { pieces: ["Hi", last], cut: { how } })
+      expect(yield* record(provider.stream(request))).toMatchObject({
+        pieces: "Hi|",
+        failure: { _tag: "NetworkError" }
+      })
+    })
   )
 
   it.live("a refused connection fails", () =>

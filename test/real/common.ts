@@ -131,7 +131,7 @@ export const testCommon = <E>(
 
 /** Runs `seen` once the answer has begun, and stops the answer then. */
 type Stop = (
-  provider: Provider.Provider["Service"],
+  provider: Provider.Provider,
   request: CompletionRequest,
   seen: Effect.Effect<void>
 ) => Effect.Effect<unknown, unknown>

@@ -4,8 +4,9 @@
  */
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
-import type { Protocol } from "../../src/internal/wire/endpoint.ts"
+import type { Protocol } from "./decoding.ts"
 import * as OllamaProtocol from "../../src/internal/ollama/endpoints.ts"
+import { lmStudio } from "../../src/internal/openai/dialect.ts"
 import * as OpenAiProtocol from "../../src/internal/openai/endpoints.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 
@@ -303,7 +304,7 @@ const ollama = (route: "chat" | "generate"): Wire => ({
 
 const openAi = (route: "chat" | "completion"): Wire => ({
   name: `LM Studio ${route}`,
-  protocol: route === "chat" ? OpenAiProtocol.chat : OpenAiProtocol.completion,
+  protocol: route === "chat" ? OpenAiProtocol.chat(lmStudio) : OpenAiProtocol.completion(lmStudio),
   written: written(openAiStyle, (answer, style) => writeOpenAi(answer, style, route))
 })
 

@@ -2,8 +2,9 @@
 import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { Endpoint } from "../../src/internal/wire/endpoint.ts"
+import * as Framing from "../../src/internal/wire/framing.ts"
 import * as Lines from "../../src/internal/wire/lines.ts"
-import type { Protocol } from "../../src/internal/wire/endpoint.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import { ProviderError } from "../../src/ProviderError.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
@@ -19,9 +20,12 @@ export interface Options {
   readonly together?: number | undefined
 }
 
+/** What these tests need of an endpoint. */
+export type Protocol = Pick<Endpoint<never, StreamingChunk>, "decoder" | "framing">
+
 /** The chunks that the pieces of a body stand for. */
 export const decode = (
-  { decoder }: Pick<Protocol, "decoder">,
+  { decoder, framing }: Protocol,
   pieces: ReadonlyArray<Uint8Array>,
   { broken, maxLineBytes = 1024 * 1024, together = 1 }: Options = {}
 ): Stream.Stream<StreamingChunk, ProviderError> =>
@@ -33,16 +37,16 @@ export const decode = (
         broken === undefined ? Stream.empty : Stream.fail(broken)
       ),
       {
-        decoder: decoder({ model: "asked", maxLineBytes }),
+        framing: Framing.make(framing, maxLineBytes),
+        decoder: decoder({ model: "asked", endpoint: "POST /test", maxLineBytes }),
         maxLineBytes,
-        toReason: (reason) => reason,
-        toError: (reason) => new ProviderError({ provider: "test", reason })
+        briefly: (pull) => pull
       }
-    )
+    ).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))
   )
 
 /** What comes out of a body given as text. */
-export const read = (protocol: Pick<Protocol, "decoder">, body: string): Effect.Effect<Transcript> =>
+export const read = (protocol: Protocol, body: string): Effect.Effect<Transcript> =>
   record(decode(protocol, [encode(body)]))
 
 /** A transcript, of which a test names what matters. */
@@ -56,7 +60,7 @@ export interface Expected {
 }
 
 export const check = (
-  protocol: Pick<Protocol, "decoder">,
+  protocol: Protocol,
   body: string,
   { failure: expectedFailure, ...expected }: Expected
 ): Effect.Effect<void> =>

@@ -2,10 +2,10 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
-import type { Protocol } from "../../src/internal/wire/endpoint.ts"
+import type { Endpoint } from "../../src/internal/wire/endpoint.ts"
 
 /** The JSON that a request becomes, or the fields of the reason why it becomes none. */
-const toJson = (protocol: Protocol, request: CompletionRequest): unknown =>
+const toJson = (protocol: Pick<Endpoint<CompletionRequest, unknown>, "encode">, request: CompletionRequest): unknown =>
   Result.match(protocol.encode(request), {
     onFailure: (reason): unknown => ({ ...reason }),
     onSuccess: (body): unknown => JSON.parse(JSON.stringify(body))
@@ -16,7 +16,7 @@ export type Requests = Readonly<Record<string, readonly [request: Partial<Comple
 
 export const checkRequests = (
   name: string,
-  protocol: Protocol,
+  protocol: Pick<Endpoint<CompletionRequest, unknown>, "encode">,
   input: Pick<CompletionRequest, "messages" | "prompt">,
   requests: Requests
 ): void => {

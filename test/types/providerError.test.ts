@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Util from "node:util"
 import * as OllamaProtocol from "../../src/internal/ollama/endpoints.ts"
+import { lmStudio } from "../../src/internal/openai/dialect.ts"
 import * as OpenAiProtocol from "../../src/internal/openai/endpoints.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import * as Errors from "../../src/ProviderError.ts"
@@ -110,15 +111,15 @@ describe("a piece of an answer in a line that cannot be read is in no text that 
     [OllamaProtocol.chat, `{"message":{"tool_calls":[{"function":{"name":["${secret}"]}}]}}`],
     [OllamaProtocol.chat, `"${secret}"`],
     [OllamaProtocol.generate, `{"response":{"text":"${secret}"},"done":false}`],
-    [OpenAiProtocol.chat, `data: {"choices":[{"delta":{"content":"${secret}"\n`],
-    [OpenAiProtocol.chat, `data: {"choices":[{"delta":{"content":["${secret}"]}}]}\n`],
-    [OpenAiProtocol.chat, `data: {"choices":[{"delta":"${secret}"}]}\n`],
-    [OpenAiProtocol.chat, `data: ["${secret}"]\n`],
+    [OpenAiProtocol.chat(lmStudio), `data: {"choices":[{"delta":{"content":"${secret}"\n`],
+    [OpenAiProtocol.chat(lmStudio), `data: {"choices":[{"delta":{"content":["${secret}"]}}]}\n`],
+    [OpenAiProtocol.chat(lmStudio), `data: {"choices":[{"delta":"${secret}"}]}\n`],
+    [OpenAiProtocol.chat(lmStudio), `data: ["${secret}"]\n`],
     [
-      OpenAiProtocol.chat,
+      OpenAiProtocol.chat(lmStudio),
       `data: {"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{${secret}"}}]},"finish_reason":"stop"}]}\n\ndata: [DONE]\n`
     ],
-    [OpenAiProtocol.completion, `data: {"choices":[{"text":["${secret}"]}]}\n`]
+    [OpenAiProtocol.completion(lmStudio), `data: {"choices":[{"text":["${secret}"]}]}\n`]
   ]
   for (const [protocol, line] of lines) {
     it.effect(`${protocol.path}: ${JSON.stringify(line)}`, () =>

@@ -1,9 +1,9 @@
-/** Where a server is, out of what people write. */
+/** The address of a server, from what users write. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { fromOllamaHost, parse } from "../../src/internal/baseUrl.ts"
 
-const ollama = { port: "11434", root: "/api" }
+const ollama = { port: "11434", root: "/api", otherRoot: { path: "/v1", advice: "remove /v1" } }
 const lmStudio = { port: "1234", root: "/v1" }
 
 describe("an address", () => {
@@ -45,13 +45,15 @@ describe("an address", () => {
     it(JSON.stringify(input), () => expect(Result.getOrUndefined(parse(input, lmStudio))).toBe(address))
   }
 
-  it("ends with the root of the other server's routes: that is a prefix", () => {
-    expect(Result.getOrUndefined(parse("http://h/v1", ollama))).toBe("http://h/v1")
+  it("with the routes of another protocol fails with advice", () => {
+    expect(Result.getFailure(parse("http://h/v1/", ollama))).toMatchObject({
+      value: { field: "baseUrl", description: "remove /v1" }
+    })
     expect(Result.getOrUndefined(parse("http://h/api", ollama))).toBe("http://h")
   })
 })
 
-describe("no address, and the error does not quote it", () => {
+describe("an invalid address fails, and the error does not quote it", () => {
   const table = [
     "",
     " ",
@@ -65,12 +67,16 @@ describe("no address, and the error does not quote it", () => {
     "http://host:99999",
     "http://se cret",
     "secret host",
-    "://secret"
+    "://secret",
+    "ht!tp:/secret",
+    "http://secret!",
+    "http://user:secret@host:1234",
+    "http://secret@host"
   ]
   for (const input of table) {
     it(JSON.stringify(input), () => {
       const result = parse(input, lmStudio)
-      if (Result.isSuccess(result)) return expect.fail(`took it for ${result.success}`)
+      if (Result.isSuccess(result)) return expect.fail(`accepted as ${result.success}`)
       expect(result.failure).toMatchObject({ _tag: "InvalidRequest", field: "baseUrl" })
       expect(result.failure.message).not.toContain("secret")
       return undefined
@@ -100,6 +106,9 @@ describe("OLLAMA_HOST", () => {
     ['"1.2.3.4"', "http://1.2.3.4:11434"],
     [' " 1.2.3.4 " ', "http://1.2.3.4:11434"],
     ["'1.2.3.4'", "http://1.2.3.4:11434"],
+    ["[1.2.3.4]", "http://1.2.3.4:11434"],
+    ["[1.2.3.4]:99", "http://1.2.3.4:99"],
+    ["HTTPS://x", "https://x:11434"],
     ["http://1.2.3.4", "http://1.2.3.4"],
     ["http://1.2.3.4:4321", "http://1.2.3.4:4321"],
     ["http://1.2.3.4:66000", "http://1.2.3.4"],
@@ -115,6 +124,15 @@ describe("OLLAMA_HOST", () => {
   for (const [value, address] of table) {
     it(JSON.stringify(value), () => expect(Result.getOrUndefined(parse(fromOllamaHost(value), ollama))).toBe(address))
   }
+
+  it.each(["user:secret@host", "http://user:secret@host", "user:secret@host:1234", "https://secret@host/"])(
+    "with credentials (%s) is rejected, not read as another host",
+    (value) => {
+      const result = parse(fromOllamaHost(value), ollama)
+      expect(Result.getFailure(result)).toMatchObject({ value: { _tag: "InvalidRequest", field: "baseUrl" } })
+      expect(JSON.stringify(result)).not.toContain("secret")
+    }
+  )
 
   it("of another scheme is an error, not another server", () => {
     expect(Result.isFailure(parse(fromOllamaHost("ftp://1.2.3.4"), ollama))).toBe(true)

@@ -3,12 +3,16 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Message } from "../../src/CompletionRequest.ts"
-import { chat, completion } from "../../src/internal/openai/endpoints.ts"
+import { lmStudio } from "../../src/internal/openai/dialect.ts"
+import * as Endpoints from "../../src/internal/openai/endpoints.ts"
 import { encode } from "../support/bytes.ts"
 import type { Expected } from "../support/decoding.ts"
 import { check, decode } from "../support/decoding.ts"
 import { checkRequests } from "../support/encoding.ts"
 import { record } from "../support/transcript.ts"
+
+const chat = Endpoints.chat(lmStudio)
+const completion = Endpoints.completion(lmStudio)
 
 const messages: ReadonlyArray<Message> = [{ role: "user", content: "Why?" }]
 const streamed = { stream: true, stream_options: { include_usage: true } }
@@ -125,7 +129,7 @@ checkRequests(
     ],
     "keepAlive for good": [
       { keepAlive: "Infinity" },
-      { _tag: "InvalidRequest", field: "keepAlive", description: "this server takes finite durations only" }
+      { _tag: "InvalidRequest", field: "keepAlive", description: "this server accepts finite durations only" }
     ]
   }
 )

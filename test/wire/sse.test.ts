@@ -2,30 +2,24 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { LineDecoder } from "../../src/internal/wire/endpoint.ts"
 import * as Sse from "../../src/internal/wire/sse.ts"
-import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 import { cutBy, encode } from "../support/bytes.ts"
+import type { Protocol } from "../support/decoding.ts"
 import { decode } from "../support/decoding.ts"
 
-/** Every event as a chunk, an event that was begun and not ended as the final one. */
-const events = {
-  decoder: (): LineDecoder => {
-    const parser = Sse.make()
-    const add = (event: Sse.Event | undefined, chunks: Array<StreamingChunk>, isFinal: boolean): void => {
-      if (event !== undefined) chunks.push({ content: JSON.stringify([event.name, event.data]), isFinal })
+/** Every event as a chunk. */
+const events: Protocol = {
+  framing: "sse",
+  decoder: () => ({
+    record: ({ data, name }, chunks) => {
+      chunks.push({ content: JSON.stringify([name, data]), isFinal: false })
+      return "open"
+    },
+    end: (chunks) => {
+      chunks.push({ content: "", isFinal: true, model: "m", finishReason: "stop" })
+      return "complete"
     }
-    return {
-      line: (line, chunks) => {
-        add(parser.line(line), chunks, false)
-        return "open"
-      },
-      end: (chunks) => {
-        add(parser.rest(), chunks, true)
-        return "complete"
-      }
-    }
-  }
+  })
 }
 
 type Event = readonly [name: string, data: string]
@@ -113,19 +107,18 @@ describe("server-sent events", () => {
         const expected = [...row.events, ...(row.rest === undefined ? [] : [row.rest])]
         for (const lengths of [[1000], [1], [2, 3]]) {
           const chunks = yield* Stream.runCollect(decode(events, cutBy(encode(row.text), lengths)))
-          expect(chunks.map((chunk): unknown => JSON.parse(chunk.content))).toEqual(expected)
-          expect(chunks.filter((chunk) => chunk.isFinal).length).toBe(row.rest === undefined ? 0 : 1)
+          expect(chunks.slice(0, -1).map((chunk): unknown => JSON.parse(chunk.content))).toEqual(expected)
         }
       })
     )
   }
 })
 
-it("tells how much it keeps of the event in the making", () => {
-  const parser = Sse.make()
-  const lengths = ["data: abc", ": comment", "event: e", "data: de", "", "data: f"].map((line) => {
+it("reports an event over the bound, counted over all its lines", () => {
+  const parser = Sse.make(5)
+  const isTooLong = ["data: abc", ": comment", "event: e", "data: de", "data: f", "", "data: f"].map((line) => {
     parser.line(line)
-    return parser.pendingLength()
+    return parser.isTooLong()
   })
-  expect(lengths).toEqual([3, 3, 3, 6, 0, 1])
+  expect(isTooLong).toEqual([false, false, false, true, true, false, false])
 })

@@ -1,32 +1,41 @@
 /** Ollama's own protocol as endpoints: what is sent where, and how the answer is read. */
-import * as Result from "effect/Result"
-import type { Protocol } from "../wire/endpoint.ts"
-import type * as Json from "../wire/json.ts"
-import * as RequestBody from "../wire/requestBody.ts"
-import { encodeBody, encodeMessage } from "./request.ts"
+import type { CompletionRequest } from "../../CompletionRequest.ts"
+import type { ModelInfo } from "../../ModelInfo.ts"
+import type { StreamingChunk } from "../../StreamingChunk.ts"
+import * as JsonEndpoint from "../jsonEndpoint.ts"
+import type { Endpoint } from "../wire/endpoint.ts"
+import * as Models from "./models.ts"
+import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
 
-const accept = "application/x-ndjson"
-
 /** `POST /api/chat`, for requests with `messages`. */
-export const chat: Protocol = {
+export const chat: Endpoint<CompletionRequest, StreamingChunk> = {
+  method: "POST",
   path: "/api/chat",
-  accept,
-  encode: (request) =>
-    Result.gen(function* () {
-      const messages: Array<Json.JsonObject> = []
-      for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
-      const tools = yield* RequestBody.encodeTools(request)
-      return yield* encodeBody(request, { messages, tools, think: request.think })
-    }),
-  decoder: ({ model }) => makeDecoder(model)
+  framing: "ndjson",
+  encode: Request.encodeChat,
+  decoder: makeDecoder
 }
 
-/** `POST /api/generate`, for requests with a `prompt`: raw, so that no template is put around it. */
-export const generate: Protocol = {
+/** `POST /api/generate`, for requests with a `prompt`: raw, so the server adds no template. */
+export const generate: Endpoint<CompletionRequest, StreamingChunk> = {
+  method: "POST",
   path: "/api/generate",
-  accept,
-  encode: (request) =>
-    encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(RequestBody.toBase64) }),
-  decoder: ({ model }) => makeDecoder(model)
+  framing: "ndjson",
+  encode: Request.encodeGenerate,
+  decoder: makeDecoder
 }
+
+/** `GET /api/tags`. */
+export const tags: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(
+  "/api/tags",
+  Models.Tags,
+  Models.toModelInfos
+)
+
+/** `GET /api/version`. */
+export const version: Endpoint<void, string> = JsonEndpoint.get(
+  "/api/version",
+  Models.Version,
+  ({ version }) => version
+)

@@ -6,7 +6,19 @@ import { InvalidRequest } from "../../ProviderError.ts"
 import * as Json from "../wire/json.ts"
 import * as RequestBody from "../wire/requestBody.ts"
 
-export const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> => {
+export const encodeChat = (request: CompletionRequest): Result.Result<Json.JsonObject, InvalidRequest> =>
+  Result.gen(function* () {
+    const messages: Array<Json.JsonObject> = []
+    for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
+    const tools = yield* RequestBody.encodeTools(request)
+    return yield* encodeBody(request, { messages, tools, think: request.think })
+  })
+
+/** `raw`: the prompt is continued as it is. */
+export const encodeGenerate = (request: CompletionRequest): Result.Result<Json.JsonObject, InvalidRequest> =>
+  encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(RequestBody.toBase64) })
+
+const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> => {
   // Ollama takes arguments as an object only, and says so in the words of its parser.
   const bad = message.toolCalls?.findIndex((call) => !Json.isObject(call.arguments)) ?? -1
   if (bad !== -1) {
@@ -28,7 +40,7 @@ export const encodeMessage = (message: Message, i: number): Result.Result<Json.J
   })
 }
 
-export const encodeBody = (
+const encodeBody = (
   request: CompletionRequest,
   input: Json.JsonObject
 ): Result.Result<Json.JsonObject, InvalidRequest> =>

@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import type { FinishReason, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
-import type { LineDecoder, Progress, Writable } from "../wire/endpoint.ts"
+import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../wire/endpoint.ts"
 import * as Json from "../wire/json.ts"
 
 const WireToolCall = Schema.Struct({
@@ -41,7 +41,7 @@ interface Line extends Schema.Schema.Type<typeof Line> {}
 
 const lineSchema = Json.lineSchema(Line)
 
-export const makeDecoder = (askedModel: string): LineDecoder => {
+export const makeDecoder = ({ endpoint, model: askedModel }: DecoderContext): RecordDecoder<StreamingChunk> => {
   let calls = 0
 
   const toToolCall = (call: typeof WireToolCall.Type): ToolCall => {
@@ -50,36 +50,35 @@ export const makeDecoder = (askedModel: string): LineDecoder => {
     return { id, name: call.function.name, arguments: call.function.arguments ?? {} }
   }
 
-  const line = (text: string, chunks: Array<StreamingChunk>): Progress => {
-    if (text === "") return "open"
-    const record = Json.parse(text)
-    if (!lineSchema.is(record)) return lineSchema.parseError(text)
-    if (record.error != null) {
-      return ErrorReport.toReason({ report: ErrorReport.readValue(record.error), model: askedModel })
+  const record = ({ data: text }: Record, chunks: Array<StreamingChunk>): Progress => {
+    const value = Json.parse(text)
+    if (!lineSchema.is(value)) return lineSchema.parseError(text)
+    if (value.error != null) {
+      return ErrorReport.toReason({ report: ErrorReport.readValue(value.error), endpoint, model: askedModel })
     }
-    const { done, message, response } = record
-    if (message == null && response == null && done == null && record.done_reason == null) {
+    const { done, message, response } = value
+    if (message == null && response == null && done == null && value.done_reason == null) {
       return Json.parseError(text, "neither a piece of an answer nor an error")
     }
-    const { thinking, tool_calls: toolCalls } = message ?? record
+    const { thinking, tool_calls: toolCalls } = message ?? value
     // `done_reason` alone was seen on servers that imitate Ollama.
-    const isFinal = done ?? typeof record.done_reason === "string"
+    const isFinal = done ?? typeof value.done_reason === "string"
     const chunk: Writable<StreamingChunk> = { content: message?.content ?? response ?? "", isFinal }
     if (thinking) chunk.thinking = thinking
     if (toolCalls != null && toolCalls.length > 0) chunk.toolCalls = toolCalls.map(toToolCall)
     if (isFinal) {
-      chunk.model = record.model || askedModel
-      chunk.finishReason = calls > 0 ? "tool-calls" : toFinishReason(record.done_reason)
-      const usage = toUsage(record)
+      chunk.model = value.model || askedModel
+      chunk.finishReason = calls > 0 ? "tool-calls" : toFinishReason(value.done_reason)
+      const usage = toUsage(value)
       if (usage !== undefined) chunk.usage = usage
-      const timings = toTimings(record)
+      const timings = toTimings(value)
       if (timings !== undefined) chunk.timings = timings
     }
     chunks.push(chunk)
     return isFinal ? "complete" : "open"
   }
 
-  return { line, end: () => "open" }
+  return { record }
 }
 
 /** Servers before 0.1.35 gave no reason; `load` and `unload` are not about an answer. */

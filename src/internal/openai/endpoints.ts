@@ -1,36 +1,35 @@
 /** The OpenAI-compatible protocol as endpoints: what is sent where, and how the answer is read. */
-import * as Result from "effect/Result"
-import { Unsupported } from "../../ProviderError.ts"
-import type { Protocol } from "../wire/endpoint.ts"
-import type * as Json from "../wire/json.ts"
-import * as RequestBody from "../wire/requestBody.ts"
-import { encodeBody, encodeMessage } from "./request.ts"
+import type { CompletionRequest } from "../../CompletionRequest.ts"
+import type { ModelInfo } from "../../ModelInfo.ts"
+import type { StreamingChunk } from "../../StreamingChunk.ts"
+import * as JsonEndpoint from "../jsonEndpoint.ts"
+import type { Endpoint } from "../wire/endpoint.ts"
+import type { Dialect } from "./dialect.ts"
+import * as Models from "./models.ts"
+import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
 
-const accept = "text/event-stream"
-
 /** `POST /v1/chat/completions`, for requests with `messages`. */
-export const chat: Protocol = {
+export const chat = (dialect: Dialect): Endpoint<CompletionRequest, StreamingChunk> => ({
+  method: "POST",
   path: "/v1/chat/completions",
-  accept,
-  encode: (request) =>
-    Result.gen(function* () {
-      const messages: Array<Json.JsonObject> = []
-      for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
-      const tools = yield* RequestBody.encodeTools(request)
-      const effort = request.think === true ? undefined : request.think === false ? "none" : request.think
-      return yield* encodeBody(request, { messages, tools, reasoning_effort: effort })
-    }),
-  decoder: (options) => makeDecoder(options)
-}
+  framing: "sse",
+  encode: (request) => Request.encodeChat(request, dialect),
+  decoder: makeDecoder
+})
 
 /** `POST /v1/completions`, for requests with a `prompt`. */
-export const completion: Protocol = {
+export const completion = (dialect: Dialect): Endpoint<CompletionRequest, StreamingChunk> => ({
+  method: "POST",
   path: "/v1/completions",
-  accept,
-  encode: (request) =>
-    request.images !== undefined && request.images.length > 0
-      ? Result.fail(new Unsupported({ feature: "images with prompt", description: "put them into messages" }))
-      : encodeBody(request, { prompt: request.prompt }),
-  decoder: (options) => makeDecoder(options)
-}
+  framing: "sse",
+  encode: (request) => Request.encodeCompletion(request, dialect),
+  decoder: makeDecoder
+})
+
+/** `GET /v1/models`. */
+export const models: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(
+  "/v1/models",
+  Models.Models,
+  Models.toModelInfos
+)

@@ -2,11 +2,33 @@
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Image, Message } from "../../CompletionRequest.ts"
-import { InvalidRequest } from "../../ProviderError.ts"
+import type { ProviderErrorReason } from "../../ProviderError.ts"
+import { InvalidRequest, Unsupported } from "../../ProviderError.ts"
 import type * as Json from "../wire/json.ts"
 import * as RequestBody from "../wire/requestBody.ts"
+import type { Dialect } from "./dialect.ts"
 
-export const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> =>
+export const encodeChat = (
+  request: CompletionRequest,
+  dialect: Dialect
+): Result.Result<Json.JsonObject, ProviderErrorReason> =>
+  Result.gen(function* () {
+    const messages: Array<Json.JsonObject> = []
+    for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
+    const tools = yield* RequestBody.encodeTools(request)
+    const think = request.think === undefined ? {} : dialect.think(request.think)
+    return yield* encodeBody(request, { messages, tools, ...think }, dialect)
+  })
+
+export const encodeCompletion = (
+  request: CompletionRequest,
+  dialect: Dialect
+): Result.Result<Json.JsonObject, ProviderErrorReason> =>
+  request.images !== undefined && request.images.length > 0
+    ? Result.fail(new Unsupported({ feature: "images with prompt", description: "put them into messages" }))
+    : encodeBody(request, { prompt: request.prompt }, dialect)
+
+const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> =>
   Result.gen(function* () {
     const calls: Array<Json.JsonObject> = []
     for (const [j, { arguments: value, id, name }] of (message.toolCalls ?? []).entries()) {
@@ -30,21 +52,12 @@ const encodeImage = (image: Image): Json.JsonObject => {
   return { type: "image_url", image_url: { url: `data:${type};base64,${base64}` } }
 }
 
-export const encodeBody = (
+const encodeBody = (
   request: CompletionRequest,
-  input: Json.JsonObject
-): Result.Result<Json.JsonObject, InvalidRequest> =>
+  input: Json.JsonObject,
+  dialect: Dialect
+): Result.Result<Json.JsonObject, ProviderErrorReason> =>
   Result.gen(function* () {
-    const schema =
-      request.format === undefined || request.format === "json"
-        ? { type: "object" }
-        : yield* RequestBody.toJsonSchema(request.format, "format")
-    const ttl = request.keepAlive === undefined ? undefined : Duration.fromInputUnsafe(request.keepAlive)
-    if (ttl !== undefined && !Duration.isFinite(ttl)) {
-      return yield* Result.fail(
-        new InvalidRequest({ field: "keepAlive", description: "this server takes finite durations only" })
-      )
-    }
     const body = {
       model: request.model,
       ...input,
@@ -53,12 +66,35 @@ export const encodeBody = (
       stream_options: { include_usage: true },
       ...RequestBody.encodeSampling(request),
       max_tokens: request.maxTokens,
-      // LM Studio refuses `json_object`; a schema of any object means the same.
-      response_format:
-        request.format === undefined
-          ? undefined
-          : { type: "json_schema", json_schema: { name: "answer", strict: true, schema } },
-      ttl: ttl === undefined ? undefined : Math.round(Duration.toSeconds(ttl))
+      response_format: yield* encodeFormat(request.format, dialect),
+      ...(yield* encodeKeepAlive(request.keepAlive, dialect)),
+      ...dialect.always
     }
     return RequestBody.merge(body, request.extra ?? {})
   })
+
+const encodeFormat = (
+  format: CompletionRequest["format"],
+  { jsonFormat }: Dialect
+): Result.Result<Json.JsonObject | undefined, ProviderErrorReason> => {
+  if (format === undefined) return Result.succeed(undefined)
+  if (format === "json" && jsonFormat === "json_object") return Result.succeed({ type: "json_object" })
+  // A schema of any object means the same as `json_object`.
+  const schema = format === "json" ? Result.succeed({ type: "object" }) : RequestBody.toJsonSchema(format, "format")
+  return Result.map(schema, (schema) => ({
+    type: "json_schema",
+    json_schema: { name: "answer", strict: true, schema }
+  }))
+}
+
+const encodeKeepAlive = (
+  input: CompletionRequest["keepAlive"],
+  { keepAlive }: Dialect
+): Result.Result<Json.JsonObject, ProviderErrorReason> => {
+  if (input === undefined) return Result.succeed({})
+  if (keepAlive === undefined) return Result.fail(new Unsupported({ feature: "keepAlive" }))
+  const duration = Duration.fromInputUnsafe(input)
+  return Duration.isFinite(duration)
+    ? Result.succeed(keepAlive(Math.round(Duration.toSeconds(duration))))
+    : Result.fail(new InvalidRequest({ field: "keepAlive", description: "this server accepts finite durations only" }))
+}

@@ -8,9 +8,8 @@ import * as Schema from "effect/Schema"
 import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
 import type { FinishReason, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
-import type { DecoderOptions, LineDecoder, Progress, Writable } from "../wire/endpoint.ts"
+import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../wire/endpoint.ts"
 import * as Json from "../wire/json.ts"
-import * as Sse from "../wire/sse.ts"
 import * as ToolCalls from "./toolCalls.ts"
 
 /** One chunk: `delta` in a chat, `text` in a plain completion; no choice at all in the chunk that tells the usage. */
@@ -51,8 +50,11 @@ const chunkSchema = Json.lineSchema(Chunk)
 
 const doneMarker = "[DONE]"
 
-export const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions): LineDecoder => {
-  const events = Sse.make()
+export const makeDecoder = ({
+  endpoint,
+  maxLineBytes,
+  model: askedModel
+}: DecoderContext): RecordDecoder<StreamingChunk> => {
   const calls = ToolCalls.make()
   let model = askedModel
   let finishReason: string | undefined
@@ -76,13 +78,14 @@ export const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions)
     return "complete"
   }
 
-  const event = ({ data, name }: Sse.Event, chunks: Array<StreamingChunk>): Progress => {
+  const event = ({ data, name }: Record, chunks: Array<StreamingChunk>): Progress => {
     if (data === "" && name !== "error") return "open"
     if (data.startsWith(doneMarker)) return finish(chunks)
     const value = Json.parse(data)
     const isError = Json.isObject(value) && (name === "error" || Boolean(value.error))
-    if (isError) return ErrorReport.toReason({ report: ErrorReport.readValue(value), model: askedModel })
-    if (name === "error") return ErrorReport.toReason({ report: ErrorReport.readBody(data), model: askedModel })
+    if (isError) return ErrorReport.toReason({ report: ErrorReport.readValue(value), endpoint, model: askedModel })
+    if (name === "error")
+      return ErrorReport.toReason({ report: ErrorReport.readBody(data), endpoint, model: askedModel })
     const isChunk = Json.isObject(value) && "choices" in value
     // Proxies put in events of their own, such as pings; only what has no name must be a chunk.
     if (!isChunk && name !== "" && name !== "message") return "open"
@@ -119,18 +122,8 @@ export const makeDecoder = ({ maxLineBytes, model: askedModel }: DecoderOptions)
   }
 
   return {
-    line: (text, chunks) => {
-      const complete = events.line(text)
-      if (complete !== undefined) return event(complete, chunks)
-      return events.pendingLength() > maxLineBytes ? new LineTooLong({ limit: maxLineBytes }) : "open"
-    },
-    end: (chunks) => {
-      const rest = events.rest()
-      const isWhole = rest !== undefined && (rest.data.startsWith(doneMarker) || Json.parse(rest.data) !== undefined)
-      const progress = isWhole ? event(rest, chunks) : "open"
-      if (progress !== "open") return progress
-      return finishReason === undefined ? "open" : finish(chunks)
-    }
+    record: event,
+    end: (chunks) => (finishReason === undefined ? "open" : finish(chunks))
   }
 }
 

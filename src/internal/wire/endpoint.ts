@@ -1,40 +1,46 @@
-/** What makes one server's way of streaming different from another's: three values, no I/O. */
+/** One route of a server as a value: what is sent, and how the answer is read. It is not tied to completions. */
 import type * as Result from "effect/Result"
-import type { CompletionRequest } from "../../CompletionRequest.ts"
 import type { ProviderErrorReason } from "../../ProviderError.ts"
-import type { StreamingChunk } from "../../StreamingChunk.ts"
 
-export interface Protocol {
+export interface Endpoint<Request, Out> {
+  readonly method: "GET" | "POST" | "DELETE"
   /** Below the base URL, such as `/api/chat`. */
   readonly path: string
-  /** The media type of a streamed answer. */
-  readonly accept: string
-  /** A checked request as this server's JSON body. */
-  readonly encode: (request: CompletionRequest) => Result.Result<JsonObject, ProviderErrorReason>
+  /** How the body is divided into records: one on each line, server-sent events, or the body as a whole. */
+  readonly framing: "ndjson" | "sse" | "json"
+  /** The JSON body; `undefined` for none. */
+  readonly encode: (request: Request) => Result.Result<JsonObject | undefined, ProviderErrorReason>
   /** A new decoder, for one answer. */
-  readonly decoder: (options: DecoderOptions) => LineDecoder
+  readonly decoder: (context: DecoderContext) => RecordDecoder<Out>
 }
 
 export type JsonObject = { readonly [key: string]: unknown }
 
-export interface DecoderOptions {
-  /** The model that was asked. */
+export interface DecoderContext {
+  /** The requested model; `""` where a request names none. */
   readonly model: string
-  /** The most bytes that a record may keep in memory until it is whole. */
+  /** Method and path, such as `POST /api/chat`. */
+  readonly endpoint: string
+  /** The most bytes that a decoder may keep in memory until what they belong to is complete. */
   readonly maxLineBytes: number
 }
 
-/**
- * Turns the lines of one answer into chunks. Each call adds the chunks it completes to `chunks`, and says how the answer
- * stands: open, complete (the last chunk added is the final one), or failed.
- */
-export interface LineDecoder {
-  readonly line: (line: string, chunks: Array<StreamingChunk>) => Progress
-  /** The body ended, or broke: what was held back until now, and whether the answer is complete even so. */
-  readonly end: (chunks: Array<StreamingChunk>) => Progress
+/** A piece of a body that is decoded as a whole. */
+export interface Record {
+  readonly data: string
+  /** The event name of a server-sent event; `""` for none and for the other framings. */
+  readonly name: string
 }
 
+/** Turns the records of one answer into values. Each call adds the values it completes to `out`. */
+export interface RecordDecoder<Out> {
+  readonly record: (record: Record, out: Array<Out>) => Progress
+  /** The body ended without error. Default: the answer is still open, which means that it was truncated. */
+  readonly end?: (out: Array<Out>) => Progress
+}
+
+/** Whether the answer is open, complete (nothing follows the last value added), or failed. */
 export type Progress = "open" | "complete" | ProviderErrorReason
 
-/** A value in the making. */
+/** A value under construction. */
 export type Writable<A> = { -readonly [K in keyof A]: A[K] }

@@ -1,6 +1,6 @@
 /**
- * The way from bytes to chunks: text, lines, records. Three stages, each working on whole arrays, since every further one
- * costs microseconds on each line that arrives alone.
+ * From the bytes of a body to decoded values in three stages: bounded text, lines, records. Each stage works on whole arrays
+ * and communicates through elements and errors only.
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -9,168 +9,174 @@ import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../../ProviderError.ts"
 import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
-import type { StreamingChunk } from "../../StreamingChunk.ts"
+import type { Progress, Record, RecordDecoder } from "./endpoint.ts"
+import type { Framing } from "./framing.ts"
 import * as Json from "./json.ts"
-import type { LineDecoder, Progress } from "./endpoint.ts"
 
-export interface Options<EBody, E> {
-  readonly decoder: LineDecoder
-  /** A line of more bytes fails; no more than that is ever kept. */
+export interface Options<Out> {
+  readonly framing: Framing
+  readonly decoder: RecordDecoder<Out>
+  /** A record of more bytes fails; no more than that is ever kept. */
   readonly maxLineBytes: number
-  /** What it means that the body broke. */
-  readonly toReason: (failure: EBody) => ProviderErrorReason
-  /** What the stream fails with. */
-  readonly toError: (reason: ProviderErrorReason) => E
-  /** Called when the body was read to its end. */
-  readonly onEnd?: (() => void) | undefined
+  /**
+   * Runs a pull that follows the answer, such as the one for the end of the body, for a short time only. After that time it
+   * makes the pull fail.
+   */
+  readonly briefly: <A, E, R>(pull: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /**
- * Decodes one body. Fails with what broke the body, or with what is wrong in it, after all chunks that came before; ends
- * only behind a final chunk.
+ * Decodes one body. Fails with what broke the body, or with what is wrong in it, after all values that came before. Succeeds
+ * only after the decoder reported that the answer is complete.
  */
-export const decode = <EBody, E, R>(
-  body: Stream.Stream<Uint8Array, EBody, R>,
-  options: Options<EBody, E>
-): Stream.Stream<StreamingChunk, E, R> => {
-  const ending: Ending = { reached: false, cut: undefined }
-  return toChunks(Stream.splitLines(toText(body, options, ending)), options, ending)
-}
-
-/**
- * How the body ended. A failure below `splitLines` would take the unterminated last line with it, though that line may be
- * the whole final record: so it is noted here, the text ends, and the last stage decides.
- */
-interface Ending {
-  reached: boolean
-  cut: ProviderErrorReason | undefined
-}
-
-/** How long the end of the body is waited for behind the final chunk, so that the connection can be used again. */
-const drainTime = "50 millis"
-
-/** Bytes to text, and the bound: it stops an endless line before `splitLines` collects it. */
-const toText = <EBody, R>(
-  body: Stream.Stream<Uint8Array, EBody, R>,
-  { maxLineBytes, onEnd, toReason }: Options<EBody, unknown>,
-  ending: Ending
-): Stream.Stream<string, never, R> =>
-  Stream.transformPull(body, (pull) =>
-    Effect.sync(() => {
-      const decoder = new TextDecoder()
-      const streaming = { stream: true }
-      // Bytes of the line that is not ended yet.
-      let pending = 0
-      let tooLong: LineTooLong | undefined
-
-      const end = (cut: ProviderErrorReason | undefined): Pull.Pull<Arr.NonEmptyReadonlyArray<string>> => {
-        if (ending.reached) return Cause.done()
-        ending.reached = true
-        ending.cut = cut
-        return Effect.succeed([decoder.decode()])
-      }
-
-      const next: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, never, void, R> = Effect.matchEffect(pull, {
-        onSuccess: (pieces) => {
-          const texts: Array<string> = []
-          for (const bytes of pieces) {
-            if (pending + bytes.length > maxLineBytes) {
-              const fitting = fittingBytes(bytes, maxLineBytes - pending, maxLineBytes)
-              if (fitting < bytes.length) {
-                tooLong = new LineTooLong({ limit: maxLineBytes })
-                texts.push(decoder.decode(bytes.subarray(0, fitting), streaming))
-                break
-              }
-            }
-            const lastEnd = lastLineEnd(bytes)
-            pending = lastEnd === -1 ? pending + bytes.length : bytes.length - lastEnd - 1
-            texts.push(decoder.decode(bytes, streaming))
-          }
-          return Arr.isReadonlyArrayNonEmpty(texts) ? Effect.succeed(texts) : next
-        },
-        onFailure: (failure) => {
-          if (!Cause.isDone(failure)) return end(toReason(failure))
-          onEnd?.()
-          return end(undefined)
-        }
-      })
-      // The lines before the one that is too long go ahead of the end.
-      return Effect.suspend(() => (ending.reached ? Cause.done() : tooLong === undefined ? next : end(tooLong)))
-    })
+export const decode = <Out>(
+  body: Stream.Stream<Uint8Array, ProviderErrorReason>,
+  options: Options<Out>
+): Stream.Stream<Out, ProviderErrorReason> =>
+  boundedText(body, options.maxLineBytes, options.framing.unit).pipe(Stream.splitLines, (lines) =>
+    records(lines, options)
   )
 
 const LF = 10
 const CR = 13
+
+/** Bytes to text. The bound stops an endless line (or body) before a later stage collects it. */
+const boundedText = (
+  body: Stream.Stream<Uint8Array, ProviderErrorReason>,
+  maxBytes: number,
+  unit: Framing["unit"]
+): Stream.Stream<string, ProviderErrorReason> =>
+  Stream.transformPull(body, (pull) =>
+    Effect.sync(() => {
+      const decoder = new TextDecoder()
+      const streaming = { stream: true }
+      // Bytes since the last line end; with whole bodies, since the start.
+      let pending = 0
+      let isTooLong = false
+      let isEnded = false
+
+      const countBytes = (bytes: Uint8Array): number => {
+        const end = unit === "body" ? -1 : lastLineEnd(bytes)
+        return end === -1 ? pending + bytes.length : bytes.length - end - 1
+      }
+
+      const read = (pieces: ReadonlyArray<Uint8Array>): Array<string> => {
+        const texts: Array<string> = []
+        for (const bytes of pieces) {
+          if (pending + bytes.length > maxBytes) {
+            const fitting = unit === "body" ? 0 : fittingBytes(bytes, maxBytes - pending, maxBytes)
+            if (fitting < bytes.length) {
+              isTooLong = true
+              if (fitting > 0) texts.push(decoder.decode(bytes.subarray(0, fitting), streaming))
+              return texts
+            }
+          }
+          pending = countBytes(bytes)
+          texts.push(decoder.decode(bytes, streaming))
+        }
+        return texts
+      }
+
+      const next: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, ProviderErrorReason> = Effect.suspend(() => {
+        if (isTooLong) return Effect.fail(new LineTooLong({ limit: maxBytes }))
+        return isEnded ? Cause.done() : Effect.matchEffect(pull, { onSuccess: give, onFailure: end })
+      })
+
+      const give = (pieces: ReadonlyArray<Uint8Array>): typeof next => {
+        const texts = read(pieces)
+        return Arr.isArrayNonEmpty(texts) ? Effect.succeed(texts) : next
+      }
+
+      // A character that is cut off at the end becomes U+FFFD.
+      const end = (failure: ProviderErrorReason | Cause.Done<void>): typeof next => {
+        isEnded = true
+        const rest = Cause.isDone(failure) ? decoder.decode() : ""
+        return rest === "" ? Effect.fail(failure) : Effect.succeed([rest])
+      }
+
+      return next
+    })
+  )
 
 const lastLineEnd = (bytes: Uint8Array): number => {
   const lf = bytes.lastIndexOf(LF)
   return lf === bytes.length - 1 ? lf : Math.max(lf, bytes.lastIndexOf(CR))
 }
 
-/** How many bytes of a piece may pass: all, or those before the line that is too long. `room` is what its first line may take. */
-const fittingBytes = (bytes: Uint8Array, room: number, maxLineBytes: number): number => {
+/** How many bytes of a piece precede the first line that is too long. `room` is what is left for its first line. */
+const fittingBytes = (bytes: Uint8Array, room: number, maxBytes: number): number => {
   let start = 0
   for (let i = 0; i < bytes.length; i++) {
     if (bytes[i] === LF || bytes[i] === CR) {
       start = i + 1
-      room = maxLineBytes
+      room = maxBytes
     } else if (room-- === 0) return start
   }
   return bytes.length
 }
 
-/** Lines to chunks: the decoder's word decides how the stream ends. */
-const toChunks = <E, R>(
-  lines: Stream.Stream<string, never, R>,
-  { decoder, toError }: Pick<Options<never, E>, "decoder" | "toError">,
-  ending: Ending
-): Stream.Stream<StreamingChunk, E, R> =>
+/** Lines to values. The decoder decides how the stream ends. */
+const records = <Out>(
+  lines: Stream.Stream<string, ProviderErrorReason>,
+  { briefly, decoder, framing, maxLineBytes }: Options<Out>
+): Stream.Stream<Out, ProviderErrorReason> =>
   Stream.transformPull(lines, (pull) =>
     Effect.sync(() => {
-      type ChunkPull = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, E>
-      // What the next pull gives, once the answer is over.
-      let over: ChunkPull | undefined
+      type OutPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Out>, ProviderErrorReason>
+      // What follows the last value, once that is known.
+      let ending: OutPull | undefined
 
-      const settle = (progress: Progress): void => {
-        if (progress === "complete") over = drain
-        else if (progress !== "open") over = Effect.fail(toError(progress))
+      const give = (out: Array<Out>): OutPull => (Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : next)
+
+      const settle = (progress: Progress, record?: Record, isLast = false): void => {
+        if (progress === "complete") ending = drain
+        else if (progress !== "open")
+          ending = isLast && isCutOff(progress, record) ? truncatedOr(progress) : Effect.fail(progress)
       }
 
-      // Once the end is reached, only the unterminated line is left. If that is half a line, or the beginning of one that
-      // is too long, the end is what went wrong, not the line.
-      const read = (line: string, chunks: Array<StreamingChunk>): Progress => {
-        if (!ending.reached) return decoder.line(line, chunks)
-        if (ending.cut?._tag === "LineTooLong") return "open"
-        const progress = decoder.line(line, chunks)
-        const isHalf = typeof progress === "object" && progress._tag === "ParseError" && Json.parse(line) === undefined
-        return isHalf ? "open" : progress
-      }
-
-      const give = (chunks: Array<StreamingChunk>): ChunkPull =>
-        Arr.isArrayNonEmpty(chunks) ? Effect.succeed(chunks) : (over ?? next)
-
-      const next: ChunkPull = Effect.matchEffect(pull, {
-        onSuccess: (lines) => {
-          const chunks: Array<StreamingChunk> = []
-          for (const line of lines) {
-            settle(read(line, chunks))
-            if (over !== undefined) break
-          }
-          return give(chunks)
-        },
-        onFailure: () => {
-          const chunks: Array<StreamingChunk> = []
-          const progress = decoder.end(chunks)
-          settle(progress === "open" ? (ending.cut ?? new StreamTruncated()) : progress)
-          return give(chunks)
-        }
+      // Reading to the end lets the connection be used again. Whatever follows a complete answer does not change it.
+      const drain: OutPull = Effect.matchEffect(briefly(Effect.forever(pull)), {
+        onFailure: () => Cause.done(),
+        onSuccess: () => Cause.done()
       })
 
-      const drain: ChunkPull = Effect.forever(pull).pipe(
-        Effect.timeoutOption(drainTime),
-        Effect.matchEffect({ onSuccess: () => Cause.done(), onFailure: () => Cause.done() })
-      )
+      // A line that is not JSON and ends the body is the beginning of a record that was cut off.
+      const truncatedOr = (reason: ProviderErrorReason): OutPull =>
+        Effect.matchEffect(briefly(pull), {
+          onFailure: (failure) => Effect.fail(Cause.isDone(failure) ? new StreamTruncated() : reason),
+          onSuccess: () => Effect.fail(reason)
+        })
 
-      return Effect.suspend(() => over ?? next)
+      const read = (lines: Arr.NonEmptyReadonlyArray<string>): OutPull => {
+        const out: Array<Out> = []
+        for (let i = 0; i < lines.length; i++) {
+          const record = framing.line(lines[i] ?? "")
+          if (record !== undefined)
+            settle(decoder.record(record, out), record, framing.unit === "line" && i === lines.length - 1)
+          else if (framing.isTooLong()) settle(new LineTooLong({ limit: maxLineBytes }))
+          if (ending !== undefined) break
+        }
+        return give(out)
+      }
+
+      const end = (failure: ProviderErrorReason | Cause.Done<void>): OutPull => {
+        if (!Cause.isDone(failure)) return Effect.fail(failure)
+        const out: Array<Out> = []
+        const rest = framing.end()
+        let progress: Progress = rest === undefined ? "open" : decoder.record(rest, out)
+        if (framing.unit === "event" && typeof progress === "object" && isCutOff(progress, rest)) progress = "open"
+        if (progress === "open") progress = decoder.end?.(out) ?? "open"
+        ending =
+          progress === "complete" ? Cause.done() : Effect.fail(progress === "open" ? new StreamTruncated() : progress)
+        return give(out)
+      }
+
+      const next: OutPull = Effect.suspend(
+        () => ending ?? Effect.matchEffect(pull, { onSuccess: read, onFailure: end })
+      )
+      return next
     })
   )
+
+const isCutOff = (reason: ProviderErrorReason, record: Record | undefined): boolean =>
+  reason._tag === "ParseError" && record !== undefined && Json.parse(record.data) === undefined

@@ -76,3 +76,7 @@ export const stringify = (value: unknown, field?: string): Result.Result<string,
     try: () => JSON.stringify(value),
     catch: () => new InvalidRequest({ field, description: "it holds a value that JSON has no form for" })
   })
+
+/** The text of a body; `undefined` for none. */
+export const stringifyBody = (body: Json.JsonObject | undefined): Result.Result<string | undefined, InvalidRequest> =>
+  body === undefined ? Result.succeed(undefined) : stringify(body)

@@ -13,13 +13,13 @@ export interface Event {
 export interface Parser {
   /** Takes one line; the empty one that ends an event gives the event. */
   readonly line: (line: string) => Event | undefined
-  /** An event that was begun and not ended. The standard drops it; what it holds decides here. */
-  readonly rest: () => Event | undefined
-  /** Characters kept for the event in the making. */
-  readonly pendingLength: () => number
+  /** An event that was begun and not ended. The standard drops it; here its content decides. */
+  readonly end: () => Event | undefined
+  /** The event that was begun is longer than allowed. */
+  readonly isTooLong: () => boolean
 }
 
-export const make = (): Parser => {
+export const make = (maxLineBytes: number): Parser => {
   let name = ""
   // undefined: no data field yet. An empty one does make an event.
   let data: string | undefined
@@ -41,8 +41,8 @@ export const make = (): Parser => {
       else if (colon === -1) field(line, "")
       return undefined
     },
-    rest: dispatch,
-    pendingLength: () => data?.length ?? 0
+    end: dispatch,
+    isTooLong: () => (data?.length ?? 0) > maxLineBytes
   }
 
   function field(key: string, value: string): void {

@@ -1,0 +1,112 @@
+/**
+ * Completions from llama.cpp's `llama-server`, through its OpenAI-compatible protocol: `POST /v1/chat/completions` and
+ * `POST /v1/completions`.
+ *
+ * @since 0.2.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as JsonEndpoint from "./internal/jsonEndpoint.ts"
+import * as Dialect from "./internal/openai/dialect.ts"
+import * as Endpoints from "./internal/openai/endpoints.ts"
+import * as Models from "./internal/openai/models.ts"
+import * as Server from "./internal/server.ts"
+import type * as Provider from "./Provider.ts"
+import type { ProviderError } from "./ProviderError.ts"
+
+/**
+ * How to reach a llama.cpp server. All fields are optional. `baseUrl` is `http://127.0.0.1:8080` by default, and its port is
+ * 8080 if it has neither scheme nor port. A prefix (`--api-prefix`) is part of it; a `/v1` at its end is ignored.
+ *
+ * @since 0.2.0
+ */
+export interface Options extends Server.Options {}
+
+/**
+ * The llama.cpp server: a `Provider`, and what only this server can do.
+ *
+ * **Details**
+ *
+ * While the server reads a long prompt, chunks without text report `promptProgress`. So the `idle` deadline does not pass
+ * during a long prompt.
+ *
+ * @since 0.2.0
+ */
+export interface LlamaServer extends Provider.Provider {
+  /**
+   * Waits until the model is loaded: asks `/health` four times a second while that answers 503. Fails with any other failure,
+   * such as `NetworkError` if no server runs. It waits without limit; use `Effect.timeout` for one.
+   */
+  readonly ready: Effect.Effect<void, ProviderError>
+}
+
+/**
+ * @since 0.2.0
+ */
+export const LlamaServer = Context.Service<LlamaServer>("effect-local-llm/LlamaServer")
+
+const definition: Server.ServerDefinition = {
+  name: "llama-server",
+  defaultUrl: "http://127.0.0.1:8080",
+  port: "8080",
+  root: "/v1",
+  environment: { baseUrl: "LLAMA_SERVER_URL", token: "LLAMA_API_KEY" },
+  chat: Endpoints.chat(Dialect.llamaServer),
+  completion: Endpoints.completion(Dialect.llamaServer),
+  models: Endpoints.models
+}
+
+const health = JsonEndpoint.get("/health", Models.Health, () => undefined)
+
+/**
+ * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
+ *
+ * @since 0.2.0
+ */
+export const make = (options: Options = {}): Effect.Effect<LlamaServer, ProviderError, HttpClient.HttpClient> =>
+  Effect.map(Server.make(definition, options), ({ call, provider }) => ({
+    ...provider,
+    ready: Effect.retry(call(health, undefined), {
+      schedule: Schedule.spaced("250 millis"),
+      while: ({ reason }) => reason._tag === "ApiError" && reason.status === 503
+    })
+  }))
+
+/**
+ * Provides `Provider` and `LlamaServer` for one server.
+ *
+ * **Example** (the model is loaded before the first request)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { LlamaServer } from "effect-local-llm"
+ *
+ * const program = Effect.gen(function*() {
+ *   const server = yield* LlamaServer.LlamaServer
+ *   yield* server.ready.pipe(Effect.timeout("5 minutes"))
+ *   return yield* server.complete({ model: "any", prompt: "Once upon a time" })
+ * }).pipe(Effect.provide(LlamaServer.layer()), Effect.provide(NodeHttpClient.layerUndici))
+ * ```
+ *
+ * @since 0.2.0
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<Provider.Provider | LlamaServer, ProviderError, HttpClient.HttpClient> =>
+  Server.layer(LlamaServer, make(options))
+
+/**
+ * As `layer`, with options from the configuration. By default `baseUrl` comes from `LLAMA_SERVER_URL` and `token` from
+ * `LLAMA_API_KEY`. Both are optional.
+ *
+ * @since 0.2.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<Options> = {}
+): Layer.Layer<Provider.Provider | LlamaServer, Config.ConfigError | ProviderError, HttpClient.HttpClient> =>
+  Server.layer(LlamaServer, Effect.flatMap(Server.config(definition, config), make))

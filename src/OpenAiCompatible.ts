@@ -1,0 +1,120 @@
+/**
+ * Completions from any other server with an OpenAI-compatible API: vLLM, SGLang, Jan, Docker Model Runner, Ollama's `/v1` and
+ * others. The modules of Ollama, LM Studio and llama.cpp know their servers better.
+ *
+ * @since 0.2.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as Layer from "effect/Layer"
+import type { Dialect } from "./internal/openai/dialect.ts"
+import { reasoningEffort } from "./internal/openai/dialect.ts"
+import * as Endpoints from "./internal/openai/endpoints.ts"
+import * as Server from "./internal/server.ts"
+import type * as Provider from "./Provider.ts"
+import type { ProviderError } from "./ProviderError.ts"
+
+/**
+ * How to reach the server. All fields are optional. `baseUrl` is `http://127.0.0.1:8000` (vLLM's) by default, and its port is
+ * 8000 if it has neither scheme nor port. A `/v1` at its end is ignored, since all routes begin with it.
+ *
+ * @since 0.2.0
+ */
+export interface Options extends Server.Options {
+  /**
+   * What the server accepts, where servers differ. Each field has a default that suits most servers.
+   */
+  readonly dialect?: DialectOptions | undefined
+}
+
+/**
+ * Where servers with this API differ.
+ *
+ * @since 0.2.0
+ */
+export interface DialectOptions {
+  /** How `format: "json"` is requested: `json_object`, or `json_schema` with a schema of any object. Default: `json_object`. */
+  readonly jsonFormat?: Dialect["jsonFormat"] | undefined
+  /**
+   * How `think` is requested: `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs` (vLLM, SGLang), which knows
+   * on and off only. Default: `reasoning_effort`.
+   */
+  readonly think?: "reasoning_effort" | "enable_thinking" | undefined
+}
+
+/**
+ * The server: a `Provider` under its own key, so that a program can use several servers.
+ *
+ * @since 0.2.0
+ */
+export interface OpenAiCompatible extends Provider.Provider {}
+
+/**
+ * @since 0.2.0
+ */
+export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-llm/OpenAiCompatible")
+
+const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = {}): Server.ServerDefinition => {
+  const dialect: Dialect = {
+    jsonFormat,
+    think: think === "enable_thinking" ? enableThinking : reasoningEffort,
+    namedToolChoice: true
+  }
+  return {
+    name: "OpenAI-compatible server",
+    defaultUrl: "http://127.0.0.1:8000",
+    port: "8000",
+    root: "/v1",
+    environment: { baseUrl: "OPENAI_BASE_URL", token: "OPENAI_API_KEY" },
+    chat: Endpoints.chat(dialect),
+    completion: Endpoints.completion(dialect),
+    models: Endpoints.models
+  }
+}
+
+const enableThinking: Dialect["think"] = (think) => ({ chat_template_kwargs: { enable_thinking: think !== false } })
+
+/**
+ * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
+ *
+ * @since 0.2.0
+ */
+export const make = (options: Options = {}): Effect.Effect<OpenAiCompatible, ProviderError, HttpClient.HttpClient> =>
+  Effect.map(Server.make(makeDefinition(options.dialect), options), ({ provider }) => provider)
+
+/**
+ * Provides `Provider` and `OpenAiCompatible` for one server.
+ *
+ * **Example** (vLLM on another machine)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { OpenAiCompatible } from "effect-local-llm"
+ *
+ * const live = OpenAiCompatible.layer({
+ *   name: "vLLM",
+ *   baseUrl: "http://gpu-3:8000",
+ *   dialect: { think: "enable_thinking" }
+ * }).pipe(Layer.provide(NodeHttpClient.layerUndici))
+ * ```
+ *
+ * @since 0.2.0
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<Provider.Provider | OpenAiCompatible, ProviderError, HttpClient.HttpClient> =>
+  Server.layer(OpenAiCompatible, make(options))
+
+/**
+ * As `layer`, with options from the configuration. By default `baseUrl` comes from `OPENAI_BASE_URL` and `token` from
+ * `OPENAI_API_KEY`. Both are optional.
+ *
+ * @since 0.2.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<Options> = {}
+): Layer.Layer<Provider.Provider | OpenAiCompatible, Config.ConfigError | ProviderError, HttpClient.HttpClient> =>
+  Server.layer(OpenAiCompatible, Effect.flatMap(Server.config(makeDefinition(), config), make))

@@ -1,0 +1,59 @@
+/** What every outgoing call has in common: deadlines, and the context of its errors. Below it, failures are bare reasons. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as CompletionRequest from "../CompletionRequest.ts"
+import * as Deadlines from "../Deadlines.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import { ProviderError, StreamTruncated } from "../ProviderError.ts"
+import type { StreamingChunk } from "../StreamingChunk.ts"
+
+type Open<A> = Effect.Effect<Deadlines.Source<A, ProviderErrorReason>, ProviderErrorReason, Scope.Scope>
+
+type Completions = (request: CompletionRequest.CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
+
+export interface Guard {
+  readonly toError: (reason: ProviderErrorReason) => ProviderError
+  /** The items of a source, under the deadlines of the call and those of the layer. */
+  readonly stream: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Stream.Stream<A, ProviderError>
+  /** Checks a request, and opens its answer if it is valid. */
+  readonly completions: (open: (request: CompletionRequest.CompletionRequest) => Open<StreamingChunk>) => Completions
+  /** The last item of a source. */
+  readonly one: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Effect.Effect<A, ProviderError>
+}
+
+export interface Options {
+  /** The provider's name, as errors carry it. */
+  readonly name: string
+  /** The server's origin, as errors carry it. */
+  readonly server?: string | undefined
+  readonly deadlines?: CompletionRequest.Deadlines | undefined
+}
+
+export const make = ({ deadlines, name, server }: Options): Result.Result<Guard, ProviderError> => {
+  const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider: name, server, reason })
+  const stream = <A>(open: Open<A>, override?: CompletionRequest.Deadlines): Stream.Stream<A, ProviderError> =>
+    Deadlines.apply(open, Deadlines.override(deadlines, override), toError)
+  const invalid = CompletionRequest.checkDeadlines(deadlines)
+  return invalid !== undefined
+    ? Result.fail(toError(invalid))
+    : Result.succeed({
+        toError,
+        stream,
+        completions: (open) => (request) =>
+          Stream.suspend(() => {
+            const invalid = CompletionRequest.check(request)
+            return invalid === undefined ? stream(open(request), request.deadlines) : Stream.fail(toError(invalid))
+          }),
+        one: (open, override) =>
+          Effect.flatMap(
+            Stream.runLast(stream(open, override)),
+            Option.match({
+              onNone: () => Effect.fail(toError(new StreamTruncated())),
+              onSome: Effect.succeed
+            })
+          )
+      })
+}

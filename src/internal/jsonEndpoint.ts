@@ -1,0 +1,44 @@
+/** Endpoints that answer with one JSON value. */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import * as ErrorReport from "./errorReport.ts"
+import type { DecoderContext, Endpoint, RecordDecoder } from "./wire/endpoint.ts"
+import * as Json from "./wire/json.ts"
+
+/** `GET path`, whose answer is checked by the schema. */
+export const get = <A, Out>(
+  path: string,
+  schema: Schema.ConstraintDecoder<A>,
+  toOut: (value: A) => Out
+): Endpoint<void, Out> => ({
+  method: "GET",
+  path,
+  framing: "json",
+  encode: () => Result.succeed(undefined),
+  decoder: decoder(schema, (value) => Result.succeed(toOut(value)))
+})
+
+/** Reads a body that is one JSON value. A value with `error` is a failure, whatever its status. */
+export const decoder = <A, Out>(
+  schema: Schema.ConstraintDecoder<A>,
+  toOut: (value: A) => Result.Result<Out, ProviderErrorReason>
+): ((context: DecoderContext) => RecordDecoder<Out>) => {
+  const decode = Schema.decodeUnknownResult(schema)
+  return ({ endpoint, model }) => ({
+    record: ({ data }, out) => {
+      const value = Json.parse(data)
+      if (value === undefined) return Json.parseError(data, "not JSON")
+      if (Json.isObject(value) && value.error != null) {
+        return ErrorReport.toReason({ report: ErrorReport.readValue(value), endpoint, model })
+      }
+      const result = Result.flatMap(
+        Result.mapError(decode(value), ({ message }) => Json.parseError(data, message)),
+        toOut
+      )
+      if (Result.isFailure(result)) return result.failure
+      out.push(result.success)
+      return "complete"
+    }
+  })
+}

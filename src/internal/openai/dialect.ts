@@ -1,0 +1,37 @@
+/** In what the requests of the OpenAI-compatible servers differ. */
+import type { CompletionRequest } from "../../CompletionRequest.ts"
+import type * as Json from "../wire/json.ts"
+
+export interface Dialect {
+  /** How `format: "json"` is requested: LM Studio rejects `json_object`. */
+  readonly jsonFormat: "json_object" | "json_schema"
+  /** How long a model stays in memory, as the request states it. `undefined`: the server has no such setting. */
+  readonly keepAlive?: ((seconds: number) => Json.JsonObject) | undefined
+  /** How thinking is switched on, off or to a level. */
+  readonly think: (think: NonNullable<CompletionRequest["think"]>) => Json.JsonObject
+  /** Whether `tool_choice` can name one tool. */
+  readonly namedToolChoice: boolean
+  /** Fields of every request. */
+  readonly always?: Json.JsonObject | undefined
+}
+
+/** `reasoning_effort`, with `none` for off. On is the default of a model that thinks. */
+export const reasoningEffort: Dialect["think"] = (think) =>
+  think === true ? {} : { reasoning_effort: think === false ? "none" : think }
+
+/** Facts: LM Studio's documentation, versions 0.3 to 0.4. */
+export const lmStudio: Dialect = {
+  jsonFormat: "json_schema",
+  keepAlive: (seconds) => ({ ttl: seconds }),
+  think: reasoningEffort,
+  namedToolChoice: false
+}
+
+/** Facts: llama.cpp's `tools/server/README.md`. */
+export const llamaServer: Dialect = {
+  jsonFormat: "json_object",
+  think: (think) =>
+    typeof think === "boolean" ? { chat_template_kwargs: { enable_thinking: think } } : { reasoning_effort: think },
+  namedToolChoice: false,
+  always: { return_progress: true }
+}

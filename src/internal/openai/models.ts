@@ -1,0 +1,24 @@
+/** What the OpenAI-compatible servers report about their models. */
+import * as Schema from "effect/Schema"
+import type { ModelInfo } from "../../ModelInfo.ts"
+import * as Json from "../wire/json.ts"
+
+/** `meta` is llama.cpp's, `max_model_len` vLLM's; LM Studio reports the name only. */
+const Model = Schema.Struct({
+  id: Schema.String,
+  meta: Json.nullish(Schema.Struct({ size: Json.nullish(Schema.Number), n_ctx_train: Json.nullish(Schema.Number) })),
+  max_model_len: Json.nullish(Schema.Number)
+})
+
+export const Models = Schema.Struct({ data: Json.nullish(Schema.Array(Model)) })
+
+export const toModelInfos = ({ data }: typeof Models.Type): ReadonlyArray<ModelInfo> => (data ?? []).map(toModelInfo)
+
+const toModelInfo = ({ id, max_model_len, meta }: typeof Model.Type): ModelInfo => ({
+  id,
+  sizeBytes: meta?.size ?? undefined,
+  contextLength: meta?.n_ctx_train ?? max_model_len ?? undefined
+})
+
+/** The answer of llama.cpp's `/health` once the model is loaded. */
+export const Health = Schema.Struct({ status: Schema.String })

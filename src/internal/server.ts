@@ -1,0 +1,120 @@
+/** A server as a value, and the provider that it becomes. */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import type { CompletionRequest, Deadlines } from "../CompletionRequest.ts"
+import type { ModelInfo } from "../ModelInfo.ts"
+import * as Provider from "../Provider.ts"
+import { ProviderError } from "../ProviderError.ts"
+import type { StreamingChunk } from "../StreamingChunk.ts"
+import * as BaseUrl from "./baseUrl.ts"
+import * as Guard from "./guard.ts"
+import * as Transport from "./transport.ts"
+import type { Endpoint } from "./wire/endpoint.ts"
+
+/** The options that all servers share. All fields are optional. */
+export interface Options {
+  /** The name in errors, for programs with several servers of one kind. Default: the kind of server, such as `Ollama`. */
+  readonly name?: string | undefined
+  /**
+   * Address of the server, such as `http://gpu-2:1234` or `https://models.example/ollama`. A missing scheme means `http`. An
+   * invalid address fails the layer with `InvalidRequest`.
+   */
+  readonly baseUrl?: string | undefined
+  /**
+   * Sent as `Authorization: Bearer`. Surrounding whitespace is removed; a token with other characters than visible ASCII
+   * fails the layer with `InvalidRequest`. Default: none.
+   */
+  readonly token?: Redacted.Redacted<string> | undefined
+  /** Further headers, for a proxy in front of the server. They are validated as the token is. Default: none. */
+  readonly headers?: Headers.Input | undefined
+  /** Deadlines of every request that does not set its own. Default: 5 minutes to the first chunk, 2 minutes between chunks. */
+  readonly deadlines?: Deadlines | undefined
+  /** The longest line that is accepted, in bytes. It bounds the memory that one answer needs. Default: 8 MiB. */
+  readonly maxLineBytes?: number | undefined
+}
+
+export interface ServerDefinition extends BaseUrl.Defaults {
+  /** The kind of server, such as `Ollama`. */
+  readonly name: string
+  readonly defaultUrl: string
+  readonly environment: {
+    readonly baseUrl: string
+    readonly token: string
+    /** Turns the variable's value into a base URL. Default: it is one. */
+    readonly parse?: (value: string) => string
+  }
+  readonly chat: Endpoint<CompletionRequest, StreamingChunk>
+  readonly completion: Endpoint<CompletionRequest, StreamingChunk>
+  readonly models: Endpoint<void, ReadonlyArray<ModelInfo>>
+  /** Whether two names mean the same model. Default: whether they are equal. */
+  readonly isSameModel?: (a: string, b: string) => boolean
+}
+
+/** A provider, and the way to call further endpoints of its server. */
+export interface Server {
+  readonly provider: Provider.Provider
+  readonly call: <Request, Out>(
+    endpoint: Endpoint<Request, Out>,
+    request: Request,
+    model?: string
+  ) => Effect.Effect<Out, ProviderError>
+}
+
+/** Connects a definition to an HTTP client. Fails with `InvalidRequest` if an option is invalid. Sends nothing. */
+export const make = Effect.fnUntraced(function* (
+  definition: ServerDefinition,
+  options: Options
+): Effect.fn.Return<Server, ProviderError, HttpClient.HttpClient> {
+  const { name = definition.name } = options
+  const baseUrl = yield* BaseUrl.parse(options.baseUrl ?? definition.defaultUrl, definition).pipe(
+    Result.mapError((reason) => new ProviderError({ provider: name, reason })),
+    Effect.fromResult
+  )
+  const guard = yield* Effect.fromResult(
+    Guard.make({ name, server: new URL(baseUrl).origin, deadlines: options.deadlines })
+  )
+  const transport = yield* Effect.mapError(Transport.make({ ...options, baseUrl }), guard.toError)
+
+  const call: Server["call"] = (endpoint, request, model) => guard.one(transport.open(endpoint, request, model))
+  return {
+    call,
+    provider: Provider.make({
+      name,
+      stream: guard.completions((request) =>
+        transport.open(request.messages === undefined ? definition.completion : definition.chat, request, request.model)
+      ),
+      listModels: call(definition.models, undefined),
+      isSameModel: definition.isSameModel
+    })
+  }
+})
+
+/** Provides a server's own service, and `Provider`. */
+export const layer = <Self extends Provider.Provider, E, R>(
+  service: Context.Service<Self, Self>,
+  make: Effect.Effect<Self, E, R>
+): Layer.Layer<Provider.Provider | Self, E, R> =>
+  Layer.effectContext(
+    Effect.map(make, (self) => Context.make(Provider.Provider, self).pipe(Context.add(service, self)))
+  )
+
+/** Options from the configuration: the usual environment variables, and those given instead of them. */
+export const config = ({ environment }: ServerDefinition, wrapped: Config.Wrap<Options>): Config.Config<Options> => {
+  if (Config.isConfig(wrapped)) return Config.unwrap<Options>(wrapped)
+  const { baseUrl, parse = (value: string) => value, token } = { parse: undefined, ...environment }
+  return Config.unwrap<Options>({
+    baseUrl: optional(Config.map(Config.NonEmptyString(baseUrl), parse)),
+    token: optional(Config.Redacted(token)),
+    ...wrapped
+  })
+}
+
+const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> =>
+  Config.map(Config.option(config), Option.getOrUndefined)

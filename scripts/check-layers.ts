@@ -12,7 +12,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
   server: ["internal/server"],
   contract: ["Provider Deadlines internal/guard"],
-  transport: ["internal/transport internal/rejection internal/timeLimit internal/baseUrl"],
+  transport: ["internal/transport internal/rejection internal/baseUrl"],
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: ["internal/errorReport internal/jsonEndpoint"],
   wire: ["internal/wire/"],

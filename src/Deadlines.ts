@@ -97,7 +97,11 @@ export const apply = <A, E, E2>(
           // A wait that begins later cannot be over before a whole limit from now, of this phase or the next.
           return Effect.delay(watch, Math.min(totalLeft, waitLeft, limits[phase], limits.idle))
         })
-        if (Math.min(limits["first-chunk"], limits.idle, limits.total) < Infinity) yield* Effect.forkIn(watch, scope)
+        if (Math.min(limits["first-chunk"], limits.idle, limits.total) < Infinity) {
+          const fiber = yield* Effect.forkDetach(watch, { startImmediately: true })
+          // The end of the stream need not wait until the watch has ended.
+          yield* Scope.addFinalizer(scope, Effect.sync(() => fiber.interruptUnsafe()))
+        }
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E2> = Effect.matchEffect(pull, {
           onSuccess: (items) => {

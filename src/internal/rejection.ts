@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ApiError, InvalidRequest, NetworkError, StreamTruncated } from "../ProviderError.ts"
 import * as ErrorReport from "./errorReport.ts"
-import { abortAfter } from "./timeLimit.ts"
+import { abortAfter } from "./wire/timeLimit.ts"
 
 type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
 

@@ -1,5 +1,6 @@
 /** One request and its answer over HTTP, for every endpoint. Fails with bare reasons. */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,11 +18,11 @@ import type { Source } from "../Deadlines.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import * as Rejection from "./rejection.ts"
-import { abortAfter } from "./timeLimit.ts"
 import type { Endpoint } from "./wire/endpoint.ts"
 import * as Framing from "./wire/framing.ts"
 import * as Lines from "./wire/lines.ts"
 import * as RequestBody from "./wire/requestBody.ts"
+import { abortAfter } from "./wire/timeLimit.ts"
 
 export interface Options {
   /** The address without a slash at its end. */
@@ -44,7 +45,7 @@ export interface Transport {
 
 const defaultMaxLineBytes = 8 * 1024 * 1024
 
-/** How long the end of a body is awaited after the answer, so that the connection can be used again. */
+/** How long the end of a body is read after the answer, so that the connection can be used again. */
 const drainTime = "50 millis"
 
 export const make = Effect.fnUntraced(function* (
@@ -78,9 +79,12 @@ export const make = Effect.fnUntraced(function* (
     open: (endpoint, request, model = "") =>
       Effect.map(Effect.scope, (scope) => {
         const requestScope = Scope.makeUnsafe()
-        const abort = Scope.close(requestScope, Exit.void)
-        // An abort costs time, so a request that has ended is not aborted.
+        const bodyScope = Scope.makeUnsafe()
+        const closeBody = Scope.close(bodyScope, Exit.void)
+        const abort = Effect.andThen(Scope.close(requestScope, Exit.void), closeBody)
         let isEnded = false
+        // What happens when the consumer stops.
+        let release: Effect.Effect<unknown> = abort
 
         const toBody = (response: HttpClientResponse.HttpClientResponse): Body =>
           Stream.transformPull(response.stream, (pull) =>
@@ -96,17 +100,23 @@ export const make = Effect.fnUntraced(function* (
         const send = Effect.gen(function* () {
           yield* Scope.addFinalizer(
             scope,
-            Effect.suspend(() => (isEnded ? Effect.void : abort))
+            Effect.suspend(() => release)
           )
           const response = yield* execute(endpoint, request)
+          const pull = yield* Channel.toPullScoped(toBody(response).channel, bodyScope)
+          const body = Stream.fromPull(Effect.succeed(pull))
           const context = { model, endpoint: `${endpoint.method} ${endpoint.path}`, maxLineBytes }
-          const rejection = yield* Rejection.find(response, toBody(response), { ...context, baseUrl, abort })
+          const rejection = yield* Rejection.find(response, body, { ...context, baseUrl, abort })
           if (rejection !== undefined) return yield* Effect.fail(rejection)
-          return Lines.decode(Rejection.checkEncoding(response, toBody(response)), {
+          // The consumer need not wait for the end of the body.
+          const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
+          return Lines.decode(Rejection.checkEncoding(response, body), {
             framing: Framing.make(endpoint.framing, maxLineBytes),
             decoder: endpoint.decoder(context),
             maxLineBytes,
-            briefly: (pull) => abortAfter(pull, drainTime, abort)
+            onComplete: Effect.sync(() => {
+              release = isEnded ? closeBody : Effect.forkDetach(Effect.andThen(drain, closeBody))
+            })
           })
         })
         return { items: Stream.unwrap(Scope.provide(send, requestScope)), abort }

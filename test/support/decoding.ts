@@ -40,7 +40,7 @@ export const decode = (
         framing: Framing.make(framing, maxLineBytes),
         decoder: decoder({ model: "asked", endpoint: "POST /test", maxLineBytes }),
         maxLineBytes,
-        briefly: (pull) => pull
+        onComplete: Effect.void
       }
     ).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))
   )

@@ -12,17 +12,15 @@ import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
 import type { Progress, Record, RecordDecoder } from "./endpoint.ts"
 import type { Framing } from "./framing.ts"
 import * as Json from "./json.ts"
+import * as TimeLimit from "./timeLimit.ts"
 
 export interface Options<Out> {
   readonly framing: Framing
   readonly decoder: RecordDecoder<Out>
   /** A record of more bytes fails; no more than that is ever kept. */
   readonly maxLineBytes: number
-  /**
-   * Runs a pull that follows the answer, such as the one for the end of the body, for a short time only. After that time it
-   * makes the pull fail.
-   */
-  readonly briefly: <A, E, R>(pull: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Runs once the answer is complete. The rest of the body is not read here. */
+  readonly onComplete: Effect.Effect<void>
 }
 
 /**
@@ -36,6 +34,9 @@ export const decode = <Out>(
   boundedText(body, options.maxLineBytes, options.framing.unit).pipe(Stream.splitLines, (lines) =>
     records(lines, options)
   )
+
+/** How long the end of a body is awaited where it decides what a bad line means. */
+const lookAhead = "50 millis"
 
 const LF = 10
 const CR = 13
@@ -118,7 +119,7 @@ const fittingBytes = (bytes: Uint8Array, room: number, maxBytes: number): number
 /** Lines to values. The decoder decides how the stream ends. */
 const records = <Out>(
   lines: Stream.Stream<string, ProviderErrorReason>,
-  { briefly, decoder, framing, maxLineBytes }: Options<Out>
+  { decoder, framing, maxLineBytes, onComplete }: Options<Out>
 ): Stream.Stream<Out, ProviderErrorReason> =>
   Stream.transformPull(lines, (pull) =>
     Effect.sync(() => {
@@ -129,20 +130,16 @@ const records = <Out>(
       const give = (out: Array<Out>): OutPull => (Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : next)
 
       const settle = (progress: Progress, record?: Record, isLast = false): void => {
-        if (progress === "complete") ending = drain
+        if (progress === "complete") ending = complete
         else if (progress !== "open")
           ending = isLast && isCutOff(progress, record) ? truncatedOr(progress) : Effect.fail(progress)
       }
 
-      // Reading to the end lets the connection be used again. Whatever follows a complete answer does not change it.
-      const drain: OutPull = Effect.matchEffect(briefly(Effect.forever(pull)), {
-        onFailure: () => Cause.done(),
-        onSuccess: () => Cause.done()
-      })
+      const complete: OutPull = Effect.andThen(onComplete, Cause.done())
 
       // A line that is not JSON and ends the body is the beginning of a record that was cut off.
       const truncatedOr = (reason: ProviderErrorReason): OutPull =>
-        Effect.matchEffect(briefly(pull), {
+        Effect.matchEffect(TimeLimit.within(pull, lookAhead), {
           onFailure: (failure) => Effect.fail(Cause.isDone(failure) ? new StreamTruncated() : reason),
           onSuccess: () => Effect.fail(reason)
         })
@@ -167,7 +164,7 @@ const records = <Out>(
         if (framing.unit === "event" && typeof progress === "object" && isCutOff(progress, rest)) progress = "open"
         if (progress === "open") progress = decoder.end?.(out) ?? "open"
         ending =
-          progress === "complete" ? Cause.done() : Effect.fail(progress === "open" ? new StreamTruncated() : progress)
+          progress === "complete" ? complete : Effect.fail(progress === "open" ? new StreamTruncated() : progress)
         return give(out)
       }
 

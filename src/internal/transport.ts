@@ -16,14 +16,7 @@ import * as Stream from "effect/Stream"
 import type { Deadlines } from "../CompletionRequest.ts"
 import * as CompletionRequest from "../CompletionRequest.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import {
-  ApiError,
-  InvalidRequest,
-  LineTooLong,
-  NetworkError,
-  ProviderError,
-  StreamTruncated
-} from "../ProviderError.ts"
+import { ApiError, InvalidRequest, LineTooLong, ProviderError, StreamTruncated } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as BaseUrl from "./baseUrl.ts"
 import * as Json from "./wire/json.ts"
@@ -31,6 +24,7 @@ import * as Lines from "./wire/lines.ts"
 import type { Protocol } from "./wire/endpoint.ts"
 import * as RequestBody from "./wire/requestBody.ts"
 import * as ErrorReport from "./errorReport.ts"
+import { networkError } from "./networkError.ts"
 
 export interface ServerOptions {
   /**
@@ -140,7 +134,7 @@ export const make = Effect.fnUntraced(function* (
       if (text.length > maxLineBytes) return yield* Effect.fail(new LineTooLong({ limit: maxLineBytes }))
       const value = Json.parse(text)
       if (Json.isObject(value) && value.error != null) {
-        const report = ErrorReport.readValue(value)
+        const report = ErrorReport.readBody(text)
         return yield* Effect.fail(ErrorReport.toReason({ report, endpoint: `GET ${path}` }))
       }
       const result = Schema.decodeUnknownResult(schema)(value)
@@ -165,7 +159,7 @@ const findRefusal = (
   const { status } = response
   if (!isSuccess(status)) return readFailure(response, { ...failure, status })
   if (!hasType(response, "text/html")) return Effect.succeed(undefined)
-  return Effect.map(readReport(response), ({ message }) => new ApiError({ status, description: message }))
+  return readFailure(response, { ...failure, status })
 }
 
 /** Why an answer is no stream, if it is none: a refusal, or a whole JSON value where events should come. */
@@ -182,7 +176,7 @@ const findFailure = (
     const value = Json.parse(text)
     const description = "JSON in place of a stream; a gateway in between may ignore `stream`"
     return Json.isObject(value) && value.error != null
-      ? ErrorReport.toReason({ report: ErrorReport.readValue(value), endpoint, model })
+      ? ErrorReport.toReason({ report: ErrorReport.readBody(text), endpoint, model })
       : new ApiError({ status: response.status, description })
   })
 }
@@ -243,20 +237,13 @@ const toReason = ({ reason }: HttpClientError.HttpClientError): ProviderErrorRea
     case "InvalidUrlError":
       return new InvalidRequest({ field: "baseUrl", description: "not a URL" })
     case "EncodeError":
-      return new InvalidRequest({ description: reason.description })
+      return new InvalidRequest({ description: "the body cannot be encoded" })
     case "StatusCodeError":
       // From a client that was told to fail on statuses.
       return new ApiError({ status: reason.response.status })
     case "EmptyBodyError":
       return new StreamTruncated()
     default:
-      return new NetworkError({ description: describe(reason.cause) ?? reason.description })
+      return networkError(reason.cause)
   }
-}
-
-/** The innermost thing that has something to say: `fetch` wraps what happened in "fetch failed". */
-const describe = (cause: unknown): string | undefined => {
-  if (!(cause instanceof Error)) return undefined
-  const inner = cause instanceof AggregateError ? cause.errors[0] : cause.cause
-  return describe(inner) ?? (cause.message === "" ? undefined : cause.message)
 }

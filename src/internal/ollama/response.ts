@@ -54,9 +54,7 @@ export const makeDecoder = (askedModel: string): LineDecoder => {
     if (text === "") return "open"
     const record = Json.parse(text)
     if (!lineSchema.is(record)) return lineSchema.parseError(text)
-    if (record.error != null) {
-      return ErrorReport.toReason({ report: ErrorReport.readValue(record.error), model: askedModel })
-    }
+    if (record.error != null) return ErrorReport.toReason({ report: ErrorReport.readBody(text), model: askedModel })
     const { done, message, response } = record
     if (message == null && response == null && done == null && record.done_reason == null) {
       return Json.parseError(text, "neither a piece of an answer nor an error")

@@ -59,7 +59,7 @@ export const networkError = (cause: unknown): NetworkError => {
   const place = [code, address].filter((part) => part !== undefined).join(" ")
   const texts = failures.map(readMessage).filter((text) => text !== "" && !quotesHeader.test(text))
   return new NetworkError({
-    description: [place, sentence].filter(Boolean).join("; ") || undefined,
+    description: sentence === undefined ? place || undefined : `${place} (${sentence})`,
     detail: toDetail([...new Set(texts)].join("\n"))
   })
 }

@@ -17,49 +17,49 @@ const endless = { message: "x", cause: undefined as unknown }
 endless.cause = new AggregateError([endless, cyclic, endless])
 
 const table: ReadonlyArray<readonly [what: string, cause: unknown, description: string | undefined]> = [
-  ["a refused connection", refused("127.0.0.1"), "ECONNREFUSED 127.0.0.1:11434; is the server running?"],
+  ["a refused connection", refused("127.0.0.1"), "ECONNREFUSED 127.0.0.1:11434 (is the server running?)"],
   [
     "a refused connection behind fetch",
     wrap(refused("127.0.0.1")),
-    "ECONNREFUSED 127.0.0.1:11434; is the server running?"
+    "ECONNREFUSED 127.0.0.1:11434 (is the server running?)"
   ],
   [
     "a host with two addresses",
     wrap(Object.assign(new AggregateError([refused("::1"), refused("127.0.0.1")]), { code: "ECONNREFUSED" })),
-    "ECONNREFUSED [::1]:11434; is the server running?"
+    "ECONNREFUSED [::1]:11434 (is the server running?)"
   ],
   [
     "an unknown host",
     fail("getaddrinfo ENOTFOUND nosuch", { code: "ENOTFOUND", hostname: "nosuch" }),
-    "ENOTFOUND nosuch; the host name is unknown"
+    "ENOTFOUND nosuch (the host name is unknown)"
   ],
-  ["a code in the message alone", fail("read ECONNRESET"), "ECONNRESET; the connection was closed"],
+  ["a code in the message alone", fail("read ECONNRESET"), "ECONNRESET (the connection was closed)"],
   [
     "a closed socket",
     wrap(fail("other side closed", { code: "UND_ERR_SOCKET" })),
-    "UND_ERR_SOCKET; the connection was closed"
+    "UND_ERR_SOCKET (the connection was closed)"
   ],
   [
     "https to an http port",
     wrap(fail("80AB:error:0A00010B:SSL routines:wrong version number", { code: "ERR_SSL_WRONG_VERSION_NUMBER" })),
-    "ERR_SSL_WRONG_VERSION_NUMBER; the server speaks http, not https; use http:// in baseUrl"
+    "ERR_SSL_WRONG_VERSION_NUMBER (the server speaks http, not https; use http:// in baseUrl)"
   ],
   [
     "https to an http port, as OpenSSL puts it",
     fail("write EPROTO 80AB:error:0A00010B:SSL routines:ssl3_get_record:wrong version number", { code: "EPROTO" }),
-    "ERR_SSL_WRONG_VERSION_NUMBER; the server speaks http, not https; use http:// in baseUrl"
+    "ERR_SSL_WRONG_VERSION_NUMBER (the server speaks http, not https; use http:// in baseUrl)"
   ],
   [
     "http to an https port",
     fail("Parse Error: Expected HTTP/", { code: "HPE_INVALID_CONSTANT" }),
-    "HPE_INVALID_CONSTANT; the server does not speak HTTP; use https:// in baseUrl if it speaks https"
+    "HPE_INVALID_CONSTANT (the server does not speak HTTP; use https:// in baseUrl if it speaks https)"
   ],
   ["an unknown code", fail("boom", { code: "EWHATEVER" }), "EWHATEVER"],
   ["something that is no code", fail("boom", { code: "my secret" }), undefined],
   ["an address with credentials", fail("boom", { address: "user:pass@host" }), undefined],
   ["a host name with credentials", fail("boom", { hostname: "user:pass@host" }), undefined],
-  ["a cycle of causes", cyclic, "ECONNRESET; the connection was closed"],
-  ["a cycle of combined errors", endless, "ECONNRESET; the connection was closed"],
+  ["a cycle of causes", cyclic, "ECONNRESET (the connection was closed)"],
+  ["a cycle of combined errors", endless, "ECONNRESET (the connection was closed)"],
   ["no error at all", "boom", undefined],
   ["nothing", undefined, undefined]
 ]
@@ -91,7 +91,7 @@ describe("the text of the platform", () => {
   it("is left out if it quotes a header", () => {
     const error = fail('Headers.append: "Bearer SECRET\n" is an invalid header value.', { code: "ERR_INVALID_CHAR" })
     expect(networkError(wrap(error)).message).toBe(
-      "the connection failed: ERR_INVALID_CHAR; a header has a value that HTTP does not allow"
+      "the connection failed: ERR_INVALID_CHAR (a header has a value that HTTP does not allow)"
     )
     expect(detail(wrap(error))).toBe("fetch failed")
   })

@@ -14,7 +14,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   contract: ["Provider Deadlines internal/guard"],
   transport: ["internal/transport internal/rejection internal/baseUrl"],
   protocols: ["internal/ollama/", "internal/openai/"],
-  errors: ["internal/errorReport internal/jsonEndpoint"],
+  errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint"],
   wire: ["internal/wire/"],
   types: ["StreamingChunk Completion CompletionRequest Embedding ModelInfo ProviderError"]
 }

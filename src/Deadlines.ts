@@ -100,7 +100,10 @@ export const apply = <A, E, E2>(
         if (Math.min(limits["first-chunk"], limits.idle, limits.total) < Infinity) {
           const fiber = yield* Effect.forkDetach(watch, { startImmediately: true })
           // The end of the stream need not wait until the watch has ended.
-          yield* Scope.addFinalizer(scope, Effect.sync(() => fiber.interruptUnsafe()))
+          yield* Scope.addFinalizer(
+            scope,
+            Effect.sync(() => fiber.interruptUnsafe())
+          )
         }
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E2> = Effect.matchEffect(pull, {

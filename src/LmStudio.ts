@@ -40,6 +40,7 @@ const definition: Server.ServerDefinition = {
   port: "1234",
   root: "/v1",
   environment: { baseUrl: "LMSTUDIO_BASE_URL", token: "LM_API_TOKEN" },
+  missingModelHint: (model) => `run \`lms get ${model}\``,
   chat: Endpoints.chat(Dialect.lmStudio),
   completion: Endpoints.completion(Dialect.lmStudio),
   models: Endpoints.models

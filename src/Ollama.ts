@@ -44,6 +44,7 @@ const definition: Server.ServerDefinition = {
   root: "/api",
   otherRoot: { path: "/v1", advice: "Remove `/v1`: Ollama's own routes are used. For its `/v1` use OpenAiCompatible" },
   environment: { baseUrl: "OLLAMA_HOST", token: "OLLAMA_API_KEY", parse: BaseUrl.fromOllamaHost },
+  missingModelHint: (model) => `run \`ollama pull ${model}\``,
   chat: Endpoints.chat,
   completion: Endpoints.generate,
   models: Endpoints.tags,

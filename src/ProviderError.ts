@@ -1,51 +1,71 @@
 /**
  * The one error of this package, and the reasons it can have.
  *
+ * Messages are safe to log. They consist of text of this package and of fields it controls. Text of the server is in
+ * `detail`, which is redacted, because servers quote prompts, answers and headers in their errors.
+ *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 
 const id = (name: string) => `effect-local-llm/ProviderError/${name}`
 
-/** What the server or the network said, cut to a length that fits a log line. */
-const Description = Schema.optional(Schema.String)
+/** Text that stays out of every rendering of an error. A codec writes a placeholder, so the text is lost in JSON. */
+const RedactedText = Schema.Redacted(Schema.String).annotate({
+  toCodecJson: () =>
+    Schema.link<Redacted.Redacted<string>>()(Schema.String, {
+      decode: SchemaGetter.transform((text: string) => Redacted.make(text)),
+      encode: SchemaGetter.transform(() => "<redacted>")
+    })
+})
+
+const explanation = {
+  /** What is known about the failure, in words of this package. Safe to log. */
+  description: Schema.optional(Schema.String),
+  /**
+   * The text of the server or of the platform, at most 2,000 characters. Redacted, since it may quote a prompt, an answer
+   * or a header: read it with `Redacted.value`.
+   */
+  detail: Schema.optional(RedactedText)
+}
 
 const withDescription = (sentence: string, description: string | undefined): string =>
   description === undefined || description === "" ? sentence : `${sentence}: ${description}`
 
 /**
- * No connection, or one that broke: refused, unknown host, reset, closed in the middle of an answer. Retryable.
+ * The connection failed: refused, unknown host, reset, or closed in the middle of an answer. Retryable.
  *
  * @since 0.1.0
  */
 export class NetworkError extends Schema.Error<NetworkError>(id("NetworkError"))({
   _tag: Schema.tag("NetworkError"),
-  /** What the platform said, such as `connect ECONNREFUSED 127.0.0.1:11434`. */
-  description: Description
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return true
   }
   override get message(): string {
-    return withDescription("no connection to the server, or it broke", this.description)
+    return withDescription("the connection failed", this.description)
   }
 }
 
 /**
- * A deadline passed; the connection was closed. Retryable.
+ * A deadline passed, and the connection was closed. Retryable.
  *
  * **Gotchas**
  *
- * Ollama gives up loading a model when its client goes away: a `first-chunk` deadline shorter than the load, retried,
- * never gets an answer.
+ * Ollama stops loading a model when its client disconnects. If the `first-chunk` deadline is shorter than the load, a
+ * retry starts the load again and never gets an answer.
  *
  * @since 0.1.0
  */
 export class Timeout extends Schema.Error<Timeout>(id("Timeout"))({
   _tag: Schema.tag("Timeout"),
-  /** `first-chunk`: nothing came at all. `idle`: the answer stood still. `total`: it took too long as a whole. */
+  /** `first-chunk`: no chunk arrived. `idle`: no further chunk arrived. `total`: the whole answer took too long. */
   kind: Schema.Literals(["first-chunk", "idle", "total"]),
   /** The deadline that passed. */
   limit: Schema.Duration
@@ -59,15 +79,15 @@ export class Timeout extends Schema.Error<Timeout>(id("Timeout"))({
 }
 
 /**
- * The server asks to slow down (429). Retryable.
+ * Too many requests: the server answered 429, or a queue is full. Retryable.
  *
  * @since 0.1.0
  */
 export class RateLimited extends Schema.Error<RateLimited>(id("RateLimited"))({
   _tag: Schema.tag("RateLimited"),
-  /** How long the server asks to wait, from its `Retry-After` header. */
+  /** How long the server asks to wait, from its `Retry-After` header; at most one day. */
   retryAfter: Schema.optional(Schema.Duration),
-  description: Description
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return true
@@ -79,21 +99,22 @@ export class RateLimited extends Schema.Error<RateLimited>(id("RateLimited"))({
 }
 
 /**
- * The server wants a token, or another one (401), or refuses this client (403).
+ * The server requires a token or rejected it (401), or it refuses this client (403). The status may also be in an error
+ * inside a stream.
  *
  * @since 0.1.0
  */
 export class AuthenticationError extends Schema.Error<AuthenticationError>(id("AuthenticationError"))({
   _tag: Schema.tag("AuthenticationError"),
-  /** Where to sign in, for a cloud model of Ollama. Kept out of the message, since it names a key. */
-  signinUrl: Schema.optional(Schema.String),
-  description: Description
+  /** Where to sign in, for a cloud model of Ollama. Redacted, since the address contains a key. */
+  signinUrl: Schema.optional(RedactedText),
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return false
   }
   override get message(): string {
-    return withDescription("the server refuses this client; check the token", this.description)
+    return withDescription("the server refused this client; check the token", this.description)
   }
 }
 
@@ -104,28 +125,32 @@ export class AuthenticationError extends Schema.Error<AuthenticationError>(id("A
  */
 export class ModelNotAvailable extends Schema.Error<ModelNotAvailable>(id("ModelNotAvailable"))({
   _tag: Schema.tag("ModelNotAvailable"),
+  /** The model that was requested. */
   model: Schema.String,
-  description: Description
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return false
   }
   override get message(): string {
-    return withDescription(`the server does not have the model "${this.model}" or cannot load it`, this.description)
+    return withDescription(`the model "${this.model}" is not available`, this.description)
   }
 }
 
 /**
- * The request is wrong: refused here before anything was sent, or by the server (400, 413, 422, and the 500s that Ollama
- * gives for a wrong option or format).
+ * The request is invalid. It was rejected before anything was sent, or by the server: 400, 413, 422, and the 500s that
+ * Ollama returns for a wrong option or format.
  *
  * @since 0.1.0
  */
 export class InvalidRequest extends Schema.Error<InvalidRequest>(id("InvalidRequest"))({
   _tag: Schema.tag("InvalidRequest"),
-  /** The field at fault, such as `messages[0].role`; absent when a server refused and did not say. */
+  /**
+   * The field that is wrong, by its name in `CompletionRequest` or in the options of the layer, such as `messages[0].role`.
+   * Absent if a server rejected the request and named no known field.
+   */
   field: Schema.optional(Schema.String),
-  description: Description
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return false
@@ -136,17 +161,20 @@ export class InvalidRequest extends Schema.Error<InvalidRequest>(id("InvalidRequ
 }
 
 /**
- * The prompt does not fit into the model's context. `overflow: "truncate"` in the request lets the server cut it.
+ * The prompt does not fit into the model's context. `overflow: "truncate"` in the request lets the server shorten it.
  *
  * @since 0.1.0
  */
 export class ContextOverflow extends Schema.Error<ContextOverflow>(id("ContextOverflow"))({
   _tag: Schema.tag("ContextOverflow"),
-  /** Length of the prompt, in tokens, if the server told. */
+  /**
+   * The tokens that the request needs, if the server reported them. Some servers, such as vLLM, add the tokens reserved
+   * for the answer. Never smaller than `contextLength`.
+   */
   promptTokens: Schema.optional(Schema.Number),
-  /** What fits, in tokens, if the server told. */
+  /** The tokens that fit, if the server reported them. */
   contextLength: Schema.optional(Schema.Number),
-  description: Description
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return false
@@ -161,7 +189,8 @@ export class ContextOverflow extends Schema.Error<ContextOverflow>(id("ContextOv
 }
 
 /**
- * Any other status that is not a success, or a success that is not a stream. Retryable when it is 5xx.
+ * Any other status, such as 402 (payment required) or 500, or a success whose body is not an answer. Retryable if the status
+ * is 5xx.
  *
  * @since 0.1.0
  */
@@ -169,9 +198,9 @@ export class ApiError extends Schema.Error<ApiError>(id("ApiError"))({
   _tag: Schema.tag("ApiError"),
   /** The HTTP status. */
   status: Schema.Number,
-  /** How long the server asks to wait, from its `Retry-After` header. */
+  /** How long the server asks to wait, from its `Retry-After` header; at most one day. */
   retryAfter: Schema.optional(Schema.Duration),
-  description: Description
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return this.status >= 500
@@ -182,14 +211,14 @@ export class ApiError extends Schema.Error<ApiError>(id("ApiError"))({
 }
 
 /**
- * The server failed while it was answering: an error inside a 200, or the engine failures that LM Studio reports as 400.
- * Retryable.
+ * The server failed while it was answering: an error inside a 200, a finish reason such as `error` or `abort`, or an engine
+ * failure that LM Studio reports as 400. Retryable.
  *
  * @since 0.1.0
  */
 export class StreamError extends Schema.Error<StreamError>(id("StreamError"))({
   _tag: Schema.tag("StreamError"),
-  description: Description
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return true
@@ -200,7 +229,7 @@ export class StreamError extends Schema.Error<StreamError>(id("StreamError"))({
 }
 
 /**
- * The answer ended without its end marker: what came is not the whole of it. Retryable.
+ * The answer ended without its end marker, so it is incomplete. Retryable.
  *
  * @since 0.1.0
  */
@@ -211,58 +240,58 @@ export class StreamTruncated extends Schema.Error<StreamTruncated>(id("StreamTru
     return true
   }
   override get message(): string {
-    return "the answer ended without its end marker, so it is not whole"
+    return "the answer ended without its end marker, so it is incomplete"
   }
 }
 
 /**
- * A line is not what the protocol says.
+ * A record violates the protocol, or it carries an answer in a field that this package does not read.
  *
  * @since 0.1.0
  */
 export class ParseError extends Schema.Error<ParseError>(id("ParseError"))({
   _tag: Schema.tag("ParseError"),
-  /** What is wrong with the line, without its text. */
-  description: Description,
-  /** The first 200 characters of the line. Redacted, since it may be a piece of an answer. */
-  excerpt: Schema.Redacted(Schema.String)
+  /** What is wrong with the record, without its text. */
+  description: Schema.optional(Schema.String),
+  /** The first 200 characters of the record. Redacted, since they may be part of an answer. */
+  excerpt: RedactedText
 }) {
   get isRetryable(): boolean {
     return false
   }
   override get message(): string {
-    return withDescription("the server sent a line that is not what its protocol says", this.description)
+    return withDescription("the server sent a record that violates its protocol", this.description)
   }
 }
 
 /**
- * A line is longer than `maxLineBytes` allows.
+ * A record is longer than `maxLineBytes` allows.
  *
  * @since 0.1.0
  */
 export class LineTooLong extends Schema.Error<LineTooLong>(id("LineTooLong"))({
   _tag: Schema.tag("LineTooLong"),
-  /** The bound that was passed, in bytes. */
+  /** The bound, in bytes. */
   limit: Schema.Number
 }) {
   get isRetryable(): boolean {
     return false
   }
   override get message(): string {
-    return `the server sent a line of more than ${this.limit} bytes; maxLineBytes sets the bound`
+    return `the server sent a record of more than ${this.limit} bytes; maxLineBytes sets the bound`
   }
 }
 
 /**
- * The server, or its model, cannot do that.
+ * The server or its model does not have a feature that the request needs.
  *
  * @since 0.1.0
  */
 export class Unsupported extends Schema.Error<Unsupported>(id("Unsupported"))({
   _tag: Schema.tag("Unsupported"),
-  /** What was asked for, such as `tools` or `POST /api/chat`. */
+  /** The feature, such as `tools`, or the endpoint, such as `POST /api/chat`. */
   feature: Schema.String,
-  description: Description
+  ...explanation
 }) {
   get isRetryable(): boolean {
     return false
@@ -279,7 +308,7 @@ export class Unsupported extends Schema.Error<Unsupported>(id("Unsupported"))({
  */
 export class AllProvidersFailed extends Schema.Error<AllProvidersFailed>(id("AllProvidersFailed"))({
   _tag: Schema.tag("AllProvidersFailed"),
-  /** What each of them failed with, in the order they were tried. */
+  /** The error of each provider, in the order they were tried. */
   errors: Schema.Array(Schema.suspend((): Schema.Codec<ProviderError, unknown> => ProviderError))
 }) {
   get isRetryable(): boolean {
@@ -291,7 +320,7 @@ export class AllProvidersFailed extends Schema.Error<AllProvidersFailed>(id("All
 }
 
 /**
- * What can go wrong. `isRetryable` tells whether the same request may succeed later.
+ * Why an operation failed. `isRetryable` is true if the same request may succeed later.
  *
  * @since 0.1.0
  */
@@ -318,13 +347,33 @@ export const ProviderErrorReason = Schema.Union([
 export type ProviderErrorReason = typeof ProviderErrorReason.Type
 
 /**
- * What every operation of a provider fails with: who failed, and the `reason` why.
+ * The error of every operation of a provider: which provider failed, and the `reason`.
  *
  * **Details**
  *
- * The message is made of the fields. Prompts and answers never enter it.
+ * | reason | when | retryable |
+ * |---|---|---|
+ * | `NetworkError` | refused, unknown host, reset, closed in the middle of an answer | yes |
+ * | `Timeout` | a deadline passed | yes |
+ * | `RateLimited` | 429, or a queue is full | yes |
+ * | `AuthenticationError` | 401, 403 | no |
+ * | `ModelNotAvailable` | the server does not have the model or cannot load it | no |
+ * | `InvalidRequest` | rejected before sending, or by the server | no |
+ * | `ContextOverflow` | the prompt does not fit | no |
+ * | `ApiError` | any other status | 5xx |
+ * | `StreamError` | the server failed while it was answering | yes |
+ * | `StreamTruncated` | the answer ended without its end marker | yes |
+ * | `ParseError` | a record violates the protocol | no |
+ * | `LineTooLong` | a record is longer than the bound | no |
+ * | `Unsupported` | the server or its model does not have the feature | no |
+ * | `AllProvidersFailed` | every provider of a fallback or a pool failed | no |
  *
- * **Example** (one reason handled, the others left as they are)
+ * An error inside a stream that reports a status gets the reason of that status, except that a 5xx is a `StreamError`.
+ *
+ * The message is safe to log. What a server wrote is in `reason.detail`, which is redacted in every rendering, including
+ * `JSON.stringify` and the codec of this schema.
+ *
+ * **Example** (Handling one reason)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -340,9 +389,9 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  */
 export class ProviderError extends Schema.Error<ProviderError>(id("ProviderError"))({
   _tag: Schema.tag("ProviderError"),
-  /** The name of the provider that failed, such as `Ollama`. */
+  /** The configured name of the provider that failed, such as `Ollama`. */
   provider: Schema.String,
-  /** The origin of the server, such as `http://gpu-1:11434`, without credentials. */
+  /** The origin of the server, without credentials, such as `http://gpu-1:11434`. Absent if there is no server. */
   server: Schema.optional(Schema.String),
   reason: ProviderErrorReason
 }) {
@@ -350,17 +399,18 @@ export class ProviderError extends Schema.Error<ProviderError>(id("ProviderError
   get isRetryable(): boolean {
     return this.reason.isRetryable
   }
-  /** How long the server asks to wait before that, if it does. */
+  /** How long the server asks to wait before the next attempt, if it does. */
   get retryAfter(): Duration.Duration | undefined {
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
   }
   override get message(): string {
-    return `${this.provider}: ${this.reason.message}`
+    const server = this.server === undefined ? "" : ` (${this.server})`
+    return `${this.provider}${server}: ${this.reason.message}`
   }
 }
 
 /**
- * Tells a `ProviderError` from everything else.
+ * Whether a value is a `ProviderError`.
  *
  * @since 0.1.0
  */

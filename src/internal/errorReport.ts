@@ -1,10 +1,11 @@
 /**
- * What a server says when it fails, in all the shapes that servers say it, and the reason it stands for.
+ * Error bodies of servers, in all their shapes, and the reasons they stand for.
  *
- * Status codes are a weak signal: Ollama answers 500 to a wrong option, LM Studio 400 to a crashed engine and 200 to an
- * unknown path, and errors inside a stream have no status at all. So the text is asked first, then the status.
+ * A status is a weak signal: Ollama answers 500 to a wrong option, LM Studio 400 to a crashed engine and 200 to an unknown
+ * path, and an error inside a stream has no status at all. So known texts decide first, then the status.
  */
 import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import {
   ApiError,
@@ -16,131 +17,244 @@ import {
   StreamError,
   Unsupported
 } from "../ProviderError.ts"
+import * as KnownErrors from "./knownErrors.ts"
 import * as Json from "./wire/json.ts"
 
-/** What can be read from an error body, whatever its shape. */
-export interface Report {
+/** What was read from an error body, whatever its shape. */
+export interface Report extends Fields {
+  /** Everything the server sent. */
+  readonly body: string
+  /** Whether the body is an HTML page, as proxies send it. */
+  readonly isPage?: boolean | undefined
+}
+
+interface Fields {
+  /** The innermost message. */
   readonly message?: string | undefined
+  /** A code or type in words, such as `model_not_found`. */
   readonly code?: string | undefined
+  /** The status that the body reports. It counts where there is no HTTP status. */
+  readonly status?: number | undefined
+  /** The field of the request that is wrong, if it has a known name. */
+  readonly field?: string | undefined
   readonly signinUrl?: string | undefined
   readonly promptTokens?: number | undefined
   readonly contextLength?: number | undefined
 }
 
-/** Reads an error body: JSON in any of the known shapes, a page of HTML, or plain text. */
+/** Reads an error body, or a record of a stream that contains an error: JSON in any known shape, a page, or plain text. */
 export const readBody = (body: string): Report => {
   const value = Json.parse(body)
-  if (value !== undefined) return readValue(value)
+  if (value !== undefined) return { ...readValue(value, 0), body }
   const text = body.trim()
-  if (!/^<(!doctype|html|\?xml|head|body)/i.test(text)) return { message: shorten(text) }
-  const title = /<title[^>]*>([^<]*)/i.exec(text.slice(0, 4096))?.[1]?.trim()
-  return { message: title === undefined || title === "" ? "an HTML page" : `an HTML page titled "${shorten(title)}"` }
+  if (/^<(?:!doctype|html|\?xml|head|body)/i.test(text)) return { body: readTitle(text) ?? text, isPage: true }
+  return { message: text, body: text }
 }
 
-/** Reads the value of an error body, or of a record in a stream that holds an `error`. */
-export const readValue = (value: unknown, depth = 0): Report => {
+const readTitle = (page: string): string | undefined =>
+  /<title>([^<]{1,500})/i.exec(page.slice(0, 4096))?.[1]?.trim() || undefined
+
+/** Real bodies nest three deep. A hostile one may nest a million deep. */
+const maxDepth = 8
+
+const readValue = (value: unknown, depth: number): Fields => {
   if (typeof value === "string") return readText(value, depth)
   if (!Json.isObject(value) || depth > maxDepth) return {}
-  const inner = readValue(value.error ?? value.message ?? value.detail, depth + 1)
+  const inner = readValue([value.error, value.message, value.detail].find(isReadable), depth + 1)
   return {
     message: inner.message,
-    code: inner.code ?? asCode(value.code) ?? asCode(value.type),
-    signinUrl: inner.signinUrl ?? asString(value.signin_url),
-    promptTokens: inner.promptTokens ?? asNumber(value.n_prompt_tokens),
-    contextLength: inner.contextLength ?? asNumber(value.n_ctx)
+    code: inner.code ?? toCode(value.code) ?? toCode(value.type),
+    status: inner.status ?? [value.code, value.status, value.StatusCode, value.status_code].map(toStatus).find(Boolean),
+    field: inner.field ?? findField(value),
+    signinUrl: inner.signinUrl ?? toUrl(value.signin_url),
+    promptTokens: inner.promptTokens ?? toCount(value.n_prompt_tokens),
+    contextLength: inner.contextLength ?? toCount(value.n_ctx)
   }
 }
 
-/** Real ones are three deep; a body may be made to be a million. */
-const maxDepth = 8
+const isReadable = (u: unknown): boolean => (typeof u === "string" ? u !== "" : Json.isObject(u))
 
-/** A message may hold the JSON of the engine below, with numbers that are worth having. */
-const readText = (text: string, depth: number): Report => {
+/** A message may contain the JSON of the engine below. Behind the beginning of a quotation, JSON is not the engine's. */
+const readText = (text: string, depth: number): Fields => {
   const start = text.indexOf("{")
-  const nested = start === -1 || depth > maxDepth ? undefined : Json.parse(text.slice(start))
+  const isQuoted = start >= KnownErrors.ownWords(text).length
+  const nested = start === -1 || isQuoted || depth > maxDepth ? undefined : Json.parse(text.slice(start))
   const inner = Json.isObject(nested) ? readValue(nested, depth + 1) : {}
-  return { ...inner, message: shorten(inner.message ?? text) }
+  return { ...inner, message: inner.message ?? text }
 }
 
-const asString = (u: unknown): string | undefined => (typeof u === "string" ? u : undefined)
-const asCode = (u: unknown): string | undefined => (typeof u === "string" ? shorten(u) : undefined)
-const asNumber = (u: unknown): number | undefined => (typeof u === "number" ? u : undefined)
+const toCode = (u: unknown): string | undefined => (typeof u === "string" ? u.slice(0, 100) : undefined)
 
-/** Servers quote what they could not read: enough of it to help, not a whole prompt. */
-const shorten = (text: string): string => {
-  const line = text.replace(/\s+/g, " ").trim()
-  return line.length > 300 ? `${line.slice(0, 300)}…` : line
+const toStatus = (u: unknown): number | undefined => {
+  const status = typeof u === "string" && /^\d{3}$/.test(u) ? Number(u) : u
+  return typeof status === "number" && Number.isInteger(status) && status >= 400 && status < 600 ? status : undefined
+}
+
+const toUrl = (u: unknown): string | undefined =>
+  typeof u === "string" && u !== "" && u.length <= maxDetail ? u : undefined
+
+const toCount = (u: unknown): number | undefined =>
+  typeof u === "number" && Number.isInteger(u) && u >= 0 ? u : undefined
+
+/** OpenAI's `param`, or the `loc` of the first entry in FastAPI's list of faults. */
+const findField = ({ detail, param }: Json.JsonObject): string | undefined => {
+  if (typeof param === "string") return KnownErrors.parseField(param)
+  const fault: unknown = Array.isArray(detail) ? detail[0] : undefined
+  return Json.isObject(fault) && Array.isArray(fault.loc) ? KnownErrors.toField(fault.loc) : undefined
+}
+
+/** The most of a server's text that an error carries, in characters. */
+const maxDetail = 2000
+
+/** Text of a server or of the platform, in the form in which an error may carry it. */
+export const toDetail = (text: string): Redacted.Redacted | undefined => {
+  const detail = text.trim().slice(0, maxDetail)
+  return detail === "" ? undefined : Redacted.make(detail)
 }
 
 export interface Failure {
-  /** The HTTP status; absent for an error inside a stream. */
+  /** The HTTP status; absent for an error inside a stream or inside a success. */
   readonly status?: number | undefined
   readonly retryAfter?: Duration.Duration | undefined
   readonly report: Report
-  /** The model that was asked, if the request named one. */
+  /** The model of the request, if it named one. */
   readonly model?: string | undefined
-  /** What was asked, such as `POST /api/chat`. */
+  /** The endpoint of the request, such as `POST /api/chat`. */
   readonly endpoint?: string | undefined
+  /** What to do if the server does not have the model, such as "run `ollama pull llama3.2`". */
+  readonly missingModelHint?: string | undefined
 }
-
-const modelMissing =
-  /no models? loaded|model ['"].*['"] (is )?not found|model not found|model_not_found|invalid model identifier/i
-const modelUnloadable =
-  /(failed|unable) to load model|error loading model|requires more system memory|waiting for llama(-server| runner) to start|llama runner process has terminated/i
-const overflow =
-  /context (size|length|window)|exceed_context_size|\bn_(ctx|keep)\b|keep from the initial prompt|keep the first \d+ tokens/i
-const unsupported = /does not support ([\w -]+)|(\w+ input) is not supported/i
-const engineFailure = /model has crashed|channel error|^terminated$|engine protocol|model (is )?unloaded/i
-const callersMistake = /^option "|^invalid format/i
 
 /** The reason that a failure stands for. */
 export const toReason = (failure: Failure): ProviderErrorReason => {
-  const { report, status } = failure
-  const description = report.message
-  // Each on a line of its own, or the end of one and the start of the other might read like something else.
-  const text = `${report.code ?? ""}\n${description ?? ""}`
+  const { endpoint = "this request", model, report, retryAfter } = failure
+  const isInside = failure.status === undefined
+  const status = failure.status ?? report.status
+  const known = KnownErrors.find(report.message ?? "", report.code, model !== undefined)
+  const texts = explain(report, known)
 
-  if (status === 401 || status === 403) return new AuthenticationError({ signinUrl: report.signinUrl, description })
-  if (status === 429) return new RateLimited({ retryAfter: failure.retryAfter, description })
-  if (failure.model !== undefined && (modelMissing.test(text) || modelUnloadable.test(text))) {
-    return new ModelNotAvailable({ model: failure.model, description })
+  if (status === 401 || status === 403 || (isInside && report.signinUrl !== undefined)) {
+    const signinUrl = report.signinUrl === undefined ? undefined : Redacted.make(report.signinUrl)
+    return new AuthenticationError({ ...texts, signinUrl })
   }
-  if (overflow.test(text)) return new ContextOverflow({ ...overflowNumbers(report), description })
-  const feature = unsupported.exec(text)?.slice(1).find(Boolean)
-  if (feature !== undefined) return new Unsupported({ feature: feature.trim(), description })
-  if (/unexpected endpoint/i.test(text) || status === 404 || status === 405 || status === 501) {
-    return new Unsupported({ feature: failure.endpoint ?? "this", description })
+  if (status === 429) return new RateLimited({ ...texts, retryAfter })
+  switch (known?.kind) {
+    case "model-missing": {
+      const description = [known.description, failure.missingModelHint].filter(Boolean).join("; ")
+      return new ModelNotAvailable({ ...texts, description, model: model ?? "" })
+    }
+    case "model-unloadable":
+      return new ModelNotAvailable({ ...texts, model: model ?? "" })
+    case "overflow":
+      return new ContextOverflow({ ...texts, ...findLengths(report) })
+    case "unsupported":
+      return new Unsupported({ ...texts, feature: known.feature ?? endpoint })
+    case "engine":
+      if (isInside || status === 400) return new StreamError(texts)
+      break
+    case "invalid":
+      if (status === 500) return new InvalidRequest({ ...texts, field: known.field })
   }
-  if (status === undefined || (status === 400 && engineFailure.test(description ?? ""))) {
-    return new StreamError({ description })
-  }
-  if (
-    status === 400 ||
-    status === 413 ||
-    status === 422 ||
-    (status === 500 && callersMistake.test(description ?? ""))
-  ) {
-    return new InvalidRequest({ description })
-  }
-  return new ApiError({ status, retryAfter: failure.retryAfter, description })
+  return fromStatus(status, { isInside, texts, endpoint, retryAfter, field: known?.field ?? report.field })
 }
 
-/** The lengths in tokens: as fields where the server has them, or else out of its sentence. */
-const overflowNumbers = (report: Report): { promptTokens?: number | undefined; contextLength?: number | undefined } => {
-  if (report.promptTokens !== undefined || report.contextLength !== undefined) {
-    return { promptTokens: report.promptTokens, contextLength: report.contextLength }
-  }
-  const numbers =
-    /(\d+) tokens\D+(\d+) tokens/.exec(report.message ?? "") ??
-    /n_keep: (\d+)\D+n_ctx: (\d+)/.exec(report.message ?? "")
-  return numbers === null ? {} : { promptTokens: Number(numbers[1]), contextLength: Number(numbers[2]) }
+interface Texts {
+  readonly description?: string | undefined
+  readonly detail?: Redacted.Redacted | undefined
 }
 
-/** `Retry-After` in seconds, or as a date against the server's own `Date`. */
+const explain = ({ body, isPage, message }: Report, known: KnownErrors.KnownError | undefined): Texts => {
+  const detail = toDetail(message ?? body)
+  return { description: isPage === true ? "an HTML page in place of an answer" : known?.description, detail }
+}
+
+/** Where the message can repeat nothing of the server, it tells where to look. */
+const unknownText = "the server's text is in the redacted `detail`"
+
+const fromStatus = (
+  status: number | undefined,
+  options: {
+    readonly isInside: boolean
+    readonly texts: Texts
+    readonly endpoint: string
+    readonly retryAfter: Duration.Duration | undefined
+    readonly field: string | undefined
+  }
+): ProviderErrorReason => {
+  const { endpoint, field, isInside, retryAfter } = options
+  const { detail, description = detail === undefined ? undefined : unknownText } = options.texts
+  const texts = { description, detail }
+  if (status === undefined || (isInside && status >= 500)) return new StreamError(texts)
+  switch (status) {
+    case 400:
+    case 413:
+    case 422:
+      return new InvalidRequest({ ...texts, field })
+    case 404:
+    case 405:
+    case 501:
+      return new Unsupported({ ...texts, feature: endpoint })
+    default:
+      return new ApiError({ ...texts, status, retryAfter })
+  }
+}
+
+interface Lengths {
+  readonly promptTokens?: number | undefined
+  readonly contextLength?: number | undefined
+}
+
+/** The lengths in tokens: from fields if the server has them, else from its sentence. */
+const findLengths = (report: Report): Lengths => {
+  const { contextLength, promptTokens } =
+    report.promptTokens === undefined && report.contextLength === undefined
+      ? readLengths(KnownErrors.ownWords(report.message ?? ""))
+      : report
+  // A prompt that is smaller than the context did not overflow it: the numbers mean something else.
+  const isPlausible = promptTokens === undefined || contextLength === undefined || promptTokens >= contextLength
+  return { promptTokens: isPlausible ? promptTokens : undefined, contextLength }
+}
+
+const contextLengths: ReadonlyArray<RegExp> = [
+  /\bn_ctx ?[:=] ?(\d{1,9})/,
+  /(?:context (?:length|size|window)|maximum (?:allowed|model) length)(?! by\b)[^\d\n.;]{0,30}(\d{1,9})/i,
+  /(\d{1,9})(?= maximum context length)/i
+]
+
+const requestedLengths =
+  /\b\d{1,9}(?= (?:input |prompt |total )?tokens\b)|(?<=\btokens \()\d{1,9}\b|(?<=\b(?:n_keep: |prompt \(length ))\d{1,9}\b/gi
+
+const readLengths = (text: string): Lengths => {
+  const context = contextLengths.map((pattern) => pattern.exec(text)).find((match) => match !== null)
+  if (context == null) return {}
+  const number = context[1] ?? ""
+  const position = context.index + context[0].length - number.length
+  // Servers that report the parts of a request report their sum as well.
+  const requested = Array.from(text.matchAll(requestedLengths))
+    .filter((match) => match.index !== position)
+    .map((match) => Number(match[0]))
+  return {
+    promptTokens: requested.length === 0 ? undefined : Math.max(...requested),
+    contextLength: Number(number)
+  }
+}
+
+/** Longer waits are of no use to a caller, and timers have a limit. */
+const maxRetryAfter = Duration.days(1)
+
+/** How long the server asks to wait: `Retry-After-Ms`, or `Retry-After` in seconds or as a date against the server's `Date`. */
 export const retryAfter = (headers: { readonly [name: string]: string | undefined }): Duration.Duration | undefined => {
-  const value = headers["retry-after"]
-  if (value === undefined) return undefined
-  if (/^\d+$/.test(value)) return Duration.seconds(Number(value))
-  const wait = Date.parse(value) - Date.parse(headers["date"] ?? "")
-  return Number.isNaN(wait) ? undefined : Duration.millis(Math.max(0, wait))
+  const value = headers["retry-after"] ?? ""
+  const millis =
+    readNumber(headers["retry-after-ms"] ?? "") ?? readNumber(value, 1000) ?? readDate(value, headers["date"] ?? "")
+  return millis === undefined ? undefined : Duration.min(Duration.millis(Math.round(millis)), maxRetryAfter)
+}
+
+const readNumber = (text: string, factor = 1): number | undefined =>
+  /^\s{0,9}\d{1,15}(?:\.\d{0,15})?\s{0,9}$/.test(text) ? Number(text) * factor : undefined
+
+const readDate = (text: string, now: string): number | undefined => {
+  // Only HTTP dates: `Date.parse` takes many a text for a date, negative numbers among them.
+  const wait = /^[a-z]{3,9},? /i.test(text) ? Date.parse(text) - Date.parse(now) : Number.NaN
+  return Number.isNaN(wait) ? undefined : Math.max(0, wait)
 }

@@ -30,7 +30,7 @@ export const decoder = <A, Out>(
       const value = Json.parse(data)
       if (value === undefined) return Json.parseError(data, "not JSON")
       if (Json.isObject(value) && value.error != null) {
-        return ErrorReport.toReason({ report: ErrorReport.readValue(value), endpoint, model })
+        return ErrorReport.toReason({ report: ErrorReport.readBody(data), endpoint, model })
       }
       const result = Result.flatMap(
         Result.mapError(decode(value), ({ message }) => Json.parseError(data, message)),

@@ -4,8 +4,9 @@ import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import { ApiError, InvalidRequest, NetworkError, StreamTruncated } from "../ProviderError.ts"
+import { ApiError, InvalidRequest, StreamTruncated } from "../ProviderError.ts"
 import * as ErrorReport from "./errorReport.ts"
+import { networkError } from "./networkError.ts"
 import { abortAfter } from "./wire/timeLimit.ts"
 
 type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
@@ -13,6 +14,7 @@ type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
 interface Context {
   readonly model: string
   readonly endpoint: string
+  readonly missingModelHint?: string | undefined
   readonly baseUrl: string
   /** Makes reading the body fail. */
   readonly abort: Effect.Effect<void>
@@ -36,9 +38,11 @@ export const find = (
   }
   return Effect.map(readBeginning(body, context.abort), (text) => {
     const report = ErrorReport.readBody(text)
-    if (isSuccess) return new ApiError({ status, description: report.message })
-    const { endpoint, model } = context
-    return ErrorReport.toReason({ status, retryAfter: ErrorReport.retryAfter(headers), report, endpoint, model })
+    if (isSuccess) {
+      const description = "an HTML page instead of an answer; check baseUrl and the proxy in front of the server"
+      return new ApiError({ status, description, detail: ErrorReport.toDetail(report.body) })
+    }
+    return ErrorReport.toReason({ ...context, status, retryAfter: ErrorReport.retryAfter(headers), report })
   })
 }
 
@@ -66,8 +70,13 @@ const ofRedirect = (
   const location = headers["location"]
   if (status !== 0 && location === undefined) return new ApiError({ status })
   const target = URL.parse(location ?? "", baseUrl)
-  const to = location === undefined || target === null ? "" : ` to ${target.origin}`
-  return new ApiError({ status, description: `it redirects${to}; set baseUrl to the address of the server` })
+  const isSameHost = target !== null && location !== undefined && target.hostname === URL.parse(baseUrl)?.hostname
+  const to = isSameHost ? ` to ${target.origin}` : ""
+  return new ApiError({
+    status,
+    description: `it redirects${to}; set baseUrl to the address of the server`,
+    detail: ErrorReport.toDetail(target?.origin ?? "")
+  })
 }
 
 /**
@@ -106,13 +115,6 @@ export const ofHttpError = ({ reason }: HttpClientError.HttpClientError): Provid
     case "EmptyBodyError":
       return new StreamTruncated()
     default:
-      return new NetworkError({ description: describe(reason.cause) ?? reason.description })
+      return networkError(reason.cause)
   }
-}
-
-/** The innermost error with a message: `fetch` wraps what happened in "fetch failed". */
-const describe = (cause: unknown): string | undefined => {
-  if (!(cause instanceof Error)) return undefined
-  const inner = cause instanceof AggregateError ? cause.errors[0] : cause.cause
-  return describe(inner) ?? (cause.message === "" ? undefined : cause.message)
 }

@@ -50,6 +50,8 @@ export interface ServerDefinition extends BaseUrl.Defaults {
     /** Turns the variable's value into a base URL. Default: it is one. */
     readonly parse?: (value: string) => string
   }
+  /** What to do if the server does not have a model. */
+  readonly missingModelHint?: (model: string) => string
   readonly chat: Endpoint<CompletionRequest, StreamingChunk>
   readonly completion: Endpoint<CompletionRequest, StreamingChunk>
   readonly models: Endpoint<void, ReadonlyArray<ModelInfo>>
@@ -80,7 +82,10 @@ export const make = Effect.fnUntraced(function* (
   const guard = yield* Effect.fromResult(
     Guard.make({ name, server: new URL(baseUrl).origin, deadlines: options.deadlines })
   )
-  const transport = yield* Effect.mapError(Transport.make({ ...options, baseUrl }), guard.toError)
+  const transport = yield* Effect.mapError(
+    Transport.make({ ...options, baseUrl, missingModelHint: definition.missingModelHint }),
+    guard.toError
+  )
 
   const call: Server["call"] = (endpoint, request, model) => guard.one(transport.open(endpoint, request, model))
   return {

@@ -30,6 +30,8 @@ export interface Options {
   readonly token?: Redacted.Redacted<string> | undefined
   readonly headers?: Headers.Input | undefined
   readonly maxLineBytes?: number | undefined
+  /** What to do if the server does not have a model. */
+  readonly missingModelHint?: ((model: string) => string) | undefined
 }
 
 type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
@@ -81,10 +83,10 @@ export const make = Effect.fnUntraced(function* (
         const requestScope = Scope.makeUnsafe()
         const bodyScope = Scope.makeUnsafe()
         const closeBody = Scope.close(bodyScope, Exit.void)
-        const abort = Effect.andThen(Scope.close(requestScope, Exit.void), closeBody)
+        const abort = Scope.close(requestScope, Exit.void)
         let isEnded = false
         // What happens when the consumer stops.
-        let release: Effect.Effect<unknown> = abort
+        let release: Effect.Effect<unknown> = Effect.andThen(abort, closeBody)
 
         const toBody = (response: HttpClientResponse.HttpClientResponse): Body =>
           Stream.transformPull(response.stream, (pull) =>
@@ -105,7 +107,12 @@ export const make = Effect.fnUntraced(function* (
           const response = yield* execute(endpoint, request)
           const pull = yield* Channel.toPullScoped(toBody(response).channel, bodyScope)
           const body = Stream.fromPull(Effect.succeed(pull))
-          const context = { model, endpoint: `${endpoint.method} ${endpoint.path}`, maxLineBytes }
+          const context = {
+            model,
+            endpoint: `${endpoint.method} ${endpoint.path}`,
+            maxLineBytes,
+            missingModelHint: options.missingModelHint?.(model)
+          }
           const rejection = yield* Rejection.find(response, body, { ...context, baseUrl, abort })
           if (rejection !== undefined) return yield* Effect.fail(rejection)
           // The consumer need not wait for the end of the body.

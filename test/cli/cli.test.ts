@@ -101,12 +101,14 @@ describe.for(servers)("$name", ({ name, path, provider, variable }) => {
       const server = yield* FakeServer.make({ text: "Rayleigh scattering.", cut: { how: "end" } })
       const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { env: { [variable]: server.url } })
       expect(stdout).toBe("Rayleigh scattering.")
-      expect(lines(stderr)).toEqual([`local-llm: ${name}: the answer ended without its end marker, so it is not whole`])
+      expect(lines(stderr)).toEqual([
+        `local-llm: ${name}: the answer ended without its end marker, so it is incomplete`
+      ])
       expect(code).toBe(1)
     })
   )
 
-  it.live("that refuses is quoted in one line", () =>
+  it.live("that refuses is described in one line", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(({ method }): FakeServer.Answer =>
         method === "GET" ? {} : { status: 503, body: { error: "server busy,\nplease try again" } }
@@ -115,7 +117,7 @@ describe.for(servers)("$name", ({ name, path, provider, variable }) => {
       expect({ code, stderr, stdout }).toEqual({
         code: 1,
         stdout: "",
-        stderr: `local-llm: ${name}: the server answered with status 503: server busy, please try again\n`
+        stderr: `local-llm: ${name}: the server answered with status 503: the server is busy\n`
       })
     })
   )
@@ -123,7 +125,7 @@ describe.for(servers)("$name", ({ name, path, provider, variable }) => {
   it.live("that was named and is not there is an error", () =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* CommandLine.run(["--provider", provider, "Why?"])
-      expect(stderr).toMatch(new RegExp(`^local-llm: ${name}: no connection .* ECONNREFUSED 127.0.0.1:1\n$`))
+      expect(stderr).toMatch(new RegExp(`^local-llm: ${name}: the connection failed: ECONNREFUSED 127.0.0.1:1 .*\n$`))
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
     })
   )
@@ -194,7 +196,7 @@ describe("models", () => {
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* CommandLine.run(["models"])
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
-      expect(stderr).toMatch(/^local-llm: Ollama: no connection .*; LM Studio: no connection .*\n$/)
+      expect(stderr).toMatch(/^local-llm: Ollama: the connection failed: .*; LM Studio: the connection failed: .*\n$/)
     })
   )
 })
@@ -227,7 +229,9 @@ describe("without any server", () => {
       expect(code).toBe(0)
       expect(stdout).toMatch(/^This is the built-in fake server speaking, not a model/)
       expect(lines(stderr)).toEqual([
-        expect.stringMatching(/^No model found \(Ollama: no connection .*; LM Studio: no connection .*\)\.$/),
+        expect.stringMatching(
+          /^No model found \(Ollama: the connection failed: .*; LM Studio: the connection failed: .*\)\.$/
+        ),
         "The answer comes from the built-in FAKE server; nothing in it is a model's.",
         expect.stringMatching(/^no-model on the fake server · /)
       ])

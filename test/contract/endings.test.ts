@@ -5,7 +5,7 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { FakeServer } from "../../src/testing/index.ts"
 import { connect, request, setups, start } from "../support/setups.ts"
-import { record } from "../support/transcript.ts"
+import { fieldsOf, record } from "../support/transcript.ts"
 
 /** Records as the servers write them, for endings that no script of the fake server has. */
 const finishRecord = JSON.stringify({ choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }] })
@@ -80,6 +80,27 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
+  it.live("https to a server that speaks http fails with advice", () =>
+    Effect.gen(function* () {
+      const { url } = yield* FakeServer.make()
+      const provider = yield* connect(setup, { baseUrl: url.replace("http:", "https:") })
+      expect((yield* Effect.flip(provider.complete(request))).reason).toMatchObject({
+        _tag: "NetworkError",
+        description: expect.stringContaining("use http://")
+      })
+    })
+  )
+
+  it.live("an unknown host fails with its name", () =>
+    Effect.gen(function* () {
+      const provider = yield* connect(setup, { baseUrl: "http://nosuch.invalid:11434" })
+      expect((yield* Effect.flip(provider.complete(request))).reason).toMatchObject({
+        _tag: "NetworkError",
+        description: expect.stringMatching(/^(ENOTFOUND|EAI_AGAIN) nosuch\.invalid \(the host name/)
+      })
+    })
+  )
+
   it.live.each([
     [400, "bad", "InvalidRequest"],
     [401, "who", "AuthenticationError"],
@@ -111,16 +132,21 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live("a page in place of an answer fails with its title", () =>
+  it.live("a page in place of an answer fails, with its title in the detail", () =>
     Effect.gen(function* () {
       const { provider } = yield* start(setup, {
         status: 200,
         headers: { "content-type": "text/html" },
         body: "<!doctype html><title>Sign in</title>"
       })
-      const page = { _tag: "ApiError", status: 200, description: expect.stringContaining("Sign in") }
-      expect((yield* Effect.flip(provider.complete(request))).reason).toMatchObject(page)
-      expect((yield* Effect.flip(provider.listModels)).reason).toMatchObject(page)
+      const page = {
+        _tag: "ApiError",
+        status: 200,
+        description: "an HTML page in place of an answer",
+        detail: "Sign in"
+      }
+      expect(fieldsOf((yield* Effect.flip(provider.complete(request))).reason)).toMatchObject(page)
+      expect(fieldsOf((yield* Effect.flip(provider.listModels)).reason)).toMatchObject(page)
     })
   )
 
@@ -136,9 +162,9 @@ describe.each(setups)("$provider over $client", (setup) => {
     Effect.gen(function* () {
       const message = "Unexpected endpoint or method. (POST /v1/chat/completions)"
       const { provider } = yield* start(setup, { status: 200, body: { error: message } })
-      expect((yield* Effect.flip(provider.complete(request))).reason).toMatchObject({
+      expect(fieldsOf((yield* Effect.flip(provider.complete(request))).reason)).toMatchObject({
         _tag: "Unsupported",
-        description: message
+        detail: message
       })
     })
   )

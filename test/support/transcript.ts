@@ -3,7 +3,9 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import { isProviderError } from "../../src/ProviderError.ts"
 import type { StreamingChunk, ToolCall } from "../../src/StreamingChunk.ts"
 
@@ -36,8 +38,15 @@ export const record = <E>(stream: Stream.Stream<StreamingChunk, E>): Effect.Effe
     if (Exit.isSuccess(exit)) return of(chunks)
     const error = Cause.squash(exit.cause)
     if (!isProviderError(error)) return yield* Effect.die(error)
-    return { ...of(chunks), failure: { ...error.reason } }
+    return { ...of(chunks), failure: fieldsOf(error.reason) }
   })
+
+/** The fields of a reason, with the redacted texts as they are. */
+export const fieldsOf = (reason: ProviderErrorReason): NonNullable<Transcript["failure"]> => ({
+  ...reason,
+  ...("detail" in reason && reason.detail !== undefined ? { detail: Redacted.value(reason.detail) } : {}),
+  ...("signinUrl" in reason && reason.signinUrl !== undefined ? { signinUrl: Redacted.value(reason.signinUrl) } : {})
+})
 
 export const of = (chunks: ReadonlyArray<StreamingChunk>): Transcript => {
   const calls = chunks.flatMap((chunk) => chunk.toolCalls ?? [])

@@ -50,6 +50,10 @@ const notAStream = failure("ApiError", {
   description: "JSON in place of a stream; a gateway in between may ignore `stream`"
 })
 
+const unknownText = "the server's text is in the redacted `detail`"
+const noEndpoint = "the server does not have this endpoint; check baseUrl and the version of the server"
+const noModel = "the server does not have it"
+
 const ollamaModel = (name: string, sizeBytes: number, parameterSize: string) => ({
   id: `${name}:latest`,
   sizeBytes,
@@ -122,37 +126,52 @@ const operations: ReadonlyArray<Operation> = [
         pieces(endless(200)),
         "endless length, 6 + 200 = 206 tokens, total 5055.625569, load 306.58381, prompt 4.15818, completion 4725.681751"
       ),
-      "ollama/error-bad-json": failure("InvalidRequest", { description: "unexpected EOF" }),
+      "ollama/error-bad-json": failure("InvalidRequest", { description: unknownText, detail: "unexpected EOF" }),
       "ollama/error-bad-option": failure("InvalidRequest", {
-        description: 'option "temperature" must be of type float32'
+        field: "temperature",
+        description: "it must be of type float32",
+        detail: 'option "temperature" must be of type float32'
       }),
       "ollama/error-bad-role": answer(
         "The| sky|",
         "sky length, 14 + 2 = 16 tokens, total 114.327736, load 4.002189, prompt 8.593085, completion 100.521577"
       ),
       "ollama/error-bad-type": failure("InvalidRequest", {
-        description: "json: cannot unmarshal string into Go struct field ChatRequest.messages of type []api.Message"
+        field: "messages",
+        description: "it has the wrong type",
+        detail: "json: cannot unmarshal string into Go struct field ChatRequest.messages of type []api.Message"
       }),
-      "ollama/error-empty-model": failure("InvalidRequest", { description: "model is required" }),
+      "ollama/error-empty-model": failure("InvalidRequest", {
+        field: "model",
+        description: "it is required",
+        detail: "model is required"
+      }),
       "ollama/error-format": failure("InvalidRequest", {
-        description: String.raw`invalid format: "\"xml\""; expected "json" or a valid JSON Schema object`
+        field: "format",
+        description: 'it must be "json" or a JSON Schema',
+        detail: String.raw`invalid format: "\"xml\""; expected "json" or a valid JSON Schema object`
       }),
       "ollama/error-method": failure("Unsupported", {
         feature: "POST /api/chat",
-        description: "405 method not allowed"
+        description: noEndpoint,
+        detail: "405 method not allowed"
       }),
       "ollama/error-no-images": answer(
         pieces(sky),
         "sky stop, 12 + 49 = 61 tokens, total 541.755346, load 4.626364, prompt 4.866632, completion 528.369338"
       ),
-      "ollama/error-no-model": failure("ModelNotAvailable", { model: "asked", description: "model 'nope' not found" }),
+      "ollama/error-no-model": failure("ModelNotAvailable", {
+        model: "asked",
+        description: noModel,
+        detail: "model 'nope' not found"
+      }),
       "ollama/error-no-thinking": failure("Unsupported", {
         feature: "thinking",
-        description: '"sky" does not support thinking'
+        detail: '"sky" does not support thinking'
       }),
       "ollama/error-no-tools": failure("Unsupported", {
         feature: "tools",
-        description: "registry.ollama.ai/library/sky:latest does not support tools"
+        detail: "registry.ollama.ai/library/sky:latest does not support tools"
       }),
       "ollama/error-unknown-option": answer(
         "The| sky|",
@@ -160,7 +179,8 @@ const operations: ReadonlyArray<Operation> = [
       ),
       "ollama/error-unknown-path": failure("Unsupported", {
         feature: "POST /api/chat",
-        description: "404 page not found"
+        description: noEndpoint,
+        detail: "404 page not found"
       }),
       "ollama/format-schema": answer(
         pieces(json),
@@ -171,14 +191,17 @@ const operations: ReadonlyArray<Operation> = [
         "endless length, 6 + 59 = 65 tokens, total 878.912302, load 2.2773, prompt 1.611788, completion 870.733311"
       ),
       "ollama/prompt-no-truncate": failure("ContextOverflow", {
-        description: "the input length exceeds the context length"
+        detail: "the input length exceeds the context length"
       }),
       "ollama/prompt-too-long": answer(
         "The| sky| is|",
         "endless length, 256 + 3 = 259 tokens, total 178.857575, load 5.604618, prompt 152.474124, completion 16.307261"
       ),
       "ollama/runner-killed": {
-        ...failure("StreamError", { description: "an error was encountered while running the model: unexpected EOF" }),
+        ...failure("StreamError", {
+          description: "the model's process failed",
+          detail: "an error was encountered while running the model: unexpected EOF"
+        }),
         pieces: pieces(endless(79))
       },
       "ollama/silent-end": { ...failure("StreamTruncated"), pieces: pieces(repeat(32)) },
@@ -272,31 +295,40 @@ const operations: ReadonlyArray<Operation> = [
       "llama-server/chat-whole": notAStream,
       "llama-server/embeddings-off": failure("Unsupported", {
         feature: "embeddings",
-        description: "This server does not support embeddings. Start it with `--embeddings`"
+        detail: "This server does not support embeddings. Start it with `--embeddings`"
       }),
       "llama-server/error-bad-json": failure("InvalidRequest", {
-        description:
+        description: unknownText,
+        detail:
           "[json.exception.parse_error.101] parse error at line 1, column 10: syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal"
       }),
       "llama-server/error-bad-schema": failure("InvalidRequest", {
-        description:
+        description: "the server cannot use a JSON Schema of the request",
+        detail:
           "Unable to generate parser for this template. Automatic parser generation failed: JSON schema error at #: unrecognized type nonsense"
       }),
       "llama-server/error-bad-temperature": failure("InvalidRequest", {
-        description: "Field 'temperature': [json.exception.type_error.302] type must be number, but is string"
+        field: "temperature",
+        description: "it must be of type number",
+        detail: "Field 'temperature': [json.exception.type_error.302] type must be number, but is string"
       }),
-      "llama-server/error-no-key": failure("AuthenticationError", { description: "Invalid API Key" }),
-      "llama-server/error-no-messages": failure("InvalidRequest", { description: "'messages' is required" }),
+      "llama-server/error-no-key": failure("AuthenticationError", { detail: "Invalid API Key" }),
+      "llama-server/error-no-messages": failure("InvalidRequest", {
+        field: "messages",
+        description: "it is required",
+        detail: "'messages' is required"
+      }),
       "llama-server/error-overflow": failure("ContextOverflow", {
         promptTokens: 20004,
         contextLength: 512,
-        description: "request (20004 tokens) exceeds the available context size (512 tokens), try increasing it"
+        detail: "request (20004 tokens) exceeds the available context size (512 tokens), try increasing it"
       }),
       "llama-server/error-unknown-path": failure("Unsupported", {
         feature: "POST /v1/chat/completions",
-        description: "File Not Found"
+        description: noEndpoint,
+        detail: "File Not Found"
       }),
-      "llama-server/error-wrong-key": failure("AuthenticationError", { description: "Invalid API Key" }),
+      "llama-server/error-wrong-key": failure("AuthenticationError", { detail: "Invalid API Key" }),
       "llama-server/format-schema": answer(
         `|${pieces(json)}`,
         "models/json.gguf stop, 12 + 11 = 23 tokens, prompt 1.651, completion 4.216"
@@ -307,7 +339,11 @@ const operations: ReadonlyArray<Operation> = [
         "models/endless.gguf length, 6 + 506 = 512 tokens, prompt 3.169, completion 354.575"
       ),
       "ollama/v1-chat": answer("The| sky| is|", "sky length, 8 + 3 = 11 tokens"),
-      "ollama/v1-error": failure("ModelNotAvailable", { model: "asked", description: "model 'nope' not found" }),
+      "ollama/v1-error": failure("ModelNotAvailable", {
+        model: "asked",
+        description: noModel,
+        detail: "model 'nope' not found"
+      }),
       "ollama/v1-tools": answer('[0#call_wbeq8m6w get_weather({"city":"Paris","unit":"c"}]|', "tool tool-calls", {
         calls: [{ id: "call_wbeq8m6w", ...tool }]
       })

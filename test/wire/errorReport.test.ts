@@ -1,77 +1,120 @@
-/** What servers say when they fail, in every shape, and the reason it stands for. */
+/** Error bodies of servers, in every shape, and the reasons they stand for. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
 import type { Report } from "../../src/internal/errorReport.ts"
-import { readBody, readValue, retryAfter, toReason } from "../../src/internal/errorReport.ts"
+import { readBody, retryAfter, toDetail, toReason } from "../../src/internal/errorReport.ts"
+import { fieldsOf } from "../support/transcript.ts"
 
 describe("an error body", () => {
-  const table: Readonly<Record<string, readonly [body: string, report: Report]>> = {
+  const table: Readonly<Record<string, readonly [body: string, report: Omit<Report, "body">]>> = {
     "error as text": ['{"error":"boom"}', { message: "boom" }],
     "error as an object": [
       '{"error":{"message":"boom","type":"t","param":null,"code":"c"}}',
       { message: "boom", code: "c" }
     ],
-    "with a number for a code": ['{"error":{"code":400,"message":"boom","type":"t"}}', { message: "boom", code: "t" }],
+    "with a number for a code": [
+      '{"error":{"code":400,"message":"boom","type":"t"}}',
+      { message: "boom", code: "t", status: 400 }
+    ],
+    "with a numeric text for a code": [
+      '{"error":{"code":"429","message":"x"}}',
+      { message: "x", code: "429", status: 429 }
+    ],
+    "with a number that is no status": ['{"error":{"code":-32600,"message":"boom"}}', { message: "boom" }],
+    "an error that is a flag": ['{"error":true,"message":"boom"}', { message: "boom" }],
     "with nulls": ['{"error":{"message":"boom","type":null,"param":null,"code":null}}', { message: "boom" }],
     "the message twice": ['{"error":{"message":"boom"},"message":"boom"}', { message: "boom" }],
     "the type outside": ['{"type":"error","error":{"type":"t","message":"boom"}}', { message: "boom", code: "t" }],
     "a message alone": ['{"message":"boom"}', { message: "boom" }],
     "a detail": ['{"detail":"boom"}', { message: "boom" }],
-    "an empty text": ['{"error":""}', { message: "" }],
+    "a list of faults": [
+      '{"detail":[{"loc":["body","messages",0,"content"],"msg":"boom","input":"x"}]}',
+      { field: "messages[0].content" }
+    ],
+    "a fault of the whole body": ['{"detail":[{"loc":["body"],"msg":"boom"}]}', {}],
+    "a fault in an unknown place": ['{"detail":[{"loc":["body","my secret"],"msg":"boom"}]}', {}],
+    "an empty list of faults": ['{"detail":[]}', {}],
+    "the parameter that is wrong": [
+      '{"error":{"message":"boom","param":"messages.[0].content"}}',
+      { message: "boom", field: "messages[0].content" }
+    ],
+    "an empty text": ['{"error":""}', {}],
     "an empty object": ["{}", {}],
-    "a status beside it": ['{"StatusCode":429,"Status":"429 Too Many Requests","error":"slow"}', { message: "slow" }],
+    "a status beside it": [
+      '{"StatusCode":429,"Status":"429 Too Many Requests","error":"slow"}',
+      { message: "slow", status: 429 }
+    ],
     "where to sign in": [
       '{"error":"unauthorized","signin_url":"https://ollama.com/connect?key=k"}',
       { message: "unauthorized", signinUrl: "https://ollama.com/connect?key=k" }
     ],
     "JSON inside of the text": [
       String.raw`{"error":"{\"error\":{\"code\":400,\"message\":\"boom\",\"type\":\"t\",\"n_prompt_tokens\":9,\"n_ctx\":4}}"}`,
-      { message: "boom", code: "t", promptTokens: 9, contextLength: 4 }
+      { message: "boom", code: "t", status: 400, promptTokens: 9, contextLength: 4 }
     ],
-    "JSON behind words inside of the text": [
+    "JSON in a quotation": [
+      String.raw`{"error":"error parsing tool call: raw={\"error\":{\"code\":401}}"}`,
+      { message: 'error parsing tool call: raw={"error":{"code":401}}' }
+    ],
+    "JSON after words inside of the text": [
       String.raw`{"error":{"message":"returned 400: {\"error\":{\"message\":\"boom\",\"n_ctx\":4}}"}}`,
       { message: "boom", contextLength: 4 }
     ],
-    "text with a brace that is no JSON": ['{"error":"map[code:500] {x"}', { message: "map[code:500] {x" }],
+    "text with a brace that is not JSON": ['{"error":"map[code:500] {x"}', { message: "map[code:500] {x" }],
     "a text as JSON": ['"boom"', { message: "boom" }],
     null: ["null", {}],
     "a list": ["[1]", {}],
     "plain text": ["404 page not found\n", { message: "404 page not found" }],
-    "text over several lines": ["a\r\n  b\n", { message: "a b" }],
+    "text over several lines": ["a\r\n  b\n", { message: "a\r\n  b" }],
     "half of JSON": ['{"error":"bo', { message: '{"error":"bo' }],
     nothing: ["", { message: "" }],
     "white space": [" \n", { message: "" }],
-    "a page": [
-      "<html>\r\n<head><title>502 Bad Gateway</title></head></html>",
-      { message: 'an HTML page titled "502 Bad Gateway"' }
-    ],
-    "a page without a title": ["<!DOCTYPE html><body>secret</body>", { message: "an HTML page" }],
-    "a page with an empty title": ["<html><title> </title>", { message: "an HTML page" }],
-    XML: ['<?xml version="1.0"?><Error/>', { message: "an HTML page" }],
-    "a text that is too long": [`{"error":"${"a".repeat(400)}"}`, { message: `${"a".repeat(300)}…` }],
+    "a page": ["<html>\r\n<head><title>502 Bad Gateway</title></head></html>", { isPage: true }],
+    "a page without a title": ["<!DOCTYPE html><body>secret</body>", { isPage: true }],
+    "a page with an empty title": ["<html><title> </title>", { isPage: true }],
+    XML: ['<?xml version="1.0"?><Error/>', { isPage: true }],
     "a code that is too long": [
       `{"error":{"message":"boom","code":"${"a".repeat(400)}"}}`,
-      { message: "boom", code: `${"a".repeat(300)}…` }
+      { message: "boom", code: "a".repeat(100) }
     ]
   }
-  for (const [what, [body, report]] of Object.entries(table)) {
-    it(what, () => expect(readBody(body)).toEqual(report))
+  for (const [what, [text, expected]] of Object.entries(table)) {
+    it(what, () => {
+      const { body: _, ...report } = readBody(text)
+      expect(report).toEqual(expected)
+    })
   }
 
-  it("of any depth is read, or left", () => {
+  it("of any depth does not throw", () => {
     for (const key of ["error", "message", "detail"]) {
       const depth = 100_000
       const nested = `{"${key}":`.repeat(depth) + '"boom"' + "}".repeat(depth)
       expect(() => readBody(nested)).not.toThrow()
-      expect(() => readValue(JSON.parse(nested))).not.toThrow()
     }
+  })
+})
+
+describe("the detail of an error", () => {
+  const detailOf = (body: string): unknown => fieldsOf(toReason({ status: 500, report: readBody(body) })).detail
+
+  it("is the message of the server, or else the whole body", () => {
+    expect(detailOf('{"error":{"message":"a\\n  b"}}')).toBe("a\n  b")
+    expect(detailOf('{"detail":[{"loc":["body"]}]}')).toBe('{"detail":[{"loc":["body"]}]}')
+    expect(detailOf("<html><title>Bad Gateway</title><p>x")).toBe("Bad Gateway")
+    expect(detailOf("<html><p>x")).toBe("<html><p>x")
+    expect(detailOf(" \n")).toBeUndefined()
+  })
+
+  it("has at most 2,000 characters", () => {
+    expect(Redacted.value(toDetail("a".repeat(70_000)) ?? Redacted.make("")).length).toBe(2000)
   })
 })
 
 // --- reasons
 
-const network = { model: "asked", endpoint: "POST /x" }
-const ask = { feature: "POST /x" }
+const asked = { model: "asked", endpoint: "POST /x" }
+const endpoint = { feature: "POST /x" }
 const missing = { model: "asked" }
 
 type Row = readonly [status: number | undefined, body: string, tag: string, isRetryable: boolean, fields?: object]
@@ -80,6 +123,8 @@ const error = (message: string, more: object = {}): string => JSON.stringify({ e
 const text = (message: string): string => JSON.stringify({ error: message })
 
 const inStream = undefined
+
+const loading = (description: string) => ({ ...missing, description })
 
 const ollama: ReadonlyArray<Row> = [
   [400, text("missing request body"), "InvalidRequest", false],
@@ -111,8 +156,8 @@ const ollama: ReadonlyArray<Row> = [
   [404, text("model 'x' not found"), "ModelNotAvailable", false, missing],
   [404, text('model "x" not found, try pulling it first'), "ModelNotAvailable", false, missing],
   [404, text("model '' not found"), "ModelNotAvailable", false, missing],
-  [404, "404 page not found", "Unsupported", false, ask],
-  [405, "405 method not allowed", "Unsupported", false, ask],
+  [404, "404 page not found", "Unsupported", false, endpoint],
+  [405, "405 method not allowed", "Unsupported", false, endpoint],
   [429, text("too many requests"), "RateLimited", true],
   [499, text("request canceled"), "ApiError", false, { status: 499 }],
   [500, text('option "temperature" must be of type float32'), "InvalidRequest", false],
@@ -122,9 +167,22 @@ const ollama: ReadonlyArray<Row> = [
     text("model requires more system memory (9 GiB) than is available (8 GiB)"),
     "ModelNotAvailable",
     false,
-    missing
+    loading("it requires 9 GiB of memory, and 8 GiB are available")
   ],
   [500, text("unable to load model: /blobs/x"), "ModelNotAvailable", false, missing],
+  [
+    500,
+    text("failed to allocate KV cache; try a smaller context size"),
+    "ModelNotAvailable",
+    false,
+    loading("there is not enough memory for its context; request a smaller context")
+  ],
+  [500, text("GPU does not support flash attention"), "ApiError", true, { status: 500 }],
+  [inStream, text("GPU does not support flash attention"), "StreamError", true],
+  [500, text("invalid character 'x' looking for beginning of value"), "ApiError", true, { status: 500 }],
+  [500, text("error parsing tool call: raw='model not found'"), "ApiError", true, { status: 500 }],
+  [500, text("error parsing tool call: raw='it does not support tools'"), "ApiError", true, { status: 500 }],
+  [inStream, text("error parsing tool call: raw='n_ctx'"), "StreamError", true],
   [500, text("timed out waiting for llama-server to start - x"), "ModelNotAvailable", false, missing],
   [500, text("llama runner process has terminated: exit status 2"), "ModelNotAvailable", false, missing],
   [500, text("something else"), "ApiError", true, { status: 500 }],
@@ -169,7 +227,7 @@ const lmStudio: ReadonlyArray<Row> = [
   [400, text("'url' field must be a base64 encoded image."), "InvalidRequest", false],
   [400, error("Unrecognized key(s) in object: 'seed'", { type: "invalid_request" }), "InvalidRequest", false],
   [401, error("An LM Studio API token is required", { code: "invalid_api_key" }), "AuthenticationError", false],
-  [200, text("Unexpected endpoint or method. (POST /x)"), "Unsupported", false, ask],
+  [200, text("Unexpected endpoint or method. (POST /x)"), "Unsupported", false, endpoint],
   [415, text("wrong content type"), "ApiError", false, { status: 415 }],
   [500, error("boom", { type: "internal_error", code: "unknown" }), "ApiError", true, { status: 500 }],
   [
@@ -216,13 +274,132 @@ const lmStudio: ReadonlyArray<Row> = [
   ]
 ]
 
+const overflowOf5000 = { promptTokens: 5000, contextLength: 4096 }
+const vllmError = (message: string, code: number, type = "BadRequestError"): string =>
+  JSON.stringify({ object: "error", message, type, param: null, code })
+
+const others: ReadonlyArray<Row> = [
+  [
+    400,
+    vllmError("This model's maximum context length is 4096 tokens. However, you requested 5000 tokens", 400),
+    "ContextOverflow",
+    false,
+    overflowOf5000
+  ],
+  [
+    400,
+    error(
+      "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4000 in the messages, 1000 in the completion). Please reduce the length of the messages or completion."
+    ),
+    "ContextOverflow",
+    false,
+    overflowOf5000
+  ],
+  [
+    400,
+    error("This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens."),
+    "ContextOverflow",
+    false,
+    overflowOf5000
+  ],
+  [
+    400,
+    error(
+      "You passed 5000 input tokens and requested 100 output tokens. However, the model's context length is only 4096 tokens, resulting in a maximum input length of 3996 tokens."
+    ),
+    "ContextOverflow",
+    false,
+    overflowOf5000
+  ],
+  [
+    400,
+    error(
+      "'max_tokens' or 'max_completion_tokens' is too large: 5000. This model's maximum context length is 4096 tokens and your request has 12 input tokens (5000 > 4096 - 12)."
+    ),
+    "InvalidRequest",
+    false,
+    { field: "maxTokens" }
+  ],
+  [404, vllmError("The model `x` does not exist.", 404, "NotFoundError"), "ModelNotAvailable", false, missing],
+  [
+    400,
+    vllmError("[{'type': 'x', 'loc': ('body', 'top_p'), 'msg': 'y', 'input': 'model not found'}]", 400),
+    "InvalidRequest",
+    false,
+    { field: "topP" }
+  ],
+  [400, vllmError("The model does not support Embeddings API", 400), "Unsupported", false, { feature: "embeddings" }],
+  [
+    400,
+    error('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+    "Unsupported",
+    false,
+    { feature: "tools" }
+  ],
+  [
+    400,
+    vllmError("The input (5000 tokens) is longer than the model's context length (4096 tokens).", 400),
+    "ContextOverflow",
+    false,
+    overflowOf5000
+  ],
+  [
+    400,
+    vllmError(
+      "Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total of 5000 tokens: 4000 tokens from the input messages and 1000 tokens for the completion.",
+      400
+    ),
+    "ContextOverflow",
+    false,
+    overflowOf5000
+  ],
+  [
+    400,
+    error("Requested tokens (5000) exceed context window of 4096", { code: "context_length_exceeded" }),
+    "ContextOverflow",
+    false,
+    overflowOf5000
+  ],
+  [
+    400,
+    vllmError("The decoder prompt (length 5000) is longer than the maximum model length of 4096.", 400),
+    "ContextOverflow",
+    false,
+    overflowOf5000
+  ],
+  [400, text("prompt too long; exceeded max context length by 904 tokens"), "ContextOverflow", false],
+  [400, error("x/y is not a valid model ID", { code: 400 }), "ModelNotAvailable", false, missing],
+  [404, error("No endpoints found for x/y.", { code: 404 }), "ModelNotAvailable", false, missing],
+  [
+    404,
+    error("No endpoints found that support tool use.", { code: 404 }),
+    "Unsupported",
+    false,
+    { feature: "tool use" }
+  ],
+  [
+    400,
+    error("prompt of 10 tokens exceeds the available context size (64 tokens)", { n_prompt_tokens: 10, n_ctx: 64 }),
+    "ContextOverflow",
+    false,
+    { promptTokens: undefined, contextLength: 64 }
+  ],
+  [
+    400,
+    error("10 tokens exceed the context length of 64 tokens", { code: "context_length_exceeded" }),
+    "ContextOverflow",
+    false,
+    { promptTokens: undefined, contextLength: 64 }
+  ]
+]
+
 const llamaServer: ReadonlyArray<Row> = [
   [400, error("'messages' is required", { code: 400, type: "invalid_request_error" }), "InvalidRequest", false],
   [401, error("Invalid API Key", { code: 401, type: "authentication_error" }), "AuthenticationError", false],
   [403, error("x", { code: 403, type: "permission_error" }), "AuthenticationError", false],
-  [404, error("File Not Found", { code: 404, type: "not_found_error" }), "Unsupported", false, ask],
+  [404, error("File Not Found", { code: 404, type: "not_found_error" }), "Unsupported", false, endpoint],
   [500, error("x", { code: 500, type: "server_error" }), "ApiError", true, { status: 500 }],
-  [501, error("x", { code: 501, type: "not_supported_error" }), "Unsupported", false, ask],
+  [501, error("x", { code: 501, type: "not_supported_error" }), "Unsupported", false, endpoint],
   [
     500,
     error("image input is not supported - hint: if this is unexpected, you may need to provide the mmproj", {
@@ -232,21 +409,29 @@ const llamaServer: ReadonlyArray<Row> = [
     false,
     { feature: "image input" }
   ],
-  [503, error("Loading model", { code: 503, type: "unavailable_error" }), "ApiError", true, { status: 503 }]
+  [
+    503,
+    error("Loading model", { code: 503, type: "unavailable_error" }),
+    "ApiError",
+    true,
+    { status: 503, description: "the model is loading" }
+  ]
 ]
 
 const proxies: ReadonlyArray<Row> = [
   [413, "<html><title>413 Request Entity Too Large</title>", "InvalidRequest", false],
-  [422, '{"detail":[{"loc":["body"]}]}', "InvalidRequest", false],
   [429, "", "RateLimited", true],
   [
     502,
     "<html><title>502 Bad Gateway</title>",
     "ApiError",
     true,
-    { description: 'an HTML page titled "502 Bad Gateway"' }
+    { description: "an HTML page in place of an answer" }
   ],
-  [504, "upstream timed out", "ApiError", true, { description: "upstream timed out" }],
+  [200, "<html><title>Sign in</title>", "ApiError", false, { status: 200 }],
+  [404, "<html><title>model not found</title>", "Unsupported", false, endpoint],
+  [504, "upstream timed out", "ApiError", true, { status: 504 }],
+  [402, error("Insufficient credits", { code: 402 }), "ApiError", false, { status: 402 }],
   [418, "", "ApiError", false, { status: 418 }]
 ]
 
@@ -254,24 +439,111 @@ for (const [server, rows] of Object.entries({
   Ollama: ollama,
   "LM Studio": lmStudio,
   "llama.cpp": llamaServer,
+  "other servers": others,
   proxies
 })) {
   describe(server, () => {
     for (const [status, body, tag, isRetryable, fields] of rows) {
       it(`${status ?? "in the stream"}: ${body} -> ${tag}`, () => {
-        const reason = toReason({ ...network, status, report: readBody(body) })
-        expect({ ...reason }).toMatchObject({ _tag: tag, ...fields })
+        const reason = toReason({ ...asked, status, report: readBody(body) })
+        expect(fieldsOf(reason)).toMatchObject({ _tag: tag, ...fields })
         expect(reason.isRetryable).toBe(isRetryable)
       })
     }
   })
 }
 
-it("a listing that fails is of no model", () => {
+it("an error of a model list is not about a model", () => {
   const report = readBody(text("model 'x' not found"))
   expect({ ...toReason({ status: 404, endpoint: "GET /api/tags", report }) }).toMatchObject({
     _tag: "Unsupported",
     feature: "GET /api/tags"
+  })
+})
+
+describe("a status inside a stream means what the HTTP status means", () => {
+  const message = "something"
+  const bodies = (status: number): ReadonlyArray<string> => [
+    error(message, { code: status }),
+    error(message, { code: String(status) }),
+    error(message, { status }),
+    JSON.stringify({ error: message, code: status }),
+    JSON.stringify({ error: message, StatusCode: status, Status: `${status} x` }),
+    JSON.stringify({ error: { message }, status_code: status }),
+    text(`request returned ${status}: ${error(message, { code: status })}`)
+  ]
+  for (const status of [400, 401, 402, 403, 404, 405, 413, 422, 429, 500, 503]) {
+    it(`${status}`, () => {
+      for (const body of bodies(status)) {
+        const inside = toReason({ ...asked, report: readBody(body) })
+        const outside = toReason({ ...asked, status, report: readBody(body) })
+        if (status >= 500) expect(inside._tag).toBe("StreamError")
+        else expect(fieldsOf(inside)).toEqual(fieldsOf(outside))
+      }
+    })
+  }
+
+  it("and an address to sign in means that a token is missing", () => {
+    const report = readBody('{"error":"unauthorized","signin_url":"https://ollama.com/connect?key=k"}')
+    expect(fieldsOf(toReason({ ...asked, report }))).toMatchObject({
+      _tag: "AuthenticationError",
+      signinUrl: "https://ollama.com/connect?key=k"
+    })
+  })
+
+  it("an HTTP status takes precedence", () => {
+    expect(toReason({ ...asked, status: 503, report: readBody(error("x", { code: 400 })) })._tag).toBe("ApiError")
+  })
+})
+
+describe("a list of faults", () => {
+  it("names the field if it is a known one", () => {
+    const loc = ["body", "temperature"]
+    const body = JSON.stringify({ detail: [{ loc, msg: "x", type: "float_parsing", input: "my secret" }] })
+    const reason = toReason({ ...asked, status: 422, report: readBody(body) })
+    expect(fieldsOf(reason)).toEqual({
+      _tag: "InvalidRequest",
+      field: "temperature",
+      description: "the server's text is in the redacted `detail`",
+      detail: body
+    })
+  })
+})
+
+describe("a missing model", () => {
+  const hint = "run `ollama pull asked`"
+  const describe = (body: string): unknown =>
+    fieldsOf(toReason({ ...asked, missingModelHint: hint, status: 404, report: readBody(body) })).description
+
+  it("comes with advice", () => {
+    expect(describe(text("model 'asked' not found"))).toBe("the server does not have it; run `ollama pull asked`")
+  })
+
+  it("comes without it if the server has the model and cannot load it", () => {
+    expect(describe(text("unable to load model: x"))).toBe("the server could not load it")
+  })
+})
+
+describe("hostile texts", () => {
+  const size = 64 * 1024
+  const pieces = [
+    ..."a01 (\"'`{.[:\n",
+    ..."model '|model `|<title|n_ctx|n_ctx: 1|context length |1 tokens |tokens (|field '|field 'a' ".split("|"),
+    ..."cannot unmarshal |'loc': ('body', '|does not support |{\"error\":|model has crashed (|exceeds the ".split("|"),
+    ..."requires more system memory (|000 |http://|'a.a.|invalid a|Thu, ".split("|")
+  ]
+  it.each(pieces)("%j repeated takes linear time", (piece) => {
+    const hostile = piece.repeat(Math.ceil(size / piece.length))
+    // A pattern that backtracks would not come back within the limit of the test.
+    for (const body of [
+      hostile,
+      text(hostile),
+      error(hostile, { code: hostile, param: hostile }),
+      `<html>${hostile}`
+    ]) {
+      for (const status of [undefined, 400, 404, 500]) toReason({ ...asked, status, report: readBody(body) })
+      retryAfter({ "retry-after": hostile, "retry-after-ms": hostile, date: hostile })
+    }
   })
 })
 
@@ -280,17 +552,30 @@ describe("Retry-After", () => {
   const table: ReadonlyArray<readonly [what: string, headers: Record<string, string>, seconds: number | undefined]> = [
     ["seconds", { "retry-after": "120" }, 120],
     ["zero", { "retry-after": "0" }, 0],
+    ["a fraction", { "retry-after": "1.5" }, 1.5],
+    ["a small fraction", { "retry-after": "0.25" }, 0.25],
+    ["a number with a point and nothing after it", { "retry-after": "2." }, 2],
+    ["space around a number", { "retry-after": " 2 " }, 2],
+    ["milliseconds", { "retry-after-ms": "1500", "retry-after": "2" }, 1.5],
+    ["milliseconds that are nonsense", { "retry-after-ms": "soon", "retry-after": "2" }, 2],
+    ["a negative number", { "retry-after": "-5", date }, undefined],
+    ["an exponent", { "retry-after": "1e9", date }, undefined],
+    ["a number that is not finite", { "retry-after": "Infinity" }, undefined],
+    ["two numbers", { "retry-after": "1, 2", date }, undefined],
+    ["a number of years", { "retry-after": "99999999999" }, 86_400],
+    ["more digits than a number has", { "retry-after": "9".repeat(400) }, undefined],
+    ["a date in many years", { "retry-after": "Wed, 21 Oct 2099 07:28:30 GMT", date }, 86_400],
     ["a date", { "retry-after": "Wed, 21 Oct 2015 07:28:30 GMT", date }, 30],
     ["a date that has passed", { "retry-after": "Wed, 21 Oct 2015 07:27:00 GMT", date }, 0],
     ["a date without the server's own", { "retry-after": date }, undefined],
     ["nonsense", { "retry-after": "soon", date }, undefined],
-    ["nothing", { date }, undefined]
+    ["no header", { date }, undefined]
   ]
   for (const [what, headers, seconds] of table) {
     it(what, () => {
       const wait = retryAfter(headers)
       expect(wait === undefined ? undefined : Duration.toSeconds(wait)).toBe(seconds)
-      const reason = toReason({ status: 429, retryAfter: wait, report: {} })
+      const reason = toReason({ status: 429, retryAfter: wait, report: readBody("") })
       expect("retryAfter" in reason ? reason.retryAfter : undefined).toEqual(wait)
     })
   }

@@ -300,19 +300,19 @@ const answers: Readonly<Record<string, Row>> = {
     failure: failure("StreamTruncated")
   },
 
-  "a failure first": { lines: [{ error: "boom" }, done], failure: failure("StreamError", { description: "boom" }) },
+  "a failure first": { lines: [{ error: "boom" }, done], failure: failure("StreamError", { detail: "boom" }) },
   "a failure in the middle": {
     lines: [say("a"), { error: "an error was encountered while running the model: unexpected EOF" }],
     pieces: "a|",
-    failure: failure("StreamError", { description: "an error was encountered while running the model: unexpected EOF" })
+    failure: failure("StreamError", { detail: "an error was encountered while running the model: unexpected EOF" })
   },
   "a failure as an object": {
     lines: [{ error: { message: "boom", code: 500 } }],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "a failure beside text": {
     lines: [{ ...say("a"), error: "boom" }],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "a failure that is JSON of the engine": {
     lines: [
@@ -324,12 +324,12 @@ const answers: Readonly<Record<string, Row>> = {
     failure: failure("ContextOverflow", {
       promptTokens: 99,
       contextLength: 64,
-      description: "request (99 tokens) exceeds the available context size (64 tokens)"
+      detail: "request (99 tokens) exceeds the available context size (64 tokens)"
     })
   },
   "a model that is missing, as servers before 0.12.6 say it": {
     lines: [{ error: "model 'nope' not found" }],
-    failure: failure("ModelNotAvailable", { model: "asked", description: "model 'nope' not found" })
+    failure: failure("ModelNotAvailable", { model: "asked", detail: "model 'nope' not found" })
   },
 
   "a line that is no JSON": {
@@ -381,7 +381,7 @@ describe("an answer to a prompt", () => {
     "a failure in place of the end": {
       lines: [{ response: "a", done: false }, { error: "boom" }],
       pieces: "a|",
-      failure: failure("StreamError", { description: "boom" })
+      failure: failure("StreamError", { detail: "boom" })
     },
     "text that is no text": { lines: [{ response: ["a"], done: false }], failure: failure("ParseError") }
   }

@@ -346,32 +346,32 @@ const answers: Readonly<Record<string, Row>> = {
 
   "event: error first": {
     events: ['event: error\ndata: {"error":{"message":"The model has crashed"},"message":"The model has crashed"}'],
-    failure: failure("StreamError", { description: "The model has crashed" })
+    failure: failure("StreamError", { detail: "The model has crashed" })
   },
   "event: error in the middle, and nothing behind it counts": {
     events: [say("Hi"), 'event: error\ndata: {"error":{"message":"Channel Error"}}', finish(), DONE],
     pieces: "Hi|",
-    failure: failure("StreamError", { description: "Channel Error" })
+    failure: failure("StreamError", { detail: "Channel Error" })
   },
   "event: error with text": {
     events: ["event: error\ndata: boom"],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "event: error with nothing": { events: ["event: error\ndata:"], failure: failure("StreamError") },
   "event: error that is not ended": {
     events: [say("Hi")],
     rest: 'event: error\ndata: {"error":"boom"}',
     pieces: "Hi|",
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
-  "an error as text": { events: [{ error: "boom" }], failure: failure("StreamError", { description: "boom" }) },
+  "an error as text": { events: [{ error: "boom" }], failure: failure("StreamError", { detail: "boom" }) },
   "an error as an object": {
     events: [{ error: { message: "boom", code: 500, type: "server_error" } }],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "an error beside a chunk": {
     events: [{ ...say("Hi"), error: { message: "boom" } }],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "error: null is none": { events: [{ ...say("Hi"), error: null }, finish(), DONE], pieces: "Hi|", final: final() },
   "an error behind the finish": {

@@ -54,7 +54,7 @@ export const makeDecoder = ({ endpoint, model: askedModel }: DecoderContext): Re
     const value = Json.parse(text)
     if (!lineSchema.is(value)) return lineSchema.parseError(text)
     if (value.error != null) {
-      return ErrorReport.toReason({ report: ErrorReport.readValue(value.error), endpoint, model: askedModel })
+      return ErrorReport.toReason({ report: ErrorReport.readBody(text), endpoint, model: askedModel })
     }
     const { done, message, response } = value
     if (message == null && response == null && done == null && value.done_reason == null) {

@@ -82,10 +82,9 @@ export const makeDecoder = ({
     if (data === "" && name !== "error") return "open"
     if (data.startsWith(doneMarker)) return finish(chunks)
     const value = Json.parse(data)
-    const isError = Json.isObject(value) && (name === "error" || Boolean(value.error))
-    if (isError) return ErrorReport.toReason({ report: ErrorReport.readValue(value), endpoint, model: askedModel })
-    if (name === "error")
+    if (name === "error" || (Json.isObject(value) && Boolean(value.error))) {
       return ErrorReport.toReason({ report: ErrorReport.readBody(data), endpoint, model: askedModel })
+    }
     const isChunk = Json.isObject(value) && "choices" in value
     // Proxies put in events of their own, such as pings; only what has no name must be a chunk.
     if (!isChunk && name !== "" && name !== "message") return "open"

@@ -21,6 +21,8 @@ export interface DecoderContext {
   readonly model: string
   /** Method and path, such as `POST /api/chat`. */
   readonly endpoint: string
+  /** What to do if the server does not have the model. */
+  readonly missingModelHint?: string | undefined
   /** The most bytes that a decoder may keep in memory until what they belong to is complete. */
   readonly maxLineBytes: number
 }

@@ -1,4 +1,4 @@
-/** Ollama's own protocol as endpoints: what is sent where, and how the answer is read. */
+/** Ollama's own protocol as endpoints: paths, request encoders and response decoders. */
 import * as Result from "effect/Result"
 import type { Protocol } from "../wire/endpoint.ts"
 import type * as Json from "../wire/json.ts"
@@ -19,14 +19,14 @@ export const chat: Protocol = {
       const tools = yield* RequestBody.encodeTools(request)
       return yield* encodeBody(request, { messages, tools, think: request.think })
     }),
-  decoder: ({ model }) => makeDecoder(model)
+  decoder: (options) => makeDecoder(options)
 }
 
-/** `POST /api/generate`, for requests with a `prompt`: raw, so that no template is put around it. */
+/** `POST /api/generate`, for requests with a `prompt`: raw, so that no chat template is applied. */
 export const generate: Protocol = {
   path: "/api/generate",
   accept,
   encode: (request) =>
     encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(RequestBody.toBase64) }),
-  decoder: ({ model }) => makeDecoder(model)
+  decoder: (options) => makeDecoder(options)
 }

@@ -1,4 +1,4 @@
-/** The OpenAI-compatible protocol as endpoints: what is sent where, and how the answer is read. */
+/** The OpenAI-compatible protocol as endpoints: paths, request encoders and response decoders. */
 import * as Result from "effect/Result"
 import { Unsupported } from "../../ProviderError.ts"
 import type { Protocol } from "../wire/endpoint.ts"

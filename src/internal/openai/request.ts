@@ -1,4 +1,4 @@
-/** Requests as the OpenAI-compatible routes of LM Studio, llama.cpp's server and others take them. */
+/** Requests to the OpenAI-compatible routes of LM Studio, llama.cpp's server and others. */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Image, Message } from "../../CompletionRequest.ts"
@@ -23,7 +23,7 @@ export const encodeMessage = (message: Message, i: number): Result.Result<Json.J
     }
   })
 
-/** LM Studio takes data URIs only, and wants the type in them. */
+/** LM Studio accepts data URIs only, and requires the media type in them. */
 const encodeImage = (image: Image): Json.JsonObject => {
   const base64 = RequestBody.toBase64(image)
   const type = base64.startsWith("/9j/") ? "image/jpeg" : base64.startsWith("UklGR") ? "image/webp" : "image/png"
@@ -42,7 +42,7 @@ export const encodeBody = (
     const ttl = request.keepAlive === undefined ? undefined : Duration.fromInputUnsafe(request.keepAlive)
     if (ttl !== undefined && !Duration.isFinite(ttl)) {
       return yield* Result.fail(
-        new InvalidRequest({ field: "keepAlive", description: "this server takes finite durations only" })
+        new InvalidRequest({ field: "keepAlive", description: "this server accepts finite durations only" })
       )
     }
     const body = {
@@ -53,7 +53,7 @@ export const encodeBody = (
       stream_options: { include_usage: true },
       ...RequestBody.encodeSampling(request),
       max_tokens: request.maxTokens,
-      // LM Studio refuses `json_object`; a schema of any object means the same.
+      // LM Studio rejects `json_object`. A schema of any object means the same.
       response_format:
         request.format === undefined
           ? undefined

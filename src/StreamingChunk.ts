@@ -50,7 +50,7 @@ export const Usage = Schema.Struct({
 export interface Usage extends Schema.Schema.Type<typeof Usage> {}
 
 /**
- * Where the server spent its time, as it told. LM Studio tells none.
+ * Where the server spent its time, as it reported it. LM Studio does not report it.
  *
  * @since 0.1.0
  */

@@ -232,6 +232,15 @@ describe("200,000 fragments in one event take linear time", () => {
   }
 })
 
+it.effect("60,000 calls in one event fit into the default bound", () =>
+  Effect.gen(function* () {
+    const tool_calls = Array.from({ length: 60_000 }, (_, i) => fragment("{}", { index: i, id: `call_${i}` }, "f"))
+    const body = [chunk({ tool_calls }), finish("tool_calls")].map((event) => `data: ${JSON.stringify(event)}\n\n`)
+    const chunks = yield* Stream.runCollect(decode(chat, [encode(body.join(""))], { maxLineBytes: 8 * 1024 * 1024 }))
+    expect(chunks.at(-1)?.toolCalls?.length).toBe(60_000)
+  })
+)
+
 describe("the memory for records that are not complete is bounded", () => {
   const maxLineBytes = 1000
   const endless = (line: string): ReadonlyArray<Uint8Array> => Array.from({ length: 200 }, () => encode(line))

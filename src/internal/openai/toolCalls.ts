@@ -52,7 +52,7 @@ interface Call {
 }
 
 /** A call without text takes memory too. */
-const bytesPerCall = 256
+const bytesPerCall = 64
 
 /** Keeping every fragment would take many times the memory of the text. */
 const maxFragments = 512

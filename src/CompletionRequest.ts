@@ -177,7 +177,8 @@ export const CompletionRequest = Schema.Struct({
   deadlines: Schema.optional(Deadlines),
   /**
    * Further keys for the body as the server knows them, such as `{ options: { num_ctx: 8192 } }` for Ollama. A key that the
-   * body has already is replaced, but objects are merged; `model`, `messages`, `prompt` and `stream` are refused.
+   * body has already is replaced, but objects are merged; `model`, `messages`, `prompt` and `stream` are rejected,
+   * and so is more than one answer (`n`, `best_of`).
    */
   extra: Schema.optional(JsonObject)
 }).check(
@@ -199,6 +200,12 @@ export const CompletionRequest = Schema.Struct({
     for (const key of ["model", "messages", "prompt", "stream"]) {
       if (request.extra !== undefined && key in request.extra) {
         return { path: ["extra", key], issue: "is set by the request itself" }
+      }
+    }
+    for (const key of ["n", "best_of"]) {
+      const value = request.extra?.[key]
+      if (value !== undefined && value !== 1) {
+        return { path: ["extra", key], issue: "must be 1: a stream has one answer" }
       }
     }
     return undefined

@@ -10,11 +10,12 @@ import * as Schema from "effect/Schema"
  *
  * **Details**
  *
- * - `stop`: the model ended its answer, or met a stop word.
- * - `length`: `maxTokens` or the context was used up.
- * - `tool-calls`: the answer holds tool calls. Ollama itself says `stop` then; it is `tool-calls` here whenever calls came.
- * - `content-filter`: a filter cut the answer.
- * - `other`: anything else a server says, or nothing.
+ * - `stop`: the model ended its answer, or generated a stop word.
+ * - `length`: `maxTokens` or the context was used up, so the answer is cut. Takes precedence over `tool-calls`; a call with
+ *   cut arguments is not in `toolCalls`.
+ * - `tool-calls`: the answer has tool calls, whatever word the server uses for it.
+ * - `content-filter`: a filter cut the answer, or the answer is a refusal.
+ * - `other`: any other word of the server, or none.
  *
  * @since 0.1.0
  */
@@ -26,7 +27,7 @@ export const FinishReason = Schema.Literals(["stop", "length", "content-filter",
 export type FinishReason = typeof FinishReason.Type
 
 /**
- * What an answer cost, in tokens, as the server counted it. Absent fields were not told: nothing is estimated.
+ * What an answer cost, in tokens, as the server counted it. Absent fields were not reported: nothing is estimated.
  *
  * @since 0.1.0
  */
@@ -36,7 +37,11 @@ export const Usage = Schema.Struct({
   /** Tokens generated, thinking included. */
   completionTokens: Schema.optional(Schema.Number),
   /** The sum of both. */
-  totalTokens: Schema.optional(Schema.Number)
+  totalTokens: Schema.optional(Schema.Number),
+  /** Tokens of the prompt that the server had in its cache. A part of `promptTokens`. */
+  cachedTokens: Schema.optional(Schema.Number),
+  /** Tokens generated as reasoning. A part of `completionTokens`. */
+  reasoningTokens: Schema.optional(Schema.Number)
 })
 
 /**
@@ -45,7 +50,7 @@ export const Usage = Schema.Struct({
 export interface Usage extends Schema.Schema.Type<typeof Usage> {}
 
 /**
- * Where the server spent its time, as it told. LM Studio tells none.
+ * Where the server spent its time, as it reported it. LM Studio does not report it.
  *
  * @since 0.1.0
  */
@@ -105,6 +110,25 @@ export const ToolCallDelta = Schema.Struct({
 export interface ToolCallDelta extends Schema.Schema.Type<typeof ToolCallDelta> {}
 
 /**
+ * How much of the prompt has been processed, in tokens.
+ *
+ * @since 0.2.0
+ */
+export const PromptProgress = Schema.Struct({
+  /** Tokens processed so far, the cached ones included. */
+  processed: Schema.Number,
+  /** Tokens of the prompt. */
+  total: Schema.Number,
+  /** Tokens that the server had in its cache. */
+  cached: Schema.optional(Schema.Number)
+})
+
+/**
+ * @since 0.2.0
+ */
+export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress> {}
+
+/**
  * One piece of an answer.
  *
  * **Details**
@@ -133,10 +157,14 @@ export const StreamingChunk = Schema.Struct({
   model: Schema.optional(Schema.String),
   /** Always on the final chunk. */
   finishReason: Schema.optional(FinishReason),
-  /** On the final chunk, if the server told. */
+  /** On the final chunk, if the server reported it. */
   usage: Schema.optional(Usage),
-  /** On the final chunk, if the server told. */
-  timings: Schema.optional(Timings)
+  /** On the final chunk, if the server reported it. */
+  timings: Schema.optional(Timings),
+  /** On the final chunk, if the server reported it: its id of the answer. */
+  responseId: Schema.optional(Schema.String),
+  /** On chunks without text before the answer, if the server reports it: `llama-server` with `return_progress`. */
+  promptProgress: Schema.optional(PromptProgress)
 })
 
 /**

@@ -1,12 +1,17 @@
 /** Answers that are not read at all: statuses, redirects, pages, encoded bodies, and requests that got no answer. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ApiError, InvalidRequest, StreamTruncated } from "../ProviderError.ts"
 import * as ErrorReport from "./errorReport.ts"
 import { networkError } from "./networkError.ts"
+import type { Endpoint } from "./wire/endpoint.ts"
+import * as Json from "./wire/json.ts"
 import { abortAfter } from "./wire/timeLimit.ts"
 
 type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
@@ -15,6 +20,7 @@ interface Context {
   readonly model: string
   readonly endpoint: string
   readonly missingModelHint?: string | undefined
+  readonly framing: Endpoint<never, unknown>["framing"]
   readonly baseUrl: string
   /** Makes reading the body fail. */
   readonly abort: Effect.Effect<void>
@@ -24,27 +30,50 @@ interface Context {
 const maxErrorBytes = 64 * 1024
 const maxErrorTime = "3 seconds"
 
-/** Why the body of a response is not an answer, if that is so. */
-export const find = (
+/** The body of a response if it is an answer; fails with the reason why it is not. */
+export const accept = (
   response: HttpClientResponse.HttpClientResponse,
   body: Body,
   context: Context
-): Effect.Effect<ProviderErrorReason | undefined> => {
+): Effect.Effect<Body, ProviderErrorReason, Scope.Scope> => {
   const { headers, status } = response
-  if (status === 0 || (status >= 300 && status < 400)) return Effect.succeed(ofRedirect(response, context.baseUrl))
-  const isSuccess = status >= 200 && status < 300
-  if (isSuccess && !(headers["content-type"] ?? "").toLowerCase().startsWith("text/html")) {
-    return Effect.succeed(undefined)
+  if (status === 0 || (status >= 300 && status < 400)) return Effect.fail(ofRedirect(response, context.baseUrl))
+  if (status < 200 || status >= 300) {
+    const retryAfter = ErrorReport.retryAfter(headers)
+    return Effect.flatMap(readBeginning(body, context.abort), (text) =>
+      Effect.fail(ErrorReport.toReason({ ...context, status, retryAfter, report: ErrorReport.readBody(text) }))
+    )
   }
-  return Effect.map(readBeginning(body, context.abort), (text) => {
-    const report = ErrorReport.readBody(text)
-    if (isSuccess) {
-      const description = "an HTML page instead of an answer; check baseUrl and the proxy in front of the server"
-      return new ApiError({ status, description, detail: ErrorReport.toDetail(report.body) })
-    }
-    return ErrorReport.toReason({ ...context, status, retryAfter: ErrorReport.retryAfter(headers), report })
-  })
+  if (hasType(headers, "text/html")) {
+    const description = "an HTML page instead of an answer; check baseUrl and the proxy in front of the server"
+    return Effect.flatMap(readBeginning(body, context.abort), (text) =>
+      Effect.fail(new ApiError({ status, description, detail: ErrorReport.toDetail(ErrorReport.readBody(text).body) }))
+    )
+  }
+  const text = checkEncoding(response, body)
+  return context.framing === "sse" && hasType(headers, "application/json")
+    ? acceptEvents(status, text, context)
+    : Effect.succeed(text)
 }
+
+const hasType = (headers: Headers.Headers, type: string): boolean =>
+  (headers["content-type"] ?? "").toLowerCase().startsWith(type)
+
+/** Some servers send events as `application/json`. A JSON value instead of events is an error, or a whole answer. */
+const acceptEvents = (status: number, body: Body, context: Context): Effect.Effect<Body, ProviderErrorReason, Scope.Scope> =>
+  Effect.gen(function* () {
+    const pull = yield* Stream.toPull(body)
+    const first = yield* Effect.catchIf(pull, Cause.isDone, () => Effect.succeed([]))
+    const whole = Stream.concat(Stream.fromIterable(first), Stream.fromPull(Effect.succeed(pull)))
+    if (!/^\s*[{[]/.test(new TextDecoder().decode(first[0]))) return whole
+    const text = yield* readBeginning(whole, context.abort)
+    const value = Json.parse(text)
+    if (Json.isObject(value) && Boolean(value.error)) {
+      return yield* Effect.fail(ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) }))
+    }
+    const description = "JSON instead of a stream; a proxy in front of the server may ignore `stream`"
+    return yield* Effect.fail(new ApiError({ status, description }))
+  })
 
 /** A part of an error body is better than none. If it does not come in time, the status decides. */
 const readBeginning = (body: Body, abort: Effect.Effect<void>): Effect.Effect<string> =>
@@ -83,7 +112,7 @@ const ofRedirect = (
  * The body as text. Some proxies compress although `identity` was requested; `fetch` decompresses then but keeps the header,
  * so the first byte decides.
  */
-export const checkEncoding = (response: HttpClientResponse.HttpClientResponse, body: Body): Body => {
+const checkEncoding = (response: HttpClientResponse.HttpClientResponse, body: Body): Body => {
   const encoding = (response.headers["content-encoding"] ?? "identity").trim().toLowerCase()
   if (encoding === "identity" || encoding === "") return body
   return Stream.suspend(() => {

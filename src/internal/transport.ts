@@ -113,11 +113,15 @@ export const make = Effect.fnUntraced(function* (
             maxLineBytes,
             missingModelHint: options.missingModelHint?.(model)
           }
-          const rejection = yield* Rejection.find(response, body, { ...context, baseUrl, abort })
-          if (rejection !== undefined) return yield* Effect.fail(rejection)
+          const accepted = yield* Rejection.accept(response, body, {
+            ...context,
+            framing: endpoint.framing,
+            baseUrl,
+            abort
+          })
           // The consumer need not wait for the end of the body.
           const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
-          return Lines.decode(Rejection.checkEncoding(response, body), {
+          return Lines.decode(accepted, {
             framing: Framing.make(endpoint.framing, maxLineBytes),
             decoder: endpoint.decoder(context),
             maxLineBytes,

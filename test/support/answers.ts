@@ -171,7 +171,7 @@ const writeOllama = (answer: Answer, style: Style<typeof ollamaStyle>, path: "ch
       calls: answer.calls.map((call, i) => ({ id: style.ids ? `call_x${i}` : `call_${i}`, ...call })),
       spelled: [],
       model: answer.model,
-      finishReason: calls.length > 0 ? "tool-calls" : answer.finishReason,
+      finishReason: calls.length > 0 && answer.finishReason === "stop" ? "tool-calls" : answer.finishReason,
       usage: [promptTokens, completionTokens, promptTokens + completionTokens]
     }
   }

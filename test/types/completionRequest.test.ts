@@ -59,7 +59,8 @@ describe("a good request", () => {
     },
     pictures: { messages: [{ role: "user", content: "x", images: ["aGk=", new Uint8Array(2)] }] },
     "pictures with a prompt": { prompt: "x", images: ["aGk="] },
-    "extra keys": { messages, extra: { options: { num_ctx: 1 } } }
+    "extra keys": { messages, extra: { options: { num_ctx: 1 } } },
+    "one answer by extra": { messages, extra: { n: 1, best_of: 1 } }
   }
   for (const [what, request] of Object.entries(table)) {
     it(what, () => expect(check(unchecked(request))).toBeUndefined())
@@ -119,6 +120,9 @@ describe("a bad request names its field", () => {
     ["extra.messages", { messages, extra: { messages: [] } }],
     ["extra.prompt", { messages, extra: { prompt: "x" } }],
     ["extra.stream", { messages, extra: { stream: false } }],
+    ["extra.n", { messages, extra: { n: 2 } }],
+    ["extra.n", { messages, extra: { n: "2" } }],
+    ["extra.best_of", { prompt: "x", extra: { best_of: 2 } }],
     ["max_tokens", { messages, max_tokens: 5 }]
   ]
   for (const [field, request] of table) {

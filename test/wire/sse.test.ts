@@ -27,7 +27,7 @@ type Event = readonly [name: string, data: string]
 interface Row {
   readonly text: string
   readonly events: ReadonlyArray<Event>
-  /** What was begun and not ended. */
+  /** The event without an empty line after it. */
   readonly rest?: Event
 }
 
@@ -35,8 +35,11 @@ const data = (...values: ReadonlyArray<string>): ReadonlyArray<Event> => values.
 
 const rules: Readonly<Record<string, Row>> = {
   "a byte order mark at the start is dropped": { text: "\ufeffdata: a\n\n", events: data("a") },
-  "a second one belongs to the field's name": { text: "\ufeff\ufeffdata: a\ndata: b\n\n", events: data("b") },
-  "one further on is text": { text: "data: a\n\ndata: \ufeffb\n\n", events: data("a", "\ufeffb") },
+  "a second byte order mark belongs to the name of the field": {
+    text: "\ufeff\ufeffdata: a\ndata: b\n\n",
+    events: data("b")
+  },
+  "a byte order mark inside the text stays": { text: "data: a\n\ndata: \ufeffb\n\n", events: data("a", "\ufeffb") },
 
   "LF ends a line": { text: "data: a\n\ndata: b\n\n", events: data("a", "b") },
   "CR ends a line": { text: "data: a\r\rdata: b\r\r", events: data("a", "b") },
@@ -45,7 +48,7 @@ const rules: Readonly<Record<string, Row>> = {
     text: "data: a\n\r\ndata: b\r\ndata: c\r\n\ndata: d\r\r\n",
     events: data("a", "b\nc", "d")
   },
-  "LF CR are two": { text: "data: a\n\rdata: b\n\n", events: data("a", "b") },
+  "LF CR are two line ends": { text: "data: a\n\rdata: b\n\n", events: data("a", "b") },
   "no other character ends a line": {
     text: "data: a\u2028b\u2029c\u0085d\u000be\u000cf\u0000g\n\n",
     events: data("a\u2028b\u2029c\u0085d\u000be\u000cf\u0000g")
@@ -53,23 +56,23 @@ const rules: Readonly<Record<string, Row>> = {
   "characters of several bytes": { text: "data: é中😀\n\n", events: data("é中😀") },
 
   "a line that begins with a colon is a comment": { text: ": a\n:\n:data: b\ndata: c\n\n", events: data("c") },
-  "the first colon parts name and value": { text: "data: a: b:c\n\n", events: data("a: b:c") },
-  "one space behind the colon is dropped": { text: "data: a\n\ndata:b\n\ndata:  c\n\n", events: data("a", "b", " c") },
-  "no tab is": { text: "data:\ta\n\n", events: data("\ta") },
+  "the first colon separates name and value": { text: "data: a: b:c\n\n", events: data("a: b:c") },
+  "one space after the colon is dropped": { text: "data: a\n\ndata:b\n\ndata:  c\n\n", events: data("a", "b", " c") },
+  "a tab after the colon stays": { text: "data:\ta\n\n", events: data("\ta") },
   "spaces at the end stay": { text: "data: a \n\n", events: data("a ") },
   "a line without a colon is a name with an empty value": { text: "data\n\n", events: data("") },
 
   "values of data are joined by LF": { text: "data: a\ndata:\ndata: b\n\n", events: data("a\n\nb") },
   "the last event field counts": { text: "event: a\nevent: b\ndata: x\n\n", events: [["b", "x"]] },
-  "an event field may come behind the data": { text: "data: x\nevent: a\n\n", events: [["a", "x"]] },
-  "an empty event field takes the name away": { text: "event: a\nevent\ndata: x\n\n", events: data("x") },
-  "id and retry are no data": { text: "id: 1\nretry: 10\nid: a\u0000b\nretry: x\ndata: a\n\n", events: data("a") },
+  "an event field may follow the data": { text: "data: x\nevent: a\n\n", events: [["a", "x"]] },
+  "an empty event field removes the name": { text: "event: a\nevent\ndata: x\n\n", events: data("x") },
+  "id and retry are ignored": { text: "id: 1\nretry: 10\nid: a\u0000b\nretry: x\ndata: a\n\n", events: data("a") },
   "unknown fields are ignored": { text: "foo: bar\nfoo\ndata: a\n\n", events: data("a") },
   "names are case-sensitive": { text: "Data: a\nDATA: b\ndata: c\n\n", events: data("c") },
   "names are not trimmed": { text: " data: a\ndata : b\ndata: c\n\n", events: data("c") },
 
   "an empty line ends the event": { text: "data: a\n\n\n\ndata: b\n\n", events: data("a", "b") },
-  "without data nothing is dispatched, and the name is forgotten": {
+  "an event without data is dropped with its name": {
     text: "event: a\n\ndata: x\n\n",
     events: data("x")
   },
@@ -81,15 +84,15 @@ const rules: Readonly<Record<string, Row>> = {
     ]
   },
   "a lone data line makes an empty event": { text: "data:\n\n", events: data("") },
-  "two make a line end": { text: "data\ndata\n\n", events: data("\n") },
+  "two data lines without values make a line end": { text: "data\ndata\n\n", events: data("\n") },
 
-  "an event that is not ended is kept apart": {
+  "an event without an empty line is kept apart": {
     text: "data: a\n\nevent: e\ndata: b\n",
     events: data("a"),
     rest: ["e", "b"]
   },
-  "also in the middle of its line": { text: "data: a\n\ndata: b", events: data("a"), rest: ["", "b"] },
-  "one without data is none": { text: "data: a\n\nevent: e\n: c", events: data("a") },
+  "an event without a line end is kept apart": { text: "data: a\n\ndata: b", events: data("a"), rest: ["", "b"] },
+  "fields without data are not an event": { text: "data: a\n\nevent: e\n: c", events: data("a") },
 
   "the standard's first example": { text: "data: YHOO\ndata: +2\ndata: 10\n\n", events: data("YHOO\n+2\n10") },
   "the standard's second example": {
@@ -114,11 +117,52 @@ describe("server-sent events", () => {
   }
 })
 
-it("reports an event over the bound, counted over all its lines", () => {
-  const parser = Sse.make(5)
-  const isTooLong = ["data: abc", ": comment", "event: e", "data: de", "data: f", "", "data: f"].map((line) => {
-    parser.line(line)
-    return parser.isTooLong()
+describe("a line that is JSON", () => {
+  it("is an error event if it has an error", () => {
+    const line = '{"error":{"message":"boom"}}'
+    expect(Sse.make(100).line(line)).toEqual({ name: "error", data: line })
   })
-  expect(isTooLong).toEqual([false, false, false, true, true, false, false])
+
+  it("is a ParseError otherwise", () => {
+    for (const line of ['{"choices":[]}', '{"error":null}', "{", '{"err']) {
+      expect(Sse.make(100).line(line)).toMatchObject({ _tag: "ParseError" })
+    }
+  })
+})
+
+describe("the bound of an event", () => {
+  const feed = (maxBytes: number, lines: ReadonlyArray<string>) => {
+    const parser = Sse.make(maxBytes)
+    return lines.map((line) => parser.line(line))
+  }
+  const tooLong = { _tag: "LineTooLong" }
+
+  it("counts the bytes of all data lines and their line ends", () => {
+    expect(feed(5, ["data: ab", "data: cd"])).toEqual([undefined, undefined])
+    expect(feed(4, ["data: ab", "data: cd"])).toMatchObject([undefined, tooLong])
+    expect(feed(7, ["data: é", "data: 中", "data:"])).toEqual([undefined, undefined, undefined])
+    expect(feed(6, ["data: é", "data: 中", "data:"])).toMatchObject([undefined, undefined, tooLong])
+  })
+
+  it("counts empty data lines too", () => {
+    expect(
+      feed(
+        3,
+        Array.from({ length: 5 }, () => "data")
+      ).at(-1)
+    ).toMatchObject(tooLong)
+  })
+
+  it("counts each event anew", () => {
+    expect(feed(5, ["data: ab", "data: cd", "", "data: ab", "data: cd", ""]).at(-1)).toEqual({
+      name: "",
+      data: "ab\ncd"
+    })
+  })
+})
+
+it("an event of a million data lines takes linear time", () => {
+  const parser = Sse.make(100_000_000)
+  for (let i = 0; i < 1_000_000; i++) parser.line("data: abcdefgh")
+  expect(parser.line("")).toMatchObject({ data: expect.stringMatching(/^abcdefgh\nabcdefgh\n/) })
 })

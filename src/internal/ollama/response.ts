@@ -1,29 +1,36 @@
 /**
- * Ollama's answers: one JSON object a line (NDJSON), deltas until the one with `done: true`.
- * Facts: Ollama's `api/types.go` and `server/routes.go`, versions 0.1.35 to 0.33.
+ * Ollama's answers: one JSON object per line (NDJSON). Each is a part of the answer, the one with `done: true` is the last.
+ * Sources: Ollama's `api/types.go` and `server/routes.go`, versions 0.1.35 to 0.33.
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import type { FinishReason, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
+import type { ParseError, ProviderErrorReason } from "../../ProviderError.ts"
+import { LineTooLong } from "../../ProviderError.ts"
+import type { StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
-import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../wire/endpoint.ts"
+import type { DecoderContext, Progress, RecordDecoder, Writable } from "../wire/endpoint.ts"
+import * as FinishReason from "../wire/finishReason.ts"
 import * as Json from "../wire/json.ts"
+import * as ToolCallId from "../wire/toolCallId.ts"
+import { utf8Length } from "../wire/utf8.ts"
 
 const WireToolCall = Schema.Struct({
   id: Json.nullish(Schema.String),
   function: Schema.Struct({ name: Schema.String, arguments: Json.nullish(Schema.Unknown) })
 })
 
-const said = {
+const fields = {
   thinking: Json.nullish(Schema.String),
   tool_calls: Json.nullish(Schema.Array(WireToolCall))
 }
 
-/** A line of either route: chat puts what is said into `message`, generate at the top, with `response` for the text. */
+const Message = Schema.Struct({ content: Json.nullish(Schema.String), ...fields })
+
+/** A line of either route: chat puts the answer into `message`, generate puts it at the top, with `response` for the text. */
 const Line = Schema.Struct({
-  message: Json.nullish(Schema.Struct({ content: Json.nullish(Schema.String), ...said })),
+  message: Json.nullish(Message),
   response: Json.nullish(Schema.String),
-  ...said,
+  ...fields,
   done: Json.nullish(Schema.Boolean),
   error: Json.nullish(Schema.Unknown),
   // The rest is on the last line: durations in nanoseconds, counts absent when zero.
@@ -41,49 +48,115 @@ interface Line extends Schema.Schema.Type<typeof Line> {}
 
 const lineSchema = Json.lineSchema(Line)
 
-export const makeDecoder = ({ endpoint, model: askedModel }: DecoderContext): RecordDecoder<StreamingChunk> => {
-  let calls = 0
+export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChunk> => {
+  const calls = makeToolCalls()
+  let hasAnswer = false
+  /** A record with content in a field that is not read. */
+  let unread: string | undefined
 
-  const toToolCall = (call: typeof WireToolCall.Type): ToolCall => {
-    const id = call.id || `call_${calls}`
-    calls++
-    return { id, name: call.function.name, arguments: call.function.arguments ?? {} }
-  }
-
-  const record = ({ data: text }: Record, chunks: Array<StreamingChunk>): Progress => {
-    const value = Json.parse(text)
-    if (!lineSchema.is(value)) return lineSchema.parseError(text)
-    if (value.error != null) {
-      return ErrorReport.toReason({ report: ErrorReport.readBody(text), endpoint, model: askedModel })
+  const read = (text: string, chunks: Array<StreamingChunk>): Progress => {
+    const record = Json.parse(text)
+    if (!lineSchema.is(record)) return lineSchema.parseError(text)
+    if (record.error != null) return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) })
+    const { done, message, response } = record
+    if (message == null && response == null && done == null && record.done_reason == null) {
+      return Json.parseError(text, "neither a part of an answer nor an error")
     }
-    const { done, message, response } = value
-    if (message == null && response == null && done == null && value.done_reason == null) {
-      return Json.parseError(text, "neither a piece of an answer nor an error")
-    }
-    const { thinking, tool_calls: toolCalls } = message ?? value
-    // `done_reason` alone was seen on servers that imitate Ollama.
-    const isFinal = done ?? typeof value.done_reason === "string"
-    const chunk: Writable<StreamingChunk> = { content: message?.content ?? response ?? "", isFinal }
+    const content = message?.content || response || ""
+    const thinking = message?.thinking || record.thinking
+    const toolCalls = calls.read(message?.tool_calls ?? record.tool_calls ?? [])
+    if (calls.bytes() > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
+    if (content !== "" || toolCalls.length > 0) hasAnswer = true
+    else if (!hasAnswer && !thinking && hasUnreadContent(record)) unread ??= text.slice(0, 200)
+    const chunk: Writable<StreamingChunk> = { content, isFinal: false }
     if (thinking) chunk.thinking = thinking
-    if (toolCalls != null && toolCalls.length > 0) chunk.toolCalls = toolCalls.map(toToolCall)
-    if (isFinal) {
-      chunk.model = value.model || askedModel
-      chunk.finishReason = calls > 0 ? "tool-calls" : toFinishReason(value.done_reason)
-      const usage = toUsage(value)
-      if (usage !== undefined) chunk.usage = usage
-      const timings = toTimings(value)
-      if (timings !== undefined) chunk.timings = timings
-    }
-    chunks.push(chunk)
-    return isFinal ? "complete" : "open"
+    if (toolCalls.length > 0) chunk.toolCalls = toolCalls
+    // Servers that imitate Ollama send `done_reason` without `done`.
+    const isFinal = done ?? typeof record.done_reason === "string"
+    const failure = isFinal ? finish(chunk, record) : undefined
+    if (failure === undefined || !isEmpty(chunk)) chunks.push(chunk)
+    return failure ?? (isFinal ? "complete" : "open")
   }
 
-  return { record }
+  /** Makes a chunk the final one, or returns why the answer is not a success. */
+  const finish = (chunk: Writable<StreamingChunk>, record: Line): ProviderErrorReason | undefined => {
+    const finishReason = FinishReason.read(record.done_reason, calls.count())
+    if (typeof finishReason !== "string") return finishReason
+    const failure = calls.failure()
+    if (failure !== undefined && finishReason !== "length") return failure
+    if (!hasAnswer && unread !== undefined) return Json.parseError(unread, "an answer only in fields that are not read")
+    chunk.isFinal = true
+    chunk.model = record.model || context.model
+    chunk.finishReason = finishReason
+    const usage = toUsage(record)
+    if (usage !== undefined) chunk.usage = usage
+    const timings = toTimings(record)
+    if (timings !== undefined) chunk.timings = timings
+    return undefined
+  }
+
+  return { record: ({ data }, chunks) => read(data, chunks) }
 }
 
-/** Servers before 0.1.35 gave no reason; `load` and `unload` are not about an answer. */
-const toFinishReason = (reason: string | null | undefined): FinishReason =>
-  reason === "stop" || reason === "length" ? reason : "other"
+const isEmpty = (chunk: StreamingChunk): boolean =>
+  chunk.content === "" && chunk.thinking === undefined && chunk.toolCalls === undefined
+
+/** An entry of a set takes memory too. */
+const bytesPerId = 64
+
+/** Ollama sends whole calls. Ids can be missing, and some servers reuse them. */
+const makeToolCalls = () => {
+  const ids = new Set<string>()
+  let count = 0
+  let bytes = 0
+  let failure: ParseError | undefined
+
+  return {
+    read: (calls: ReadonlyArray<typeof WireToolCall.Type>): ReadonlyArray<ToolCall> => {
+      const complete: Array<ToolCall> = []
+      for (const { function: fn, id } of calls) {
+        const value = toArguments(fn.arguments)
+        if (value === undefined) {
+          // If the answer was cut, such a call is expected. Only the last record says so.
+          failure ??= Json.parseError(String(fn.arguments), `the arguments of tool call ${count} are not JSON`)
+          continue
+        }
+        const unique = id && !ids.has(id) ? id : ToolCallId.make(count, ids)
+        ids.add(unique)
+        bytes += bytesPerId + utf8Length(unique)
+        complete.push({ id: unique, name: fn.name, arguments: value })
+        count++
+      }
+      return complete
+    },
+    count: () => count,
+    /** Bytes kept so far. */
+    bytes: () => bytes,
+    failure: () => failure
+  }
+}
+
+/** Some servers send the arguments as JSON text. `undefined` if it is not JSON. */
+const toArguments = (value: unknown): unknown => {
+  if (typeof value !== "string") return value ?? {}
+  return value.trim() === "" ? {} : Json.parse(value)
+}
+
+/** Whether a record may have a part of the answer in a field that is not read, such as `image`. */
+const hasUnreadContent = (record: Line): boolean =>
+  Json.hasOtherContent(record, lineFields) || Json.hasOtherContent(record.message, messageFields)
+
+/** Fields that are read, and those that are not parts of an answer. */
+const lineFields = new Set([
+  ...Object.keys(Line.fields),
+  "created_at",
+  "context",
+  "logprobs",
+  "remote_model",
+  "remote_host",
+  "_debug_info"
+])
+const messageFields = new Set([...Object.keys(Message.fields), "role", "tool_name", "tool_call_id"])
 
 const toUsage = (line: Line): Usage | undefined => {
   const promptTokens = line.prompt_eval_count ?? undefined

@@ -1,4 +1,4 @@
-/** Requests as the OpenAI-compatible routes of LM Studio, llama.cpp's server and others take them. */
+/** Requests to the OpenAI-compatible routes of LM Studio, llama.cpp's server and others. */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Image, Message } from "../../CompletionRequest.ts"
@@ -45,7 +45,7 @@ const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObje
     }
   })
 
-/** LM Studio takes data URIs only, and wants the type in them. */
+/** LM Studio accepts data URIs only, and requires the media type in them. */
 const encodeImage = (image: Image): Json.JsonObject => {
   const base64 = RequestBody.toBase64(image)
   const type = base64.startsWith("/9j/") ? "image/jpeg" : base64.startsWith("UklGR") ? "image/webp" : "image/png"

@@ -1,155 +1,165 @@
-/**
- * Answers of the OpenAI-compatible routes: server-sent events, each with one JSON chunk, then `[DONE]`. Servers differ in
- * what they leave out, send as null or spell differently, so every known spelling is read.
- */
-import * as Duration from "effect/Duration"
+/** Answers of the OpenAI-compatible routes: server-sent events, each with one JSON chunk, then `[DONE]`. */
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
-import type { FinishReason, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
+import type { StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../wire/endpoint.ts"
+import * as FinishReason from "../wire/finishReason.ts"
 import * as Json from "../wire/json.ts"
+import type { Choice, Chunk, Piece } from "./chunk.ts"
+import {
+  chunkSchema,
+  emptyPiece,
+  hasUnreadContent,
+  isEmpty,
+  toPiece,
+  toPromptProgress,
+  toTimings,
+  toUsage
+} from "./chunk.ts"
 import * as ToolCalls from "./toolCalls.ts"
 
-/** One chunk: `delta` in a chat, `text` in a plain completion; no choice at all in the chunk that tells the usage. */
-const Chunk = Schema.Struct({
-  choices: Json.nullish(
-    Schema.Array(
-      Schema.Struct({
-        delta: Json.nullish(
-          Schema.Struct({
-            content: Json.nullish(Schema.String),
-            reasoning_content: Json.nullish(Schema.String),
-            reasoning: Json.nullish(Schema.String),
-            tool_calls: Json.nullish(Schema.Array(ToolCalls.Fragment))
-          })
-        ),
-        text: Json.nullish(Schema.String),
-        finish_reason: Json.nullish(Schema.String)
-      })
-    )
-  ),
-  // The rest counts on the last chunks.
-  model: Json.nullish(Schema.String),
-  usage: Json.nullish(
-    Schema.Struct({
-      prompt_tokens: Json.nullish(Schema.Number),
-      completion_tokens: Json.nullish(Schema.Number),
-      total_tokens: Json.nullish(Schema.Number)
-    })
-  ),
-  timings: Json.nullish(
-    Schema.Struct({ prompt_ms: Json.nullish(Schema.Number), predicted_ms: Json.nullish(Schema.Number) })
-  )
-})
+/** Only exactly this marks the end. */
+const isDone = (data: string): boolean => !data.startsWith("{") && data.trim() === "[DONE]"
 
-interface Chunk extends Schema.Schema.Type<typeof Chunk> {}
-
-const chunkSchema = Json.lineSchema(Chunk)
-
-const doneMarker = "[DONE]"
-
-export const makeDecoder = ({
-  endpoint,
-  maxLineBytes,
-  model: askedModel
-}: DecoderContext): RecordDecoder<StreamingChunk> => {
+export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChunk> => {
+  const { maxLineBytes } = context
   const calls = ToolCalls.make()
-  let model = askedModel
-  let finishReason: string | undefined
-  let usage: Usage | undefined
-  let timings: Timings | undefined
+  const metadata = makeMetadata(context.model)
+  /** The server's finish reason. */
+  let finishWord: string | undefined
+  let hasAnswer = false
+  let hasDelta = false
+  let isRefused = false
+  /** A record with content in a field that is not read. */
+  let unread: string | undefined
 
   const finish = (chunks: Array<StreamingChunk>): Progress => {
-    // `[DONE]` alone is no proof: servers send it after a failure too.
-    if (finishReason === undefined) return new StreamTruncated()
-    const toolCalls = calls.complete()
+    // `[DONE]` alone proves nothing: servers send it after a failure too.
+    if (finishWord === undefined) return new StreamTruncated()
+    const toolCalls = calls.complete(FinishReason.isLength(finishWord))
+    // A failure that the server reports comes before one that may only follow from it.
+    const finishReason = FinishReason.read(finishWord, Result.isSuccess(toolCalls) ? toolCalls.success.length : 1)
+    if (typeof finishReason !== "string") return finishReason
     if (Result.isFailure(toolCalls)) return toolCalls.failure
+    if (!hasAnswer && unread !== undefined) return Json.parseError(unread, "an answer only in fields that are not read")
     chunks.push({
       content: "",
       isFinal: true,
       ...(toolCalls.success.length === 0 ? {} : { toolCalls: toolCalls.success }),
-      model,
-      finishReason: toolCalls.success.length > 0 ? "tool-calls" : toFinishReason(finishReason),
-      ...(usage === undefined ? {} : { usage }),
-      ...(timings === undefined ? {} : { timings })
+      finishReason: isRefused ? "content-filter" : finishReason,
+      ...metadata.fields()
     })
     return "complete"
   }
 
-  const event = ({ data, name }: Record, chunks: Array<StreamingChunk>): Progress => {
-    if (data === "" && name !== "error") return "open"
-    if (data.startsWith(doneMarker)) return finish(chunks)
+  const record = ({ data, name: eventName }: Record, chunks: Array<StreamingChunk>): Progress => {
+    if (data === "" && eventName !== "error") return "open"
+    if (eventName !== "error" && isDone(data)) return finish(chunks)
     const value = Json.parse(data)
-    if (name === "error" || (Json.isObject(value) && Boolean(value.error))) {
-      return ErrorReport.toReason({ report: ErrorReport.readBody(data), endpoint, model: askedModel })
+    if (eventName === "error" || (Json.isObject(value) && Boolean(value.error))) {
+      return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
     }
     const isChunk = Json.isObject(value) && "choices" in value
-    // Proxies put in events of their own, such as pings; only what has no name must be a chunk.
-    if (!isChunk && name !== "" && name !== "message") return "open"
+    // Proxies add events of their own, such as pings. Only an event without a name must be a chunk.
+    if (!isChunk && eventName !== "" && eventName !== "message") return "open"
     if (!chunkSchema.is(value)) return chunkSchema.parseError(data)
-    if (value.choices === undefined && value.usage == null) {
-      return Json.parseError(data, "neither a piece of an answer nor an error")
+    if (value.choices === undefined && value.usage == null && value.prompt_progress == null) {
+      return Json.parseError(data, "neither a part of an answer nor an error")
     }
-    return chunk(value, chunks)
+    return readChunk(value, data, chunks)
   }
 
-  const chunk = (record: Chunk, chunks: Array<StreamingChunk>): Progress => {
-    const choice = record.choices?.[0]
-    if (choice !== undefined) {
-      if (choice.finish_reason) finishReason = choice.finish_reason
-      const { delta } = choice
-      const content = delta?.content ?? choice.text ?? ""
-      const thinking = delta?.reasoning_content || delta?.reasoning
-      const fragments = delta?.tool_calls ?? []
-      // The final chunk stands for a finish chunk that says nothing else.
-      if (finishReason === undefined || content !== "" || thinking || fragments.length > 0) {
-        const piece: Writable<StreamingChunk> = { content, isFinal: false }
-        if (thinking) piece.thinking = thinking
-        if (fragments.length > 0) piece.toolCallDeltas = fragments.map(calls.add)
-        chunks.push(piece)
-      }
+  const readChunk = (chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
+    const choices = chunk.choices ?? []
+    let isRead = choices.length === 0
+    for (let i = 0; i < choices.length; i++) {
+      const choice = choices[i]
+      // Only one answer was requested. Parts of another one must not get into it.
+      if (choice === undefined || (choice.index ?? i) !== 0) continue
+      isRead = true
+      const progress = readChoice(choice, chunk, data, chunks)
+      if (progress !== "open") return progress
     }
-    if (calls.length() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
-    if (record.model) model = record.model
-    if (record.timings) timings = toTimings(record.timings)
-    const told = record.usage ? toUsage(record.usage) : undefined
-    if (told !== undefined) usage = told
-    // Nothing that is worth waiting for comes behind both.
-    return finishReason !== undefined && told !== undefined ? finish(chunks) : "open"
+    if (!isRead) return Json.parseError(data, "a part of another answer than the one that was requested")
+    // A chunk without text, so that deadlines see that the server works.
+    if (choices.length === 0 && chunk.prompt_progress) addPiece(emptyPiece, chunk, chunks)
+    if (calls.bytes() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
+    const isUsageReported = metadata.read(chunk)
+    // Nothing that is needed comes after both.
+    return finishWord !== undefined && isUsageReported ? finish(chunks) : "open"
   }
+
+  const readChoice = (choice: Choice, chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
+    if (choice.error) {
+      const body = Json.stringify({ error: choice.error }) ?? ""
+      return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(body) })
+    }
+    const piece = findPiece(choice, chunk)
+    if (piece === undefined) return Json.parseError(data, "a part of the content has no known form")
+    if (choice.finish_reason) finishWord = choice.finish_reason
+    if (piece.refusal !== "") isRefused = true
+    if (piece.content !== "" || piece.refusal !== "" || piece.fragments.length > 0) hasAnswer = true
+    else if (!hasAnswer && isEmpty(piece) && hasUnreadContent(choice)) unread ??= data.slice(0, 200)
+    // The final chunk stands for a finish chunk without content.
+    return finishWord === undefined || !isEmpty(piece) ? addPiece(piece, chunk, chunks) : "open"
+  }
+
+  /** A message is read like a delta. A whole completion after deltas repeats them, and no text is delivered twice. */
+  const findPiece = (choice: Choice, chunk: Chunk): Piece | undefined => {
+    const piece = toPiece(choice.delta, choice.text)
+    if (piece === undefined || !isEmpty(piece)) {
+      hasDelta = true
+      return piece
+    }
+    const isRepetition = hasDelta && chunk.object === "chat.completion"
+    return choice.message == null || isRepetition ? piece : toPiece(choice.message, undefined)
+  }
+
+  const addPiece = (piece: Piece, chunk: Chunk, chunks: Array<StreamingChunk>): Progress => {
+    const out: Writable<StreamingChunk> = { content: piece.content + piece.refusal, isFinal: false }
+    if (piece.thinking !== "") out.thinking = piece.thinking
+    const promptProgress = toPromptProgress(chunk.prompt_progress)
+    if (promptProgress !== undefined) out.promptProgress = promptProgress
+    if (piece.fragments.length > 0) {
+      const deltas = Result.all(piece.fragments.map(calls.add))
+      if (Result.isFailure(deltas)) return deltas.failure
+      out.toolCallDeltas = deltas.success
+    }
+    chunks.push(out)
+    return "open"
+  }
+
+  return { record, end: (chunks) => (finishWord === undefined ? "open" : finish(chunks)) }
+}
+
+/** What the chunks of an answer report besides its parts. The last report counts. */
+const makeMetadata = (requestedModel: string) => {
+  let model = requestedModel
+  let responseId: string | undefined
+  let usage: Usage | undefined
+  let timings: Timings | undefined
+  let cachedTokens: number | undefined
 
   return {
-    record: event,
-    end: (chunks) => (finishReason === undefined ? "open" : finish(chunks))
+    /** Returns whether the chunk reports the usage. */
+    read: (chunk: Chunk): boolean => {
+      if (chunk.model) model = chunk.model
+      if (typeof chunk.id === "string" && chunk.id !== "") responseId = chunk.id
+      if (chunk.timings) {
+        timings = toTimings(chunk.timings)
+        cachedTokens = chunk.timings.cache_n ?? undefined
+      }
+      const reported = chunk.usage ? toUsage(chunk.usage) : undefined
+      if (reported !== undefined) usage = reported
+      return reported !== undefined
+    },
+    /** Its fields on the final chunk. */
+    fields: () => ({
+      model,
+      ...(usage === undefined ? {} : { usage: cachedTokens === undefined ? usage : { cachedTokens, ...usage } }),
+      ...(timings === undefined ? {} : { timings }),
+      ...(responseId === undefined ? {} : { responseId })
+    })
   }
 }
-
-const toFinishReason = (reason: string): FinishReason => {
-  switch (reason) {
-    case "stop":
-    case "length":
-      return reason
-    case "tool_calls":
-    case "function_call":
-      return "tool-calls"
-    case "content_filter":
-      return "content-filter"
-    default:
-      return "other"
-  }
-}
-
-/** All zeros were seen from servers that do not count: the same as nothing. */
-const toUsage = (usage: NonNullable<Chunk["usage"]>): Usage | undefined => {
-  const promptTokens = usage.prompt_tokens ?? undefined
-  const completionTokens = usage.completion_tokens ?? undefined
-  const totalTokens = usage.total_tokens ?? undefined
-  return promptTokens || completionTokens || totalTokens ? { promptTokens, completionTokens, totalTokens } : undefined
-}
-
-const toTimings = (timings: NonNullable<Chunk["timings"]>): Timings => ({
-  prompt: timings.prompt_ms == null ? undefined : Duration.millis(timings.prompt_ms),
-  completion: timings.predicted_ms == null ? undefined : Duration.millis(timings.predicted_ms)
-})

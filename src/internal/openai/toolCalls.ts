@@ -1,86 +1,206 @@
 /**
- * Tool calls out of the fragments that OpenAI-style servers send, with what those servers get wrong put right: no index,
- * index 0 for every call, no id, an empty id or name, the name behind the id.
+ * Tool calls from the fragments that OpenAI-style servers send. Repairs what those servers get wrong: no index, index 0 for
+ * every call, no id, an empty id or name, a name after the id, arguments as an object, a fragment sent twice.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ParseError } from "../../ProviderError.ts"
 import type { ToolCall, ToolCallDelta } from "../../StreamingChunk.ts"
 import * as Json from "../wire/json.ts"
+import * as ToolCallId from "../wire/toolCallId.ts"
+import { utf8Length } from "../wire/utf8.ts"
 
-/** A fragment as it comes over the wire. */
+/** The function of a call, or a part of it. */
+export const FunctionFragment = Schema.Struct({
+  name: Json.nullish(Schema.String),
+  arguments: Json.nullish(Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.Unknown)]))
+})
+
+/** A fragment as the server sends it. */
 export const Fragment = Schema.Struct({
   index: Json.nullish(Schema.Number),
   id: Json.nullish(Schema.String),
-  function: Json.nullish(
-    Schema.Struct({
-      name: Json.nullish(Schema.String),
-      arguments: Json.nullish(Schema.String)
-    })
-  )
+  function: Json.nullish(FunctionFragment)
 })
 
+export interface Fragment extends Schema.Schema.Type<typeof Fragment> {}
+
 export interface ToolCallAssembly {
-  /** Puts a fragment to its call, and gives it as the consumer sees it. */
-  readonly add: (fragment: typeof Fragment.Type) => ToolCallDelta
-  /** Characters kept so far. */
-  readonly length: () => number
-  /** The calls with their arguments parsed, once all fragments came. */
-  readonly complete: () => Result.Result<ReadonlyArray<ToolCall>, ParseError>
+  /** Adds a fragment to its call and returns it as the consumer sees it. Takes constant time per character. */
+  readonly add: (fragment: Fragment) => Result.Result<ToolCallDelta, ParseError>
+  /** Bytes kept so far. */
+  readonly bytes: () => number
+  /**
+   * The calls with their arguments parsed, when all fragments have arrived. Of an answer that was cut, a call that is not
+   * complete is left out.
+   */
+  readonly complete: (isCut: boolean) => Result.Result<ReadonlyArray<ToolCall>, ParseError>
 }
 
 interface Call {
-  readonly wireIndex: number | undefined
+  /** Place among the calls of this answer. */
+  readonly position: number
+  /** The server's index. */
+  index: number | undefined
   id: string
   name: string
   arguments: string
+  /** Fragments of the arguments that are not joined yet. */
+  fragments: Array<string>
+  /** Length of the arguments, the unjoined fragments included. */
+  length: number
 }
+
+/** A call without text takes memory too. */
+const bytesPerCall = 64
+
+/** Keeping every fragment would take many times the memory of the text. */
+const maxFragments = 512
 
 export const make = (): ToolCallAssembly => {
   const calls: Array<Call> = []
-  let length = 0
+  const byId = new Map<string, Call>()
+  const byIndex = new Map<number, Call>()
+  let bytes = 0
 
-  /** The id decides, then the index, then the order; an id not seen before begins a new call. */
-  const find = (id: string, index: number | undefined): Call => {
-    const known = id === "" ? undefined : calls.find((call) => call.id === id)
-    if (known !== undefined) return known
-    const latest = index === undefined ? calls.at(-1) : calls.findLast((call) => call.wireIndex === index)
-    if (latest !== undefined && (id === "" || latest.id === "")) return latest
-    const call = { wireIndex: index, id: "", name: "", arguments: "" }
+  const begin = (index: number | undefined): Call => {
+    const call = { position: calls.length, index, id: "", name: "", arguments: "", fragments: [], length: 0 }
     calls.push(call)
-    // A call without text weighs something too.
-    length += 32
+    if (index !== undefined) byIndex.set(index, call)
+    bytes += bytesPerCall
     return call
+  }
+
+  /** The call with that index. Without an index, or if only this fragment has one, the latest call. */
+  const findByIndex = (index: number | undefined, isContinuation: boolean): Call | undefined => {
+    const latest = calls.at(-1)
+    if (index === undefined) return latest
+    const known = byIndex.get(index)
+    if (known !== undefined || !isContinuation || latest === undefined || latest.index !== undefined) return known
+    latest.index = index
+    byIndex.set(index, latest)
+    return latest
+  }
+
+  /** The id decides, then the index, then the order. An id not seen before begins a new call. */
+  const find = (part: Part): Call => {
+    const { id, index, name } = part
+    const known = id === "" ? undefined : byId.get(id)
+    if (known !== undefined) {
+      // Two calls can have the same id, but then not the same index.
+      const isOther = index !== undefined && known.index !== undefined && index !== known.index
+      if (!isOther) return known
+      const other = byIndex.get(index)
+      if (other !== undefined && other.id === "") return other
+      return hasOtherName(known, part) || beginsCall(known, part) ? begin(index) : known
+    }
+    const call = findByIndex(index, id === "" && name === "")
+    if (call === undefined || (id !== "" && call.id !== "")) return begin(index)
+    const isRepeated = index !== undefined && isRepetition(call, part)
+    return !isRepeated && beginsCall(call, part) ? begin(index) : call
+  }
+
+  const rename = (call: Call, { id, name }: Part): void => {
+    if (call.id === "" && id !== "" && !byId.has(id)) {
+      call.id = id
+      byId.set(id, call)
+      bytes += utf8Length(id)
+    }
+    if (name !== "" && name !== call.name) {
+      // Some servers send a name in fragments, some repeat what they sent of it.
+      const isLonger = name.length > call.name.length && name.startsWith(call.name)
+      call.name = isLonger ? name : call.name + name
+      bytes += utf8Length(name)
+    }
   }
 
   return {
     add: (fragment) => {
-      const id = fragment.id ?? ""
-      const name = fragment.function?.name ?? ""
-      const argumentsDelta = fragment.function?.arguments ?? ""
-      const call = find(id, fragment.index ?? undefined)
-      if (call.id === "") call.id = id
-      if (name !== "") call.name = name
-      call.arguments += argumentsDelta
-      length += id.length + name.length + argumentsDelta.length
-      return {
-        index: calls.indexOf(call),
-        ...(id === "" ? {} : { id }),
-        ...(name === "" ? {} : { name }),
+      const part = toPart(fragment)
+      if (part === undefined) return Result.fail(Json.parseError("", "arguments of a tool call are nested too deeply"))
+      const call = find(part)
+      const argumentsDelta = isRepetition(call, part) ? "" : part.arguments
+      rename(call, part)
+      append(call, argumentsDelta)
+      bytes += utf8Length(argumentsDelta)
+      return Result.succeed({
+        index: call.position,
+        ...(part.id === "" || part.id !== call.id ? {} : { id: part.id }),
+        ...(part.name === "" ? {} : { name: part.name }),
         argumentsDelta
-      }
+      })
     },
-    length: () => length,
-    complete: () => {
+    bytes: () => bytes,
+    complete: (isCut) => {
       const complete: Array<ToolCall> = []
-      for (const [i, call] of calls.entries()) {
-        const value = call.arguments.trim() === "" ? {} : Json.parse(call.arguments)
-        if (value === undefined) {
-          return Result.fail(Json.parseError(call.arguments, `the arguments of tool call ${i} are not JSON`))
+      for (const call of calls) {
+        if (call.id === "" && call.name === "" && call.length === 0) continue
+        const isLast = call.position === calls.length - 1
+        const text = join(call)
+        // The arguments of the last call may not have begun when the answer was cut.
+        const value = text.trim() !== "" ? Json.parse(text) : isCut && isLast ? undefined : {}
+        if (value !== undefined && call.name !== "") {
+          complete.push({
+            id: call.id === "" ? ToolCallId.make(call.position, byId) : call.id,
+            name: call.name,
+            arguments: value
+          })
+        } else if (!isCut) {
+          const problem = value === undefined ? "the arguments of tool call X are not JSON" : "tool call X has no name"
+          return Result.fail(Json.parseError(text, problem.replace("X", `${call.position}`)))
         }
-        complete.push({ id: call.id === "" ? `call_${i}` : call.id, name: call.name, arguments: value })
       }
       return Result.succeed(complete)
     }
   }
+}
+
+/** A fragment with its defaults. */
+interface Part {
+  readonly id: string
+  readonly index: number | undefined
+  readonly name: string
+  readonly arguments: string
+  /** Whether the arguments came as an object instead of text. */
+  readonly isObject: boolean
+}
+
+const toPart = ({ function: fn, id, index }: Fragment): Part | undefined => {
+  const value = fn?.arguments ?? ""
+  const text = typeof value === "string" ? value : Json.stringify(value)
+  if (text === undefined) return undefined
+  const isObject = typeof value !== "string"
+  return { id: id ?? "", index: index ?? undefined, name: fn?.name ?? "", arguments: text, isObject }
+}
+
+/** Whether a fragment that the index or the order gives to this call is the beginning of another one. */
+const beginsCall = (call: Call, part: Part): boolean =>
+  call.length > 0 && (part.isObject || hasOtherName(call, part) || (part.name !== "" && hasWholeArguments(part)))
+
+const hasOtherName = (call: Call, { name }: Part): boolean => name !== "" && call.name !== "" && name !== call.name
+
+const hasWholeArguments = (part: Part): boolean =>
+  part.isObject || (part.arguments.startsWith("{") && Json.isObject(Json.parse(part.arguments)))
+
+/** Whether a fragment is everything that the call has already. Two objects after each other would not be JSON. */
+const isRepetition = (call: Call, part: Part): boolean =>
+  call.length > 0 &&
+  part.arguments.length === call.length &&
+  (part.name === "" || part.name === call.name) &&
+  part.arguments === join(call) &&
+  hasWholeArguments(part)
+
+const append = (call: Call, text: string): void => {
+  if (text === "") return
+  call.length += text.length
+  if (call.fragments.push(text) === maxFragments) join(call)
+}
+
+/** Each join makes one flat text of the new fragments, so that a character is copied a constant number of times. */
+const join = (call: Call): string => {
+  if (call.fragments.length > 0) {
+    call.arguments += call.fragments.join("")
+    call.fragments = []
+  }
+  return call.arguments
 }

@@ -1,15 +1,13 @@
 /** How the lines of a body form records. */
-import { constFalse } from "effect/Function"
+import type { ProviderErrorReason } from "../../ProviderError.ts"
 import type { Endpoint, Record } from "./endpoint.ts"
 import * as Sse from "./sse.ts"
 
 export interface Framing {
   /** What the bound on bytes applies to: each line, or the body as a whole. With `line`, every line is a record. */
   readonly unit: "line" | "event" | "body"
-  /** Takes one line without its end, and returns the record that it completes. */
-  readonly line: (line: string) => Record | undefined
-  /** The record that was begun is longer than allowed. */
-  readonly isTooLong: () => boolean
+  /** Takes one line without its end, and returns the record that it completes, or why it is not a part of one. */
+  readonly line: (line: string) => Record | ProviderErrorReason | undefined
   /** The body ended without error: the record that was begun. */
   readonly end: () => Record | undefined
 }
@@ -20,7 +18,6 @@ export const make = (framing: Endpoint<never, unknown>["framing"], maxLineBytes:
       return {
         unit: "line",
         line: (line) => (isBlank(line) ? undefined : { data: line, name: "" }),
-        isTooLong: constFalse,
         end: () => undefined
       }
     case "sse":
@@ -41,7 +38,6 @@ const makeWhole = (): Framing => {
       lines.push(line)
       return undefined
     },
-    isTooLong: constFalse,
     end: () => ({ data: lines.join("\n"), name: "" })
   }
 }

@@ -16,6 +16,22 @@ export const parse = (text: string): unknown => {
   }
 }
 
+/** The JSON text of a value, or `undefined` if it has none, for example because it is nested too deeply. */
+export const stringify = (value: unknown): string | undefined => {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether a field that is not one of the known ones has a value that may be a part of an answer. */
+export const hasOtherContent = (object: object | null | undefined, known: ReadonlySet<string>): boolean =>
+  Object.entries(object ?? {}).some(([key, value]) => !known.has(key) && isContent(value))
+
+const isContent = (value: unknown): boolean =>
+  typeof value === "string" ? value !== "" : Predicate.isObjectOrArray(value) && Object.keys(value).length > 0
+
 export const isObject = (u: unknown): u is JsonObject => Predicate.isObject(u)
 
 export type { JsonObject }

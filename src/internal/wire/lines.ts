@@ -9,7 +9,7 @@ import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../../ProviderError.ts"
 import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
-import type { Progress, Record, RecordDecoder } from "./endpoint.ts"
+import type { Progress, RecordDecoder } from "./endpoint.ts"
 import type { Framing } from "./framing.ts"
 import * as Json from "./json.ts"
 import * as TimeLimit from "./timeLimit.ts"
@@ -119,7 +119,7 @@ const fittingBytes = (bytes: Uint8Array, room: number, maxBytes: number): number
 /** Lines to values. The decoder decides how the stream ends. */
 const records = <Out>(
   lines: Stream.Stream<string, ProviderErrorReason>,
-  { decoder, framing, maxLineBytes, onComplete }: Options<Out>
+  { decoder, framing, onComplete }: Options<Out>
 ): Stream.Stream<Out, ProviderErrorReason> =>
   Stream.transformPull(lines, (pull) =>
     Effect.sync(() => {
@@ -129,10 +129,10 @@ const records = <Out>(
 
       const give = (out: Array<Out>): OutPull => (Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : next)
 
-      const settle = (progress: Progress, record?: Record, isLast = false): void => {
+      const settle = (progress: Progress, data: string, isLast: boolean): void => {
         if (progress === "complete") ending = complete
         else if (progress !== "open")
-          ending = isLast && isCutOff(progress, record) ? truncatedOr(progress) : Effect.fail(progress)
+          ending = isLast && isCutOff(progress, data) ? truncatedOr(progress) : Effect.fail(progress)
       }
 
       const complete: OutPull = Effect.andThen(onComplete, Cause.done())
@@ -147,10 +147,12 @@ const records = <Out>(
       const read = (lines: Arr.NonEmptyReadonlyArray<string>): OutPull => {
         const out: Array<Out> = []
         for (let i = 0; i < lines.length; i++) {
-          const record = framing.line(lines[i] ?? "")
-          if (record !== undefined)
-            settle(decoder.record(record, out), record, framing.unit === "line" && i === lines.length - 1)
-          else if (framing.isTooLong()) settle(new LineTooLong({ limit: maxLineBytes }))
+          const line = lines[i] ?? ""
+          const record = framing.line(line)
+          if (record === undefined) continue
+          const isLast = i === lines.length - 1
+          if ("_tag" in record) settle(record, line, isLast)
+          else settle(decoder.record(record, out), record.data, isLast && framing.unit === "line")
           if (ending !== undefined) break
         }
         return give(out)
@@ -161,7 +163,13 @@ const records = <Out>(
         const out: Array<Out> = []
         const rest = framing.end()
         let progress: Progress = rest === undefined ? "open" : decoder.record(rest, out)
-        if (framing.unit === "event" && typeof progress === "object" && isCutOff(progress, rest)) progress = "open"
+        if (
+          framing.unit === "event" &&
+          typeof progress === "object" &&
+          rest !== undefined &&
+          isCutOff(progress, rest.data)
+        )
+          progress = "open"
         if (progress === "open") progress = decoder.end?.(out) ?? "open"
         ending =
           progress === "complete" ? complete : Effect.fail(progress === "open" ? new StreamTruncated() : progress)
@@ -175,5 +183,5 @@ const records = <Out>(
     })
   )
 
-const isCutOff = (reason: ProviderErrorReason, record: Record | undefined): boolean =>
-  reason._tag === "ParseError" && record !== undefined && Json.parse(record.data) === undefined
+const isCutOff = (reason: ProviderErrorReason, data: string): boolean =>
+  reason._tag === "ParseError" && Json.parse(data) === undefined

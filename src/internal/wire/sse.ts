@@ -1,60 +1,83 @@
 /**
  * Server-sent events from lines, by the rules of the HTML standard, section 9.2.6. The lines come without their ends and
- * the text without its byte order mark. `id` and `retry` are for reconnecting, which no completion can do: they are left out.
+ * the text without its byte order mark. `id` and `retry` are for reconnecting, which no completion can do: they are ignored.
  *
- * `effect/encoding/Sse` reads text and splits lines itself; here the lines are bounded and split already.
+ * `effect/encoding/Sse` reads text and splits lines itself. Here the lines are split and bounded already.
  */
-export interface Event {
-  /** The value of the `event` field, or `""`. */
-  readonly name: string
-  readonly data: string
-}
+import type { ParseError } from "../../ProviderError.ts"
+import { LineTooLong } from "../../ProviderError.ts"
+import type { Record } from "./endpoint.ts"
+import * as Json from "./json.ts"
+import { utf8Length } from "./utf8.ts"
 
 export interface Parser {
-  /** Takes one line; the empty one that ends an event gives the event. */
-  readonly line: (line: string) => Event | undefined
-  /** An event that was begun and not ended. The standard drops it; here its content decides. */
-  readonly end: () => Event | undefined
-  /** The event that was begun is longer than allowed. */
-  readonly isTooLong: () => boolean
+  /** Takes one line. The empty line that ends an event returns the event. */
+  readonly line: (line: string) => Record | ParseError | LineTooLong | undefined
+  /** The event that has no empty line after it yet. The standard drops it; here its content decides. */
+  readonly end: () => Record | undefined
 }
 
-export const make = (maxLineBytes: number): Parser => {
+/** A parser for one body. The data of one event may have `maxBytes` bytes. */
+export const make = (maxBytes: number): Parser => {
   let name = ""
-  // undefined: no data field yet. An empty one does make an event.
+  // The first data line of the event. undefined: none yet; an empty one makes an event too.
   let data: string | undefined
+  // All data lines, if there are several. Joined once, so that the time is linear.
+  let lines: Array<string> | undefined
+  let bytes = 0
 
-  const dispatch = (): Event | undefined => {
-    const event = data === undefined ? undefined : { name, data }
+  const dispatch = (): Record | undefined => {
+    const event = data === undefined ? undefined : { name, data: lines === undefined ? data : lines.join("\n") }
     name = ""
     data = undefined
+    lines = undefined
     return event
+  }
+
+  const append = (value: string): LineTooLong | undefined => {
+    if (data === undefined) {
+      data = value
+      return undefined
+    }
+    // A single line is bounded already, so bytes are counted from the second one on.
+    if (lines === undefined) {
+      lines = [data]
+      bytes = utf8Length(data)
+    }
+    lines.push(value)
+    bytes += 1 + utf8Length(value)
+    return bytes > maxBytes ? new LineTooLong({ limit: maxBytes }) : undefined
+  }
+
+  const field = (key: string, value: string): LineTooLong | undefined => {
+    if (key === "data") return append(value)
+    if (key === "event") name = value
+    return undefined
   }
 
   return {
     line: (line) => {
       if (line === "") return dispatch()
       const colon = line.indexOf(":")
-      // Nearly every line; the general case is below.
-      if (colon === 4 && line.startsWith("data")) append(valueAfter(line, colon))
-      else if (colon > 0) field(line.slice(0, colon), valueAfter(line, colon))
-      else if (colon === -1) field(line, "")
-      return undefined
+      // Nearly every line.
+      if (colon === 4 && line.startsWith("data")) return append(valueAfter(line, colon))
+      if (line.startsWith("{")) return bareJson(line)
+      if (colon === -1) return field(line, "")
+      return colon === 0 ? undefined : field(line.slice(0, colon), valueAfter(line, colon))
     },
-    end: dispatch,
-    isTooLong: () => (data?.length ?? 0) > maxLineBytes
-  }
-
-  function field(key: string, value: string): void {
-    if (key === "data") append(value)
-    else if (key === "event") name = value
-  }
-
-  function append(value: string): void {
-    data = data === undefined ? value : `${data}\n${value}`
+    end: dispatch
   }
 }
 
 /** One space after the colon belongs to the syntax, a second one to the value. */
 const valueAfter = (line: string, colon: number): string =>
   line.slice(line.charCodeAt(colon + 1) === 0x20 ? colon + 2 : colon + 1)
+
+/** A record without `data:`. The standard ignores it as an unknown field, but it can be an error or a part of an answer. */
+const bareJson = (line: string): Record | ParseError => {
+  const value = Json.parse(line)
+  if (value === undefined) return Json.parseError(line, "not JSON, and not a field of an event")
+  return Json.isObject(value) && Boolean(value.error)
+    ? { name: "error", data: line }
+    : Json.parseError(line, "JSON without a data field")
+}

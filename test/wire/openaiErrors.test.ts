@@ -1,0 +1,199 @@
+/** Errors inside an answer of the OpenAI-compatible routes, and records that violate the protocol. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { lmStudio } from "../../src/internal/openai/dialect.ts"
+import * as Endpoints from "../../src/internal/openai/endpoints.ts"
+import { read } from "../support/decoding.ts"
+import type { Row } from "../support/openaiEvents.ts"
+import { checkRow, chunk, DONE, failure, final, finish, text, toBody, usageChunk } from "../support/openaiEvents.ts"
+
+const chat = Endpoints.chat(lmStudio)
+
+const errors: Readonly<Record<string, Row>> = {
+  "event: error first": {
+    events: ['event: error\ndata: {"error":{"message":"The model has crashed"},"message":"The model has crashed"}'],
+    failure: failure("StreamError", { description: "The model has crashed" })
+  },
+  "event: error in the middle ends the answer": {
+    events: [text("Hi"), 'event: error\ndata: {"error":{"message":"Channel Error"}}', finish(), DONE],
+    pieces: "Hi|",
+    failure: failure("StreamError", { description: "Channel Error" })
+  },
+  "event: error with text": {
+    events: ["event: error\ndata: boom"],
+    failure: failure("StreamError", { description: "boom" })
+  },
+  "event: error without data": { events: ["event: error\ndata:"], failure: failure("StreamError") },
+  "event: error without an empty line": {
+    events: [text("Hi")],
+    rest: 'event: error\ndata: {"error":"boom"}',
+    pieces: "Hi|",
+    failure: failure("StreamError", { description: "boom" })
+  },
+  "an error as text": { events: [{ error: "boom" }], failure: failure("StreamError", { description: "boom" }) },
+  "an error as an object": {
+    events: [{ error: { message: "boom", code: 500, type: "server_error" } }],
+    failure: failure("StreamError", { description: "boom" })
+  },
+  "an error beside a chunk": {
+    events: [{ ...text("Hi"), error: { message: "boom" } }],
+    failure: failure("StreamError", { description: "boom" })
+  },
+  "error: null is not an error": {
+    events: [{ ...text("Hi"), error: null }, finish(), DONE],
+    pieces: "Hi|",
+    final: final()
+  },
+  "an error after the finish": {
+    events: [text("Hi"), finish(), { error: "boom" }],
+    pieces: "Hi|",
+    failure: failure("StreamError")
+  },
+  "an error of the choice": {
+    events: [text("Hi"), { choices: [{ index: 0, delta: {}, error: { message: "boom" }, finish_reason: "error" }] }],
+    pieces: "Hi|",
+    failure: failure("StreamError", { description: "boom" })
+  },
+  "an error without a data field": {
+    events: [text("Hi"), '{"error":{"message":"boom"}}'],
+    pieces: "Hi|",
+    failure: failure("StreamError", { description: "boom" })
+  },
+  "an error without a data field and without a line end": {
+    events: [text("Hi")],
+    rest: '{"error":"boom"}',
+    pieces: "Hi|",
+    failure: failure("StreamError", { description: "boom" })
+  },
+  "a chunk without a data field": {
+    events: [text("Hi"), JSON.stringify(text("!")), finish(), DONE],
+    pieces: "Hi|",
+    failure: failure("ParseError", { description: "JSON without a data field" })
+  },
+  "half a record without a data field": {
+    events: [text("Hi")],
+    rest: '{"err',
+    pieces: "Hi|",
+    failure: failure("StreamTruncated")
+  },
+  "an error with JSON of the engine inside": {
+    events: [
+      `event: error\ndata: ${JSON.stringify({
+        error: {
+          message:
+            'Engine protocol predict request returned 400: {"error":{"code":400,"message":"request (99 tokens) exceeds the available context size (64 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":99,"n_ctx":64}}'
+        }
+      })}`
+    ],
+    failure: failure("ContextOverflow", { promptTokens: 99, contextLength: 64 })
+  },
+  "an error about a missing model": {
+    events: ["event: error\ndata: " + JSON.stringify({ error: { message: "No models loaded. Please load a model" } })],
+    failure: failure("ModelNotAvailable", { model: "asked" })
+  },
+
+  "data that is not JSON": {
+    events: [text("Hi"), "data: {oops"],
+    pieces: "Hi|",
+    failure: failure("ParseError", { description: "not JSON" })
+  },
+  "data that is not an object": { events: ["data: [1]"], failure: failure("ParseError") },
+  "an object that is not a chunk": { events: [{ status: "ok" }], failure: failure("ParseError") },
+  "content that is not text": { events: [chunk({ content: 5 })], failure: failure("ParseError") },
+  "usage that is not a number": {
+    events: [finish("stop", { usage: { prompt_tokens: "8" } })],
+    failure: failure("ParseError")
+  }
+}
+
+describe("an error in an answer to a chat", () => {
+  for (const [what, row] of Object.entries(errors)) it.effect(what, () => checkRow(row, chat))
+})
+
+describe("an answer that the server ended early", () => {
+  for (const word of ["error", "abort", "aborted", "cancelled", "canceled"]) {
+    it.effect(`fails with finish_reason ${word}, after its text`, () =>
+      checkRow(
+        {
+          events: [text("Hi"), chunk({ content: "!" }, word), usageChunk, DONE],
+          pieces: "Hi|!|",
+          failure: failure("StreamError", { description: `the server ended the answer with "${word}"` })
+        },
+        chat
+      )
+    )
+  }
+})
+
+describe("an error of the server comes first", () => {
+  const table: Readonly<Record<string, ReadonlyArray<object>>> = {
+    "before arguments that are not JSON": [chunk({ tool_calls: [{ function: { name: "f", arguments: "{" } }] })],
+    "before a refusal": [chunk({ refusal: "No" })]
+  }
+  for (const [what, events] of Object.entries(table)) {
+    it.effect(what, () =>
+      Effect.map(read(chat, toBody([...events, finish("error"), DONE])), (seen) => {
+        expect(seen.failure).toMatchObject({ _tag: "StreamError" })
+      })
+    )
+  }
+})
+
+describe("an answer in a field that is not read", () => {
+  const notRead = failure("ParseError", { description: "an answer only in fields that are not read" })
+  const table: Readonly<Record<string, Row>> = {
+    "fails if there is no other text": {
+      events: [chunk({ audio: { transcript: "Hi" } }), finish(), DONE],
+      pieces: "|",
+      failure: notRead
+    },
+    "fails if it is a string": {
+      events: [chunk({ output_text: "Hi" }), finish(), DONE],
+      pieces: "|",
+      failure: notRead
+    },
+    "fails if it is beside the delta": {
+      events: [{ choices: [{ index: 0, content: "Hi" }] }, finish(), DONE],
+      pieces: "|",
+      failure: notRead
+    },
+    "fails if it is on the finish chunk": {
+      events: [chunk({ images: [{ url: "x" }] }, "stop"), DONE],
+      failure: notRead
+    },
+    "does not matter beside text": {
+      events: [chunk({ annotations_x: ["a"] }), text("Hi"), finish(), DONE],
+      pieces: "|Hi|",
+      final: final()
+    },
+    "is not metadata": {
+      events: [
+        chunk({ role: "assistant", content: "", reasoning: "Hm", reasoning_details: [{ text: "Hm" }], x: null, y: [] }),
+        { choices: [{ index: 0, delta: {}, finish_reason: "stop", stop_reason: "</s>", logprobs: { content: [1] } }] },
+        DONE
+      ],
+      pieces: "(Hm)|",
+      final: final()
+    },
+    "is not a choice other than the first": {
+      events: [{ choices: [{ index: 1, delta: { content: "Hi" } }] }, finish(), DONE],
+      failure: failure("ParseError", { description: "a part of another answer than the one that was requested" })
+    },
+    "is not a second choice beside the first": {
+      events: [
+        {
+          choices: [
+            { index: 1, delta: { content: "b" } },
+            { index: 0, delta: { content: "a" } }
+          ]
+        },
+        { choices: [{ delta: { content: "c" } }, { delta: { content: "d" } }] },
+        finish(),
+        DONE
+      ],
+      pieces: "a|c|",
+      final: final()
+    }
+  }
+  for (const [what, row] of Object.entries(table)) it.effect(what, () => checkRow(row, chat))
+})

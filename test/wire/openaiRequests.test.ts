@@ -1,0 +1,147 @@
+/** Requests to the OpenAI-compatible routes. */
+import * as Schema from "effect/Schema"
+import type { Message } from "../../src/CompletionRequest.ts"
+import { lmStudio } from "../../src/internal/openai/dialect.ts"
+import * as Endpoints from "../../src/internal/openai/endpoints.ts"
+import { checkRequests } from "../support/encoding.ts"
+
+const chat = Endpoints.chat(lmStudio)
+const completion = Endpoints.completion(lmStudio)
+
+const messages: ReadonlyArray<Message> = [{ role: "user", content: "Why?" }]
+const streamed = { stream: true, stream_options: { include_usage: true } }
+const chatBody = { model: "m", messages, ...streamed }
+const completionBody = { model: "m", prompt: "Once", ...streamed }
+
+const Weather = Schema.Struct({ city: Schema.String })
+const weatherJsonSchema = {
+  type: "object",
+  properties: { city: { type: "string" } },
+  required: ["city"],
+  additionalProperties: false
+}
+const format = (schema: object): object => ({
+  ...chatBody,
+  response_format: { type: "json_schema", json_schema: { name: "answer", strict: true, schema } }
+})
+const withMessage = (message: object): object => ({ ...chatBody, messages: [message] })
+const imagePart = (url: string): object => ({ type: "image_url", image_url: { url } })
+
+checkRequests(
+  "a chat request",
+  chat,
+  { messages },
+  {
+    "without options": [{}, chatBody],
+    temperature: [{ temperature: 0.2 }, { ...chatBody, temperature: 0.2 }],
+    topP: [{ topP: 0.9 }, { ...chatBody, top_p: 0.9 }],
+    topK: [{ topK: 40 }, { ...chatBody, top_k: 40 }],
+    minP: [{ minP: 0.1 }, { ...chatBody, min_p: 0.1 }],
+    seed: [{ seed: 7 }, { ...chatBody, seed: 7 }],
+    stop: [{ stop: ["a", "b"] }, { ...chatBody, stop: ["a", "b"] }],
+    maxTokens: [{ maxTokens: 5 }, { ...chatBody, max_tokens: 5 }],
+    repeatPenalty: [{ repeatPenalty: 1.1 }, { ...chatBody, repeat_penalty: 1.1 }],
+    presencePenalty: [{ presencePenalty: 1 }, { ...chatBody, presence_penalty: 1 }],
+    frequencyPenalty: [{ frequencyPenalty: -1 }, { ...chatBody, frequency_penalty: -1 }],
+    "think: true is the default of the model": [{ think: true }, chatBody],
+    "think: false": [{ think: false }, { ...chatBody, reasoning_effort: "none" }],
+    "think: high": [{ think: "high" }, { ...chatBody, reasoning_effort: "high" }],
+    "keepAlive in seconds": [{ keepAlive: "2 minutes" }, { ...chatBody, ttl: 120 }],
+    "overflow is not sent": [{ overflow: "truncate" }, chatBody],
+    "format: json": [{ format: "json" }, format({ type: "object" })],
+    "format: a JSON Schema": [{ format: { type: "array" } }, format({ type: "array" })],
+    "format: a Schema": [{ format: Weather }, format(weatherJsonSchema)],
+    tools: [
+      { tools: [{ name: "now" }, { name: "weather", description: "Of a city", parameters: Weather }] },
+      {
+        ...chatBody,
+        tools: [
+          { type: "function", function: { name: "now", parameters: { type: "object", properties: {} } } },
+          { type: "function", function: { name: "weather", description: "Of a city", parameters: weatherJsonSchema } }
+        ]
+      }
+    ],
+    "an empty list of tools": [{ tools: [] }, chatBody],
+    "images with their media type": [
+      {
+        messages: [
+          {
+            role: "user",
+            content: "x",
+            images: [
+              "data:image/jpeg;base64,/9j/AA==",
+              "UklGRg==",
+              new Uint8Array([0x89, 0x50, 0x4e, 0x47]),
+              new Uint8Array([0xff, 0xd8, 0xff])
+            ]
+          }
+        ]
+      },
+      withMessage({
+        role: "user",
+        content: [
+          { type: "text", text: "x" },
+          imagePart("data:image/jpeg;base64,/9j/AA=="),
+          imagePart("data:image/webp;base64,UklGRg=="),
+          imagePart("data:image/png;base64,iVBORw=="),
+          imagePart("data:image/jpeg;base64,/9j/")
+        ]
+      })
+    ],
+    "an empty list of images": [
+      { messages: [{ role: "user", content: "x", images: [] }] },
+      withMessage({ role: "user", content: "x" })
+    ],
+    "an earlier answer with thinking and calls": [
+      {
+        messages: [
+          { role: "assistant", content: "", thinking: "Hm", toolCalls: [{ id: "c1", name: "f", arguments: { a: 1 } }] }
+        ]
+      },
+      withMessage({
+        role: "assistant",
+        content: "",
+        tool_calls: [{ id: "c1", type: "function", function: { name: "f", arguments: '{"a":1}' } }]
+      })
+    ],
+    "the result of a tool": [
+      { messages: [{ role: "tool", content: "22", toolCallId: "c1", toolName: "f" }] },
+      withMessage({ role: "tool", content: "22", tool_call_id: "c1" })
+    ],
+    "extra keys are added or replace options": [
+      { temperature: 0, extra: { temperature: 1, draft_model: "d", stream_options: { chunk: 1 } } },
+      { ...chatBody, temperature: 1, draft_model: "d", stream_options: { include_usage: true, chunk: 1 } }
+    ],
+
+    "arguments that cannot be written as JSON": [
+      { messages: [{ role: "assistant", content: "", toolCalls: [{ id: "c1", name: "f", arguments: 1n }] }] },
+      {
+        _tag: "InvalidRequest",
+        field: "messages[0].toolCalls[0].arguments",
+        description: "it holds a value that JSON has no form for"
+      }
+    ],
+    "keepAlive without end": [
+      { keepAlive: "Infinity" },
+      { _tag: "InvalidRequest", field: "keepAlive", description: "this server accepts finite durations only" }
+    ]
+  }
+)
+
+checkRequests(
+  "a prompt",
+  completion,
+  { prompt: "Once" },
+  {
+    "without options": [{}, completionBody],
+    "with sampling": [
+      { maxTokens: 3, stop: ["x"] },
+      { ...completionBody, max_tokens: 3, stop: ["x"] }
+    ],
+    "an empty list of images": [{ images: [] }, completionBody],
+    "with images": [
+      { images: ["aGk="] },
+      { _tag: "Unsupported", feature: "images with prompt", description: "put them into messages" }
+    ]
+  }
+)

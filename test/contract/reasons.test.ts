@@ -145,7 +145,7 @@ describe.each([
       const error = yield* Effect.flip(running.provider.complete(example.request ?? request))
       expect(error.provider).toBe(provider)
       expect(fieldsOf(error.reason)).toMatchObject({ _tag: tag, ...example.fields })
-      expect(error.message.startsWith(`${provider}: `)).toBe(true)
+      expect(error.message.startsWith(`${provider} (${running.server.url}): `)).toBe(true)
     })
   )
 })

@@ -251,7 +251,7 @@ describe("a part of an answer in a record that cannot be read is in no rendering
   for (const [protocol, line] of lines) {
     it.effect(`${protocol.path}: ${JSON.stringify(line)}`, () =>
       Effect.gen(function* () {
-        const error = yield* Effect.flip(Stream.runDrain(decode(protocol, [encode(`${line}\n`)])))
+        const error = yield* Effect.flip(Stream.runDrain(decode(protocol, [encode(`${line}\n{}\n`)])))
         expect(error.reason._tag).toBe("ParseError")
         expect(error.message).not.toContain("\n")
         for (const rendering of render(error)) expect(rendering).not.toContain(secret)
@@ -262,7 +262,7 @@ describe("a part of an answer in a record that cannot be read is in no rendering
 
   it.effect("and only its beginning is kept", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(Stream.runDrain(decode(OllamaProtocol.chat, [encode(`${"a".repeat(999)}\n`)])))
+      const error = yield* Effect.flip(Stream.runDrain(decode(OllamaProtocol.chat, [encode(`${"a".repeat(999)}\n{}\n`)])))
       expect(error.reason._tag === "ParseError" && Redacted.value(error.reason.excerpt).length).toBe(200)
     })
   )

@@ -47,7 +47,7 @@ const thinking = `${think.thinking.map((piece) => `(${piece})|`).join("")}${piec
 
 const notAStream = failure("ApiError", {
   status: 200,
-  description: "JSON in place of a stream; a gateway in between may ignore `stream`"
+  description: "JSON instead of a stream; a proxy in front of the server may ignore `stream`"
 })
 
 const unknownText = "the server's text is in the redacted `detail`"
@@ -162,7 +162,7 @@ const operations: ReadonlyArray<Operation> = [
       ),
       "ollama/error-no-model": failure("ModelNotAvailable", {
         model: "asked",
-        description: noModel,
+        description: `${noModel}; run \`ollama pull asked\``,
         detail: "model 'nope' not found"
       }),
       "ollama/error-no-thinking": failure("Unsupported", {
@@ -341,7 +341,7 @@ const operations: ReadonlyArray<Operation> = [
       "ollama/v1-chat": answer("The| sky| is|", "sky length, 8 + 3 = 11 tokens"),
       "ollama/v1-error": failure("ModelNotAvailable", {
         model: "asked",
-        description: noModel,
+        description: `${noModel}; run \`lms get asked\``,
         detail: "model 'nope' not found"
       }),
       "ollama/v1-tools": answer('[0#call_wbeq8m6w get_weather({"city":"Paris","unit":"c"}]|', "tool tool-calls", {

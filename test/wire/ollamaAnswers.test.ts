@@ -146,19 +146,19 @@ const answers: Readonly<Record<string, Row>> = {
     failure: failure("StreamTruncated")
   },
 
-  "an error first": { lines: [{ error: "boom" }, done], failure: failure("StreamError", { description: "boom" }) },
+  "an error first": { lines: [{ error: "boom" }, done], failure: failure("StreamError", { detail: "boom" }) },
   "an error in the middle": {
     lines: [text("a"), { error: "an error was encountered while running the model: unexpected EOF" }],
     pieces: "a|",
-    failure: failure("StreamError", { description: "an error was encountered while running the model: unexpected EOF" })
+    failure: failure("StreamError", { detail: "an error was encountered while running the model: unexpected EOF" })
   },
   "an error as an object": {
     lines: [{ error: { message: "boom", code: 500 } }],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "an error beside text": {
     lines: [{ ...text("a"), error: "boom" }],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "an error that is JSON of the engine": {
     lines: [
@@ -170,12 +170,12 @@ const answers: Readonly<Record<string, Row>> = {
     failure: failure("ContextOverflow", {
       promptTokens: 99,
       contextLength: 64,
-      description: "request (99 tokens) exceeds the available context size (64 tokens)"
+      detail: "request (99 tokens) exceeds the available context size (64 tokens)"
     })
   },
   "a missing model, as servers before 0.12.6 report it": {
     lines: [{ error: "model 'nope' not found" }],
-    failure: failure("ModelNotAvailable", { model: "asked", description: "model 'nope' not found" })
+    failure: failure("ModelNotAvailable", { model: "asked", detail: "model 'nope' not found" })
   },
 
   "a line that is not JSON": {
@@ -227,7 +227,7 @@ describe("an answer to a prompt", () => {
     "an error instead of the last line": {
       lines: [{ response: "a", done: false }, { error: "boom" }],
       pieces: "a|",
-      failure: failure("StreamError", { description: "boom" })
+      failure: failure("StreamError", { detail: "boom" })
     },
     "text that is not a string": { lines: [{ response: ["a"], done: false }], failure: failure("ParseError") }
   }

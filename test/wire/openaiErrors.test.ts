@@ -12,32 +12,32 @@ const chat = Endpoints.chat(lmStudio)
 const errors: Readonly<Record<string, Row>> = {
   "event: error first": {
     events: ['event: error\ndata: {"error":{"message":"The model has crashed"},"message":"The model has crashed"}'],
-    failure: failure("StreamError", { description: "The model has crashed" })
+    failure: failure("StreamError", { detail: "The model has crashed" })
   },
   "event: error in the middle ends the answer": {
     events: [text("Hi"), 'event: error\ndata: {"error":{"message":"Channel Error"}}', finish(), DONE],
     pieces: "Hi|",
-    failure: failure("StreamError", { description: "Channel Error" })
+    failure: failure("StreamError", { detail: "Channel Error" })
   },
   "event: error with text": {
     events: ["event: error\ndata: boom"],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "event: error without data": { events: ["event: error\ndata:"], failure: failure("StreamError") },
   "event: error without an empty line": {
     events: [text("Hi")],
     rest: 'event: error\ndata: {"error":"boom"}',
     pieces: "Hi|",
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
-  "an error as text": { events: [{ error: "boom" }], failure: failure("StreamError", { description: "boom" }) },
+  "an error as text": { events: [{ error: "boom" }], failure: failure("StreamError", { detail: "boom" }) },
   "an error as an object": {
     events: [{ error: { message: "boom", code: 500, type: "server_error" } }],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "an error beside a chunk": {
     events: [{ ...text("Hi"), error: { message: "boom" } }],
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "error: null is not an error": {
     events: [{ ...text("Hi"), error: null }, finish(), DONE],
@@ -52,18 +52,18 @@ const errors: Readonly<Record<string, Row>> = {
   "an error of the choice": {
     events: [text("Hi"), { choices: [{ index: 0, delta: {}, error: { message: "boom" }, finish_reason: "error" }] }],
     pieces: "Hi|",
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "an error without a data field": {
     events: [text("Hi"), '{"error":{"message":"boom"}}'],
     pieces: "Hi|",
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "an error without a data field and without a line end": {
     events: [text("Hi")],
     rest: '{"error":"boom"}',
     pieces: "Hi|",
-    failure: failure("StreamError", { description: "boom" })
+    failure: failure("StreamError", { detail: "boom" })
   },
   "a chunk without a data field": {
     events: [text("Hi"), JSON.stringify(text("!")), finish(), DONE],

@@ -82,8 +82,8 @@ describe("the fake server", () => {
 
   it.live.each([11434, 1234])("does not answer in place of a slow server on port %s", (port) =>
     Effect.gen(function* () {
-      const server = yield* FakeServer.make(({ method }): FakeServer.Answer =>
-        method === "GET" ? { delay: { headers: "1700 millis" } } : { text: "Rayleigh." }
+      const server = yield* FakeServer.make(({ method }) =>
+        method === "GET" ? Effect.as(Effect.sleep("2100 millis"), {}) : Effect.succeed({ text: "Rayleigh." })
       )
       const { code, stdout } = yield* CommandLine.run(["Why?"], { env: npmStart, usualPorts: { [port]: server.url } })
       expect({ code, stdout }).toEqual({ code: 0, stdout: "Rayleigh.\n" })

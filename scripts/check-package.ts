@@ -15,6 +15,8 @@ const { devDependencies, name }: Manifest = JSON.parse(readFileSync(join(root, "
 const folder = mkdtempSync(join(tmpdir(), `${name}-`))
 const project = join(folder, "project")
 const bin = join(project, "node_modules/.bin/local-llm")
+const globalFolder = join(folder, "global")
+const globalBin = join(globalFolder, "bin/local-llm")
 
 const step = (title: string, check: () => void): void => {
   const started = performance.now()
@@ -35,8 +37,15 @@ const run = (command: string, args: ReadonlyArray<string>, cwd = root): string =
   return stdout
 }
 
+const npmInstall = ["install", "--no-audit", "--no-fund", "--prefer-offline"]
+
 const install = (...specs: ReadonlyArray<string>): void => {
-  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", ...specs], project)
+  run("npm", [...npmInstall, ...specs], project)
+}
+
+/** As `npm install -g`, into a folder of its own. */
+const installGlobally = (...specs: ReadonlyArray<string>): void => {
+  run("npm", [...npmInstall, "--global", "--prefix", globalFolder, ...specs], folder)
 }
 
 /** In the version that this repository itself is tested with. */
@@ -84,18 +93,27 @@ const checkPackage = (): void => {
     const open = inside.filter((module) => failures[`${name}/${module}`] !== "ERR_PACKAGE_PATH_NOT_EXPORTED")
     assert.deepEqual(open, [])
   })
-  step("the command line says which package it lacks", () => {
+  step("the command line names the missing package and how to install it", () => {
     const { status, stderr } = attempt(bin, ["--help"], project)
-    assert.equal(
-      status,
-      1,
-      "it started without @effect/platform-node; is there one in a folder above the temporary one?"
-    )
-    assert.match(stderr, /^local-llm: .*npm install @effect\/platform-node\n$/)
+    assert.equal(status, 1, "it starts without @effect/platform-node; a folder above the temporary one may have it")
+    assert.match(stderr, /^local-llm: [^\n]*"npm install @effect\/platform-node"[^\n]*\n$/)
   })
   step("with that package it starts", () => {
     install(tested("@effect/platform-node"))
     assert.match(run(bin, ["--help"], project), /local-llm <subcommand>/)
+  })
+  step("installed globally, it names the missing package as well", () => {
+    installGlobally(tarball)
+    const { status, stderr } = attempt(globalBin, ["--help"], folder)
+    assert.equal(status, 1)
+    assert.match(stderr, /^local-llm: [^\n]*"npm install -g @effect\/platform-node"[^\n]*\n$/)
+  })
+  step("with that package it starts and sends requests", () => {
+    installGlobally(tested("@effect/platform-node"))
+    assert.match(run(globalBin, ["--help"], folder), /local-llm <subcommand>/)
+    const { status, stderr } = attempt(globalBin, ["models", "--url", "http://127.0.0.1:1"], folder)
+    assert.equal(status, 1)
+    assert.match(stderr, /^local-llm: [^\n]*ECONNREFUSED 127\.0\.0\.1:1[^\n]*\n$/)
   })
   step("a program compiles against it and runs", () => {
     install(tested("@types/node"))

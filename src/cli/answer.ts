@@ -1,57 +1,58 @@
-/** An answer on the terminal, as it comes. */
+/** Prints an answer while it is generated. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { PlatformError } from "effect/PlatformError"
-import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
-import * as Facts from "./facts.ts"
-import * as Terminal from "./terminal.ts"
+import * as Output from "./output.ts"
+import * as Summary from "./summary.ts"
+import * as Text from "./text.ts"
 
-/** The text goes to standard output; thinking and facts do not belong to it and go to standard error. */
+/** The answer goes to standard output. Thinking and the summary are no part of it and go to standard error. */
 export const print = Effect.fnUntraced(function* (
   provider: Provider,
   request: CompletionRequest
-): Effect.fn.Return<void, ProviderError | PlatformError, Stdio.Stdio> {
-  const stdio = yield* Stdio.Stdio
+): Effect.fn.Return<void, ProviderError | Output.OutputFailed | Output.ReaderGone> {
   const clock = yield* Clock.Clock
-  const asked = clock.currentTimeMillisUnsafe()
-  let first: number | undefined
-  let facts: string | undefined
-  let line: "empty" | "thinking" | "text" = "empty"
+  const startedAt = clock.currentTimeMillisUnsafe()
+  const answer = Text.makeCleaner(process.stdout.isTTY)
+  const thinking = Text.makeCleaner(process.stderr.isTTY)
+  let firstAt: number | undefined
+  let summary: string | undefined
+  let lastWritten: "nothing" | "thinking" | "answer" = "nothing"
 
-  const toText = Effect.fnUntraced(function* ({ content, thinking = "", ...rest }: StreamingChunk) {
+  const writeThinking = Effect.fnUntraced(function* (text: string) {
+    if (text === "") return
+    lastWritten = "thinking"
+    yield* Output.writeError(Output.dim(text))
+  })
+
+  const writeAnswer = Effect.fnUntraced(function* (text: string) {
+    if (text === "") return
+    if (lastWritten === "thinking") {
+      yield* writeThinking(thinking.end())
+      yield* Output.writeError("\n\n")
+    }
+    lastWritten = "answer"
+    yield* Output.write(text)
+  })
+
+  const printChunk = Effect.fnUntraced(function* (chunk: StreamingChunk) {
     const now = clock.currentTimeMillisUnsafe()
-    if (thinking !== "" || content !== "") first ??= now
-    if (thinking !== "") {
-      yield* Terminal.write(Terminal.dim(thinking))
-      line = "thinking"
-    }
-    if (content !== "") {
-      if (line === "thinking") yield* Terminal.write("\n\n")
-      line = "text"
-    }
-    if (!rest.isFinal) return content
-    facts = Facts.describe(provider.name, rest, { asked, first, ended: now })
-    return `${content}\n`
+    if (chunk.thinking || chunk.content) firstAt ??= now
+    yield* writeThinking(thinking.add(chunk.thinking ?? ""))
+    yield* writeAnswer(answer.add(chunk.content))
+    if (!chunk.isFinal) return
+    yield* writeAnswer(`${answer.end()}\n`)
+    summary = Summary.describe(provider.name, chunk, { startedAt, firstAt, endedAt: now })
   })
 
   yield* provider.stream(request).pipe(
-    Stream.mapEffect(toText),
-    Stream.run(stdio.stdout()),
-    // What broke off in the middle of a line is not to be taken for a whole one.
-    Effect.onError(() => (line === "empty" ? Effect.void : Terminal.write("\n"))),
-    Effect.catchIf(isReaderGone, () => Effect.void)
+    Stream.runForEach(printChunk),
+    // An incomplete answer must not look like a complete line, and the error begins a line of its own.
+    Effect.onError(() => (lastWritten === "nothing" ? Effect.void : Output.writeError("\n")))
   )
-  if (facts !== undefined) yield* Terminal.note(Terminal.dim(facts))
+  if (summary !== undefined) yield* Output.dimNote(summary)
 })
-
-/** As in `local-llm … | head`: a reason to stop, not to complain. */
-const isReaderGone = (error: ProviderError | PlatformError): error is PlatformError =>
-  error._tag === "PlatformError" &&
-  error.cause instanceof Error &&
-  "code" in error.cause &&
-  error.cause.code === "EPIPE"

@@ -1,121 +1,198 @@
-/** Finds whom to ask: the server that was named, or else those that people run on their machines. */
-import type * as Config from "effect/Config"
+/** Finds the server and the model: those that were named, or else those that run on this machine. */
+import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
 import * as LmStudio from "../LmStudio.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Ollama from "../Ollama.ts"
 import type { Provider } from "../Provider.ts"
-import { ProviderError, Timeout } from "../ProviderError.ts"
+import type { ProviderError } from "../ProviderError.ts"
+import * as Failure from "./failure.ts"
+import * as Output from "./output.ts"
 
-/** What the user said; whatever is left open is found out. */
-export interface Wish {
+/** What the flags name. */
+export interface Selection {
   readonly provider?: Kind | undefined
   readonly url?: string | undefined
   readonly model?: string | undefined
 }
 
-export type Kind = "ollama" | "lmstudio"
-
+/** A server that answered. */
 export interface Server {
   readonly provider: Provider
   readonly models: ReadonlyArray<ModelInfo>
 }
 
-/** Whom to ask, and which of its models. */
-export interface Choice {
+export interface Selected {
   readonly provider: Provider
   readonly model: string
 }
 
-/** No server answers, or none that does has a model to ask. */
+/** Nothing was configured for the server, and nothing listens on its usual port. */
+export class NotRunning extends Data.TaggedError("NotRunning")<{ readonly message: string }> {}
+
+/** The server has no suitable model. */
+export class NoModel extends Data.TaggedError("NoModel")<{ readonly message: string }> {}
+
+/** Nothing was configured, and nothing listens on the usual port of any server. */
+export class NoServerRunning extends Data.TaggedError("NoServerRunning")<{ readonly message: string }> {}
+
+/** No server can be used. */
 export class NothingFound extends Data.TaggedError("NothingFound")<{ readonly message: string }> {}
 
-type Failure = ProviderError | Config.ConfigError | NothingFound
-type Needs = HttpClient.HttpClient | Scope.Scope
+type ServerFailure = ProviderError | Config.ConfigError | NotRunning | NoModel
+type Requirements = HttpClient.HttpClient | Scope.Scope
 
-/** The servers that answer, Ollama first, and why the others do not. */
-export const findServers = (
-  wish: Wish
-): Effect.Effect<[servers: Array<Server>, failures: Array<Failure>], never, Needs> =>
-  Effect.partition(kindsOf(wish), (kind) => ask(kind, wish), { concurrency: "unbounded" })
-
-/** The first server that has a model to ask. If both are named, the answer itself will tell whether they are there. */
-export const findModel = Effect.fnUntraced(function* (wish: Wish): Effect.fn.Return<Choice, Failure, Needs> {
-  if (wish.provider !== undefined && wish.model !== undefined) {
-    return { provider: yield* connections[wish.provider](wish.url), model: wish.model }
-  }
-  const [choices, failures] = yield* Effect.partition(
-    kindsOf(wish),
-    (kind) => Effect.flatMap(ask(kind, wish), (server) => choose(server, wish.model)),
-    { concurrency: "unbounded" }
-  )
-  return choices[0] ?? (yield* nothingFound(failures))
-})
-
-export const nothingFound = (failures: ReadonlyArray<Failure>): NothingFound =>
-  new NothingFound({ message: failures.map(({ message }) => message).join("; ") })
-
-const kindsOf = ({ provider }: Wish): ReadonlyArray<Kind> =>
-  provider === undefined ? ["ollama", "lmstudio"] : [provider]
-
-/** A server on this machine answers at once; one that was named may be far away. */
-const patience = ({ provider, url }: Wish): Duration.Duration =>
-  Duration.seconds(provider === undefined && url === undefined ? 2 : 10)
-
-const ask = Effect.fnUntraced(function* (kind: Kind, wish: Wish): Effect.fn.Return<Server, Failure, Needs> {
-  const provider = yield* connections[kind](wish.url)
-  const limit = patience(wish)
-  return yield* Effect.timeoutOrElse(
-    Effect.map(provider.listModels, (models) => ({ provider, models })),
-    {
-      duration: limit,
-      orElse: () =>
-        Effect.fail(new ProviderError({ provider: provider.name, reason: new Timeout({ kind: "first-chunk", limit }) }))
-    }
-  )
-})
-
-const connections = {
-  ollama: Effect.fnUntraced(function* (url: string | undefined) {
-    const context = yield* Layer.build(withVariable(Ollama.layerConfig(), "OLLAMA_HOST", url))
-    const server = Context.get(context, Ollama.Ollama)
-    // Others may list their models on Ollama's path as well, but they have no version there.
-    return { ...server, listModels: Effect.andThen(server.version, server.listModels) }
-  }),
-  lmstudio: Effect.fnUntraced(function* (url: string | undefined) {
-    const context = yield* Layer.build(withVariable(LmStudio.layerConfig(), "LMSTUDIO_BASE_URL", url))
-    return Context.get(context, LmStudio.LmStudio)
-  })
+interface ServerType {
+  readonly name: string
+  /** Where it listens unless it is configured otherwise. */
+  readonly port: number
+  /** The environment variable that holds its address. */
+  readonly urlVariable: string
+  readonly tokenVariable: string
+  readonly connect: Effect.Effect<Provider, ProviderError | Config.ConfigError, Requirements>
 }
 
-/** An address from the command line stands in for the one of the environment; the token of the environment stays. */
-const withVariable = <A, E, R>(layer: Layer.Layer<A, E, R>, name: string, value: string | undefined) =>
-  value === undefined
-    ? layer
-    : Layer.provide(layer, ConfigProvider.layerAdd(ConfigProvider.fromUnknown({ [name]: value }), { asPrimary: true }))
+/** In the order in which they are preferred. */
+const serverTypes = {
+  ollama: {
+    name: "Ollama",
+    port: 11434,
+    urlVariable: "OLLAMA_HOST",
+    tokenVariable: "OLLAMA_API_KEY",
+    connect: Effect.map(Layer.build(Ollama.layerConfig()), (context) => {
+      const server = Context.get(context, Ollama.Ollama)
+      // Other servers may also list their models on Ollama's path, but they report no version.
+      return { ...server, listModels: Effect.andThen(server.version, server.listModels) }
+    })
+  },
+  lmstudio: {
+    name: "LM Studio",
+    port: 1234,
+    urlVariable: "LMSTUDIO_BASE_URL",
+    tokenVariable: "LM_API_TOKEN",
+    connect: Effect.map(Layer.build(LmStudio.layerConfig()), Context.get(LmStudio.LmStudio))
+  }
+} satisfies Readonly<Record<string, ServerType>>
 
-const choose = Effect.fnUntraced(function* (
+export type Kind = keyof typeof serverTypes
+
+/** The servers that answer, in the order of preference, and the failures of the others. */
+export const findServers = (
+  selection: Selection
+): Effect.Effect<[servers: Array<Server>, failures: Array<ServerFailure>], never, Requirements> =>
+  Effect.partition(candidates(selection), (type) => ask(type, selection), { concurrency: "unbounded" })
+
+/** The first server that has a suitable model. If both are named, nothing is asked before the request itself. */
+export const findModel = Effect.fnUntraced(function* (
+  selection: Selection
+): Effect.fn.Return<Selected, ServerFailure | NoServerRunning | NothingFound, Requirements> {
+  if (selection.provider !== undefined && selection.model !== undefined) {
+    return { provider: yield* connect(serverTypes[selection.provider], selection), model: selection.model }
+  }
+  const [found, failures] = yield* Effect.partition(
+    candidates(selection),
+    (type) => Effect.flatMap(ask(type, selection), (server) => selectModel(server, selection.model)),
+    { concurrency: "unbounded" }
+  )
+  const first = found[0]
+  if (first === undefined) return yield* nothingFound(failures)
+  yield* noteFailures(failures)
+  return first
+})
+
+/** Reports the servers that failed where others did not. It is normal that a server is not running. */
+export const noteFailures = (failures: ReadonlyArray<ServerFailure>): Effect.Effect<void> =>
+  Effect.forEach(
+    failures.filter(({ _tag }) => _tag !== "NotRunning"),
+    (failure) => Output.dimNote(Failure.describe(failure)),
+    { discard: true }
+  )
+
+export const nothingFound = (failures: ReadonlyArray<ServerFailure>): NoServerRunning | NothingFound => {
+  const message = failures.map(Failure.describe).join("; ")
+  return failures.every(({ _tag }) => _tag === "NotRunning")
+    ? new NoServerRunning({ message: `no model server is running (${message}); start one, or name one with --url` })
+    : new NothingFound({ message })
+}
+
+const candidates = ({ provider }: Selection): ReadonlyArray<ServerType> =>
+  provider === undefined ? Object.values(serverTypes) : [serverTypes[provider]]
+
+/**
+ * Asks a server for its models. A slow server is waited for, as long as the deadlines of its layer allow. It counts as not
+ * running only if nobody named it and its usual port is closed.
+ */
+const ask = Effect.fnUntraced(function* (
+  type: ServerType,
+  selection: Selection
+): Effect.fn.Return<Server, ServerFailure, Requirements> {
+  const isNamed = selection.provider !== undefined || selection.url !== undefined || (yield* isConfigured(type))
+  if (!isNamed && !(yield* isListening(type.port))) {
+    return yield* new NotRunning({ message: `${type.name}: nothing listens on 127.0.0.1:${type.port}` })
+  }
+  const provider = yield* connect(type, selection)
+  const models = yield* provider.listModels.pipe(
+    Output.withNoteIfSlow(`local-llm: waiting for ${type.name} to list its models`)
+  )
+  return { provider, models }
+})
+
+const isConfigured = ({ tokenVariable, urlVariable }: ServerType): Effect.Effect<boolean, Config.ConfigError> =>
+  Effect.gen(function* () {
+    const values = yield* Config.all([
+      Config.option(Config.String(urlVariable)),
+      Config.option(Config.String(tokenVariable))
+    ])
+    return values.some((value) => Option.exists(value, (text) => text.trim() !== ""))
+  })
+
+/** Whether something accepts connections on a port of this machine, however slow it is to answer. */
+const isListening = (port: number): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    const socket = Net.connect({ host: "127.0.0.1", port })
+    const done = (isOpen: boolean): void => {
+      socket.destroy()
+      resume(Effect.succeed(isOpen))
+    }
+    socket.once("connect", () => done(true))
+    socket.once("error", () => done(false))
+    return Effect.sync(() => socket.destroy())
+  })
+
+/** The address of the flag replaces that of the environment. The token of the environment stays. */
+const connect = ({ connect, urlVariable }: ServerType, { url }: Selection) =>
+  url === undefined
+    ? connect
+    : Effect.provide(
+        connect,
+        ConfigProvider.layerAdd(ConfigProvider.fromUnknown({ [urlVariable]: url }), { asPrimary: true })
+      )
+
+const selectModel = Effect.fnUntraced(function* (
   { models, provider }: Server,
   wanted: string | undefined
-): Effect.fn.Return<Choice, Failure> {
+): Effect.fn.Return<Selected, ServerFailure> {
   const names = models.filter(canChat).map(({ id }) => id)
   if (wanted !== undefined) {
     if (yield* provider.supportsModel(wanted)) return { provider, model: wanted }
     const others = names.length === 0 ? "" : `; it has ${names.join(", ")}`
-    return yield* new NothingFound({ message: `${provider.name}: no model "${wanted}" there${others}` })
+    return yield* new NoModel({ message: `${provider.name}: there is no model "${wanted}"${others}` })
   }
   const model = names[0]
-  if (model === undefined) return yield* new NothingFound({ message: `${provider.name}: it has no model to chat with` })
+  if (model === undefined) {
+    return yield* new NoModel({ message: `${provider.name}: there is no model to chat with; get one there first` })
+  }
   return { provider, model }
 })
 
-/** LM Studio lists models that embed beside those that chat, and tells them apart by their names alone. */
+/** LM Studio lists embedding models together with chat models, and only their names tell them apart. */
 const canChat = ({ capabilities, id }: ModelInfo): boolean =>
   (capabilities === undefined || capabilities.includes("completion")) && !/embed|minilm|\bbge\b/i.test(id)

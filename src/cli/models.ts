@@ -1,17 +1,19 @@
-/** What there is to ask. */
-import * as Console from "effect/Console"
+/** Lists the models of all servers. */
 import * as Effect from "effect/Effect"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Discovery from "./discovery.ts"
-import * as Terminal from "./terminal.ts"
+import * as Output from "./output.ts"
+import * as Text from "./text.ts"
 
-export const listModels = Effect.fnUntraced(function* (wish: Discovery.Wish) {
-  const [servers, failures] = yield* Discovery.findServers(wish)
+export const listModels = Effect.fnUntraced(function* (selection: Discovery.Selection) {
+  const [servers, failures] = yield* Discovery.findServers(selection)
   if (servers.length === 0) return yield* Discovery.nothingFound(failures)
-  for (const { message } of failures) yield* Terminal.note(Terminal.dim(message))
+  yield* Discovery.noteFailures(failures)
+  const clean = process.stdout.isTTY ? Text.toSingleLine : (text: string) => text
   for (const { models, provider } of servers) {
-    if (models.length === 0) yield* Terminal.note(`${provider.name}: no models`)
-    for (const line of align(models.map((model) => columns(provider.name, model)))) yield* Console.log(line)
+    if (models.length === 0) yield* Output.note(`${provider.name}: no models`)
+    const rows = models.map((model) => columns(provider.name, model).map(clean))
+    for (const line of align(rows)) yield* Output.write(`${line}\n`)
   }
 })
 
@@ -31,10 +33,13 @@ const formatSize = (bytes: number): string =>
   bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`
 
 const align = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
-  const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0))
+  const widths = rows.reduce<ReadonlyArray<number>>(
+    (widths, row) => row.map((text, column) => Math.max(text.length, widths[column] ?? 0)),
+    []
+  )
   return rows.map((row) =>
     row
-      .map((text, column) => text.padEnd(width(column)))
+      .map((text, column) => text.padEnd(widths[column] ?? 0))
       .filter((text) => text !== "")
       .join("  ")
       .trimEnd()

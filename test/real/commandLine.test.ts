@@ -1,4 +1,4 @@
-/** The command line on a real llama.cpp server. */
+/** The command line with a real llama.cpp server. */
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as CommandLine from "../support/commandLine.ts"
@@ -24,7 +24,7 @@ const onServer = <A>(
 const isOneLine = /^[^\n]+\n$/
 
 LlamaServer.describeLlamaServer("the command line", () => {
-  it.live("prints the answer, and a line of facts", () =>
+  it.live("prints the answer and a summary", () =>
     onServer({ model: "sky" }, ({ url }) =>
       Effect.gen(function* () {
         const { code, stderr, stdout } = yield* CommandLine.run(ask(url, "sky"))
@@ -37,7 +37,7 @@ LlamaServer.describeLlamaServer("the command line", () => {
     )
   )
 
-  it.live("finds the server by its address, and the model by asking", () =>
+  it.live("finds the server by its variable and the model in its list", () =>
     onServer({ model: "sky" }, ({ url }) =>
       Effect.gen(function* () {
         const { code, stdout } = yield* CommandLine.run(["Why?"], { env: { LMSTUDIO_BASE_URL: url } })
@@ -58,25 +58,27 @@ LlamaServer.describeLlamaServer("the command line", () => {
     )
   )
 
-  const stops = { "Ctrl-C": "interrupt", "a reader that leaves, as head does,": "closeStdout" } as const
-  for (const [what, how] of Object.entries(stops)) {
-    it.live(`streams, and ${what} stops the generation`, () =>
-      onServer({ model: "endless", parameters: { n_ctx: 65_536 } }, ({ untilGenerating, url }) =>
-        Effect.scoped(
-          Effect.gen(function* () {
-            const command = yield* CommandLine.start(ask(url, "endless"))
-            yield* command.until(({ stdout }) => stdout.startsWith(endless(200).join("")))
-            yield* untilGenerating(1)
-            yield* command[how]
-            expect(yield* untilGenerating(0)).toBeLessThan(1000)
-            expect((yield* command.result).code).toBe(how === "interrupt" ? 130 : 0)
-          })
-        )
+  const endings = [
+    { event: "SIGINT", end: (command: CommandLine.Running) => command.kill("SIGINT"), code: 130 },
+    { event: "SIGTERM", end: (command: CommandLine.Running) => command.kill("SIGTERM"), code: 143 },
+    { event: "a reader that has gone", end: (command: CommandLine.Running) => command.closeStdout, code: 141 }
+  ]
+  it.live.each(endings)("the server stops generating after $event", ({ code, end }) =>
+    onServer({ model: "endless", parameters: { n_ctx: 65_536 } }, ({ untilGenerating, url }) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const command = yield* CommandLine.start(ask(url, "endless"))
+          yield* command.until(({ stdout }) => stdout.startsWith(endless(200).join("")))
+          yield* untilGenerating(1)
+          yield* end(command)
+          expect(yield* untilGenerating(0)).toBeLessThan(1000)
+          expect((yield* command.result).code).toBe(code)
+        })
       )
     )
-  }
+  )
 
-  it.live("says in one line that the server was killed, behind what came", () =>
+  it.live("prints the text so far and one line when the server is killed", () =>
     onServer({ model: "endless", parameters: { n_ctx: 65_536 } }, ({ kill, url }) =>
       Effect.scoped(
         Effect.gen(function* () {
@@ -93,12 +95,12 @@ LlamaServer.describeLlamaServer("the command line", () => {
     )
   )
 
-  it.live("says in one line that a key is missing, and that nobody is there", () =>
+  it.live("reports a missing key and a missing server in one line", () =>
     onServer({ model: "sky", parameters: { api_keys: ["the key"] } }, ({ kill, url }) =>
       Effect.gen(function* () {
         const refused = yield* CommandLine.run(ask(url, "sky"))
         expect(refused).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(isOneLine) })
-        expect(refused.stderr).toContain("check the token")
+        expect(refused.stderr).toContain("LM_API_TOKEN")
         const accepted = yield* CommandLine.run(ask(url, "sky"), { env: { LM_API_TOKEN: "the key" } })
         expect(accepted.code).toBe(0)
         yield* kill
@@ -109,7 +111,7 @@ LlamaServer.describeLlamaServer("the command line", () => {
     )
   )
 
-  it.live("says in one line that the prompt does not fit", () =>
+  it.live("reports in one line that the prompt does not fit", () =>
     onServer({ model: "sky", parameters: { n_ctx: 512 } }, ({ url }) =>
       Effect.gen(function* () {
         const args = ["--provider", "lmstudio", "--url", url, "--model", "sky"]

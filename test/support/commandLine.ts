@@ -1,7 +1,8 @@
 /** The command line in a process of its own. */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
 export interface Output {
@@ -14,68 +15,113 @@ export interface Result extends Output {
 }
 
 export interface Running {
-  /** Waits for output that is as the predicate wants it. */
+  /** Waits until the output satisfies the predicate. */
   readonly until: (predicate: (output: Output) => boolean) => Effect.Effect<void>
-  /** Ctrl-C. */
-  readonly interrupt: Effect.Effect<void>
-  /** What `head` does once it has seen enough. */
+  readonly kill: (signal: "SIGINT" | "SIGTERM") => Effect.Effect<void>
+  readonly closeStdin: Effect.Effect<void>
+  /** Closes the reading end, as `head` does. */
   readonly closeStdout: Effect.Effect<void>
+  readonly closeStderr: Effect.Effect<void>
   readonly result: Effect.Effect<Result>
 }
 
 export interface Options {
   readonly env?: Readonly<Record<string, string>> | undefined
-  /** What comes on standard input. Default: nothing. */
+  /** The text on standard input. Default: nothing. */
   readonly input?: string | undefined
+  readonly keepStdinOpen?: boolean | undefined
+  /** What listens on the usual ports of the servers: for each, the port of a server of the test. Default: nothing. */
+  readonly usualPorts?: Readonly<Record<number, string>> | undefined
 }
 
 /** Nothing listens there. */
 export const nowhere = "http://127.0.0.1:1"
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
+const redirectPorts = new URL("redirectPorts.ts", import.meta.url).href
 
-/** Starts it. It knows of no server but those that `env` or the arguments name. */
-export const start = Effect.fnUntraced(function* (
+/** The command for a shell. Its words are quoted. */
+export const shellCommand = (args: ReadonlyArray<string>): string =>
+  [process.execPath, "--import", redirectPorts, main, ...args]
+    .map((word) => `'${word.replaceAll("'", `'\\''`)}'`)
+    .join(" ")
+
+const environment = ({ env, usualPorts = {} }: Options): NodeJS.ProcessEnv => {
+  const ports = { 11434: nowhere, 1234: nowhere, ...usualPorts }
+  const redirects = Object.entries(ports).map(([port, url]) => [port, Number(new URL(url).port)])
+  return { PATH: process.env["PATH"], USUAL_PORTS: JSON.stringify(Object.fromEntries(redirects)), ...env }
+}
+
+/** Starts it. It finds no servers but those of `env`, the arguments and `usualPorts`. */
+export const start = (args: ReadonlyArray<string>, options: Options = {}): Effect.Effect<Running, never, Scope.Scope> =>
+  startProcess(process.execPath, ["--import", redirectPorts, main, ...args], options)
+
+/** Starts a shell. */
+export const startShell = (script: string, options: Options = {}): Effect.Effect<Running, never, Scope.Scope> =>
+  startProcess("sh", ["-c", script], options)
+
+/** Whether the machine has the `script` of util-linux, which runs a program on a pseudo-terminal. */
+export const hasTerminals = spawnSync("script", ["--version"], { encoding: "utf8" }).stdout?.includes("util-linux")
+
+/** Starts it on a pseudo-terminal. What it writes is on `stdout`. */
+export const startOnTerminal = (
   args: ReadonlyArray<string>,
-  { env, input = "" }: Options = {}
+  options: Options = {}
+): Effect.Effect<Running, never, Scope.Scope> =>
+  startProcess("script", ["-qec", shellCommand(args), "/dev/null"], options)
+
+const startProcess = Effect.fnUntraced(function* (
+  file: string,
+  args: ReadonlyArray<string>,
+  options: Options
 ): Effect.fn.Return<Running, never, Scope.Scope> {
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn(process.execPath, [main, ...args], {
-        env: { PATH: process.env["PATH"], OLLAMA_HOST: nowhere, LMSTUDIO_BASE_URL: nowhere, ...env }
-      })
-    ),
+    Effect.sync(() => spawn(file, args, { env: environment(options) })),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
-  child.stdin.end(input)
+  // A program may end before it has read its input.
+  child.stdin.on("error", () => undefined)
+  child.stdin.write(options.input ?? "")
+  if (options.keepStdinOpen !== true) child.stdin.end()
   let stdout = ""
   let stderr = ""
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text))
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text))
+  const closed = Deferred.makeUnsafe<number | null>()
+  child.once("close", (code) => Deferred.doneUnsafe(closed, Effect.succeed(code)))
 
   return {
     until: (predicate) =>
       Effect.callback<void>((resume) => {
-        const look = (): void => {
+        const check = (): void => {
           if (predicate({ stdout, stderr })) resume(Effect.void)
         }
         const streams = [child.stdout, child.stderr]
-        for (const stream of streams) stream.on("data", look)
-        look()
+        for (const stream of streams) stream.on("data", check)
+        check()
         return Effect.sync(() => {
-          for (const stream of streams) stream.off("data", look)
+          for (const stream of streams) stream.off("data", check)
         })
       }),
-    interrupt: Effect.sync(() => child.kill("SIGINT")),
+    kill: (signal) => Effect.sync(() => child.kill(signal)),
+    closeStdin: Effect.sync(() => child.stdin.end()),
     closeStdout: Effect.sync(() => child.stdout.destroy()),
-    result: Effect.callback<Result>((resume) => {
-      const done = (code: number | null): void => resume(Effect.succeed({ code, stdout, stderr }))
-      if (child.exitCode !== null) done(child.exitCode)
-      else child.once("close", done)
-    })
+    closeStderr: Effect.sync(() => child.stderr.destroy()),
+    result: Effect.map(Deferred.await(closed), (code) => ({ code, stdout, stderr }))
   }
 })
 
+const toResult = (running: Effect.Effect<Running, never, Scope.Scope>): Effect.Effect<Result> =>
+  Effect.scoped(Effect.flatMap(running, ({ result }) => result))
+
 /** Runs it to its end. */
 export const run = (args: ReadonlyArray<string>, options?: Options): Effect.Effect<Result> =>
-  Effect.scoped(Effect.flatMap(start(args, options), ({ result }) => result))
+  toResult(start(args, options))
+
+/** Runs it on a pseudo-terminal to its end. */
+export const runOnTerminal = (args: ReadonlyArray<string>, options?: Options): Effect.Effect<Result> =>
+  toResult(startOnTerminal(args, options))
+
+/** Runs a shell to its end. */
+export const runShell = (script: string, options?: Options): Effect.Effect<Result> =>
+  toResult(startShell(script, options))

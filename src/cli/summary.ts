@@ -1,27 +1,27 @@
-/** The line below an answer. */
+/** The line after an answer. */
 import * as Duration from "effect/Duration"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 
 export type FinalChunk = Pick<StreamingChunk, "model" | "finishReason" | "usage" | "timings">
 
-/** When things happened, in milliseconds. */
+/** Times of events, in milliseconds. */
 export interface Times {
-  readonly asked: number
-  /** The first text or thought. */
-  readonly first: number | undefined
-  readonly ended: number
+  readonly startedAt: number
+  /** The first text, or the first thinking. */
+  readonly firstAt: number | undefined
+  readonly endedAt: number
 }
 
-/** Which model answered, what it cost and how fast it was; what the server did not count is left out. */
+/** The model, its tokens and its speed. Numbers that the server did not report are left out. */
 export const describe = (server: string, { finishReason, model, timings, usage }: FinalChunk, times: Times): string =>
   [
     `${model} on ${server}`,
     describeTokens(usage),
-    times.first === undefined ? undefined : `first after ${((times.first - times.asked) / 1000).toFixed(2)} s`,
+    times.firstAt === undefined ? undefined : `first after ${((times.firstAt - times.startedAt) / 1000).toFixed(2)} s`,
     describeSpeed(usage?.completionTokens, timings?.completion, times),
     finishReason === "stop" ? undefined : `ended by ${finishReason}`
   ]
-    .filter((fact) => fact !== undefined)
+    .filter((part) => part !== undefined)
     .join(" · ")
 
 const describeTokens = (usage: StreamingChunk["usage"]): string | undefined => {
@@ -30,18 +30,18 @@ const describeTokens = (usage: StreamingChunk["usage"]): string | undefined => {
   return `${usage.completionTokens} tokens${prompt}`
 }
 
-/** What came faster than this came in one piece: its speed was not seen. */
+/** An answer that took less time arrived all at once, so its speed is unknown. */
 const shortestMeasured = 100
 
-/** By the server's clock where it tells; by ours, the first token is where the counting begins. */
+/** Uses the time that the server reported. With our own clock, counting starts at the first token. */
 const describeSpeed = (
   tokens: number | undefined,
   generating: Duration.Duration | undefined,
-  { ended, first }: Times
+  { endedAt, firstAt }: Times
 ): string | undefined => {
-  if (tokens === undefined || first === undefined) return undefined
+  if (tokens === undefined || firstAt === undefined) return undefined
   if (generating !== undefined) return perSecond(tokens, Duration.toMillis(generating))
-  return ended - first < shortestMeasured ? undefined : perSecond(tokens - 1, ended - first)
+  return endedAt - firstAt < shortestMeasured ? undefined : perSecond(tokens - 1, endedAt - firstAt)
 }
 
 const perSecond = (tokens: number, millis: number): string | undefined =>

@@ -1,0 +1,39 @@
+/** The prompt, from the arguments and from standard input. */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import * as Output from "./output.ts"
+
+/** There is no prompt, or it cannot be read. */
+export class PromptFailed extends Data.TaggedError("PromptFailed")<{ readonly message: string }> {}
+
+const example = 'for example: local-llm "Why is the sky blue?"'
+
+/**
+ * The words, a blank line, and the text on standard input; either may be missing. Standard input is read to its end unless
+ * it is a terminal.
+ */
+export const read = Effect.fnUntraced(function* (
+  words: ReadonlyArray<string>
+): Effect.fn.Return<string, PromptFailed, Stdio.Stdio> {
+  const stdio = yield* Stdio.Stdio
+  const argument = words.join(" ")
+  const input = (yield* stdio.stdinIsTerminal) ? "" : yield* readInput
+  const parts = [argument, input].filter((part) => part.trim() !== "")
+  if (parts.length === 0) {
+    return yield* new PromptFailed({ message: `the prompt is empty; give one as an argument, ${example}` })
+  }
+  return parts.join("\n\n")
+})
+
+const readInput = Stdio.Stdio.use(({ stdin }) => Stream.mkString(Stream.decodeText(stdin))).pipe(
+  Effect.mapError(({ cause, message }) => {
+    const description = cause instanceof Error ? cause.message : message
+    return new PromptFailed({ message: `standard input cannot be read: ${description}` })
+  }),
+  // The writer may never close it. A prompt that was piped in is not dropped, so there is no limit.
+  Output.withNoteIfSlow(
+    "local-llm: waiting for the end of standard input; add </dev/null if it is not meant as a prompt"
+  )
+)

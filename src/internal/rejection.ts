@@ -1,5 +1,6 @@
 /** Answers that are not read at all: statuses, redirects, pages, encoded bodies, and requests that got no answer. */
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
@@ -28,7 +29,7 @@ interface Context {
 
 /** Error bodies are read for their message only. */
 const maxErrorBytes = 64 * 1024
-const maxErrorTime = "3 seconds"
+const maxErrorTime = Duration.seconds(3)
 
 /** The body of a response if it is an answer; fails with the reason why it is not. */
 export const accept = (
@@ -60,7 +61,11 @@ const hasType = (headers: Headers.Headers, type: string): boolean =>
   (headers["content-type"] ?? "").toLowerCase().startsWith(type)
 
 /** Some servers send events as `application/json`. A JSON value instead of events is an error, or a whole answer. */
-const acceptEvents = (status: number, body: Body, context: Context): Effect.Effect<Body, ProviderErrorReason, Scope.Scope> =>
+const acceptEvents = (
+  status: number,
+  body: Body,
+  context: Context
+): Effect.Effect<Body, ProviderErrorReason, Scope.Scope> =>
   Effect.gen(function* () {
     const pull = yield* Stream.toPull(body)
     const first = yield* Effect.catchIf(pull, Cause.isDone, () => Effect.succeed([]))

@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { constTrue } from "effect/Function"
@@ -48,7 +49,7 @@ export interface Transport {
 const defaultMaxLineBytes = 8 * 1024 * 1024
 
 /** How long the end of a body is read after the answer, so that the connection can be used again. */
-const drainTime = "50 millis"
+const drainTime = Duration.millis(50)
 
 export const make = Effect.fnUntraced(function* (
   options: Options
@@ -126,7 +127,9 @@ export const make = Effect.fnUntraced(function* (
             decoder: endpoint.decoder(context),
             maxLineBytes,
             onComplete: Effect.sync(() => {
-              release = isEnded ? closeBody : Effect.forkDetach(Effect.andThen(drain, closeBody))
+              release = isEnded
+                ? closeBody
+                : Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
             })
           })
         })

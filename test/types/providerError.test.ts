@@ -262,7 +262,9 @@ describe("a part of an answer in a record that cannot be read is in no rendering
 
   it.effect("and only its beginning is kept", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(Stream.runDrain(decode(OllamaProtocol.chat, [encode(`${"a".repeat(999)}\n{}\n`)])))
+      const error = yield* Effect.flip(
+        Stream.runDrain(decode(OllamaProtocol.chat, [encode(`${"a".repeat(999)}\n{}\n`)]))
+      )
       expect(error.reason._tag === "ParseError" && Redacted.value(error.reason.excerpt).length).toBe(200)
     })
   )

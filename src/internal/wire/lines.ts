@@ -4,6 +4,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
@@ -36,7 +37,7 @@ export const decode = <Out>(
   )
 
 /** How long the end of a body is awaited where it decides what a bad line means. */
-const lookAhead = "50 millis"
+const lookAhead = Duration.millis(50)
 
 const LF = 10
 const CR = 13

@@ -15,7 +15,6 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Source } from "../Deadlines.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import * as Rejection from "./rejection.ts"
@@ -37,13 +36,19 @@ export interface Options {
 
 type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
 
+/** The items of an answer. `abort` closes the connection at once, which makes a pull that waits fail. */
+export interface Answer<Out> {
+  readonly items: Stream.Stream<Out, ProviderErrorReason>
+  readonly abort: Effect.Effect<void>
+}
+
 export interface Transport {
   /** Opens an answer that can be aborted at any time. Nothing is sent before its items are pulled. */
   readonly open: <Request, Out>(
     endpoint: Endpoint<Request, Out>,
     request: Request,
     model?: string
-  ) => Effect.Effect<Source<Out, ProviderErrorReason>, never, Scope.Scope>
+  ) => Effect.Effect<Answer<Out>, never, Scope.Scope>
 }
 
 const defaultMaxLineBytes = 8 * 1024 * 1024

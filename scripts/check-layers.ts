@@ -16,7 +16,8 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint"],
   wire: ["internal/wire/"],
-  types: ["StreamingChunk Completion CompletionRequest Embedding ModelInfo ProviderError"]
+  types: ["StreamingChunk Completion CompletionRequest Embedding ModelInfo ProviderError internal/requestFault"],
+  values: ["internal/values"]
 }
 
 const layersWithHttp = new Set(["program", "edges", "transport"])

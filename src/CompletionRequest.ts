@@ -5,9 +5,11 @@
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
+import * as RequestFault from "./internal/requestFault.ts"
+import * as Values from "./internal/values.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 import { ToolCall } from "./StreamingChunk.ts"
 
@@ -18,17 +20,17 @@ const durationInput = (isAllowed: (duration: Duration.Duration) => boolean, expe
     { expected: `${expected}, such as "30 seconds" or Infinity` }
   )
 
-const DurationInput = durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
+const KeepAlive = durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
 
 const Limit = durationInput(Duration.isPositive, "a duration of more than zero")
 
-const JsonObject = Schema.Record(Schema.String, Schema.Unknown)
-
-const SchemaOrJsonSchema = Schema.Union([Schema.declare(Schema.isSchema, { expected: "a Schema" }), JsonObject])
+/** The type is `object`, because a value with an `interface` type is not assignable to an index signature. */
+const SchemaOrJsonSchema = Schema.declare((u): u is object => Schema.isSchema(u) || Values.isJsonObject(u), {
+  expected: "a Schema or a JSON Schema object"
+})
 
 /**
- * A picture: its bytes, or its base64 text (with or without the `data:` prefix). Servers take PNG and JPEG, Ollama also
- * WebP.
+ * An image: its bytes, or its base64 text (with or without the `data:` prefix). Servers accept PNG and JPEG, Ollama also WebP.
  *
  * @since 0.1.0
  */
@@ -42,21 +44,28 @@ export type Image = typeof Image.Type
 /**
  * One message of a conversation.
  *
+ * **Details**
+ *
+ * A message with the role `tool` is the result of a tool call. It needs `toolCallId` or `toolName`, and an earlier message of
+ * the assistant with that call in `toolCalls`.
+ *
  * @since 0.1.0
  */
 export const Message = Schema.Struct({
   role: Schema.Literals(["system", "user", "assistant", "tool"]),
   content: Schema.String,
-  /** Pictures that go with the text, for models that can see. */
+  /** Images that belong to the text, for models that support them. */
   images: Schema.optional(Schema.Array(Image)),
-  /** What the assistant thought before it answered, from an earlier answer. Only Ollama takes it back. */
+  /** The assistant's thinking in an earlier answer. Only Ollama accepts it. */
   thinking: Schema.optional(Schema.String),
-  /** The calls that the assistant made, from an earlier answer. */
+  /** The tool calls of the assistant in an earlier answer. */
   toolCalls: Schema.optional(Schema.Array(ToolCall)),
-  /** Which call a `tool` message answers. */
+  /** With the role `tool`: the call whose result this is. */
   toolCallId: Schema.optional(Schema.String),
-  /** Which tool a `tool` message comes from. */
-  toolName: Schema.optional(Schema.String)
+  /** With the role `tool`: the tool whose result this is. */
+  toolName: Schema.optional(Schema.String),
+  /** With the role `tool`: the tool failed, and `content` says why. */
+  isError: Schema.optional(Schema.Boolean)
 })
 
 /**
@@ -65,14 +74,14 @@ export const Message = Schema.Struct({
 export interface Message extends Schema.Schema.Type<typeof Message> {}
 
 /**
- * A function that the model may ask to be called.
+ * A function that the model may request to call.
  *
  * @since 0.1.0
  */
 export const Tool = Schema.Struct({
   name: Schema.NonEmptyString,
   description: Schema.optional(Schema.String),
-  /** What it takes: a `Schema` or a JSON Schema object. Default: nothing. */
+  /** Its parameters: a `Schema` or a JSON Schema object. Default: none. */
   parameters: Schema.optional(SchemaOrJsonSchema)
 })
 
@@ -82,16 +91,31 @@ export const Tool = Schema.Struct({
 export interface Tool extends Schema.Schema.Type<typeof Tool> {}
 
 /**
- * How long one answer may take. `Infinity` switches a deadline off.
+ * Whether the model calls tools: as it decides, never, at least one, or the one with this name.
+ *
+ * @since 0.2.0
+ */
+export const ToolChoice = Schema.Union([
+  Schema.Literals(["auto", "none", "required"]),
+  Schema.Struct({ name: Schema.NonEmptyString })
+])
+
+/**
+ * @since 0.2.0
+ */
+export type ToolChoice = typeof ToolChoice.Type
+
+/**
+ * How long one answer may take. `Infinity` disables a deadline.
  *
  * @since 0.1.0
  */
 export const Deadlines = Schema.Struct({
-  /** From the request to the first chunk, model load and prompt reading included. Default: 5 minutes. */
+  /** From the request to the first chunk, including model loading and prompt processing. Default: 5 minutes. */
   firstChunk: Schema.optional(Limit),
-  /** From the moment the consumer asks for the next chunk until it is there. Default: 2 minutes. */
+  /** From the moment the consumer requests the next chunk until it arrives. Default: 2 minutes. */
   idle: Schema.optional(Limit),
-  /** From the request to the end of the answer, the consumer's own time included. Default: none. */
+  /** From the request to the end of the answer, including the consumer's own time. Default: none. */
   total: Schema.optional(Limit)
 })
 
@@ -104,12 +128,161 @@ const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema
 
 const count = (minimum: number) => Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum))
 
+const Extra = Schema.declare(Values.isJsonObject, { expected: "an object of JSON values" }).check(
+  Schema.makeFilter((extra) => {
+    for (const key of ["model", "messages", "prompt", "stream", "stream_options"]) {
+      if (key in extra) return { path: [key], issue: "is set by the request itself" }
+    }
+    for (const [key, value] of Object.entries(extra)) {
+      if ((key === "n" || key === "best_of") && value !== undefined && value !== 1) {
+        return { path: [key], issue: "must be 1: a stream has one answer" }
+      }
+    }
+    return undefined
+  })
+)
+
+const commonOptions = {
+  /**
+   * The model's name on the server, such as `llama3.2` or `qwen/qwen3-8b`. Required here or in the `defaults` of the layer. The
+   * type cannot know those, so a missing name is an `InvalidRequest`.
+   */
+  model: Schema.optional(Schema.NonEmptyString),
+
+  /** Randomness: 0 (always the most likely token) to 2. */
+  temperature: Schema.optional(between(0, 2)),
+  /** Sample from the most likely tokens that have this probability together: 0 to 1. */
+  topP: Schema.optional(between(0, 1)),
+  /** Sample from that many most likely tokens; 0 for all. */
+  topK: Schema.optional(count(0)),
+  /** Exclude tokens less likely than this share of the most likely one: 0 to 1. */
+  minP: Schema.optional(between(0, 1)),
+  /** The same seed gives the same answer, as far as the server can. */
+  seed: Schema.optional(Schema.Int),
+  /** Texts that end the answer. They are not part of it. */
+  stop: Schema.optional(Schema.Array(Schema.NonEmptyString)),
+  /** The most tokens to generate, including thinking; 1 or more. */
+  maxTokens: Schema.optional(count(1)),
+  /** Penalty for repeated tokens: above 1 makes them less likely; more than 0. */
+  repeatPenalty: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
+  /** Penalty for tokens that were used before: -2 to 2. */
+  presencePenalty: Schema.optional(between(-2, 2)),
+  /** Penalty for tokens in proportion to their use: -2 to 2. */
+  frequencyPenalty: Schema.optional(between(-2, 2)),
+
+  /** The format of the answer: any JSON, or JSON that matches a `Schema` or a JSON Schema object. */
+  format: Schema.optional(Schema.Union([Schema.Literal("json"), SchemaOrJsonSchema])),
+  /** The context to load the model with, in tokens; 1 or more. Default: the server's own. */
+  contextLength: Schema.optional(count(1)),
+  /** How long the server keeps the model in memory after this answer; `Infinity` for always, 0 to unload it. */
+  keepAlive: Schema.optional(KeepAlive),
+  /**
+   * What happens if the prompt does not fit: `"fail"` with `ContextOverflow`, or `"truncate"`, which lets the server drop parts
+   * of it silently. Default: `"fail"`. LM Studio decides by its own settings in either case.
+   */
+  overflow: Schema.optional(Schema.Literals(["fail", "truncate"])),
+  /** Deadlines of this answer. Each replaces the one of the layer. */
+  deadlines: Schema.optional(Deadlines),
+  /**
+   * Further fields of the body, as the server names them, such as `{ options: { num_gpu: 1 } }` for Ollama. They replace fields
+   * of the same name, but objects are merged. `model`, `messages`, `prompt`, `stream` and `stream_options` are rejected, and so
+   * is more than one answer (`n`, `best_of`).
+   */
+  extra: Schema.optional(Extra)
+}
+
+const chatOptions = {
+  /** Functions that the model may request to call. */
+  tools: Schema.optional(Schema.Array(Tool)),
+  /** Whether the model calls tools. Requires `tools`. Default: `"auto"`. */
+  toolChoice: Schema.optional(ToolChoice),
+  /** Whether, or how much, the model thinks before it answers. Default: the model's own setting. */
+  think: Schema.optional(Schema.Union([Schema.Boolean, Schema.Literals(["low", "medium", "high"])]))
+}
+
+/** A field of the other kind of request. */
+const absent = (message: string) => Schema.optionalKey(Schema.Undefined.annotate({ message }))
+
+/** A tool message has to belong to a call, or the model cannot know what it is the result of. */
+const findMessageFault = (messages: ReadonlyArray<Message>) => {
+  const ids = new Set<string>()
+  const names = new Set<string>()
+  for (const [i, message] of messages.entries()) {
+    const { role, toolCallId, toolCalls = [], toolName } = message
+    if (role !== "tool") {
+      const key = (["toolCallId", "toolName", "isError"] as const).find((key) => message[key] !== undefined)
+      if (key !== undefined) return { path: [i, key], issue: "Expected with the role tool only" }
+    } else if (toolCallId !== undefined ? !ids.has(toolCallId) : toolName === undefined || !names.has(toolName)) {
+      return { path: [i], issue: "Expected toolCallId or toolName of a call in an earlier assistant message" }
+    }
+    if (role !== "assistant" && toolCalls.length > 0) {
+      return { path: [i, "toolCalls"], issue: "Expected with the role assistant only" }
+    }
+    for (const [j, { arguments: value, id, name }] of toolCalls.entries()) {
+      if (!Values.isJson(value)) return { path: [i, "toolCalls", j, "arguments"], issue: "Expected a JSON value" }
+      ids.add(id)
+      names.add(name)
+    }
+  }
+  return undefined
+}
+
 /**
- * A request for an answer: `model` and either `messages` or `prompt`, the rest is optional.
+ * A request with a conversation, which the server puts into the model's chat template.
+ *
+ * @since 0.2.0
+ */
+export const ChatRequest = Schema.Struct({
+  messages: Schema.Array(Message)
+    .check(Schema.isMinLength(1), Schema.makeFilter(findMessageFault))
+    .pipe(Schema.annotateKey({ messageMissingKey: "Expected messages or prompt" })),
+  ...chatOptions,
+  ...commonOptions,
+  prompt: absent("Expected either messages or prompt, not both"),
+  images: absent("Expected images of a chat in its messages")
+}).check(
+  Schema.makeFilter(({ toolChoice, tools = [] }) => {
+    if (toolChoice === undefined) return undefined
+    if (tools.length === 0) return { path: ["toolChoice"], issue: "Expected tools to choose from" }
+    const isKnown = typeof toolChoice === "string" || tools.some(({ name }) => name === toolChoice.name)
+    return isKnown ? undefined : { path: ["toolChoice", "name"], issue: "Expected the name of one of the tools" }
+  })
+)
+
+/**
+ * @since 0.2.0
+ */
+export interface ChatRequest extends Schema.Schema.Type<typeof ChatRequest> {}
+
+const chatOnly = () => absent("Expected with messages only, not with prompt")
+
+/**
+ * A request with a text that the model continues as it is, without the chat template.
+ *
+ * @since 0.2.0
+ */
+export const PromptRequest = Schema.Struct({
+  prompt: Schema.NonEmptyString,
+  /** Images that belong to the prompt. Ollama only. */
+  images: Schema.optional(Schema.Array(Image)),
+  ...commonOptions,
+  messages: absent("Expected either messages or prompt, not both"),
+  tools: chatOnly(),
+  toolChoice: chatOnly(),
+  think: chatOnly()
+})
+
+/**
+ * @since 0.2.0
+ */
+export interface PromptRequest extends Schema.Schema.Type<typeof PromptRequest> {}
+
+/**
+ * A request for an answer: either `messages` or `prompt`, and options.
  *
  * **Details**
  *
- * What is left out is not sent, so that the model's own settings on the server hold.
+ * Options without a value are not sent, so that the model's own settings on the server apply.
  *
  * **Example** (a chat with a system message)
  *
@@ -129,127 +302,97 @@ const count = (minimum: number) => Schema.Int.check(Schema.isGreaterThanOrEqualT
  *
  * @since 0.1.0
  */
-export const CompletionRequest = Schema.Struct({
-  /** The model's name on the server, such as `llama3.2` or `qwen/qwen3-8b`. */
-  model: Schema.NonEmptyString,
-  /** A conversation, put into the model's chat template by the server. Either this or `prompt`. */
-  messages: Schema.optional(Schema.Array(Message).check(Schema.isMinLength(1))),
-  /** A text to go on from as it is, without the chat template. Either this or `messages`. */
-  prompt: Schema.optional(Schema.NonEmptyString),
-
-  /** How freely tokens are drawn: 0 (always the likeliest) to 2. */
-  temperature: Schema.optional(between(0, 2)),
-  /** Draw from the likeliest tokens that make up this probability: 0 to 1. */
-  topP: Schema.optional(between(0, 1)),
-  /** Draw from that many likeliest tokens; 0 for all. */
-  topK: Schema.optional(count(0)),
-  /** Leave out tokens less likely than this share of the likeliest: 0 to 1. */
-  minP: Schema.optional(between(0, 1)),
-  /** The same seed gives the same answer, as far as the server can. */
-  seed: Schema.optional(Schema.Int),
-  /** Texts that end the answer; they are not part of it. */
-  stop: Schema.optional(Schema.Array(Schema.NonEmptyString)),
-  /** The most tokens to generate, thinking included; 1 or more. */
-  maxTokens: Schema.optional(count(1)),
-  /** Against saying the same again: above 1 punishes it; more than 0. */
-  repeatPenalty: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
-  /** Against tokens that were used already: -2 to 2. */
-  presencePenalty: Schema.optional(between(-2, 2)),
-  /** Against tokens in proportion to their use: -2 to 2. */
-  frequencyPenalty: Schema.optional(between(-2, 2)),
-
-  /** Functions that the model may ask for. With `messages` only. */
-  tools: Schema.optional(Schema.Array(Tool)),
-  /** The answer's form: any JSON, or JSON after a `Schema` or a JSON Schema object. */
-  format: Schema.optional(Schema.Union([Schema.Literal("json"), SchemaOrJsonSchema])),
-  /** Pictures that go with `prompt`; those of `messages` are in the messages. Ollama only. */
-  images: Schema.optional(Schema.Array(Image)),
-  /** Whether, or how hard, the model thinks before it answers. With `messages` only. Default: the model's own way. */
-  think: Schema.optional(Schema.Union([Schema.Boolean, Schema.Literals(["low", "medium", "high"])])),
-  /** How long the server keeps the model in memory after this answer; `Infinity` for good, 0 to unload. */
-  keepAlive: Schema.optional(DurationInput),
-  /**
-   * What becomes of a prompt that does not fit: `"fail"` with `ContextOverflow`, or `"truncate"`, the server's own way of
-   * dropping parts of it in silence. Default: `"fail"`. LM Studio decides by its own settings in either case.
-   */
-  overflow: Schema.optional(Schema.Literals(["fail", "truncate"])),
-  /** Deadlines of this answer, each in place of the one of the layer. */
-  deadlines: Schema.optional(Deadlines),
-  /**
-   * Further keys for the body as the server knows them, such as `{ options: { num_ctx: 8192 } }` for Ollama. A key that the
-   * body has already is replaced, but objects are merged; `model`, `messages`, `prompt` and `stream` are rejected,
-   * and so is more than one answer (`n`, `best_of`).
-   */
-  extra: Schema.optional(JsonObject)
-}).check(
-  Schema.makeFilter((request) => {
-    if (request.messages === undefined && request.prompt === undefined) {
-      return { path: ["messages"], issue: "either messages or prompt is required" }
-    }
-    if (request.messages !== undefined && request.prompt !== undefined) {
-      return { path: ["prompt"], issue: "messages and prompt exclude each other" }
-    }
-    for (const key of ["tools", "think"] as const) {
-      if (request.prompt !== undefined && request[key] !== undefined) {
-        return { path: [key], issue: "goes with messages, not with prompt" }
-      }
-    }
-    if (request.messages !== undefined && request.images !== undefined) {
-      return { path: ["images"], issue: "goes with prompt; pictures of a chat are in its messages" }
-    }
-    for (const key of ["model", "messages", "prompt", "stream"]) {
-      if (request.extra !== undefined && key in request.extra) {
-        return { path: ["extra", key], issue: "is set by the request itself" }
-      }
-    }
-    for (const key of ["n", "best_of"]) {
-      const value = request.extra?.[key]
-      if (value !== undefined && value !== 1) {
-        return { path: ["extra", key], issue: "must be 1: a stream has one answer" }
-      }
-    }
-    return undefined
-  })
-)
+export const CompletionRequest = Schema.Union([ChatRequest, PromptRequest])
 
 /**
  * @since 0.1.0
  */
-export interface CompletionRequest extends Schema.Schema.Type<typeof CompletionRequest> {}
+export type CompletionRequest = ChatRequest | PromptRequest
 
 /**
- * What is wrong with a request, if anything: the first field at fault and what it should be. Every provider checks this
- * before it sends anything.
+ * A request that passed `validate`, so it names a model.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
-export const check = (request: CompletionRequest): InvalidRequest | undefined => findFault(validate(request))
+export type ValidRequest = CompletionRequest & { readonly model: string }
 
 /**
- * As `check`, for the deadlines of a layer.
+ * Options for all requests of a layer: those of a request, except its input.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
-export const checkDeadlines = (deadlines: Deadlines | undefined): InvalidRequest | undefined =>
-  findFault(validateOptions({ deadlines }))
+export const Defaults = Schema.Struct({ ...commonOptions, ...chatOptions })
 
-const strict = { onExcessProperty: "error" } as const
-const validate = Schema.decodeUnknownResult(Schema.toType(CompletionRequest), strict)
-const validateOptions = Schema.decodeUnknownResult(
-  Schema.toType(Schema.Struct({ deadlines: Schema.optional(Deadlines) })),
-  strict
-)
-const toStandardIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+/**
+ * @since 0.2.0
+ */
+export interface Defaults extends Schema.Schema.Type<typeof Defaults> {}
 
-const findFault = (result: Result.Result<unknown, Schema.SchemaError>): InvalidRequest | undefined => {
-  if (Result.isSuccess(result)) return undefined
-  const issue = toStandardIssues(result.failure.issue).issues[0]
-  const field = issue?.path?.map((segment) => (typeof segment === "object" ? segment.key : segment))
-  return new InvalidRequest({
-    field: field === undefined || field.length === 0 ? undefined : formatPath(field),
-    description: issue?.message
-  })
+/**
+ * The request with defaults for the options that it does not set.
+ *
+ * **Details**
+ *
+ * `deadlines` and `extra` are merged field by field. A request with `prompt` has no `tools`, `toolChoice` or `think`, so it takes
+ * no defaults for them; a request without tools takes no `toolChoice`.
+ *
+ * @since 0.2.0
+ */
+export const withDefaults = (defaults: Defaults | undefined, request: CompletionRequest): CompletionRequest => {
+  if (defaults === undefined) return request
+  const { think, toolChoice, tools, ...common } = defaults
+  const merged = {
+    ...request,
+    ...(request.deadlines && { deadlines: Values.addMissing(request.deadlines, common.deadlines ?? {}) }),
+    ...(request.extra && { extra: Values.merge(common.extra ?? {}, request.extra) })
+  }
+  if (merged.messages === undefined) return Values.addMissing(merged, common)
+  const hasTools = (request.tools ?? tools ?? []).length > 0
+  return Values.addMissing(merged, { ...common, tools, think, toolChoice: hasTools ? toolChoice : undefined })
 }
 
-const formatPath = (path: ReadonlyArray<PropertyKey>): string =>
-  path.map((key, i) => (typeof key === "number" ? `[${key}]` : i === 0 ? String(key) : `.${String(key)}`)).join("")
+/**
+ * Validates a request, defaults included. The error names the first invalid field and does not quote the request. Every provider
+ * does this before it sends anything.
+ *
+ * @since 0.2.0
+ */
+export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> =>
+  Result.gen(function* () {
+    const isPrompt = Predicate.isObject(request) && request["prompt"] !== undefined && request["messages"] === undefined
+    const result: Result.Result<CompletionRequest, Schema.SchemaError> = isPrompt
+      ? validatePrompt(request)
+      : validateChat(request)
+    const valid = yield* Result.mapError(result, toInvalidRequest)
+    if (valid.model !== undefined) return { ...valid, model: valid.model }
+    const description = "set it in the request, or in the `defaults` of the layer"
+    return yield* Result.fail(new InvalidRequest({ field: "model", description }))
+  })
+
+/**
+ * What is invalid in the options of a layer, if anything.
+ *
+ * @since 0.2.0
+ */
+export const checkOptions = (options: {
+  readonly deadlines?: Deadlines | undefined
+  readonly defaults?: Defaults | undefined
+}): InvalidRequest | undefined => {
+  const result = validateOptions({ deadlines: options.deadlines, defaults: options.defaults })
+  return Result.isFailure(result) ? toInvalidRequest(result.failure) : undefined
+}
+
+const strict = { onExcessProperty: "error" } as const
+const validateChat = Schema.decodeUnknownResult(Schema.toType(ChatRequest), strict)
+const validatePrompt = Schema.decodeUnknownResult(Schema.toType(PromptRequest), strict)
+const validateOptions = Schema.decodeUnknownResult(
+  Schema.toType(Schema.Struct({ deadlines: Schema.optional(Deadlines), defaults: Schema.optional(Defaults) })),
+  strict
+)
+
+const toInvalidRequest = RequestFault.make({
+  request: { ...ChatRequest.fields, ...PromptRequest.fields },
+  messages: Message.fields,
+  tools: Tool.fields,
+  deadlines: Deadlines.fields
+})

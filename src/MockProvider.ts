@@ -1,5 +1,5 @@
 /**
- * A provider that says what a test tells it to, without HTTP.
+ * A provider that plays scripts, for tests without HTTP.
  *
  * @since 0.1.0
  */
@@ -8,32 +8,44 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { CompletionRequest, Deadlines } from "./CompletionRequest.ts"
+import type { Deadlines, Defaults, ValidRequest } from "./CompletionRequest.ts"
 import * as Guard from "./internal/guard.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
-import { NetworkError } from "./ProviderError.ts"
-import type { StreamingChunk } from "./StreamingChunk.ts"
+import { InvalidRequest, NetworkError } from "./ProviderError.ts"
+import type { ContentChunk, FinalChunk } from "./StreamingChunk.ts"
+import { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
  * One step of an answer: a text, a chunk, a wait, or a failure.
  *
  * @since 0.1.0
  */
-export type Step = string | Partial<StreamingChunk> | Wait | Failure
+export type Step = string | Partial<ContentChunk> | (Partial<FinalChunk> & { readonly isFinal: true }) | Wait | Failure
 
 /**
- * An answer, step by step: `["Rayleigh ", "scattering."]`. A generator makes an endless one.
+ * An answer, step by step: `["Rayleigh ", "scattering."]`.
  *
  * **Details**
  *
- * A final chunk is added at the end unless the script has one: `finishReason` is `stop`, or `tool-calls` if calls came.
- * What stands behind a final chunk is never reached.
+ * A final chunk is added at the end unless the script has one: `finishReason` is `stop`, or `tool-calls` if there were calls.
+ * Steps after a final chunk are not played. A step that is not valid ends the stream with `InvalidRequest`.
+ *
+ * **Gotchas**
+ *
+ * - A script is played for every request, so an iterator that can be read only once, such as a generator object, is rejected.
+ *   Use a generator function for endless answers.
+ * - An exception in a generator or in a function that makes a script is a defect. It is a fault of the test, so no handler of
+ *   provider errors may hide it.
  *
  * @since 0.1.0
  */
@@ -50,14 +62,14 @@ export class Wait extends Data.TaggedClass("Wait")<{ readonly duration: Duration
 export class Failure extends Data.TaggedClass("Failure")<{ readonly reason: ProviderErrorReason }> {}
 
 /**
- * A pause before the next step. It is the test's clock that passes: `TestClock.adjust` moves it on.
+ * A pause before the next step, measured by Effect's clock: `TestClock.adjust` advances it.
  *
  * @since 0.1.0
  */
 export const wait = (duration: Duration.Input): Step => new Wait({ duration })
 
 /**
- * Nothing any more: the answer hangs until someone gives up.
+ * A pause without end: the answer hangs until a deadline passes or the consumer stops.
  *
  * @since 0.1.0
  */
@@ -71,27 +83,32 @@ export const hang: Step = wait("Infinity")
 export const fail = (reason: ProviderErrorReason): Step => new Failure({ reason })
 
 /**
- * How the mock presents itself.
+ * The options of a mock.
  *
  * @since 0.1.0
  */
 export interface Options {
   /** Default: `Mock`. */
   readonly name?: string | undefined
-  /** The models it lists. Default: `mock` alone. It answers for any model. */
+  /** The models it lists. Default: only `mock`. It answers for any model. */
   readonly models?: ReadonlyArray<string> | undefined
   /** Deadlines of every request that does not set its own. Default: `Deadlines.defaults`. */
   readonly deadlines?: Deadlines | undefined
+  /** Options of every request that does not set its own. Default: none. */
+  readonly defaults?: Defaults | undefined
 }
 
 /**
- * The mock: a `Provider`, and what it was asked.
+ * The mock: a `Provider`, and the requests that it received.
  *
  * @since 0.1.0
  */
 export interface MockProvider extends Provider.Provider {
-  /** The requests it received, the oldest first. Invalid requests and streams that never ran are not among them. */
-  readonly requests: Effect.Effect<ReadonlyArray<CompletionRequest>>
+  /**
+   * The requests it received, with the defaults, the oldest first. Invalid requests and streams that never ran are not among
+   * them.
+   */
+  readonly requests: Effect.Effect<ReadonlyArray<ValidRequest>>
 }
 
 /**
@@ -100,17 +117,21 @@ export interface MockProvider extends Provider.Provider {
 export const MockProvider = Context.Service<MockProvider>("effect-local-llm/MockProvider")
 
 /**
- * Makes a mock that answers every request with the script, or with what the function makes of the request.
+ * Makes a mock that answers every request with the script, or with what the function returns for the request. Fails with
+ * `InvalidRequest` if an option is invalid or the script can be read only once.
  *
  * @since 0.1.0
  */
 export const make = (
-  script: Script | ((request: CompletionRequest) => Script),
+  script: Script | ((request: ValidRequest) => Script),
   options: Options = {}
 ): Effect.Effect<MockProvider, ProviderError> =>
-  Effect.map(Effect.fromResult(Guard.make({ name: options.name ?? "Mock", deadlines: options.deadlines })), (guard) => {
+  Effect.gen(function* () {
     const { models = ["mock"], name = "Mock" } = options
-    const requests: Array<CompletionRequest> = []
+    const guard = yield* Effect.fromResult(Guard.make({ ...options, name }))
+    const invalid = typeof script === "function" ? undefined : findScriptFault(script)
+    if (invalid !== undefined) return yield* Effect.fail(guard.toError(invalid))
+    const requests: Array<ValidRequest> = []
     const provider = Provider.make({
       name,
       stream: guard.completions((request) =>
@@ -128,15 +149,26 @@ export const make = (
     return { ...provider, requests: Effect.sync(() => [...requests]) }
   })
 
+/** An iterator that can be read only once returns itself. */
+const findScriptFault = (script: Script): InvalidRequest | undefined => {
+  if (!Predicate.isIterable(script)) return invalidScript("script", "Expected an array of steps, or a function")
+  const iterator: object = script[Symbol.iterator]()
+  return iterator === script
+    ? invalidScript("script", "It can be read only once. Use an array, or the generator function itself")
+    : undefined
+}
+
+const invalidScript = (field: string, description: string): InvalidRequest => new InvalidRequest({ field, description })
+
 /**
  * Provides `Provider` and `MockProvider`.
  *
  * **Details**
  *
- * The mock keeps the contract of `Provider.stream`: it checks requests, applies deadlines, and its streams end with exactly
- * one final chunk or fail. So a test against it means something.
+ * The mock has the guarantees of `Provider.stream`: it validates requests and options, applies deadlines, and its streams end
+ * with exactly one final chunk or fail.
  *
- * **Example** (an answer that stands still, and the deadline that ends it)
+ * **Example** (an answer that hangs, and the deadline that ends it)
  *
  * ```ts
  * import { Effect, Fiber, Stream } from "effect"
@@ -155,7 +187,7 @@ export const make = (
  * @since 0.1.0
  */
 export const layer = (
-  script: Script | ((request: CompletionRequest) => Script),
+  script: Script | ((request: ValidRequest) => Script),
   options: Options = {}
 ): Layer.Layer<Provider.Provider | MockProvider, ProviderError> =>
   Layer.effectContext(
@@ -166,38 +198,54 @@ export const layer = (
 
 const play = (
   script: Script,
-  {
-    aborted,
-    model
-  }: {
-    readonly model: string
-    readonly aborted: Effect.Effect<void>
-  }
+  { aborted, model }: { readonly model: string; readonly aborted: Effect.Effect<void> }
 ): Stream.Stream<StreamingChunk, ProviderErrorReason> =>
   Stream.suspend(() => {
     const steps = script[Symbol.iterator]()
+    let index = -1
     let isOver = false
-    let calls = 0
-    const give = (chunk: Partial<StreamingChunk>): Effect.Effect<Arr.NonEmptyReadonlyArray<StreamingChunk>> => {
-      calls += chunk.toolCalls?.length ?? 0
-      if (chunk.isFinal !== true) return Effect.succeed([{ ...chunk, content: chunk.content ?? "", isFinal: false }])
-      isOver = true
-      const finishReason = chunk.finishReason ?? (calls > 0 ? "tool-calls" : "stop")
-      return Effect.succeed([{ model, ...chunk, content: chunk.content ?? "", isFinal: true, finishReason }])
+    let hasCalls = false
+
+    const emit = (chunk: Exclude<Step, string | Wait | Failure>): Chunks => {
+      const valid = validateChunk(complete(chunk))
+      if (Result.isFailure(valid)) return invalidStep(valid.failure.message.replace(/\s+/g, " "))
+      isOver = valid.success.isFinal
+      if ((chunk.toolCalls ?? []).length > 0) hasCalls = true
+      return Effect.succeed([valid.success])
     }
 
-    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderErrorReason> = Effect.suspend(() => {
+    const complete = (chunk: Exclude<Step, string | Wait | Failure>): StreamingChunk => {
+      const { content = "" } = chunk
+      if (chunk.isFinal !== true) return { ...chunk, content, isFinal: false }
+      const reason = hasCalls || (chunk.toolCalls ?? []).length > 0 ? "tool-calls" : "stop"
+      return { ...chunk, content, model: chunk.model ?? model, finishReason: chunk.finishReason ?? reason }
+    }
+
+    const sleep = (duration: Duration.Input): Chunks => {
+      const abortion = Effect.andThen(aborted, Effect.fail(new NetworkError({ description: "aborted" })))
+      return Option.match(Duration.fromInput(duration), {
+        onNone: () => invalidStep("Expected a duration"),
+        onSome: (duration) => Effect.andThen(Effect.raceFirst(Effect.sleep(duration), abortion), next)
+      })
+    }
+
+    const invalidStep = (description: string): Chunks => Effect.fail(invalidScript(`script[${index}]`, description))
+
+    const next: Chunks = Effect.suspend(() => {
       if (isOver) return Cause.done()
-      const step = steps.next()
-      if (step.done === true) return give({ isFinal: true })
-      if (typeof step.value === "string") return give({ content: step.value })
-      if (step.value instanceof Wait) {
-        const gone = Effect.andThen(aborted, Effect.fail(new NetworkError({ description: "aborted" })))
-        return Effect.andThen(Effect.raceFirst(Effect.sleep(step.value.duration), gone), next)
-      }
-      if (step.value instanceof Failure) return Effect.fail(step.value.reason)
-      return give(step.value)
+      const result = steps.next()
+      index++
+      if (result.done === true) return emit({ isFinal: true })
+      const step = result.value
+      if (typeof step === "string") return emit({ content: step })
+      if (step instanceof Wait) return sleep(step.duration)
+      if (step instanceof Failure) return Effect.fail(step.reason)
+      return Predicate.isObject(step) ? emit(step) : invalidStep("Expected a step")
     })
 
     return Stream.fromPull(Effect.succeed(next))
   })
+
+type Chunks = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderErrorReason>
+
+const validateChunk = Schema.decodeUnknownResult(Schema.toType(StreamingChunk), { onExcessProperty: "error" })

@@ -5,37 +5,12 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as Completion from "./Completion.ts"
 import type { CompletionRequest } from "./CompletionRequest.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
-import type { ProviderError } from "./ProviderError.ts"
+import { ProviderError } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
-import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
-
-/**
- * A whole answer: the chunks of a stream, put together.
- *
- * @since 0.1.0
- */
-export const Completion = Schema.Struct({
-  /** The answer's text. */
-  content: Schema.String,
-  /** What the model thought, if it told. */
-  thinking: Schema.optional(Schema.String),
-  /** The calls the model asks for; empty if none. */
-  toolCalls: Schema.Array(ToolCall),
-  /** The model that answered. */
-  model: Schema.String,
-  finishReason: FinishReason,
-  usage: Schema.optional(Usage),
-  timings: Schema.optional(Timings)
-})
-
-/**
- * @since 0.1.0
- */
-export interface Completion extends Schema.Schema.Type<typeof Completion> {}
 
 /**
  * Streams completions from a model server.
@@ -76,7 +51,7 @@ export interface Provider {
   /** Requests an answer and emits it while it is generated. */
   readonly stream: (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
   /** Requests an answer and returns it when it is complete. A fold of `stream`, with the same guarantees. */
-  readonly complete: (request: CompletionRequest) => Effect.Effect<Completion, ProviderError>
+  readonly complete: (request: CompletionRequest) => Effect.Effect<Completion.Completion, ProviderError>
   /** The models that the server has. */
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /** Whether the server has a model of that name. */
@@ -105,45 +80,11 @@ export const make = (options: {
   return {
     name,
     stream,
-    complete: (request) => complete(stream(request), request.model),
+    complete: (request) =>
+      Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", (reason) =>
+        Effect.fail(new ProviderError({ provider: name, reason }))
+      ),
     listModels,
     supportsModel: (model) => Effect.map(listModels, (models) => models.some((info) => isSameModel(info.id, model)))
   }
 }
-
-/**
- * Puts the chunks of an answer together.
- *
- * @since 0.1.0
- */
-export const complete = <E, R>(
-  chunks: Stream.Stream<StreamingChunk, E, R>,
-  model: string
-): Effect.Effect<Completion, E, R> =>
-  Effect.suspend(() => {
-    let content = ""
-    let thinking = ""
-    const toolCalls: Array<ToolCall> = []
-    let final: StreamingChunk | undefined
-    return Effect.map(
-      Stream.runForEachArray(chunks, (array) =>
-        Effect.sync(() => {
-          for (const chunk of array) {
-            content += chunk.content
-            if (chunk.thinking !== undefined) thinking += chunk.thinking
-            if (chunk.toolCalls !== undefined) toolCalls.push(...chunk.toolCalls)
-            if (chunk.isFinal) final = chunk
-          }
-        })
-      ),
-      () => ({
-        content,
-        ...(thinking === "" ? {} : { thinking }),
-        toolCalls,
-        model: final?.model ?? model,
-        finishReason: final?.finishReason ?? "other",
-        ...(final?.usage === undefined ? {} : { usage: final.usage }),
-        ...(final?.timings === undefined ? {} : { timings: final.timings })
-      })
-    )
-  })

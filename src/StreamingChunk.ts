@@ -1,20 +1,21 @@
 /**
- * One piece of an answer, as it comes out of `Provider.stream`.
+ * One chunk of an answer, as `Provider.stream` emits it.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 
 /**
  * Why the model stopped, in the words of `effect/ai`.
  *
  * **Details**
  *
- * - `stop`: the model ended its answer, or generated a stop word.
- * - `length`: `maxTokens` or the context was used up, so the answer is cut. Takes precedence over `tool-calls`; a call with
- *   cut arguments is not in `toolCalls`.
+ * - `stop`: the model ended its answer, or generated a stop text.
+ * - `length`: `maxTokens` or the context was used up, so the answer is truncated. Takes precedence over `tool-calls`; a call
+ *   with truncated arguments is not in `toolCalls`.
  * - `tool-calls`: the answer has tool calls, whatever word the server uses for it.
- * - `content-filter`: a filter cut the answer, or the answer is a refusal.
+ * - `content-filter`: a filter ended the answer, or the answer is a refusal.
  * - `other`: any other word of the server, or none.
  *
  * @since 0.1.0
@@ -27,21 +28,22 @@ export const FinishReason = Schema.Literals(["stop", "length", "content-filter",
 export type FinishReason = typeof FinishReason.Type
 
 /**
- * What an answer cost, in tokens, as the server counted it. Absent fields were not reported: nothing is estimated.
+ * The number of tokens of an answer, as the server counted them. Nothing is estimated: a field is absent if the server did
+ * not report it.
  *
  * @since 0.1.0
  */
 export const Usage = Schema.Struct({
-  /** Tokens of the prompt, the cached ones included. */
-  promptTokens: Schema.optional(Schema.Number),
-  /** Tokens generated, thinking included. */
-  completionTokens: Schema.optional(Schema.Number),
+  /** Tokens of the prompt, including cached ones. */
+  promptTokens: Schema.optional(Schema.Finite),
+  /** Generated tokens, including thinking. */
+  completionTokens: Schema.optional(Schema.Finite),
   /** The sum of both. */
-  totalTokens: Schema.optional(Schema.Number),
+  totalTokens: Schema.optional(Schema.Finite),
   /** Tokens of the prompt that the server had in its cache. A part of `promptTokens`. */
-  cachedTokens: Schema.optional(Schema.Number),
-  /** Tokens generated as reasoning. A part of `completionTokens`. */
-  reasoningTokens: Schema.optional(Schema.Number)
+  cachedTokens: Schema.optional(Schema.Finite),
+  /** Generated tokens that are thinking. A part of `completionTokens`. */
+  reasoningTokens: Schema.optional(Schema.Finite)
 })
 
 /**
@@ -49,20 +51,23 @@ export const Usage = Schema.Struct({
  */
 export interface Usage extends Schema.Schema.Type<typeof Usage> {}
 
+const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
+
 /**
- * Where the server spent its time, as it reported it. LM Studio does not report it.
+ * How long the server took, as it reported. LM Studio reports nothing. The encoded form of a duration is a number of
+ * milliseconds.
  *
  * @since 0.1.0
  */
 export const Timings = Schema.Struct({
-  /** From the server's receipt of the request to the end of the answer. */
-  total: Schema.optional(Schema.Duration),
-  /** Loading the model; next to zero when it was in memory. */
-  load: Schema.optional(Schema.Duration),
-  /** Reading the prompt. */
-  prompt: Schema.optional(Schema.Duration),
+  /** From the receipt of the request to the end of the answer. */
+  total: Schema.optional(Milliseconds),
+  /** Loading the model; close to zero if it was in memory. */
+  load: Schema.optional(Milliseconds),
+  /** Processing the prompt. */
+  prompt: Schema.optional(Milliseconds),
   /** Generating the answer. */
-  completion: Schema.optional(Schema.Duration)
+  completion: Schema.optional(Milliseconds)
 })
 
 /**
@@ -71,15 +76,34 @@ export const Timings = Schema.Struct({
 export interface Timings extends Schema.Schema.Type<typeof Timings> {}
 
 /**
- * A whole tool call: the model asks to run `name` with `arguments`.
+ * How much of the prompt the server has processed, in tokens. Only llama.cpp's server reports it, and only if asked to.
+ *
+ * @since 0.2.0
+ */
+export const PromptProgress = Schema.Struct({
+  /** Tokens processed so far, including cached ones. */
+  processed: Schema.Finite,
+  /** Tokens of the whole prompt. */
+  total: Schema.Finite,
+  /** Tokens that the server had in its cache. */
+  cached: Schema.optional(Schema.Finite)
+})
+
+/**
+ * @since 0.2.0
+ */
+export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress> {}
+
+/**
+ * A complete tool call: the model requests that `name` be called with `arguments`.
  *
  * @since 0.1.0
  */
 export const ToolCall = Schema.Struct({
-  /** Names the call; send it back as `toolCallId` with the result. Made up (`call_0`, …) where the server gave none. */
+  /** Identifies the call; the message with its result has it as `toolCallId`. Generated (`call_0`, …) if the server sent none. */
   id: Schema.String,
   name: Schema.String,
-  /** Parsed JSON, as the model wrote it: not checked against the tool's parameters. */
+  /** Parsed JSON, as the model wrote it: not validated against the tool's parameters. */
   arguments: Schema.Unknown
 })
 
@@ -89,18 +113,18 @@ export const ToolCall = Schema.Struct({
 export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
 
 /**
- * A fragment of a tool call while it is being written. Only the OpenAI-style servers send fragments.
+ * A fragment of a tool call while the model writes it. Only the OpenAI-compatible servers send fragments.
  *
  * @since 0.1.0
  */
 export const ToolCallDelta = Schema.Struct({
   /** Which call of this answer the fragment belongs to, counted from 0. */
-  index: Schema.Number,
+  index: Schema.Finite,
   /** On the first fragment of a call. */
   id: Schema.optional(Schema.String),
-  /** On the fragment that brings it, mostly the first. */
+  /** On the fragment that contains it, usually the first. */
   name: Schema.optional(Schema.String),
-  /** The next piece of the arguments' JSON text, may be `""`. */
+  /** The next part of the arguments' JSON text; may be `""`. */
   argumentsDelta: Schema.String
 })
 
@@ -109,65 +133,110 @@ export const ToolCallDelta = Schema.Struct({
  */
 export interface ToolCallDelta extends Schema.Schema.Type<typeof ToolCallDelta> {}
 
-/**
- * How much of the prompt has been processed, in tokens.
- *
- * @since 0.2.0
- */
-export const PromptProgress = Schema.Struct({
-  /** Tokens processed so far, the cached ones included. */
-  processed: Schema.Number,
-  /** Tokens of the prompt. */
-  total: Schema.Number,
-  /** Tokens that the server had in its cache. */
-  cached: Schema.optional(Schema.Number)
-})
-
-/**
- * @since 0.2.0
- */
-export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress> {}
-
-/**
- * One piece of an answer.
- *
- * **Details**
- *
- * Text comes in pieces: join `content` (and `thinking`) of all chunks, the final one included. `toolCalls` are whole
- * calls: collect them over all chunks. `model`, `finishReason`, `usage` and `timings` are on the final chunk.
- *
- * **Gotchas**
- *
- * `content` may be `""` on any chunk: a server also sends records that carry only thinking, tool calls, or nothing.
- *
- * @since 0.1.0
- */
-export const StreamingChunk = Schema.Struct({
-  /** The next piece of the answer's text, may be `""`. */
+const fields = {
+  /** The next part of the answer's text; may be `""`. */
   content: Schema.String,
-  /** True on exactly one chunk of a successful stream, its last. */
-  isFinal: Schema.Boolean,
-  /** The next piece of the model's reasoning. */
+  /** The next part of the model's thinking. */
   thinking: Schema.optional(Schema.String),
-  /** Fragments of tool calls as they are written; each call comes whole in `toolCalls` later. */
+  /** Fragments of tool calls. Each call follows as a whole in `toolCalls`. */
   toolCallDeltas: Schema.optional(Schema.Array(ToolCallDelta)),
-  /** Whole tool calls. */
-  toolCalls: Schema.optional(Schema.Array(ToolCall)),
-  /** The model that answered, which need not be the one that was asked. Always on the final chunk. */
-  model: Schema.optional(Schema.String),
-  /** Always on the final chunk. */
-  finishReason: Schema.optional(FinishReason),
-  /** On the final chunk, if the server reported it. */
-  usage: Schema.optional(Usage),
-  /** On the final chunk, if the server reported it. */
-  timings: Schema.optional(Timings),
-  /** On the final chunk, if the server reported it: its id of the answer. */
-  responseId: Schema.optional(Schema.String),
-  /** On chunks without text before the answer, if the server reports it: `llama-server` with `return_progress`. */
+  /** Complete tool calls. */
+  toolCalls: Schema.optional(Schema.Array(ToolCall))
+}
+
+/**
+ * Any chunk but the last.
+ *
+ * @since 0.2.0
+ */
+export const ContentChunk = Schema.Struct({
+  ...fields,
+  isFinal: Schema.Literal(false),
+  /** How much of the prompt is processed, on chunks before the first text. */
   promptProgress: Schema.optional(PromptProgress)
 })
 
 /**
+ * @since 0.2.0
+ */
+export interface ContentChunk extends Schema.Schema.Type<typeof ContentChunk> {}
+
+/**
+ * The last chunk of a complete answer. It may contain text, thinking and tool calls like any other.
+ *
+ * @since 0.2.0
+ */
+export const FinalChunk = Schema.Struct({
+  ...fields,
+  isFinal: Schema.Literal(true),
+  /** The model that answered. It can differ from the one that was requested. */
+  model: Schema.String,
+  finishReason: FinishReason,
+  /** If the server reported it. */
+  usage: Schema.optional(Usage),
+  /** If the server reported it. */
+  timings: Schema.optional(Timings),
+  /** The server's name for this answer, if it has one. Not every server makes it unique. */
+  responseId: Schema.optional(Schema.String)
+})
+
+/**
+ * @since 0.2.0
+ */
+export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
+
+/**
+ * One chunk of an answer. `isFinal` is true on exactly one chunk of a successful stream, its last, and narrows the type.
+ *
+ * **Details**
+ *
+ * The text of an answer is the `content` of all chunks, including the final one; likewise for `thinking` and `toolCalls`.
+ *
+ * **Gotchas**
+ *
+ * - `content` may be `""` on any chunk: servers also send records with only thinking, tool calls or nothing.
+ * - `JSON.stringify(chunk)` writes durations in Effect's internal form. To send or store chunks, encode them with this schema
+ *   or with `FromJsonString`, which write durations as milliseconds.
+ *
+ * **Example** (the end of an answer)
+ *
+ * ```ts
+ * import type { StreamingChunk } from "effect-local-llm"
+ *
+ * const describe = (chunk: StreamingChunk.StreamingChunk): string =>
+ *   chunk.isFinal ? `${chunk.content} (${chunk.model}: ${chunk.finishReason})` : chunk.content
+ * ```
+ *
  * @since 0.1.0
  */
-export interface StreamingChunk extends Schema.Schema.Type<typeof StreamingChunk> {}
+export const StreamingChunk = Schema.Union([ContentChunk, FinalChunk])
+
+/**
+ * @since 0.1.0
+ */
+export type StreamingChunk = ContentChunk | FinalChunk
+
+/**
+ * The codec between a chunk and its JSON text. Durations are numbers of milliseconds, and fields without a value are left out.
+ * Decoding the text gives the same chunk again.
+ *
+ * **When to use**
+ *
+ * To send chunks to a browser, to another process or to a log.
+ *
+ * **Example** (chunks as server-sent events)
+ *
+ * ```ts
+ * import { Effect, Schema, Stream } from "effect"
+ * import { Provider, StreamingChunk } from "effect-local-llm"
+ *
+ * const encode = Schema.encodeSync(StreamingChunk.FromJsonString)
+ *
+ * const events = Stream.unwrap(
+ *   Effect.map(Provider.Provider, (provider) => provider.stream({ model: "llama3.2", prompt: "Once" }))
+ * ).pipe(Stream.map((chunk) => `data: ${encode(chunk)}\n\n`))
+ * ```
+ *
+ * @since 0.2.0
+ */
+export const FromJsonString = Schema.fromJsonString(StreamingChunk)

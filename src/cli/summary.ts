@@ -1,8 +1,8 @@
 /** The line after an answer. */
 import * as Duration from "effect/Duration"
-import type { StreamingChunk } from "../StreamingChunk.ts"
+import type { FinalChunk } from "../StreamingChunk.ts"
 
-export type FinalChunk = Pick<StreamingChunk, "model" | "finishReason" | "usage" | "timings">
+export type FinalFields = Pick<FinalChunk, "model" | "finishReason" | "usage" | "timings">
 
 /** Times of events, in milliseconds. */
 export interface Times {
@@ -13,7 +13,7 @@ export interface Times {
 }
 
 /** The model, its tokens and its speed. Numbers that the server did not report are left out. */
-export const describe = (server: string, { finishReason, model, timings, usage }: FinalChunk, times: Times): string =>
+export const describe = (server: string, { finishReason, model, timings, usage }: FinalFields, times: Times): string =>
   [
     `${model} on ${server}`,
     describeTokens(usage),
@@ -24,7 +24,7 @@ export const describe = (server: string, { finishReason, model, timings, usage }
     .filter((part) => part !== undefined)
     .join(" · ")
 
-const describeTokens = (usage: StreamingChunk["usage"]): string | undefined => {
+const describeTokens = (usage: FinalChunk["usage"]): string | undefined => {
   if (usage?.completionTokens === undefined) return undefined
   const prompt = usage.promptTokens === undefined ? "" : ` after ${usage.promptTokens} of the prompt`
   return `${usage.completionTokens} tokens${prompt}`

@@ -18,8 +18,8 @@ export interface Guard {
   readonly toError: (reason: ProviderErrorReason) => ProviderError
   /** The items of a source, under the deadlines of the call and those of the layer. */
   readonly stream: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Stream.Stream<A, ProviderError>
-  /** Checks a request, and opens its answer if it is valid. */
-  readonly completions: (open: (request: CompletionRequest.CompletionRequest) => Open<StreamingChunk>) => Completions
+  /** Adds the defaults to a request, validates it, and opens its answer. */
+  readonly completions: (open: (request: CompletionRequest.ValidRequest) => Open<StreamingChunk>) => Completions
   /** The last item of a source. */
   readonly one: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Effect.Effect<A, ProviderError>
 }
@@ -30,13 +30,15 @@ export interface Options {
   /** The server's origin, as errors carry it. */
   readonly server?: string | undefined
   readonly deadlines?: CompletionRequest.Deadlines | undefined
+  /** Options of every completion request that does not set its own. */
+  readonly defaults?: CompletionRequest.Defaults | undefined
 }
 
-export const make = ({ deadlines, name, server }: Options): Result.Result<Guard, ProviderError> => {
+export const make = ({ deadlines, defaults, name, server }: Options): Result.Result<Guard, ProviderError> => {
   const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider: name, server, reason })
   const stream = <A>(open: Open<A>, override?: CompletionRequest.Deadlines): Stream.Stream<A, ProviderError> =>
     Deadlines.apply(open, Deadlines.override(deadlines, override), toError)
-  const invalid = CompletionRequest.checkDeadlines(deadlines)
+  const invalid = CompletionRequest.checkOptions({ deadlines, defaults })
   return invalid !== undefined
     ? Result.fail(toError(invalid))
     : Result.succeed({
@@ -44,8 +46,10 @@ export const make = ({ deadlines, name, server }: Options): Result.Result<Guard,
         stream,
         completions: (open) => (request) =>
           Stream.suspend(() => {
-            const invalid = CompletionRequest.check(request)
-            return invalid === undefined ? stream(open(request), request.deadlines) : Stream.fail(toError(invalid))
+            const valid = CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
+            return Result.isSuccess(valid)
+              ? stream(open(valid.success), valid.success.deadlines)
+              : Stream.fail(toError(valid.failure))
           }),
         one: (open, override) =>
           Effect.flatMap(

@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import type { CompletionRequest, Deadlines } from "../CompletionRequest.ts"
+import type { CompletionRequest, Deadlines, Defaults } from "../CompletionRequest.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Provider from "../Provider.ts"
 import { ProviderError } from "../ProviderError.ts"
@@ -36,6 +36,8 @@ export interface Options {
   readonly headers?: Headers.Input | undefined
   /** Deadlines of every request that does not set its own. Default: 5 minutes to the first chunk, 2 minutes between chunks. */
   readonly deadlines?: Deadlines | undefined
+  /** Options of every completion request that does not set its own, such as `model` and `contextLength`. Default: none. */
+  readonly defaults?: Defaults | undefined
   /** The longest line that is accepted, in bytes. It bounds the memory that one answer needs. Default: 8 MiB. */
   readonly maxLineBytes?: number | undefined
 }
@@ -79,9 +81,7 @@ export const make = Effect.fnUntraced(function* (
     Result.mapError((reason) => new ProviderError({ provider: name, reason })),
     Effect.fromResult
   )
-  const guard = yield* Effect.fromResult(
-    Guard.make({ name, server: new URL(baseUrl).origin, deadlines: options.deadlines })
-  )
+  const guard = yield* Effect.fromResult(Guard.make({ ...options, name, server: new URL(baseUrl).origin }))
   const transport = yield* Effect.mapError(
     Transport.make({ ...options, baseUrl, missingModelHint: definition.missingModelHint }),
     guard.toError

@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { CompletionRequest } from "../../src/CompletionRequest.ts"
+import type { ChatRequest, CompletionRequest, PromptRequest } from "../../src/CompletionRequest.ts"
 import * as LmStudio from "../../src/LmStudio.ts"
 import { Provider } from "../../src/Provider.ts"
 import { endless, json, sky, think, tool, utf8 } from "../support/scriptedModels.ts"
@@ -19,14 +19,11 @@ import { record } from "../support/transcript.ts"
 import { testCommon, waysToStop } from "./common.ts"
 import * as LlamaServer from "./llamaServer.ts"
 
-const ask = (model: string, more: Partial<CompletionRequest> = {}): CompletionRequest => ({
-  model,
-  messages: [{ role: "user", content: "Why?" }],
-  ...more
-})
+const ask = (model: string, more: Partial<ChatRequest> | PromptRequest = {}): CompletionRequest =>
+  more.prompt === undefined ? { model, messages: [{ role: "user", content: "Why?" }], ...more } : { model, ...more }
 
 /** A prompt of so many tokens, four more for the template. */
-const long = (tokens: number, token = "x"): Partial<CompletionRequest> => ({
+const long = (tokens: number, token = "x"): Partial<ChatRequest> => ({
   messages: [{ role: "user", content: token.repeat(tokens) }]
 })
 
@@ -53,7 +50,7 @@ const withoutChance = ({ calls, final, pieces, ...rest }: Transcript): object =>
 })
 
 interface Row {
-  readonly request: Partial<CompletionRequest>
+  readonly request: Partial<ChatRequest> | PromptRequest
   readonly pieces: string
   /** Model, reason, tokens of the prompt, of the answer, of both. */
   readonly final?: unknown
@@ -71,7 +68,7 @@ const answers: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
       final: "sky stop, 8 6 14"
     },
     "a prompt, without a template": {
-      request: { messages: undefined, prompt: "Why?", maxTokens: 4 },
+      request: { prompt: "Why?", maxTokens: 4 },
       pieces: "The| sky| is| blue|",
       final: "sky length, 5 4 9"
     },

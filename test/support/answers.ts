@@ -42,7 +42,8 @@ export const summarize = (chunks: ReadonlyArray<StreamingChunk>): Summary => {
   for (const { argumentsDelta, index } of chunks.flatMap((chunk) => chunk.toolCallDeltas ?? [])) {
     spelled[index] = (spelled[index] ?? "") + argumentsDelta
   }
-  const final = chunks.at(-1)
+  const last = chunks.at(-1)
+  const final = last?.isFinal === true ? last : undefined
   const usage = final?.usage
   return {
     content: chunks.map((chunk) => chunk.content).join(""),

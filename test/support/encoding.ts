@@ -11,18 +11,18 @@ const toJson = (protocol: Pick<Endpoint<CompletionRequest, unknown>, "encode">, 
     onSuccess: (body): unknown => JSON.parse(JSON.stringify(body))
   })
 
-/** What is asked besides the input, and the JSON it becomes. */
-export type Requests = Readonly<Record<string, readonly [request: Partial<CompletionRequest>, json: object]>>
+/** What a request sets besides the base, and the JSON that it becomes. */
+export type Requests<R> = Readonly<Record<string, readonly [request: Partial<R>, json: object]>>
 
-export const checkRequests = (
+export const checkRequests = <R extends CompletionRequest>(
   name: string,
   protocol: Pick<Endpoint<CompletionRequest, unknown>, "encode">,
-  input: Pick<CompletionRequest, "messages" | "prompt">,
-  requests: Requests
+  base: R,
+  requests: Requests<NoInfer<R>>
 ): void => {
   describe(name, () => {
     for (const [what, [request, json]] of Object.entries(requests)) {
-      it(what, () => expect(toJson(protocol, { model: "m", ...input, ...request })).toEqual(json))
+      it(what, () => expect(toJson(protocol, { model: "m", ...base, ...request })).toEqual(json))
     }
   })
 }

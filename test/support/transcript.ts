@@ -7,7 +7,7 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import { isProviderError } from "../../src/ProviderError.ts"
-import type { StreamingChunk, ToolCall } from "../../src/StreamingChunk.ts"
+import type { FinalChunk, StreamingChunk, ToolCall } from "../../src/StreamingChunk.ts"
 
 /**
  * `pieces` is chunk after chunk, parted by `|`: text as it is, (thinking), [index#id name(arguments] for a fragment of a
@@ -69,7 +69,7 @@ const showPiece = ({ content, isFinal, thinking, toolCallDeltas = [] }: Streamin
   return `${thinking === undefined ? "" : `(${thinking})`}${content}${deltas.join("")}${isFinal ? "" : "|"}`
 }
 
-const toFinal = ({ finishReason, model, timings, usage }: StreamingChunk): Final => ({
+const toFinal = ({ finishReason, model, timings, usage }: FinalChunk): Final => ({
   model,
   finishReason,
   ...(usage === undefined ? {} : { usage: [usage.promptTokens, usage.completionTokens, usage.totalTokens] }),

@@ -1,6 +1,6 @@
 /** Requests to Ollama's own routes. */
 import * as Schema from "effect/Schema"
-import type { Message } from "../../src/CompletionRequest.ts"
+import type { ChatRequest, Message, PromptRequest } from "../../src/CompletionRequest.ts"
 import { chat, generate } from "../../src/internal/ollama/endpoints.ts"
 import { checkRequests } from "../support/encoding.ts"
 
@@ -28,7 +28,7 @@ const unrepresentable = Schema.suspend((): Schema.Codec<string> => {
 })
 const withMessage = (message: object): object => ({ ...chatBody, messages: [message] })
 
-checkRequests(
+checkRequests<ChatRequest>(
   "a chat request",
   chat,
   { messages },
@@ -144,7 +144,7 @@ checkRequests(
   }
 )
 
-checkRequests(
+checkRequests<PromptRequest>(
   "a prompt",
   generate,
   { prompt: "Once" },

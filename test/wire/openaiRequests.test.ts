@@ -1,6 +1,6 @@
 /** Requests to the OpenAI-compatible routes. */
 import * as Schema from "effect/Schema"
-import type { Message } from "../../src/CompletionRequest.ts"
+import type { ChatRequest, Message, PromptRequest } from "../../src/CompletionRequest.ts"
 import { lmStudio } from "../../src/internal/openai/dialect.ts"
 import * as Endpoints from "../../src/internal/openai/endpoints.ts"
 import { checkRequests } from "../support/encoding.ts"
@@ -27,7 +27,7 @@ const format = (schema: object): object => ({
 const withMessage = (message: object): object => ({ ...chatBody, messages: [message] })
 const imagePart = (url: string): object => ({ type: "image_url", image_url: { url } })
 
-checkRequests(
+checkRequests<ChatRequest>(
   "a chat request",
   chat,
   { messages },
@@ -128,7 +128,7 @@ checkRequests(
   }
 )
 
-checkRequests(
+checkRequests<PromptRequest>(
   "a prompt",
   completion,
   { prompt: "Once" },

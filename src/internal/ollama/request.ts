@@ -4,6 +4,7 @@ import * as Result from "effect/Result"
 import type { CompletionRequest, Message } from "../../CompletionRequest.ts"
 import { InvalidRequest } from "../../ProviderError.ts"
 import * as Json from "../wire/json.ts"
+import * as Values from "../values.ts"
 import * as RequestBody from "../wire/requestBody.ts"
 
 export const encodeChat = (request: CompletionRequest): Result.Result<Json.JsonObject, InvalidRequest> =>
@@ -60,7 +61,7 @@ const encodeBody = (
       ...whole,
       options: { ...RequestBody.encodeSampling(request), num_predict: request.maxTokens }
     }
-    return RequestBody.merge(body, request.extra ?? {})
+    return Values.merge(body, request.extra ?? {})
   })
 
 /** A number is seconds there; below zero means for good. */

@@ -3,10 +3,11 @@
  * Sources: Ollama's `api/types.go` and `server/routes.go`, versions 0.1.35 to 0.33.
  */
 import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ParseError, ProviderErrorReason } from "../../ProviderError.ts"
 import { LineTooLong } from "../../ProviderError.ts"
-import type { StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
+import type { ContentChunk, FinalChunk, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, RecordDecoder, Writable } from "../wire/endpoint.ts"
 import * as FinishReason from "../wire/finishReason.ts"
@@ -68,37 +69,49 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     if (calls.bytes() > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
     if (content !== "" || toolCalls.length > 0) hasAnswer = true
     else if (!hasAnswer && !thinking && hasUnreadContent(record)) unread ??= text.slice(0, 200)
-    const chunk: Writable<StreamingChunk> = { content, isFinal: false }
+    const chunk: Writable<ContentChunk> = { content, isFinal: false }
     if (thinking) chunk.thinking = thinking
     if (toolCalls.length > 0) chunk.toolCalls = toolCalls
     // Servers that imitate Ollama send `done_reason` without `done`.
     const isFinal = done ?? typeof record.done_reason === "string"
-    const failure = isFinal ? finish(chunk, record) : undefined
-    if (failure === undefined || !isEmpty(chunk)) chunks.push(chunk)
-    return failure ?? (isFinal ? "complete" : "open")
+    const final = isFinal ? finish(record) : undefined
+    if (final === undefined) {
+      chunks.push(chunk)
+      return "open"
+    }
+    if (Result.isSuccess(final)) {
+      chunks.push({ ...chunk, isFinal: true, ...final.success })
+      return "complete"
+    }
+    if (!isEmpty(chunk)) chunks.push(chunk)
+    return final.failure
   }
 
-  /** Makes a chunk the final one, or returns why the answer is not a success. */
-  const finish = (chunk: Writable<StreamingChunk>, record: Line): ProviderErrorReason | undefined => {
+  /** What a final chunk has besides its part of the answer, or the reason why the answer is not a success. */
+  const finish = (record: Line): Result.Result<FinalFields, ProviderErrorReason> => {
     const finishReason = FinishReason.read(record.done_reason, calls.count())
-    if (typeof finishReason !== "string") return finishReason
+    if (typeof finishReason !== "string") return Result.fail(finishReason)
     const failure = calls.failure()
-    if (failure !== undefined && finishReason !== "length") return failure
-    if (!hasAnswer && unread !== undefined) return Json.parseError(unread, "an answer only in fields that are not read")
-    chunk.isFinal = true
-    chunk.model = record.model || context.model
-    chunk.finishReason = finishReason
+    if (failure !== undefined && finishReason !== "length") return Result.fail(failure)
+    if (!hasAnswer && unread !== undefined) {
+      return Result.fail(Json.parseError(unread, "an answer only in fields that are not read"))
+    }
     const usage = toUsage(record)
-    if (usage !== undefined) chunk.usage = usage
     const timings = toTimings(record)
-    if (timings !== undefined) chunk.timings = timings
-    return undefined
+    return Result.succeed({
+      model: record.model || context.model,
+      finishReason,
+      ...(usage === undefined ? {} : { usage }),
+      ...(timings === undefined ? {} : { timings })
+    })
   }
 
   return { record: ({ data }, chunks) => read(data, chunks) }
 }
 
-const isEmpty = (chunk: StreamingChunk): boolean =>
+type FinalFields = Pick<FinalChunk, "model" | "finishReason" | "usage" | "timings">
+
+const isEmpty = (chunk: ContentChunk): boolean =>
   chunk.content === "" && chunk.thinking === undefined && chunk.toolCalls === undefined
 
 /** An entry of a set takes memory too. */

@@ -4,7 +4,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import type { StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
+import type { ContentChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as Json from "../wire/json.ts"
 import * as ToolCalls from "./toolCalls.ts"
 
@@ -159,7 +159,7 @@ export const toTimings = (timings: NonNullable<Chunk["timings"]>): Timings => ({
 const toDuration = (milliseconds: number | null | undefined): Duration.Duration | undefined =>
   milliseconds == null || !Number.isFinite(milliseconds) ? undefined : Duration.millis(Math.max(0, milliseconds))
 
-export const toPromptProgress = (progress: Chunk["prompt_progress"]): StreamingChunk["promptProgress"] => {
+export const toPromptProgress = (progress: Chunk["prompt_progress"]): ContentChunk["promptProgress"] => {
   if (progress?.processed == null || progress.total == null) return undefined
   const { cache, processed, total } = progress
   return { processed, total, ...(cache == null ? {} : { cached: cache }) }

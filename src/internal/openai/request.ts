@@ -5,6 +5,7 @@ import type { CompletionRequest, Image, Message } from "../../CompletionRequest.
 import type { ProviderErrorReason } from "../../ProviderError.ts"
 import { InvalidRequest, Unsupported } from "../../ProviderError.ts"
 import type * as Json from "../wire/json.ts"
+import * as Values from "../values.ts"
 import * as RequestBody from "../wire/requestBody.ts"
 import type { Dialect } from "./dialect.ts"
 
@@ -70,7 +71,7 @@ const encodeBody = (
       ...(yield* encodeKeepAlive(request.keepAlive, dialect)),
       ...dialect.always
     }
-    return RequestBody.merge(body, request.extra ?? {})
+    return Values.merge(body, request.extra ?? {})
   })
 
 const encodeFormat = (

@@ -1,7 +1,7 @@
 /** Answers of the OpenAI-compatible routes: server-sent events, each with one JSON chunk, then `[DONE]`. */
 import * as Result from "effect/Result"
 import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
-import type { StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
+import type { ContentChunk, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../wire/endpoint.ts"
 import * as FinishReason from "../wire/finishReason.ts"
@@ -117,7 +117,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
   }
 
   const addPiece = (piece: Piece, chunk: Chunk, chunks: Array<StreamingChunk>): Progress => {
-    const out: Writable<StreamingChunk> = { content: piece.content + piece.refusal, isFinal: false }
+    const out: Writable<ContentChunk> = { content: piece.content + piece.refusal, isFinal: false }
     if (piece.thinking !== "") out.thinking = piece.thinking
     const promptProgress = toPromptProgress(chunk.prompt_progress)
     if (promptProgress !== undefined) out.promptProgress = promptProgress

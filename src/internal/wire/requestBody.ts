@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CompletionRequest, Image } from "../../CompletionRequest.ts"
 import { InvalidRequest } from "../../ProviderError.ts"
-import * as Json from "./json.ts"
+import type * as Json from "./json.ts"
 
 /** How tokens are drawn. What the request leaves out is left out of the JSON text as well. */
 export const encodeSampling = (request: CompletionRequest): Json.JsonObject => ({
@@ -40,11 +40,8 @@ const noParameters = { type: "object", properties: {} }
  * made of it would let the model invent some; and what it is stands at its top, where servers look for `properties`, not
  * behind a reference, as that of a `Schema.Class` would.
  */
-export const toJsonSchema = (
-  schema: Schema.Top | Json.JsonObject,
-  field: string
-): Result.Result<Json.JsonObject, InvalidRequest> => {
-  if (!Schema.isSchema(schema)) return Result.succeed(schema)
+export const toJsonSchema = (schema: object, field: string): Result.Result<Json.JsonObject, InvalidRequest> => {
+  if (!Schema.isSchema(schema)) return Result.succeed({ ...schema })
   return Result.try({
     try: () => {
       const { definitions, schema: top } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
@@ -59,16 +56,6 @@ export const toJsonSchema = (
 /** The base64 text of a picture given as bytes, base64 or data URI. */
 export const toBase64 = (image: Image): string =>
   typeof image === "string" ? image.replace(/^data:[^,]*,/, "") : Base64.encode(image)
-
-/** `a` with the keys of `b` put over it; objects that both have are merged one level down. */
-export const merge = (a: Json.JsonObject, b: Json.JsonObject): Json.JsonObject => {
-  const out: Record<string, unknown> = { ...a }
-  for (const [key, value] of Object.entries(b)) {
-    const own = out[key]
-    out[key] = Json.isObject(own) && Json.isObject(value) ? { ...own, ...value } : value
-  }
-  return out
-}
 
 /** Tool arguments and `extra` are the caller's values: they may hold what JSON cannot. */
 export const stringify = (value: unknown, field?: string): Result.Result<string, InvalidRequest> =>

@@ -1,0 +1,76 @@
+/**
+ * A complete answer: all chunks of a stream in one value.
+ *
+ * @since 0.2.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { StreamTruncated } from "./ProviderError.ts"
+import type { FinalChunk, StreamingChunk } from "./StreamingChunk.ts"
+import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
+
+/**
+ * A complete answer.
+ *
+ * @since 0.2.0
+ */
+export const Completion = Schema.Struct({
+  /** The answer's text. */
+  content: Schema.String,
+  /** The model's thinking, if there is any. */
+  thinking: Schema.optional(Schema.String),
+  /** The tool calls that the model requests; may be empty. */
+  toolCalls: Schema.Array(ToolCall),
+  /** The model that answered. */
+  model: Schema.String,
+  finishReason: FinishReason,
+  usage: Schema.optional(Usage),
+  timings: Schema.optional(Timings),
+  /** The server's name for this answer, if it has one. */
+  responseId: Schema.optional(Schema.String)
+})
+
+/**
+ * @since 0.2.0
+ */
+export interface Completion extends Schema.Schema.Type<typeof Completion> {}
+
+/**
+ * Folds the chunks of an answer. Chunks that end without a final one are not a complete answer: the effect then fails with
+ * `StreamTruncated`.
+ *
+ * @since 0.2.0
+ */
+export const fromStream = <E, R>(
+  chunks: Stream.Stream<StreamingChunk, E, R>
+): Effect.Effect<Completion, E | StreamTruncated, R> =>
+  Effect.suspend(() => {
+    let content = ""
+    let thinking = ""
+    const toolCalls: Array<ToolCall> = []
+    let final: FinalChunk | undefined
+
+    const add = (chunk: StreamingChunk): void => {
+      content += chunk.content
+      if (chunk.thinking !== undefined) thinking += chunk.thinking
+      for (const call of chunk.toolCalls ?? []) toolCalls.push(call)
+      if (chunk.isFinal) final = chunk
+    }
+
+    const toCompletion = ({ finishReason, model, responseId, timings, usage }: FinalChunk): Completion => ({
+      content,
+      ...(thinking === "" ? {} : { thinking }),
+      toolCalls,
+      model,
+      finishReason,
+      ...(usage === undefined ? {} : { usage }),
+      ...(timings === undefined ? {} : { timings }),
+      ...(responseId === undefined ? {} : { responseId })
+    })
+
+    return Effect.flatMap(
+      Stream.runForEachArray(chunks, (array) => Effect.sync(() => array.forEach(add))),
+      () => (final === undefined ? Effect.fail(new StreamTruncated()) : Effect.succeed(toCompletion(final)))
+    )
+  })

@@ -1,0 +1,44 @@
+/** Values of a caller: how objects are merged, and whether JSON can express a value. */
+import * as Predicate from "effect/Predicate"
+
+type JsonObject = { readonly [key: string]: unknown }
+
+/** `a` with the fields of `b` in place of its own. Objects that both have are merged in turn, one level deep. */
+export const merge = (a: object, b: object): JsonObject => {
+  const merged: { [key: string]: unknown } = { ...a }
+  for (const [key, value] of Object.entries(b)) {
+    const own = merged[key]
+    merged[key] = Predicate.isObject(own) && Predicate.isObject(value) ? { ...own, ...value } : value
+  }
+  return merged
+}
+
+/** `a` with the fields of `b` that it does not set. */
+export const addMissing = <A extends object>(a: A, b: Partial<A>): A => {
+  const filled: A = { ...a }
+  for (const key in b) {
+    const value = b[key]
+    if (filled[key] === undefined && value !== undefined) filled[key] = value
+  }
+  return filled
+}
+
+/** Whether JSON can express a value. Takes linear time, and the same stack however deep the value is. */
+export const isJson = (root: unknown): boolean => {
+  const seen = new Set<object>()
+  const rest = [root]
+  while (rest.length > 0) {
+    const value = rest.pop()
+    if (unknownToJson.has(typeof value) || (typeof value === "number" && !Number.isFinite(value))) return false
+    if (!Predicate.isObjectOrArray(value) || seen.has(value)) continue
+    seen.add(value)
+    for (const each of Object.values(value)) rest.push(each)
+  }
+  return true
+}
+
+const unknownToJson = new Set(["bigint", "function", "symbol"])
+
+/** Whether a value is a JSON object, whatever its class: no array, `Map`, date or bytes. */
+export const isJsonObject = (u: unknown): u is object =>
+  Object.prototype.toString.call(u) === "[object Object]" && isJson(u)

@@ -15,8 +15,7 @@ import { ToolCall } from "./StreamingChunk.ts"
 
 const durationInput = (isAllowed: (duration: Duration.Duration) => boolean, expected: string) =>
   Schema.declare(
-    (u): u is Duration.Input =>
-      Option.match(Duration.fromInput(u as Duration.Input), { onNone: () => false, onSome: isAllowed }),
+    (u): u is Duration.Input => Option.match(Values.toDuration(u), { onNone: () => false, onSome: isAllowed }),
     { expected: `${expected}, such as "30 seconds" or Infinity` }
   )
 

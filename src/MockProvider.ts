@@ -8,7 +8,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -19,6 +19,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Deadlines, Defaults, ValidRequest } from "./CompletionRequest.ts"
 import * as Guard from "./internal/guard.ts"
+import * as Values from "./internal/values.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
 import { InvalidRequest, NetworkError } from "./ProviderError.ts"
@@ -223,7 +224,7 @@ const play = (
 
     const sleep = (duration: Duration.Input): Chunks => {
       const abortion = Effect.andThen(aborted, Effect.fail(new NetworkError({ description: "aborted" })))
-      return Option.match(Duration.fromInput(duration), {
+      return Option.match(Values.toDuration(duration), {
         onNone: () => invalidStep("Expected a duration"),
         onSome: (duration) => Effect.andThen(Effect.raceFirst(Effect.sleep(duration), abortion), next)
       })

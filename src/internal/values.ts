@@ -1,4 +1,6 @@
 /** Values of a caller: how objects are merged, and whether JSON can express a value. */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
 type JsonObject = { readonly [key: string]: unknown }
@@ -42,3 +44,7 @@ const unknownToJson = new Set(["bigint", "function", "symbol"])
 /** Whether a value is a JSON object, whatever its class: no array, `Map`, date or bytes. */
 export const isJsonObject = (u: unknown): u is object =>
   Object.prototype.toString.call(u) === "[object Object]" && isJson(u)
+
+/** The duration that a caller means. Effect reads `NaN` as zero, which would unload a model or end a wait at once. */
+export const toDuration = (u: unknown): Option.Option<Duration.Duration> =>
+  Number.isNaN(u) ? Option.none() : Duration.fromInput(u as Duration.Input)

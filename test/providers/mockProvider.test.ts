@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Redacted, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { MockProvider, Provider, ProviderError } from "../../src/index.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
@@ -35,14 +35,14 @@ describe("MockProvider", () => {
     }).pipe(Effect.provide(MockProvider.layer(script)))
   )
 
-  it.effect("the script may be made of the request", () =>
+  it.effect("a function makes the script from the request", () =>
     Effect.gen(function* () {
       const provider = yield* Provider.Provider
       assert.strictEqual((yield* provider.complete(request)).content, "ANY")
     }).pipe(Effect.provide(MockProvider.layer(({ model }) => [model.toUpperCase()])))
   )
 
-  it.effect("a script can be played again, each run is a request, and only what was run is recorded", () =>
+  it.effect("every run plays the script again and is recorded as a request", () =>
     Effect.gen(function* () {
       const mock = yield* MockProvider.MockProvider
       const stream = mock.stream(request)
@@ -54,7 +54,7 @@ describe("MockProvider", () => {
     }).pipe(Effect.provide(MockProvider.layer(["a"])))
   )
 
-  it.effect("failure comes after what was said before, with the mock's name and any reason", () =>
+  it.effect("a failure follows the steps before it, with the mock's name and any reason", () =>
     Effect.gen(function* () {
       const seen: Array<string> = []
       const provider = yield* Provider.Provider
@@ -75,7 +75,7 @@ describe("MockProvider", () => {
     )
   )
 
-  it.effect("waits pass on the test's clock", () =>
+  it.effect("waits use the test's clock", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.forkChild(chunksOf)
       yield* TestClock.adjust("59 seconds")
@@ -85,7 +85,7 @@ describe("MockProvider", () => {
     }).pipe(Effect.provide(MockProvider.layer(["a", MockProvider.wait("1 minute"), "b"])))
   )
 
-  it.effect("an answer that hangs ends by its deadline, and interrupting one ends at once", () =>
+  it.effect("an answer that hangs ends by its deadline, or at once by an interrupt", () =>
     Effect.gen(function* () {
       const hanging = yield* Effect.forkChild(Effect.flip(chunksOf))
       yield* TestClock.adjust("2 minutes")
@@ -96,7 +96,7 @@ describe("MockProvider", () => {
     }).pipe(Effect.provide(MockProvider.layer(["a", MockProvider.hang])))
   )
 
-  it.effect("an endless answer gives what is taken", () =>
+  it.effect("an endless answer ends when the consumer stops", () =>
     Effect.gen(function* () {
       const provider = yield* Provider.Provider
       assert.lengthOf(yield* Stream.runCollect(Stream.take(provider.stream(request), 1000)), 1000)
@@ -116,5 +116,123 @@ describe("MockProvider", () => {
       assert.isTrue(yield* provider.supportsModel("b"))
       assert.isFalse(yield* provider.supportsModel("c"))
     }).pipe(Effect.provide(MockProvider.layer([], { models: ["a", "b"] })))
+  )
+
+  const invalidOptions: Readonly<Record<string, MockProvider.Options>> = {
+    "deadlines.idle": { deadlines: { idle: 0 } },
+    "deadlines.total": { deadlines: { total: Number.NaN } },
+    "deadlines.firstChunk": { deadlines: { firstChunk: "-1 second" } },
+    "defaults.temperature": { defaults: { temperature: Number.NaN } }
+  }
+  for (const [field, options] of Object.entries(invalidOptions)) {
+    it.effect(`invalid ${field} fails the layer, as with real servers`, () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(Layer.build(MockProvider.layer([], { name: "Local", ...options })))
+        assert.strictEqual(error.provider, "Local")
+        assert.deepInclude(error.reason, { _tag: "InvalidRequest", field })
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.effect("an invalid deadline of a request fails the stream", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider.Provider
+      const error = yield* Effect.flip(provider.complete({ ...request, deadlines: { idle: Number.NaN } }))
+      assert.deepInclude(error.reason, { _tag: "InvalidRequest", field: "deadlines.idle" })
+    }).pipe(Effect.provide(MockProvider.layer(["a"])))
+  )
+
+  it.effect("a script that can be read only once is rejected", () =>
+    Effect.gen(function* () {
+      const generator = (function* () {
+        yield "a"
+      })()
+      for (const script of [generator, ["a"].values(), new Set(["a"]).values()]) {
+        const error = yield* Effect.flip(MockProvider.make(script))
+        assert.deepInclude(error.reason, { _tag: "InvalidRequest", field: "script" })
+      }
+      assert.deepStrictEqual(generator.next(), { done: false, value: "a" })
+    })
+  )
+
+  it.effect("a generator function is played for every request", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider.Provider
+      for (const _ of [1, 2]) assert.strictEqual((yield* provider.complete(request)).content, "ab")
+    }).pipe(
+      Effect.provide(
+        MockProvider.layer(function* () {
+          yield "a"
+          yield "b"
+        })
+      )
+    )
+  )
+
+  const invalidSteps: ReadonlyArray<readonly [what: string, step: object | number]> = [
+    ["a chunk whose content is not a text", { content: 5 }],
+    ["a chunk with an unknown field", { text: "b" }],
+    ["a final chunk with an unknown finish reason", { isFinal: true, finishReason: "done" }],
+    ["a final chunk without an id in its tool call", { isFinal: true, toolCalls: [{ name: "f", arguments: {} }] }],
+    ["tool calls that are not a list", { toolCalls: 5 }],
+    ["a field of the final chunk on another one", { usage: { totalTokens: 3 } }],
+    ["a wait without a duration", new MockProvider.Wait({ duration: Number.NaN })],
+    ["a number", 5]
+  ]
+  for (const [what, step] of invalidSteps) {
+    it.effect(`${what} fails the stream`, () =>
+      Effect.gen(function* () {
+        const script: Array<MockProvider.Step> = ["a"]
+        Reflect.set(script, 1, step)
+        const mock = yield* MockProvider.make(script)
+        const seen: Array<string> = []
+        const error = yield* mock.stream(request).pipe(
+          Stream.runForEach((chunk) => Effect.sync(() => seen.push(chunk.content))),
+          Effect.flip
+        )
+        assert.deepStrictEqual(seen, ["a"])
+        assert.deepInclude(error.reason, { _tag: "InvalidRequest", field: "script[1]" })
+      })
+    )
+  }
+
+  it.effect("an exception of a script is a defect, so no handler of provider errors hides it", () =>
+    Effect.gen(function* () {
+      const scripts = [
+        () => {
+          throw new Error("no script")
+        },
+        function* () {
+          yield "a"
+          throw new Error("no script")
+        }
+      ]
+      for (const script of scripts) {
+        const mock = yield* MockProvider.make(script)
+        const exit = yield* Effect.exit(Effect.ignore(mock.complete(request)))
+        assert.isTrue(Exit.hasDies(exit))
+      }
+    })
+  )
+
+  it.effect("defaults apply to every request and are recorded with it", () =>
+    Effect.gen(function* () {
+      const mock = yield* MockProvider.MockProvider
+      assert.strictEqual((yield* mock.complete({ prompt: "x" })).model, "small")
+      assert.strictEqual((yield* mock.complete({ prompt: "x", model: "large" })).model, "large")
+      assert.deepStrictEqual(yield* mock.requests, [
+        { prompt: "x", model: "small", temperature: 0 },
+        { prompt: "x", model: "large", temperature: 0 }
+      ])
+    }).pipe(Effect.provide(MockProvider.layer([], { defaults: { model: "small", temperature: 0 } })))
+  )
+
+  it.effect("a request without a model fails if there is no default", () =>
+    Effect.gen(function* () {
+      const provider = yield* Provider.Provider
+      const { reason } = yield* Effect.flip(provider.complete({ prompt: "x" }))
+      assert.deepInclude(reason, { _tag: "InvalidRequest", field: "model" })
+      assert.include(reason.message, "defaults")
+    }).pipe(Effect.provide(MockProvider.layer([])))
   )
 })

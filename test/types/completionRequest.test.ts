@@ -169,6 +169,7 @@ describe("an invalid request names its field", () => {
     ["contextLength", { messages, contextLength: 4096.5 }],
     ["keepAlive", { messages, keepAlive: "soon" }],
     ["keepAlive", { messages, keepAlive: -1 }],
+    ["keepAlive", { messages, keepAlive: Number.NaN }],
     ["overflow", { messages, overflow: "shift" }],
     ["deadlines.idle", { messages, deadlines: { idle: "never" } }],
     ["deadlines.total", { messages, deadlines: { total: 0 } }],

@@ -26,6 +26,10 @@ const Tree = Schema.Struct({ children: Schema.Array(Schema.suspend((): Schema.Co
 const unrepresentable = Schema.suspend((): Schema.Codec<string> => {
   throw new Error("no")
 })
+const toolMessages: ReadonlyArray<Message> = [
+  { role: "assistant", content: "", toolCalls: [{ id: "c1", name: "f", arguments: {} }] },
+  { role: "tool", content: "no network", toolCallId: "c1", isError: true }
+]
 const withMessage = (message: object): object => ({ ...chatBody, messages: [message] })
 
 checkRequests<ChatRequest>(
@@ -44,6 +48,22 @@ checkRequests<ChatRequest>(
     repeatPenalty: [{ repeatPenalty: 1.1 }, { ...chatBody, options: { repeat_penalty: 1.1 } }],
     presencePenalty: [{ presencePenalty: 1 }, { ...chatBody, options: { presence_penalty: 1 } }],
     frequencyPenalty: [{ frequencyPenalty: -1 }, { ...chatBody, options: { frequency_penalty: -1 } }],
+    contextLength: [{ contextLength: 8192 }, { ...chatBody, options: { num_ctx: 8192 } }],
+    "toolChoice: none leaves the tools out": [{ tools: [{ name: "f" }], toolChoice: "none" }, chatBody],
+    "toolChoice: required": [
+      { tools: [{ name: "f" }], toolChoice: "required" },
+      { _tag: "Unsupported", feature: "toolChoice", description: 'Ollama knows "auto" and "none" only' }
+    ],
+    "the result of a tool gets the name of its call and a mark of failure": [
+      { messages: toolMessages },
+      {
+        ...chatBody,
+        messages: [
+          { role: "assistant", content: "", tool_calls: [{ id: "c1", function: { name: "f", arguments: {} } }] },
+          { role: "tool", content: "Error: no network", tool_call_id: "c1", tool_name: "f" }
+        ]
+      }
+    ],
     "think: true": [{ think: true }, { ...chatBody, think: true }],
     "think: false": [{ think: false }, { ...chatBody, think: false }],
     "think: high": [{ think: "high" }, { ...chatBody, think: "high" }],

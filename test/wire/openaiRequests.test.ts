@@ -24,6 +24,11 @@ const format = (schema: object): object => ({
   ...chatBody,
   response_format: { type: "json_schema", json_schema: { name: "answer", strict: true, schema } }
 })
+const toolF = { type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } }
+const toolMessages: ReadonlyArray<Message> = [
+  { role: "assistant", content: "", toolCalls: [{ id: "c1", name: "f", arguments: {} }] },
+  { role: "tool", content: "no network", toolName: "f", isError: true }
+]
 const withMessage = (message: object): object => ({ ...chatBody, messages: [message] })
 const imagePart = (url: string): object => ({ type: "image_url", image_url: { url } })
 
@@ -32,6 +37,36 @@ checkRequests<ChatRequest>(
   chat,
   { messages },
   {
+    contextLength: [
+      { contextLength: 8192 },
+      { _tag: "Unsupported", feature: "contextLength", description: "this server fixes it when it loads the model" }
+    ],
+    "toolChoice: required": [
+      { tools: [{ name: "f" }], toolChoice: "required" },
+      { ...chatBody, tools: [toolF], tool_choice: "required" }
+    ],
+    "toolChoice with a name": [
+      { tools: [{ name: "f" }], toolChoice: { name: "f" } },
+      {
+        _tag: "Unsupported",
+        feature: "toolChoice with a name",
+        description: 'this server knows "auto", "none" and "required" only'
+      }
+    ],
+    "the result of a tool gets the id of its call and a mark of failure": [
+      { messages: toolMessages },
+      {
+        ...chatBody,
+        messages: [
+          {
+            role: "assistant",
+            content: "",
+            tool_calls: [{ id: "c1", type: "function", function: { name: "f", arguments: "{}" } }]
+          },
+          { role: "tool", content: "Error: no network", tool_call_id: "c1" }
+        ]
+      }
+    ],
     "without options": [{}, chatBody],
     temperature: [{ temperature: 0.2 }, { ...chatBody, temperature: 0.2 }],
     topP: [{ topP: 0.9 }, { ...chatBody, top_p: 0.9 }],

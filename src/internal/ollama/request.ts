@@ -1,17 +1,24 @@
-/** Requests as Ollama's own routes take them. Facts: Ollama's `api/types.go` and `server/routes.go`. */
+/** Requests to Ollama's own routes. Facts: Ollama's `api/types.go` and `server/routes.go`. */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Message } from "../../CompletionRequest.ts"
-import { InvalidRequest } from "../../ProviderError.ts"
+import { InvalidRequest, Unsupported } from "../../ProviderError.ts"
 import * as Json from "../wire/json.ts"
 import * as Values from "../values.ts"
 import * as RequestBody from "../wire/requestBody.ts"
 
-export const encodeChat = (request: CompletionRequest): Result.Result<Json.JsonObject, InvalidRequest> =>
+export const encodeChat = (request: CompletionRequest): Result.Result<Json.JsonObject, InvalidRequest | Unsupported> =>
   Result.gen(function* () {
     const messages: Array<Json.JsonObject> = []
-    for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
-    const tools = yield* RequestBody.encodeTools(request)
+    for (const [i, message] of RequestBody.completeMessages(request.messages ?? []).entries()) {
+      messages.push(yield* encodeMessage(message, i))
+    }
+    const { toolChoice = "auto" } = request
+    if (toolChoice !== "auto" && toolChoice !== "none") {
+      const description = 'Ollama knows "auto" and "none" only'
+      return yield* Result.fail(new Unsupported({ feature: "toolChoice", description }))
+    }
+    const tools = toolChoice === "none" ? undefined : yield* RequestBody.encodeTools(request)
     return yield* encodeBody(request, { messages, tools, think: request.think })
   })
 
@@ -20,7 +27,7 @@ export const encodeGenerate = (request: CompletionRequest): Result.Result<Json.J
   encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(RequestBody.toBase64) })
 
 const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> => {
-  // Ollama takes arguments as an object only, and says so in the words of its parser.
+  // Ollama accepts arguments as an object only.
   const bad = message.toolCalls?.findIndex((call) => !Json.isObject(call.arguments)) ?? -1
   if (bad !== -1) {
     return Result.fail(
@@ -50,7 +57,7 @@ const encodeBody = (
       request.format === undefined || request.format === "json"
         ? request.format
         : yield* RequestBody.toJsonSchema(request.format, "format")
-    // Without these two, Ollama drops what does not fit and says nothing of it. Known since 0.12.6, ignored before.
+    // Without these two, Ollama silently drops what does not fit. It knows them since 0.12.6 and ignores them before.
     const whole = request.overflow === "truncate" ? {} : { truncate: false, shift: false }
     const body = {
       model: request.model,
@@ -59,11 +66,15 @@ const encodeBody = (
       format,
       keep_alive: request.keepAlive === undefined ? undefined : toSeconds(Duration.fromInputUnsafe(request.keepAlive)),
       ...whole,
-      options: { ...RequestBody.encodeSampling(request), num_predict: request.maxTokens }
+      options: {
+        ...RequestBody.encodeSampling(request),
+        num_predict: request.maxTokens,
+        num_ctx: request.contextLength
+      }
     }
     return Values.merge(body, request.extra ?? {})
   })
 
-/** A number is seconds there; below zero means for good. */
+/** Ollama reads a number as seconds; below zero means always. */
 const toSeconds = (duration: Duration.Duration): number =>
   Duration.isFinite(duration) ? Duration.toSeconds(duration) : -1

@@ -15,10 +15,13 @@ export const encodeChat = (
 ): Result.Result<Json.JsonObject, ProviderErrorReason> =>
   Result.gen(function* () {
     const messages: Array<Json.JsonObject> = []
-    for (const [i, message] of (request.messages ?? []).entries()) messages.push(yield* encodeMessage(message, i))
+    for (const [i, message] of RequestBody.completeMessages(request.messages ?? []).entries()) {
+      messages.push(yield* encodeMessage(message, i))
+    }
     const tools = yield* RequestBody.encodeTools(request)
+    const tool_choice = yield* encodeToolChoice(request.toolChoice, dialect)
     const think = request.think === undefined ? {} : dialect.think(request.think)
-    return yield* encodeBody(request, { messages, tools, ...think }, dialect)
+    return yield* encodeBody(request, { messages, tools, tool_choice, ...think }, dialect)
   })
 
 export const encodeCompletion = (
@@ -28,6 +31,16 @@ export const encodeCompletion = (
   request.images !== undefined && request.images.length > 0
     ? Result.fail(new Unsupported({ feature: "images with prompt", description: "put them into messages" }))
     : encodeBody(request, { prompt: request.prompt }, dialect)
+
+const encodeToolChoice = (
+  toolChoice: CompletionRequest["toolChoice"],
+  { namedToolChoice }: Dialect
+): Result.Result<string | Json.JsonObject | undefined, Unsupported> => {
+  if (typeof toolChoice !== "object") return Result.succeed(toolChoice)
+  if (namedToolChoice) return Result.succeed({ type: "function", function: { name: toolChoice.name } })
+  const description = 'this server knows "auto", "none" and "required" only'
+  return Result.fail(new Unsupported({ feature: "toolChoice with a name", description }))
+}
 
 const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> =>
   Result.gen(function* () {
@@ -59,6 +72,10 @@ const encodeBody = (
   dialect: Dialect
 ): Result.Result<Json.JsonObject, ProviderErrorReason> =>
   Result.gen(function* () {
+    if (request.contextLength !== undefined) {
+      const description = "this server fixes it when it loads the model"
+      return yield* Result.fail(new Unsupported({ feature: "contextLength", description }))
+    }
     const body = {
       model: request.model,
       ...input,

@@ -2,11 +2,11 @@
 import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { CompletionRequest, Image } from "../../CompletionRequest.ts"
+import type { CompletionRequest, Image, Message } from "../../CompletionRequest.ts"
 import { InvalidRequest } from "../../ProviderError.ts"
 import type * as Json from "./json.ts"
 
-/** How tokens are drawn. What the request leaves out is left out of the JSON text as well. */
+/** The sampling options. Options without a value are not part of the JSON text. */
 export const encodeSampling = (request: CompletionRequest): Json.JsonObject => ({
   temperature: request.temperature,
   top_p: request.topP,
@@ -19,7 +19,28 @@ export const encodeSampling = (request: CompletionRequest): Json.JsonObject => (
   frequency_penalty: request.frequencyPenalty
 })
 
-/** The functions that the model may ask for; no list at all if there are none. */
+/** The messages as servers expect them: results of tools with the id and the name of their call, failed ones marked. */
+export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Message> => {
+  const names = new Map<string, string>()
+  const ids = new Map<string, string>()
+  return messages.map((message) => {
+    for (const { id, name } of message.toolCalls ?? []) {
+      names.set(id, name)
+      ids.set(name, id)
+    }
+    if (message.role !== "tool") return message
+    const { content, isError, toolCallId, toolName } = message
+    return {
+      ...message,
+      // No server has a field for this, so the model reads it.
+      content: isError === true ? `Error: ${content}` : content,
+      toolCallId: toolCallId ?? (toolName === undefined ? undefined : ids.get(toolName)),
+      toolName: toolName ?? (toolCallId === undefined ? undefined : names.get(toolCallId))
+    }
+  })
+}
+
+/** The functions that the model may call; `undefined` if there are none. */
 export const encodeTools = ({
   tools
 }: CompletionRequest): Result.Result<ReadonlyArray<Json.JsonObject> | undefined, InvalidRequest> =>
@@ -36,9 +57,9 @@ export const encodeTools = ({
 const noParameters = { type: "object", properties: {} }
 
 /**
- * The JSON Schema of a `Schema`; a JSON Schema object is itself. Keys that the `Schema` does not name are closed, or a grammar
- * made of it would let the model invent some; and what it is stands at its top, where servers look for `properties`, not
- * behind a reference, as that of a `Schema.Class` would.
+ * The JSON Schema of a `Schema`. A JSON Schema object is returned unchanged. Objects are closed, or a grammar made of the
+ * schema would let the model invent fields. The definition itself is at the top level, where servers look for `properties`,
+ * and not behind a reference as with `Schema.Class`.
  */
 export const toJsonSchema = (schema: object, field: string): Result.Result<Json.JsonObject, InvalidRequest> => {
   if (!Schema.isSchema(schema)) return Result.succeed({ ...schema })
@@ -53,7 +74,7 @@ export const toJsonSchema = (schema: object, field: string): Result.Result<Json.
   })
 }
 
-/** The base64 text of a picture given as bytes, base64 or data URI. */
+/** The base64 text of an image given as bytes, base64 text or data URI. */
 export const toBase64 = (image: Image): string =>
   typeof image === "string" ? image.replace(/^data:[^,]*,/, "") : Base64.encode(image)
 

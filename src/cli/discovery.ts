@@ -4,14 +4,19 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Record from "effect/Record"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import * as LlamaServer from "../LlamaServer.ts"
 import * as LmStudio from "../LmStudio.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Ollama from "../Ollama.ts"
+import * as OpenAiCompatible from "../OpenAiCompatible.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import * as Failure from "./failure.ts"
@@ -52,13 +57,18 @@ type Requirements = HttpClient.HttpClient | Scope.Scope
 
 interface ServerType {
   readonly name: string
-  /** Where it listens unless it is configured otherwise. */
-  readonly port: number
+  /** Where it listens unless it is configured otherwise. Without a usual port it is used only if it is named. */
+  readonly port?: number
   /** The environment variable that holds its address. */
   readonly urlVariable: string
   readonly tokenVariable: string
+  /** Whether what listens on the usual port is such a server. Default: yes. */
+  readonly identify?: Effect.Effect<boolean, never, HttpClient.HttpClient>
   readonly connect: Effect.Effect<Provider, ProviderError | Config.ConfigError, Requirements>
 }
+
+const Health = Schema.Struct({ status: Schema.Literal("ok") })
+const Loading = Schema.Struct({ error: Schema.Struct({ type: Schema.Literal("unavailable_error") }) })
 
 /** In the order in which they are preferred. */
 const serverTypes = {
@@ -73,16 +83,45 @@ const serverTypes = {
       return { ...server, listModels: Effect.andThen(server.version, server.listModels) }
     })
   },
+  "llama-server": {
+    name: "llama-server",
+    port: 8080,
+    urlVariable: "LLAMA_SERVER_URL",
+    tokenVariable: "LLAMA_API_KEY",
+    identify: Effect.suspend(() => isLlamaServer),
+    connect: Effect.map(Layer.build(LlamaServer.layerConfig()), (context) => {
+      const server = Context.get(context, LlamaServer.LlamaServer)
+      return { ...server, listModels: Effect.andThen(server.ready, server.listModels) }
+    })
+  },
   lmstudio: {
     name: "LM Studio",
     port: 1234,
     urlVariable: "LMSTUDIO_BASE_URL",
     tokenVariable: "LM_API_TOKEN",
     connect: Effect.map(Layer.build(LmStudio.layerConfig()), Context.get(LmStudio.LmStudio))
+  },
+  openai: {
+    name: "OpenAI-compatible server",
+    urlVariable: "OPENAI_BASE_URL",
+    tokenVariable: "OPENAI_API_KEY",
+    connect: Effect.map(Layer.build(OpenAiCompatible.layerConfig()), Context.get(OpenAiCompatible.OpenAiCompatible))
   }
 } satisfies Readonly<Record<string, ServerType>>
 
 export type Kind = keyof typeof serverTypes
+
+/** The values of `--provider`. */
+export const kinds = Record.keys(serverTypes)
+
+/** Port 8080 is used by many programs. Only llama.cpp's server has this `/health`, also while it loads its model. */
+const isLlamaServer: Effect.Effect<boolean, never, HttpClient.HttpClient> = HttpClient.get(
+  "http://127.0.0.1:8080/health"
+).pipe(
+  Effect.flatMap(HttpClientResponse.schemaBodyJson(Schema.Union([Health, Loading]))),
+  Effect.isSuccess,
+  Effect.timeoutOrElse({ duration: "2 seconds", orElse: () => Effect.succeed(false) })
+)
 
 /** The servers that answer, in the order of preference, and the failures of the others. */
 export const findServers = (
@@ -124,7 +163,9 @@ export const nothingFound = (failures: ReadonlyArray<ServerFailure>): NoServerRu
 }
 
 const candidates = ({ provider }: Selection): ReadonlyArray<ServerType> =>
-  provider === undefined ? Object.values(serverTypes) : [serverTypes[provider]]
+  provider === undefined
+    ? Object.values<ServerType>(serverTypes).filter(({ port }) => port !== undefined)
+    : [serverTypes[provider]]
 
 /**
  * Asks a server for its models. A slow server is waited for, as long as the deadlines of its layer allow. It counts as not
@@ -135,8 +176,13 @@ const ask = Effect.fnUntraced(function* (
   selection: Selection
 ): Effect.fn.Return<Server, ServerFailure, Requirements> {
   const isNamed = selection.provider !== undefined || selection.url !== undefined || (yield* isConfigured(type))
-  if (!isNamed && !(yield* isListening(type.port))) {
-    return yield* new NotRunning({ message: `${type.name}: nothing listens on 127.0.0.1:${type.port}` })
+  if (!isNamed && type.port !== undefined) {
+    if (!(yield* isListening(type.port))) {
+      return yield* new NotRunning({ message: `${type.name}: nothing listens on 127.0.0.1:${type.port}` })
+    }
+    if (type.identify !== undefined && !(yield* type.identify)) {
+      return yield* new NotRunning({ message: `${type.name}: another program listens on 127.0.0.1:${type.port}` })
+    }
   }
   const provider = yield* connect(type, selection)
   const models = yield* provider.listModels.pipe(

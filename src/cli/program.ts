@@ -18,6 +18,7 @@ import * as Stdio from "effect/Stdio"
 import * as Fs from "node:fs"
 import * as Arguments from "./arguments.ts"
 import { chat } from "./chat.ts"
+import * as Discovery from "./discovery.ts"
 import * as Failure from "./failure.ts"
 import { listModels } from "./models.ts"
 import * as Output from "./output.ts"
@@ -25,7 +26,7 @@ import * as Output from "./output.ts"
 const optional = <A>(flag: Flag.Flag<A>) => Flag.map(Flag.optional(flag), Option.getOrUndefined)
 
 const serverFlags = {
-  provider: Flag.Literals("provider", ["ollama", "lmstudio"]).pipe(
+  provider: Flag.Literals("provider", Discovery.kinds).pipe(
     Flag.withDescription("The kind of server (default: the first that answers: Ollama, LM Studio)"),
     optional
   ),

@@ -103,7 +103,9 @@ describe.for(servers)("$name", ({ name, path, provider, variable }) => {
       const server = yield* FakeServer.make({ text: "Rayleigh scattering.", cut: { how: "end" } })
       const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { env: { [variable]: server.url } })
       expect(stdout).toBe("Rayleigh scattering.")
-      expect(stderr).toMatch(new RegExp(`^\nlocal-llm: ${name}: the answer ended without its end marker[^\n]*\n$`))
+      expect(stderr).toMatch(
+        new RegExp(`^\nlocal-llm: ${name} \\([^)]*\\): the answer ended without its end marker[^\n]*\n$`)
+      )
       expect(code).toBe(1)
     })
   )
@@ -115,7 +117,9 @@ describe.for(servers)("$name", ({ name, path, provider, variable }) => {
       )
       const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { env: { [variable]: server.url } })
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
-      expect(stderr).toMatch(new RegExp(`^local-llm: ${name}: the server answered with status 503[^\n]*\n$`))
+      expect(stderr).toMatch(
+        new RegExp(`^local-llm: ${name} \\([^)]*\\): the server answered with status 503[^\n]*\n$`)
+      )
     })
   )
 
@@ -130,7 +134,7 @@ describe.for(servers)("$name", ({ name, path, provider, variable }) => {
       ])
       expect(stderr).toMatch(
         new RegExp(
-          `^local-llm: ${name}: no connection .* ECONNREFUSED 127.0.0.1:1; check that the server is running[^\n]*\n$`
+          `^local-llm: ${name} \\([^)]*\\): .*ECONNREFUSED 127.0.0.1:1 \\(is the server running\\?\\)[^\n]*\n$`
         )
       )
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
@@ -178,7 +182,7 @@ describe("which model", () => {
         path === "/api/version" ? { status: 404 } : {}
       )
       const { stderr } = yield* CommandLine.run(["--url", server.url, "Why?"])
-      expect(stderr).toMatch(/^Ollama: [^\n]*\nfake:latest on LM Studio · /)
+      expect(stderr).toMatch(/^Ollama [^\n]*\nfake:latest on LM Studio · /)
     })
   )
 })

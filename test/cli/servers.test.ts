@@ -10,7 +10,7 @@ const npmStart = { npm_lifecycle_event: "start", npm_package_name: "effect-local
 
 const notRunning =
   "local-llm: no model server is running (Ollama: nothing listens on 127.0.0.1:11434; " +
-  "LM Studio: nothing listens on 127.0.0.1:1234); start one, or name one with --url\n"
+  "llama-server: nothing listens on 127.0.0.1:8080; LM Studio: nothing listens on 127.0.0.1:1234); start one, or name one with --url\n"
 
 describe("the fake server", () => {
   it.live("answers when the program was started by npm start and no server is running", () =>
@@ -48,11 +48,13 @@ describe("the fake server", () => {
   it.live.each<{ args?: ReadonlyArray<string>; env?: Readonly<Record<string, string>>; message: string }>([
     { env: { OLLAMA_HOST: "no-such-host.invalid" }, message: "no-such-host.invalid" },
     { env: { OLLAMA_HOST: CommandLine.nowhere }, message: "ECONNREFUSED" },
-    { env: { OLLAMA_API_KEY: "key" }, message: "Ollama: no connection" },
+    { env: { OLLAMA_API_KEY: "key" }, message: "Ollama (http://127.0.0.1:11434): the connection failed" },
     { env: { LMSTUDIO_BASE_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
-    { env: { LM_API_TOKEN: "key" }, message: "LM Studio: no connection" },
+    { env: { LM_API_TOKEN: "key" }, message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
     { args: ["--url", CommandLine.nowhere], message: "ECONNREFUSED" },
-    { args: ["--provider", "lmstudio"], message: "LM Studio: no connection" },
+    { args: ["--provider", "lmstudio"], message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
+    { env: { LLAMA_SERVER_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
+    { args: ["--provider", "openai"], message: "the connection failed" },
     { args: ["--model", "m"], message: "no model server is running" }
   ])("does not answer when something is configured: $args $env", ({ args = [], env, message }) =>
     Effect.gen(function* () {
@@ -60,6 +62,19 @@ describe("the fake server", () => {
       expect(result).toMatchObject({ code: 1, stdout: "" })
       expect(result.stderr).toMatch(/^local-llm: [^\n]+\n$/)
       expect(result.stderr).toContain(message)
+    })
+  )
+
+  it.live("answers when another program listens on the port of llama-server", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({
+        status: 200,
+        headers: { "content-type": "text/html" },
+        body: "<!doctype html><title>Another program</title>"
+      })
+      const { code, stdout } = yield* CommandLine.run(["Why?"], { env: npmStart, usualPorts: { 8080: server.url } })
+      expect(code).toBe(0)
+      expect(stdout).toMatch(isFake)
     })
   )
 
@@ -96,7 +111,7 @@ describe("the fake server", () => {
       const options = { env: npmStart, usualPorts: { 11434: url } }
       const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], options)
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
-      expect(stderr).toMatch(/^local-llm: Ollama: no connection [^\n]*\n$/)
+      expect(stderr).toMatch(/^local-llm: Ollama [^\n]*the connection failed[^\n]*\n$/)
     })
   )
 })
@@ -114,6 +129,29 @@ describe("a server that is silent", () => {
 })
 
 describe("a server on its usual port", () => {
+  it.live("answers if it is a llama.cpp server, after it has loaded its model", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const loading = { error: { code: 503, message: "Loading model", type: "unavailable_error" } }
+      const server = yield* FakeServer.make(({ path }): FakeServer.Answer => {
+        if (path !== "/health") return { text: "Rayleigh scattering." }
+        return ++asked < 3 ? { status: 503, body: loading } : { status: 200, body: { status: "ok" } }
+      })
+      const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { usualPorts: { 8080: server.url } })
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "Rayleigh scattering.\n" })
+      expect(stderr).toContain("on llama-server")
+    })
+  )
+
+  it.live("shows the text of the server in one line when it fails", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({ status: 500, body: { error: "the\nfan \u001B[31mstopped" } })
+      const { code, stderr } = yield* CommandLine.run(["--url", server.url, "--provider", "lmstudio", "Why?"])
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/^local-llm: [^\n]*status 500[^\n]*the fan [^\n]*stopped[^\n]*\n$/)
+    })
+  )
+
   it.live.each([
     { port: 11434, name: "Ollama" },
     { port: 1234, name: "LM Studio" }
@@ -132,7 +170,7 @@ describe("a server on its usual port", () => {
       const options = { env: { OLLAMA_HOST: CommandLine.nowhere }, usualPorts: { 1234: server.url } }
       const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], options)
       expect({ code, stdout }).toEqual({ code: 0, stdout: "Rayleigh.\n" })
-      expect(stderr).toMatch(/^Ollama: no connection [^\n]*\nfake:latest on LM Studio · [^\n]*\n$/)
+      expect(stderr).toMatch(/^Ollama [^\n]*the connection failed[^\n]*\nfake:latest on LM Studio · [^\n]*\n$/)
     })
   )
 })

@@ -47,7 +47,7 @@ export const shellCommand = (args: ReadonlyArray<string>): string =>
     .join(" ")
 
 const environment = ({ env, usualPorts = {} }: Options): NodeJS.ProcessEnv => {
-  const ports = { 11434: nowhere, 1234: nowhere, ...usualPorts }
+  const ports = { 11434: nowhere, 1234: nowhere, 8080: nowhere, ...usualPorts }
   const redirects = Object.entries(ports).map(([port, url]) => [port, Number(new URL(url).port)])
   return { PATH: process.env["PATH"], USUAL_PORTS: JSON.stringify(Object.fromEntries(redirects)), ...env }
 }

@@ -18,13 +18,35 @@ describe.each(layers)("%s", (provider, layer) => {
     ["baseUrl", { baseUrl: "http://user:secret@host" }],
     ["maxLineBytes", { maxLineBytes: 0 }],
     ["deadlines.idle", { deadlines: { idle: 0 } }],
-    ["deadlines.total", { deadlines: { total: Number.NaN } }]
+    ["deadlines.total", { deadlines: { total: Number.NaN } }],
+    ["defaults.temperature", { defaults: { temperature: Number.NaN } }]
   ] as const)("a wrong %s fails the layer", ([field, options]) =>
     Effect.gen(function* () {
       const built = Layer.build(Layer.provide(layer(options), CannedHttp.layer({ pieces: [] })))
       const error = yield* Effect.flip(built)
       expect(error).toMatchObject({ provider, reason: { _tag: "InvalidRequest", field } })
       expect(error.message).not.toContain("secret")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("the layer's defaults apply to requests, and a model must come from either", () =>
+    Effect.gen(function* () {
+      const requests: Array<HttpClientRequest.HttpClientRequest> = []
+      const http = CannedHttp.layer({ pieces: [] }, requests)
+      const build = (options: Ollama.Options) =>
+        Effect.map(Layer.build(Layer.provide(layer(options), http)), Context.get(Provider.Provider))
+
+      const withModel = yield* build({ defaults: { model: "small", temperature: 0.5 } })
+      yield* Effect.flip(withModel.complete({ prompt: "Once" }))
+      yield* Effect.flip(withModel.complete({ prompt: "Once", model: "large" }))
+      const bodies = requests.map(({ body }) => (body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : ""))
+      expect(bodies.map((body) => JSON.parse(body).model)).toEqual(["small", "large"])
+      for (const body of bodies) expect(body).toContain('"temperature":0.5')
+
+      const withoutModel = yield* build({})
+      const error = yield* Effect.flip(withoutModel.complete({ prompt: "Once" }))
+      expect(error).toMatchObject({ provider, reason: { _tag: "InvalidRequest", field: "model" } })
+      expect(requests.length).toBe(2)
     }).pipe(Effect.scoped)
   )
 })

@@ -143,7 +143,8 @@ export const findModel = Effect.fnUntraced(function* (
   )
   const first = found[0]
   if (first === undefined) return yield* nothingFound(failures)
-  yield* noteFailures(failures)
+  // With an address alone, every kind of server is tried there, and it is normal that the others fail.
+  if (selection.url === undefined) yield* noteFailures(failures)
   return first
 })
 

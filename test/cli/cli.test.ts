@@ -171,7 +171,8 @@ describe("which model", () => {
         code: 1,
         stdout: "",
         stderr:
-          'local-llm: Ollama: there is no model "c"; it has a:latest; LM Studio: there is no model "c"; it has b\n'
+          'local-llm: Ollama: there is no model "c"; it has a:latest; ' +
+          'llama-server: nothing listens on 127.0.0.1:8080; LM Studio: there is no model "c"; it has b\n'
       })
     })
   )
@@ -182,7 +183,7 @@ describe("which model", () => {
         path === "/api/version" ? { status: 404 } : {}
       )
       const { stderr } = yield* CommandLine.run(["--url", server.url, "Why?"])
-      expect(stderr).toMatch(/^Ollama [^\n]*\nfake:latest on LM Studio · /)
+      expect(stderr).toMatch(/^fake:latest on LM Studio · /)
     })
   )
 })
@@ -211,7 +212,7 @@ describe("models", () => {
         stdout: "",
         stderr:
           "local-llm: no model server is running (Ollama: nothing listens on 127.0.0.1:11434; " +
-          "LM Studio: nothing listens on 127.0.0.1:1234); start one, or name one with --url\n"
+          "llama-server: nothing listens on 127.0.0.1:8080; LM Studio: nothing listens on 127.0.0.1:1234); start one, or name one with --url\n"
       })
     })
   )

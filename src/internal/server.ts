@@ -28,8 +28,8 @@ export interface Options {
    */
   readonly baseUrl?: string | undefined
   /**
-   * Sent as `Authorization: Bearer`. Surrounding whitespace is removed; a token with other characters than visible ASCII
-   * fails the layer with `InvalidRequest`. Default: none.
+   * Sent as `Authorization: Bearer`. Surrounding whitespace is removed. A token with a line end, another control character or
+   * characters beyond ASCII fails the layer with `InvalidRequest`. Default: none.
    */
   readonly token?: Redacted.Redacted<string> | undefined
   /** Further headers, for a proxy in front of the server. They are validated as the token is. Default: none. */

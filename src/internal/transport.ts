@@ -193,8 +193,8 @@ const makeHeaders = ({ headers, token }: Options): Result.Result<Headers.Headers
     }
     if (token !== undefined) {
       const trimmed = Redacted.value(token).trim()
-      if (!/^[\u0021-\u007E]+$/.test(trimmed)) {
-        const description = "Expected visible ASCII characters without spaces or line ends"
+      if (!/^[\u0020-\u007E]+$/.test(trimmed)) {
+        const description = "Expected ASCII characters without line ends or other controls"
         return yield* Result.fail(new InvalidRequest({ field: "token", description }))
       }
       sent["authorization"] = `Bearer ${trimmed}`

@@ -88,7 +88,7 @@ LlamaServer.describeLlamaServer("the command line", () => {
           const { code, stderr, stdout } = yield* command.result
           expect(stdout.startsWith(endless(100).join(""))).toBe(true)
           expect(stderr.trimStart()).toMatch(isOneLine)
-          expect(stderr).toContain("no connection to the server, or it broke")
+          expect(stderr).toContain("the connection failed")
           expect(code).toBe(1)
         })
       )

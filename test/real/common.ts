@@ -28,7 +28,7 @@ export const testCommon = <E>(
     describe.skip(`${name} (skipped: ${server.missing})`, () => it("answers as any server does", () => undefined))
     return
   }
-  const { model } = server
+  const { lacks = [], model } = server
   const request: CompletionRequest = { ...longRequest(model), maxTokens: 16, temperature: 0 }
 
   withLayer(layer, { excludeTestServices: true })(name, (it) => {
@@ -79,7 +79,7 @@ export const testCommon = <E>(
           repeatPenalty: 1.1,
           presencePenalty: 0.1,
           frequencyPenalty: 0.1,
-          keepAlive: "5 minutes"
+          ...(lacks.includes("keepAlive") ? {} : { keepAlive: "5 minutes" as const })
         })
         expect(completion.finishReason).toBe("length")
       })

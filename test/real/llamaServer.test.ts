@@ -291,15 +291,15 @@ LlamaServer.describeLlamaServer("a small context", () => {
 
 LlamaServer.describeLlamaServer("a prompt that takes long to read", () => {
   // Two tokens at a time, which takes seconds on any machine.
-  const parameters = { n_batch: 2, n_ubatch: 2, n_ctx: 8192, sse_ping_interval: 1 }
+  const parameters = { n_batch: 2, n_ubatch: 2, n_ctx: 16_384, sse_ping_interval: 1 }
   const heard: Array<string> = []
   withLayer(LlamaServer.layer({ model: "endless", parameters }), { excludeTestServices: true })((it) => {
     it.effect("is kept alive by comments, which are no chunks", () =>
       Effect.gen(function* () {
         const { url } = yield* LlamaServer.LlamaServer
         const { stream } = yield* LmStudio.make({ baseUrl: url })
-        const seen = yield* record(stream(ask("endless", { ...long(5000), maxTokens: 2 })))
-        expect(seen).toMatchObject({ pieces: "|The| sky|", final: { usage: [5004, 2, 5006] } })
+        const seen = yield* record(stream(ask("endless", { ...long(15_000), maxTokens: 2 })))
+        expect(seen).toMatchObject({ pieces: "|The| sky|", final: { usage: [15_004, 2, 15_006] } })
         expect(heard.join("")).toMatch(/^:\n\n(:\n\n)*data: /)
       }).pipe(Effect.provide(overhear(heard)))
     )

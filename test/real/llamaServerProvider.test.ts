@@ -35,7 +35,7 @@ RealServer.describeLlamaServer("LlamaServer", () => {
         content: sky.join(""),
         model: "sky",
         finishReason: "stop",
-        usage: { completionTokens: sky.length },
+        usage: { completionTokens: sky.length + 1 },
         timings: { prompt: expect.anything(), completion: expect.anything() },
         responseId: expect.stringMatching(/./)
       })

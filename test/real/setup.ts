@@ -21,6 +21,8 @@ export interface LlamaServer {
 
 export interface OwnServer {
   readonly model: string
+  /** Options that the server rejects. Default: none. */
+  readonly lacks?: ReadonlyArray<"keepAlive"> | undefined
 }
 
 export interface Missing {

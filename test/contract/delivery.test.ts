@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { FakeServer } from "../../src/testing/index.ts"
-import { connect, firstOutcome, request, setups, start } from "../support/setups.ts"
+import { connect, firstOutcome, request, servers, setups, start } from "../support/setups.ts"
 import { record } from "../support/transcript.ts"
 
 describe.each(setups)("$provider over $client", (setup) => {
@@ -69,7 +69,7 @@ describe.each(setups)("$provider over $client", (setup) => {
       const { provider, server } = yield* start(setup, { pieces: ["Once", " upon"], finishReason: "length" })
       const { final, pieces } = yield* record(provider.stream({ model: "m", prompt: "Tell" }))
       expect({ pieces, reason: final?.finishReason }).toEqual({ pieces: "Once| upon|", reason: "length" })
-      const path = setup.provider === "Ollama" ? "/api/generate" : "/v1/completions"
+      const path = servers[setup.provider].promptPath
       expect((yield* server.state).requests[0]).toMatchObject({ path, body: { prompt: "Tell" } })
     })
   )

@@ -4,12 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { FakeServer } from "../../src/testing/index.ts"
-import { connect, request, setups, start } from "../support/setups.ts"
+import { connect, request, servers, setups, start } from "../support/setups.ts"
 import { fieldsOf, record } from "../support/transcript.ts"
-
-/** Records as the servers write them, for endings that no script of the fake server has. */
-const finishRecord = JSON.stringify({ choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }] })
-const lastLine = JSON.stringify({ model: "m", message: { role: "assistant", content: "!" }, done: true })
 
 type Ending = readonly [what: string, answer: FakeServer.Completion, failure: object, pieces?: string]
 
@@ -36,7 +32,7 @@ const endings: ReadonlyArray<Ending> = [
 ]
 
 describe.each(setups)("$provider over $client", (setup) => {
-  const isOllama = setup.provider === "Ollama"
+  const { last, whole } = servers[setup.provider]
 
   it.live.each(endings)("%s fails, after everything that came before", ([, answer, failure, pieces]) =>
     Effect.gen(function* () {
@@ -47,21 +43,19 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  const last = isOllama ? { raw: lastLine } : { record: finishRecord }
-
   it.live("an answer is complete when its body ends after it", () =>
     Effect.gen(function* () {
-      const { provider } = yield* start(setup, { pieces: ["Hi", last], cut: { how: "end" } })
+      const { provider } = yield* start(setup, { pieces: ["Hi", last.piece], cut: { how: "end" } })
       expect(yield* record(provider.stream(request))).toMatchObject({
-        pieces: isOllama ? "Hi|!" : "Hi|",
-        final: { finishReason: isOllama ? "other" : "stop" }
+        pieces: `Hi|${last.text}`,
+        final: { finishReason: last.finishReason }
       })
     })
   )
 
   it.live.each(["close", "reset"] as const)("a body that breaks (%s) before its end fails", (how) =>
     Effect.gen(function* () {
-      const { provider } = yield* start(setup, { pieces: ["Hi", last], cut: { how } })
+      const { provider } = yield* start(setup, { pieces: ["Hi", last.piece], cut: { how } })
       expect(yield* record(provider.stream(request))).toMatchObject({
         pieces: "Hi|",
         failure: { _tag: "NetworkError" }
@@ -169,20 +163,10 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live("a whole completion in place of a stream is no answer to take for one", () =>
+  it.live("a complete JSON object instead of a stream is read where the protocol allows it", () =>
     Effect.gen(function* () {
-      const message = { role: "assistant", content: "Hi" }
-      const { provider } = yield* start(setup, {
-        status: 200,
-        body: isOllama
-          ? { model: "m", message, done: true, done_reason: "stop" }
-          : { object: "chat.completion", choices: [{ index: 0, message, finish_reason: "stop" }] }
-      })
-      const result = yield* record(provider.stream(request))
-      // Of Ollama it is the whole protocol: one line, done.
-      expect(result).toMatchObject(
-        isOllama ? { pieces: "Hi", final: {} } : { pieces: "", failure: { _tag: "ApiError" } }
-      )
+      const { provider } = yield* start(setup, { status: 200, body: whole.body })
+      expect(yield* record(provider.stream(request))).toMatchObject(whole.transcript)
     })
   )
 

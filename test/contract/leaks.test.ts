@@ -4,19 +4,18 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { FakeServer } from "../../src/testing/index.ts"
-import { connect, request } from "../support/setups.ts"
+import { connect, request, serverNames } from "../support/setups.ts"
 import { record } from "../support/transcript.ts"
 
-/** Half of them from each provider. */
-const countPerProvider = 500
+/** For each provider. */
+const countPerProvider = 250
 
 describe.each(["undici", "node:http", "fetch"] as const)("over %s", (client) => {
   const start = Effect.fnUntraced(function* (script: FakeServer.Script) {
     const server = yield* FakeServer.make(script)
     const options = { baseUrl: server.url, maxLineBytes: 10_000 }
-    const ollama = yield* connect({ provider: "Ollama", client }, options)
-    const lmStudio = yield* connect({ provider: "LM Studio", client }, options)
-    return { server, answers: [ollama.stream(request), lmStudio.stream(request)] }
+    const providers = yield* Effect.forEach(serverNames, (provider) => connect({ provider, client }, options))
+    return { server, answers: providers.map(({ stream }) => stream(request)) }
   })
 
   it.live(
@@ -28,14 +27,14 @@ describe.each(["undici", "node:http", "fetch"] as const)("over %s", (client) => 
         const { answers, server } = yield* start(({ index }) =>
           Effect.as(Queue.offer(arrivals, index), index % 3 === 0 ? FakeServer.silence : stalling)
         )
-        const fifty = Effect.gen(function* () {
-          const fibers = yield* Effect.forEach(Array.from({ length: 25 }, () => answers).flat(), (answer) =>
+        const forty = Effect.gen(function* () {
+          const fibers = yield* Effect.forEach(Array.from({ length: 10 }, () => answers).flat(), (answer) =>
             Effect.forkChild(Stream.runDrain(answer))
           )
           yield* Queue.takeN(arrivals, fibers.length)
           yield* Fiber.interruptAll(fibers)
         })
-        yield* Effect.repeat(fifty, { times: countPerProvider / 25 - 1 })
+        yield* Effect.repeat(forty, { times: countPerProvider / 10 - 1 })
         const { requests } = yield* server.until(({ openConnections }) => openConnections === 0)
         expect(countBy(requests.map(({ outcome }) => outcome))).toEqual({ "cut-by-client": 1000 })
       }),

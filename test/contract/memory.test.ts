@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { fileURLToPath } from "node:url"
 import { FakeServer } from "../../src/testing/index.ts"
+import { serverNames } from "../support/setups.ts"
 
 const pieceLength = 16_000
 const pieceCount = 12_500
@@ -36,7 +37,7 @@ const readAnswer = Effect.fnUntraced(function* (provider: string, way: "stream" 
   )
 }, Effect.provide(NodeServices.layer))
 
-describe.each(["Ollama", "LM Studio"])("an answer of 200 MB from %s in a heap of 32 MB", (provider) => {
+describe.each(serverNames)("an answer of 200 MB from %s in a heap of 32 MB", (provider) => {
   it.live(
     "is streamed to its end",
     () =>

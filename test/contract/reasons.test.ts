@@ -137,7 +137,9 @@ const lmStudio: Table = {
 
 describe.each([
   ["Ollama", ollama],
-  ["LM Studio", lmStudio]
+  ["LM Studio", lmStudio],
+  ["llama-server", lmStudio],
+  ["OpenAI-compatible server", lmStudio]
 ] as const)("every reason has an example on the wire of %s", (provider, table) => {
   it.live.each(Object.entries(table))("%s", ([tag, example]) =>
     Effect.gen(function* () {

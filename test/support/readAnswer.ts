@@ -8,20 +8,15 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import * as LmStudio from "../../src/LmStudio.ts"
-import * as Ollama from "../../src/Ollama.ts"
 import * as Provider from "../../src/Provider.ts"
-import type { ProviderError } from "../../src/ProviderError.ts"
+import { servers } from "./setups.ts"
 
-const [provider, way, baseUrl = ""] = process.argv.slice(2)
-const isOllama = provider === "Ollama"
+const [name = "", way, baseUrl = ""] = process.argv.slice(2)
+const server = Object.entries(servers).find(([key]) => key === name)?.[1]
+if (server === undefined) throw new Error(`no server ${name}`)
+const { layer, promptPath } = server
 const request = { model: "m", prompt: "Go on" }
-
-const live: Layer.Layer<Provider.Provider, ProviderError, HttpClient.HttpClient> = isOllama
-  ? Ollama.layer({ baseUrl })
-  : LmStudio.layer({ baseUrl })
 
 const streamed = Effect.gen(function* () {
   const { stream } = yield* Provider.Provider
@@ -30,12 +25,11 @@ const streamed = Effect.gen(function* () {
     () => 0,
     (length, { content }) => length + content.length
   )
-}).pipe(Effect.provide(live))
+}).pipe(Effect.provide(layer({ baseUrl })))
 
 const buffered = Effect.gen(function* () {
-  const path = isOllama ? "/api/generate" : "/v1/completions"
   const response = yield* HttpClient.execute(
-    HttpClientRequest.post(baseUrl + path).pipe(HttpClientRequest.bodyJsonUnsafe(request))
+    HttpClientRequest.post(baseUrl + promptPath).pipe(HttpClientRequest.bodyJsonUnsafe(request))
   )
   const body = yield* response.text
   const records = body

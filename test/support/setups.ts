@@ -19,20 +19,63 @@ export type Options = Server.Options
 
 /** One row for each provider. Differences between servers are fields of it, not branches in tests. */
 export interface ServerRow {
-  readonly name: string
   readonly layer: (options: Options) => Layer.Layer<Provider.Provider, ProviderError, HttpClient.HttpClient>
-  readonly protocol: "ollama" | "openai"
+  /** Where a request with a `prompt` goes. */
+  readonly promptPath: string
+  /** A piece of the fake server that completes the answer, what it adds to a transcript, and the finish reason. */
+  readonly last: { readonly piece: FakeServer.Piece; readonly text: string; readonly finishReason: string }
+  /** A whole answer in one JSON object, and what is read from it. */
+  readonly whole: { readonly body: object; readonly transcript: object }
 }
 
-export const servers = {
-  Ollama: { name: "Ollama", layer: Ollama.layer, protocol: "ollama" },
-  "LM Studio": { name: "LM Studio", layer: LmStudio.layer, protocol: "openai" },
-  "llama-server": { name: "llama-server", layer: LlamaServer.layer, protocol: "openai" },
-  "OpenAI-compatible server": { name: "OpenAI-compatible server", layer: OpenAiCompatible.layer, protocol: "openai" }
-} as const satisfies { readonly [name: string]: ServerRow }
+const message = { role: "assistant", content: "Hi" }
+
+const openAi = {
+  promptPath: "/v1/completions",
+  last: {
+    piece: { record: JSON.stringify({ choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }] }) },
+    text: "",
+    finishReason: "stop"
+  },
+  whole: {
+    body: { object: "chat.completion", choices: [{ index: 0, message, finish_reason: "stop" }] },
+    transcript: { pieces: "", failure: { _tag: "ApiError" } }
+  }
+} as const
+
+const rows = {
+  Ollama: {
+    layer: Ollama.layer,
+    promptPath: "/api/generate",
+    last: {
+      piece: { raw: JSON.stringify({ model: "m", message: { role: "assistant", content: "!" }, done: true }) },
+      text: "!",
+      finishReason: "other"
+    },
+    // In this protocol it is a stream of one line.
+    whole: {
+      body: { model: "m", message, done: true, done_reason: "stop" },
+      transcript: { pieces: "Hi", final: {} }
+    }
+  },
+  "LM Studio": { ...openAi, layer: LmStudio.layer },
+  "llama-server": { ...openAi, layer: LlamaServer.layer },
+  "OpenAI-compatible server": { ...openAi, layer: OpenAiCompatible.layer }
+} as const
+
+export type ServerName = keyof typeof rows
+
+export const servers: { readonly [Name in ServerName]: ServerRow } = rows
+
+export const serverNames: ReadonlyArray<ServerName> = [
+  "Ollama",
+  "LM Studio",
+  "llama-server",
+  "OpenAI-compatible server"
+]
 
 export interface Setup {
-  readonly provider: keyof typeof servers
+  readonly provider: ServerName
   readonly client: "undici" | "node:http" | "fetch"
 }
 
@@ -42,14 +85,9 @@ const clients: { readonly [K in Setup["client"]]: Layer.Layer<HttpClient.HttpCli
   fetch: NodeHttpClient.layerFetch
 }
 
-/** The protocols with every client; servers that share a protocol with one. */
-export const setups: ReadonlyArray<Setup> = [
-  ...(["Ollama", "LM Studio"] as const).flatMap((provider) =>
-    (["undici", "node:http", "fetch"] as const).map((client) => ({ provider, client }))
-  ),
-  { provider: "llama-server", client: "undici" },
-  { provider: "OpenAI-compatible server", client: "undici" }
-]
+export const setups: ReadonlyArray<Setup> = serverNames.flatMap((provider) =>
+  (["undici", "node:http", "fetch"] as const).map((client) => ({ provider, client }))
+)
 
 /** A provider for a server that may not be there; its connections live as long as the scope. */
 export const connect = (

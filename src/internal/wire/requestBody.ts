@@ -21,6 +21,7 @@ export const encodeSampling = (request: CompletionRequest): Json.JsonObject => (
 
 /** The messages as servers expect them: results of tools with the id and the name of their call, failed ones marked. */
 export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Message> => {
+  if (!messages.some(({ role }) => role === "tool")) return messages
   const names = new Map<string, string>()
   const ids = new Map<string, string>()
   return messages.map((message) => {
@@ -44,15 +45,16 @@ export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArra
 export const encodeTools = ({
   tools
 }: CompletionRequest): Result.Result<ReadonlyArray<Json.JsonObject> | undefined, InvalidRequest> =>
-  Result.gen(function* () {
-    if (tools === undefined || tools.length === 0) return undefined
-    const encoded: Array<Json.JsonObject> = []
-    for (const [i, { description, name, parameters = noParameters }] of tools.entries()) {
-      const jsonSchema = yield* toJsonSchema(parameters, `tools[${i}].parameters`)
-      encoded.push({ type: "function", function: { name, description, parameters: jsonSchema } })
-    }
-    return encoded
-  })
+  tools === undefined || tools.length === 0
+    ? Result.succeed(undefined)
+    : Result.all(
+        tools.map(({ description, name, parameters = noParameters }, i) =>
+          Result.map(toJsonSchema(parameters, `tools[${i}].parameters`), (jsonSchema) => ({
+            type: "function",
+            function: { name, description, parameters: jsonSchema }
+          }))
+        )
+      )
 
 const noParameters = { type: "object", properties: {} }
 

@@ -1,14 +1,14 @@
-// What a client process reads off itself.
+// What a client process measures of itself.
 import { setImmediate } from "node:timers/promises"
 
-/** CPU time of all threads in microseconds and wall time in milliseconds. */
-export async function timed(work: () => Promise<void>): Promise<{ readonly cpu: number; readonly wall: number }> {
-  const stop = startTiming()
-  await work()
-  return stop()
+/** CPU time of all threads in microseconds, and wall time in milliseconds. */
+export interface Times {
+  readonly cpu: number
+  readonly wall: number
 }
 
-export function startTiming(): () => { readonly cpu: number; readonly wall: number } {
+/** Returns a function that gives the times since this call. */
+export function startTiming(): () => Times {
   const cpuBefore = process.cpuUsage()
   const wallBefore = performance.now()
   return () => {
@@ -23,14 +23,14 @@ export function collectGarbage(): void {
   globalThis.gc()
 }
 
-/** Megabytes that are still in use once the garbage is gone. */
+/** Megabytes in use after a garbage collection. */
 export function liveMegabytes(): number {
   collectGarbage()
   const { heapUsed, external } = process.memoryUsage()
   return (heapUsed + external) / 1e6
 }
 
-/** As `liveMegabytes`, once what ends in a later turn of the event loop has ended. */
+/** Like `liveMegabytes`, after the work of the next turns of the event loop is done. */
 export async function settledMegabytes(): Promise<number> {
   for (let turn = 0; turn < 5; turn++) {
     collectGarbage()
@@ -39,12 +39,7 @@ export async function settledMegabytes(): Promise<number> {
   return liveMegabytes()
 }
 
-/** The most memory this process has ever held, in megabytes. */
-export function peakMegabytes(): number {
-  return (process.resourceUsage().maxRSS * 1024) / 1e6
-}
-
-/** Fails when a subject has lost a token on the way, so that none can win by it. */
+/** Fails if a subject lost tokens, so that no subject gains by losing them. */
 export function expectTokens(received: number, sent: number): void {
   if (received !== sent) throw new Error(`${received} of ${sent} tokens arrived`)
 }

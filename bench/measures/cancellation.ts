@@ -1,31 +1,26 @@
-// What is left after thousands of answers, every second one of which was cancelled midway.
+// What remains after thousands of answers of which every second one was cancelled midway.
+import { setTimeout as sleep } from "node:timers/promises"
 import { settledMegabytes } from "../client/readings.ts"
-import type { Task } from "../client/Task.ts"
-import { sleep } from "../harness/clock.ts"
 import { countBusySockets } from "../server/control.ts"
 import { parseScenario, scenario } from "../server/scenarios.ts"
-import { floors, ourselves, peers, type SubjectName } from "../subjects/catalogue.ts"
+import { subjectsOf } from "../subjects/catalogue.ts"
 import type { Subject } from "../subjects/Subject.ts"
-import type { Claim, Measure } from "./Measure.ts"
-import { measureInRounds } from "./rounds.ts"
+import { column, type Measure, type Target, type Task } from "./Measure.ts"
+import { runInTurns } from "./turns.ts"
 
-interface Options {
-  readonly streams: number
-}
+const concurrency = 100
+const millisecondsToDisconnect = 250
 
-const atOnce = 100
-const millisecondsToLetGo = 250
-
-const task: Task<Options> = {
+const task: Task<{ readonly streams: number }> = {
   name: "cancellation",
   run: async (subject, { streams }, serverUrl) => {
     // Another subject may have left some.
     const busyBefore = await countBusySockets(serverUrl)
-    // The first answers fill the pools and compile the code; what they leave is no leak.
+    // The first answers fill the pools and compile the code; the memory of that is no leak.
     await readAndCancel(subject, streams / 10)
     const heapBefore = await settledMegabytes()
     await readAndCancel(subject, streams)
-    await sleep(millisecondsToLetGo)
+    await sleep(millisecondsToDisconnect)
     const heapGrowth = (await settledMegabytes()) - heapBefore
     return { busySockets: (await countBusySockets(serverUrl)) - busyBefore, heapGrowth }
   }
@@ -39,52 +34,39 @@ async function readAndCancel(subject: Subject, streams: number): Promise<void> {
       else await cancelMidway(subject)
     }
   }
-  await Promise.all(Array.from({ length: atOnce }, worker))
+  await Promise.all(Array.from({ length: concurrency }, worker))
 }
 
-/** The answer stalls after its tokens: it is the client that has to end it. */
+/** The answer stalls after its tokens, so that only the client can end it. */
 async function cancelMidway(subject: Subject): Promise<void> {
-  const leaving = new AbortController()
-  const cancelled = Promise.withResolvers<void>()
+  const cancellation = new AbortController()
+  const done = Promise.withResolvers<void>()
   let expected = parseScenario(scenario.stalled).amount
   const onText = (text: string) => {
     if (text === "" || --expected > 0) return
-    leaving.abort()
-    // A subject that does not let go must not hold up the rest.
-    setTimeout(cancelled.resolve, millisecondsToLetGo)
+    cancellation.abort()
+    // A subject that does not disconnect must not block the others.
+    setTimeout(done.resolve, millisecondsToDisconnect)
   }
-  // Whether a cancelled answer ends or fails is each subject's own way.
-  subject.read(scenario.stalled, onText, leaving.signal).then(cancelled.resolve, () => cancelled.resolve())
-  await cancelled.promise
-}
-
-function nothingIsLeft(subject: SubjectName): ReadonlyArray<Claim> {
-  const claim = (figure: string, says: string, limit: number): Claim => ({
-    level: "must",
-    says: `${subject}: ${says}`,
-    bound: "at most",
-    limit,
-    value: (median) => median(subject, figure)
-  })
-  return [claim("busySockets", "no socket left receiving", 0), claim("heapGrowth", "at most 2 MB more heap", 2)]
+  // Some subjects end a cancelled answer, others fail.
+  subject.read(scenario.stalled, onText, cancellation.signal).then(done.resolve, () => done.resolve())
+  await done.promise
 }
 
 export const cancellation: Measure = {
   name: "cancellation",
   title: "10,000 answers, half of them cancelled midway",
   tables: [
-    {
-      columns: [
-        { figure: "busySockets", title: "sockets left receiving", digits: 0 },
-        { figure: "heapGrowth", title: "heap growth, MB", digits: 2 }
-      ]
-    }
+    { columns: [column("busySockets", "sockets left receiving", 0), column("heapGrowth", "heap growth, MB", 2)] }
   ],
-  claims: ourselves.flatMap(nothingIsLeft),
-  tasks: [task],
+  targets: subjectsOf("ours").flatMap((subject): ReadonlyArray<Target> => [
+    { level: "must", subject, figure: "busySockets", what: "sockets left receiving", atMost: 0 },
+    { level: "must", subject, figure: "heapGrowth", what: "heap growth in MB", atMost: 2 }
+  ]),
+  task,
   run: (bench) =>
-    measureInRounds(bench, task, {
-      subjects: [...floors, ...ourselves, ...peers],
+    runInTurns(bench, task, {
+      subjects: subjectsOf("floor", "ours", "peer"),
       rounds: 1,
       options: () => ({ streams: bench.quick ? 400 : 10_000 })
     })

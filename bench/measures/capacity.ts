@@ -1,32 +1,13 @@
-// How many answers at 50 tokens a second one process follows before it falls behind.
+// How many answers at 50 tokens a second one process can read without delay.
 import { Client } from "../client/Client.ts"
-import { aiSdks, floors, ourselves, type SubjectName } from "../subjects/catalogue.ts"
-import { ratioClaim, type Bench, type Claim, type Measure } from "./Measure.ts"
+import { subjectsOf, type SubjectName } from "../subjects/catalogue.ts"
+import { column, type Bench, type Figures, type Measure } from "./Measure.ts"
 import { pacedTask } from "./paced.ts"
-import { Run } from "./rounds.ts"
+import { takeTurns } from "./turns.ts"
 
 const lateAfterMilliseconds = 100
-const subjects: ReadonlyArray<SubjectName> = [...floors, ...ourselves, "ollama", "openai", ...aiSdks]
-
-interface Search {
-  readonly from: number
-  readonly upTo: number
-  readonly factor: number
-  readonly bisections: number
-  readonly seconds: number
-}
-const fullSearch: Search = { from: 50, upTo: 6400, factor: 2, bisections: 2, seconds: 2 }
-const quickSearch: Search = { from: 200, upTo: 200, factor: 2, bisections: 0, seconds: 0.4 }
-
-function thousandStreams(subject: SubjectName): Claim {
-  return {
-    level: "aim",
-    says: `${subject}: at least 1,000 streams`,
-    bound: "at least",
-    limit: 1000,
-    value: (median) => median(subject, "streams")
-  }
-}
+const fullSearch = { from: 50, upTo: 6400, bisections: 2, seconds: 2 }
+const quickSearch = { from: 200, upTo: 200, bisections: 0, seconds: 0.4 }
 
 export const capacity: Measure = {
   name: "capacity",
@@ -34,39 +15,33 @@ export const capacity: Measure = {
   tables: [
     {
       columns: [
-        { figure: "streams", title: "streams", digits: 0 },
-        { figure: "latenessP99", title: "lateness p99 there, ms", digits: 1 },
-        { figure: "serverLateness", title: "the server's own p99, ms", digits: 1 }
+        column("streams", "streams", 0),
+        column("latenessP99", "lateness p99 at that load, ms", 1),
+        column("serverLateness", "the server's own p99, ms", 1)
       ]
     }
   ],
-  claims: [
-    ratioClaim({
-      level: "must",
-      subject: "ours, NDJSON",
-      figure: "streams",
-      against: "ollama",
-      bound: "at least",
-      limit: 1
-    }),
-    ...ourselves.map(thousandStreams)
+  chart: { kind: "bars", title: "Answers read without delay (more is better)" },
+  targets: [
+    { level: "must", subject: "ours, NDJSON", figure: "streams", atLeast: 1, times: "ollama" },
+    { level: "goal", subject: "ours, NDJSON", figure: "streams", what: "streams", atLeast: 1000 },
+    { level: "goal", subject: "ours, SSE", figure: "streams", what: "streams", atLeast: 1000 }
   ],
-  tasks: [],
-  run: async (bench) => {
-    const runs = subjects.map((subject) => new Run(subject))
-    for (let round = 0; round < (bench.quick ? 1 : 2); round++) {
-      for (const run of runs) await run.attempt(async () => run.add(await findCapacity(bench, run.subject)))
-    }
-    return runs.map((run) => run.row())
-  }
+  run: (bench) =>
+    takeTurns(bench, {
+      measure: "capacity",
+      subjects: subjectsOf("floor", "ours", "peer"),
+      rounds: bench.quick ? 1 : 2,
+      turn: ({ subject }) => findCapacity(bench, subject)
+    })
 }
 
-/** Multiplies the load until the subject falls behind, then halves the gap between the last good and the first bad. */
-async function findCapacity(bench: Bench, subject: SubjectName) {
-  const { from, upTo, factor, bisections, seconds } = bench.quick ? quickSearch : fullSearch
+/** Doubles the load until the subject is late, then halves the gap between the last good and the first bad load. */
+async function findCapacity(bench: Bench, subject: SubjectName): Promise<Figures> {
+  const { from, upTo, bisections, seconds } = bench.quick ? quickSearch : fullSearch
   const client = await Client.start(subject, bench.serverUrl)
   let best = { streams: 0, latenessP99: Number.NaN, serverLateness: Number.NaN }
-  const follows = async (streams: number) => {
+  const isInTime = async (streams: number) => {
     bench.progress(`capacity: ${subject}, ${streams} streams`)
     const { latenessP99 = Number.NaN, serverLateness = Number.NaN } = await client.run(pacedTask, { streams, seconds })
     const inTime = latenessP99 <= lateAfterMilliseconds
@@ -76,10 +51,10 @@ async function findCapacity(bench: Bench, subject: SubjectName) {
   try {
     await client.run(pacedTask, { streams: 50, seconds })
     let tooMany = from
-    while (tooMany <= upTo && (await follows(tooMany))) tooMany *= factor
+    while (tooMany <= upTo && (await isInTime(tooMany))) tooMany *= 2
     for (let step = 0; step < bisections && tooMany <= upTo; step++) {
       const between = Math.round((best.streams + tooMany) / 2)
-      if (!(await follows(between))) tooMany = between
+      if (!(await isInTime(between))) tooMany = between
     }
     return best
   } finally {

@@ -1,81 +1,58 @@
-// How long a reader waits for the first words of an answer that takes ten seconds.
-import { quantile } from "../harness/statistics.ts"
-import { sleep } from "../harness/clock.ts"
-import type { Task } from "../client/Task.ts"
+// The time to the first text of an answer that takes ten seconds.
+import { setTimeout as sleep } from "node:timers/promises"
 import { scenario } from "../server/scenarios.ts"
-import { bufferedWays, floors, ourselves, peers } from "../subjects/catalogue.ts"
+import { median } from "../statistics.ts"
+import { entryOf, subjectsOf } from "../subjects/catalogue.ts"
 import type { Subject } from "../subjects/Subject.ts"
-import { ratioClaim, type Claim, type Measure } from "./Measure.ts"
-import { measureInRounds } from "./rounds.ts"
+import { column, type Measure, type Task } from "./Measure.ts"
+import { runInTurns } from "./turns.ts"
 
-interface Options {
-  readonly seconds: number
-  readonly probes: number
-}
+const figure = "firstChunk"
 
-const task: Task<Options> = {
+const task: Task<{ readonly seconds: number; readonly probes: number }> = {
   name: "first-chunk",
   run: async (subject, { seconds, probes }) => {
     const waits: Array<number> = []
     for (let probe = 0; probe < probes; probe++) {
-      waits.push(await waitForFirstChunk(subject, seconds))
+      waits.push(await timeToFirstChunk(subject, seconds))
       await sleep(20)
     }
-    return { firstChunk: quantile(waits, 0.5) }
+    return { [figure]: median(waits) }
   }
 }
 
-async function waitForFirstChunk(subject: Subject, seconds: number): Promise<number> {
-  const leaving = new AbortController()
+async function timeToFirstChunk(subject: Subject, seconds: number): Promise<number> {
+  const cancellation = new AbortController()
   const first = Promise.withResolvers<number>()
-  const asked = performance.now()
-  const reading = subject.read(
-    scenario.paced(seconds),
-    (text) => {
-      if (text !== "") first.resolve(performance.now() - asked)
-    },
-    leaving.signal
-  )
-  // Once the first chunk is there, leaving may well count as a failure.
-  reading.then(() => first.reject(new Error("the answer was empty")), first.reject)
-  return first.promise.finally(() => leaving.abort())
-}
-
-const figure = "firstChunk"
-const pairs = [
-  { ours: "ours, NDJSON", buffered: "buffered, NDJSON", floor: "floor, NDJSON" },
-  { ours: "ours, SSE", buffered: "buffered, SSE", floor: "floor, SSE" }
-]
-
-function withinFiveMillisecondsOfTheFloor({ ours, floor }: { readonly ours: string; readonly floor: string }): Claim {
-  return {
-    level: "must",
-    says: `${ours}: at most 5 ms after ${floor}`,
-    bound: "at most",
-    limit: 5,
-    value: (median) => median(ours, figure) - median(floor, figure)
+  const start = performance.now()
+  const onText = (text: string) => {
+    if (text !== "") first.resolve(performance.now() - start)
   }
+  const reading = subject.read(scenario.paced(1, seconds), onText, cancellation.signal)
+  // After the first chunk, a failure is only the effect of the cancellation.
+  reading.then(() => first.reject(new Error("the answer was empty")), first.reject)
+  return first.promise.finally(() => cancellation.abort())
 }
 
 export const firstChunk: Measure = {
   name: "first-chunk",
-  title: "Wait for the first chunk of an answer of 10 s",
-  tables: [{ columns: [{ figure, title: "first chunk after, ms", digits: 2 }] }],
-  claims: [
-    ...pairs.map(({ ours, buffered }) =>
-      ratioClaim({ level: "must", subject: ours, figure, against: buffered, bound: "at most", limit: 0.05 })
-    ),
-    ...pairs.map(withinFiveMillisecondsOfTheFloor)
+  title: "Time to the first chunk of an answer of 10 s",
+  tables: [{ columns: [column(figure, "first chunk after, ms", 2)] }],
+  targets: [
+    { level: "must", subject: "ours, NDJSON", figure, atMost: 0.05, times: "buffered, NDJSON" },
+    { level: "must", subject: "ours, SSE", figure, atMost: 0.05, times: "buffered, SSE" },
+    { level: "must", subject: "ours, NDJSON", figure, what: "ms", atMost: 5, above: "floor, NDJSON" },
+    { level: "must", subject: "ours, SSE", figure, what: "ms", atMost: 5, above: "floor, SSE" }
   ],
-  tasks: [task],
+  task,
   run: (bench) =>
-    measureInRounds(bench, task, {
-      subjects: [...floors, ...bufferedWays, ...ourselves, ...peers],
+    runInTurns(bench, task, {
+      subjects: subjectsOf("floor", "buffered", "ours", "peer"),
       rounds: bench.quick ? 1 : 3,
-      warmUp: () => ({ seconds: 0.02, probes: 20 }),
+      warmUp: { seconds: 0.02, probes: 20 },
       options: (subject) => ({
         seconds: bench.quick ? 1 : 10,
-        probes: bufferedWays.includes(subject) ? 1 : bench.quick ? 5 : 20
+        probes: entryOf(subject).kind === "buffered" ? 1 : bench.quick ? 5 : 20
       })
     })
 }

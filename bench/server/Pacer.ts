@@ -1,12 +1,11 @@
 import type { ServerResponse } from "node:http"
-import { sharedNow } from "../harness/clock.ts"
-import { quantile } from "../harness/statistics.ts"
-import { packet, sendPacket } from "./packets.ts"
-import type { Wire } from "./wire.ts"
+import { sharedNow } from "../clock.ts"
+import { quantile } from "../statistics.ts"
+import { packet, sendPacket, type Wire } from "./wire.ts"
 
 const millisecondsPerToken = 20
 
-/** Sends every answer that has joined one token each 20 ms, the answers spread evenly over that time. */
+/** Sends every open answer one token each 20 ms. The answers are spread evenly over the 20 ms. */
 export class Pacer {
   readonly #wire: Wire
   readonly #answersByMillisecond = Array.from({ length: millisecondsPerToken }, () => new Set<ServerResponse>())
@@ -21,15 +20,9 @@ export class Pacer {
     this.#wire = wire
   }
 
-  /** Begins with the first token at once, and ends after the given time. */
-  answer(response: ServerResponse, seconds: number): void {
-    this.#sendFirst(response)
-    this.#join(response, seconds)
-  }
-
-  /** After the first token, waits until so many have come: a client that is still connecting is not yet measured. */
-  answerTogether(response: ServerResponse, count: number, seconds: number): void {
-    this.#sendFirst(response)
+  /** Sends the first token, then waits until this many answers are open, so that connecting is not measured. */
+  answer(response: ServerResponse, count: number, seconds: number): void {
+    sendPacket(response, this.#tokenDueAt(Math.floor(sharedNow())))
     this.#waiting.add(response)
     response.once("close", () => this.#waiting.delete(response))
     if (this.#waiting.size < count) return
@@ -37,15 +30,11 @@ export class Pacer {
     this.#waiting.clear()
   }
 
-  /** How late the server itself was since the last call, in milliseconds. */
+  /** The 99th percentile of the server's own lateness since the last call, in milliseconds. */
   takeLateness(): number {
     const lateness = quantile(this.#lateness, 0.99)
     this.#lateness = []
     return lateness
-  }
-
-  #sendFirst(response: ServerResponse): void {
-    sendPacket(response, this.#tokenDueAt(Math.floor(sharedNow())))
   }
 
   #join(response: ServerResponse, seconds: number): void {
@@ -65,10 +54,10 @@ export class Pacer {
 
   #start(): void {
     this.#due = Math.ceil(sharedNow())
-    this.#timer = setInterval(() => this.#sendWhatIsDue(), 1)
+    this.#timer = setInterval(() => this.#sendDueTokens(), 1)
   }
 
-  #sendWhatIsDue(): void {
+  #sendDueTokens(): void {
     for (const now = sharedNow(); this.#due <= now; this.#due++) {
       const answers = this.#answersByMillisecond[this.#due % millisecondsPerToken]
       if (answers === undefined || answers.size === 0) continue

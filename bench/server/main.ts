@@ -1,17 +1,16 @@
-// The server process: answers like Ollama and LM Studio do, from prepared bytes, so that it is never what is measured.
+// The server process. It sends prepared bytes in the formats of Ollama and LM Studio, so that it costs little CPU itself.
 import { createServer, type ServerResponse } from "node:http"
 import { Readable } from "node:stream"
 import { json } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
 import { controlPaths } from "./control.ts"
 import { Pacer } from "./Pacer.ts"
-import { packet, sendPacket } from "./packets.ts"
 import { parseScenario } from "./scenarios.ts"
-import { plainToken, wires, type Wire } from "./wire.ts"
+import { packet, plainToken, sendPacket, wires, type Wire } from "./wire.ts"
 
 const tokensPerBlock = 512
 
-/** As many sockets are busy: an answer has one to itself. */
+/** Also the number of busy sockets: each answer has its own. */
 let openAnswers = 0
 
 class Answers {
@@ -35,14 +34,13 @@ class Answers {
     response.writeHead(200, { "content-type": this.wire.contentType })
     response.flushHeaders()
     if (kind === "bulk") return this.#sendBulk(response, amount)
-    if (kind === "paced") return this.pacer.answer(response, amount)
-    if (kind === "together") return this.pacer.answerTogether(response, amount, seconds)
+    if (kind === "paced") return this.pacer.answer(response, amount, seconds)
     for (let sent = 0; sent < amount; sent++) sendPacket(response, this.#token)
     if (kind !== "stalled") response.end(this.wire.ending)
   }
 
   #sendBulk(response: ServerResponse, tokens: number): void {
-    // A client that leaves early rejects this, and nobody needs to know.
+    // It rejects if the client disconnects early, which is expected.
     pipeline(Readable.from(this.#blocks(tokens)), response).catch(() => {})
   }
 
@@ -61,7 +59,7 @@ const server = createServer({ noDelay: true }, async (request, response) => {
   if (request.url === controlPaths.busySockets) return response.end(String(openAnswers))
   const chosen = answers.find(({ wire }) => wire.path === request.url)
   if (chosen === undefined) return response.writeHead(404).end()
-  // A client may leave before it has said all.
+  // A client may disconnect before its request is complete.
   const body = (await json(request).catch(() => undefined)) as { readonly model: string } | undefined
   if (body !== undefined) chosen.send(response, body.model)
 })
@@ -71,7 +69,7 @@ function takeLateness(): number {
 }
 
 server.on("connection", (socket) => {
-  // Streams that are cancelled reset their connection: wanted, and no news.
+  // Cancelled streams reset their connections, which is expected.
   socket.on("error", () => {})
 })
 

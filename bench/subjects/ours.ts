@@ -16,7 +16,6 @@ const httpClients = {
   nodeHttp: NodeHttpClient.layerNodeHttp,
   fetch: NodeHttpClient.layerFetch
 }
-
 const noDeadlines = { deadlines: { firstChunk: Infinity, idle: Infinity, total: Infinity } }
 
 export interface Variant {
@@ -24,29 +23,24 @@ export interface Variant {
   readonly deadlines?: boolean
 }
 
-/** This library, as its README shows it, unless the variant says otherwise. */
+/** This library as its README shows it, with the changes of the variant. */
 export const connectWith =
   ({ httpClient = "undici", deadlines = true }: Variant): Connect =>
   async (serverUrl, protocol) => {
     const options = { baseUrl: serverUrl, ...(deadlines ? {} : noDeadlines) }
     const runtime = ManagedRuntime.make(Layer.provide(providerLayer(protocol, options), httpClients[httpClient]))
     const provider = await runtime.runPromise(Provider.Provider)
-    return {
-      protocol,
-      read: (scenario, onText, signal) => {
-        const reading = provider.stream({ model: scenario, messages }).pipe(
-          Stream.runForEachArray((chunks) =>
-            Effect.sync(() => {
-              for (const chunk of chunks) onText(chunk.content)
-            })
-          )
+    return (scenario, onText, signal) => {
+      const reading = provider.stream({ model: scenario, messages }).pipe(
+        Stream.runForEachArray((chunks) =>
+          Effect.sync(() => {
+            for (const chunk of chunks) onText(chunk.content)
+          })
         )
-        return runtime.runPromise(reading, signal && { signal })
-      }
+      )
+      return runtime.runPromise(reading, signal && { signal })
     }
   }
-
-export const connect = connectWith({})
 
 function providerLayer(
   protocol: Protocol,

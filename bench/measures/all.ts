@@ -8,6 +8,7 @@ import { memory } from "./memory.ts"
 import { paced } from "./paced.ts"
 import { smallAnswer } from "./smallAnswer.ts"
 
+/** In the order of the page. */
 export const measures: ReadonlyArray<Measure> = [
   memory,
   firstChunk,

@@ -2,12 +2,11 @@
 import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { Client } from "./client/Client.ts"
+import { startClient } from "./client/Client.ts"
 import { measures } from "./measures/all.ts"
 import type { Measure } from "./measures/Measure.ts"
-import { describeEnvironment } from "./report/environment.ts"
-import { isBroken, measureNamed, type Result } from "./report/results.ts"
-import { asText, paragraphsOf, targetsTable } from "./report/tables.ts"
+import { describeEnvironment, isBroken, measureNamed, type Result } from "./report/results.ts"
+import { paragraphsOf, targetsTable } from "./report/tables.ts"
 import { startServer } from "./server/control.ts"
 import { subjectsOf } from "./subjects/catalogue.ts"
 
@@ -40,7 +39,6 @@ function installPackages(): void {
 async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Result>> {
   if (flags.quick) console.log("Quick: one round, and smaller loads than the titles say.")
   const server = await startServer()
-  const started = performance.now()
   await fillCompileCache(server.url)
   const results: Array<Result> = []
   for (const measure of chosen) {
@@ -49,9 +47,8 @@ async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Res
     const result = { measure: measure.name, date, environment: describeEnvironment(), rows }
     results.push(result)
     showProgress("")
-    console.log(`\n## ${measure.title}\n\n${paragraphsOf(result, asText).join("\n\n")}`)
-    console.log(`\n${asText(targetsTable([result]))}`)
-    console.log(`\n${Math.round((performance.now() - started) / 1000)} seconds so far`)
+    console.log(`\n## ${measure.title}\n\n${paragraphsOf(result).join("\n\n")}`)
+    console.log(`\n${targetsTable([result])}`)
   }
   server.stop()
   return results
@@ -60,7 +57,7 @@ async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Res
 /** A failure here occurs again when the subject is measured, and is reported then. */
 async function fillCompileCache(serverUrl: string): Promise<void> {
   showProgress("compiling")
-  const starts = subjectsOf("floor", "ours", "peer").map((subject) => Client.start(subject, serverUrl))
+  const starts = subjectsOf("floor", "ours", "peer").map((subject) => startClient(subject, serverUrl))
   for (const started of await Promise.allSettled(starts)) if (started.status === "fulfilled") started.value.stop()
 }
 

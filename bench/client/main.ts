@@ -3,7 +3,6 @@ import { flushCompileCache } from "node:module"
 import { measures } from "../measures/all.ts"
 import { connectSubject, type SubjectName } from "../subjects/catalogue.ts"
 import type { Outcome, TaskRequest } from "./Client.ts"
-import { collectGarbage } from "./readings.ts"
 
 const [subjectName = "", serverUrl = ""] = process.argv.slice(2)
 const subject = await connectSubject(subjectName as SubjectName, serverUrl)
@@ -19,7 +18,7 @@ async function run({ task: name, options }: TaskRequest): Promise<Outcome> {
   const task = measures.map((measure) => measure.task).find((candidate) => candidate?.name === name)
   if (task === undefined) return { failure: `there is no task ${name}` }
   // The garbage of one round must not be collected during the next one.
-  collectGarbage()
+  globalThis.gc?.()
   try {
     return { figures: await task.run(subject, options as never, serverUrl) }
   } catch (error) {

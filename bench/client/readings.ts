@@ -1,14 +1,8 @@
 // What a client process measures of itself.
 import { setImmediate } from "node:timers/promises"
 
-/** CPU time of all threads in microseconds, and wall time in milliseconds. */
-export interface Times {
-  readonly cpu: number
-  readonly wall: number
-}
-
-/** Returns a function that gives the times since this call. */
-export function startTiming(): () => Times {
+/** Returns a function that gives the CPU time of all threads in microseconds and the wall time in ms since this call. */
+export function startTiming() {
   const cpuBefore = process.cpuUsage()
   const wallBefore = performance.now()
   return () => {
@@ -18,14 +12,9 @@ export function startTiming(): () => Times {
   }
 }
 
-export function collectGarbage(): void {
-  if (globalThis.gc === undefined) throw new Error("start this process with --expose-gc")
-  globalThis.gc()
-}
-
-/** Megabytes in use after a garbage collection. */
+/** Megabytes in use after a garbage collection; the process is started with `--expose-gc`. */
 export function liveMegabytes(): number {
-  collectGarbage()
+  globalThis.gc?.()
   const { heapUsed, external } = process.memoryUsage()
   return (heapUsed + external) / 1e6
 }
@@ -33,7 +22,7 @@ export function liveMegabytes(): number {
 /** Like `liveMegabytes`, after the work of the next turns of the event loop is done. */
 export async function settledMegabytes(): Promise<number> {
   for (let turn = 0; turn < 5; turn++) {
-    collectGarbage()
+    globalThis.gc?.()
     await setImmediate()
   }
   return liveMegabytes()

@@ -1,4 +1,4 @@
-import type { Subject } from "../subjects/Subject.ts"
+import type { Subject } from "../subjects/catalogue.ts"
 
 /** What one round measures of one subject. */
 export type Figures = Readonly<Record<string, number>>
@@ -14,7 +14,7 @@ export interface Measure {
   /** For `--only` and for the markers. */
   readonly name: string
   readonly title: string
-  readonly tables: ReadonlyArray<FiguresTable>
+  readonly columns: ReadonlyArray<Column>
   readonly chart?: Chart
   readonly targets: ReadonlyArray<Target>
   readonly task?: Task<never>
@@ -34,21 +34,15 @@ export interface Row {
   readonly failures: ReadonlyArray<string>
 }
 
-export interface FiguresTable {
-  /** What its columns have in common, if the measure has several tables. */
-  readonly title?: string
-  readonly columns: ReadonlyArray<Column>
-}
-
 export interface Column {
   readonly figure: string
   readonly title: string
   readonly digits: number
+  /** The title of the table, if the measure has several. */
+  readonly table?: string
 }
 
-export const column = (figure: string, title: string, digits: number): Column => ({ figure, title, digits })
-
-/** Draws the first table: its first column as bars, or all its columns as points on lines. */
+/** Shows the first table: its first column as bars, or all its columns as points on lines. */
 export interface Chart {
   readonly kind: "bars" | "lines"
   readonly title: string

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { entryOf, subjectsOf } from "../subjects/catalogue.ts"
-import { column, type Measure } from "./Measure.ts"
+import type { Measure, Target } from "./Measure.ts"
 import { takeTurns } from "./turns.ts"
 
 const execute = promisify(execFile)
@@ -12,27 +12,20 @@ const cwd = fileURLToPath(new URL("..", import.meta.url))
 const compiledFolder = "results/compiled"
 
 const foundation = "effect: Stream, Schema, HttpClient"
-const ours: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "ours, Ollama": [`./${compiledFolder}/Ollama.js`],
-  "ours, LmStudio": [`./${compiledFolder}/LmStudio.js`]
-}
+const ours = ["ours, Ollama", "ours, LmStudio"]
 const modulesOf: Readonly<Record<string, ReadonlyArray<string>>> = {
   [foundation]: ["effect/Stream", "effect/Schema", "effect/http/HttpClient"],
-  ...ours,
+  ...Object.fromEntries(ours.map((name) => [name, [`./${compiledFolder}/${name.replace("ours, ", "")}.js`]])),
   ...Object.fromEntries(subjectsOf("peer").map((peer) => [peer, entryOf(peer).packages ?? []]))
 }
 
 export const imports: Measure = {
   name: "imports",
   title: "Import of a provider module",
-  tables: [{ columns: [column("import", "import, ms", 1)] }],
-  targets: Object.keys(ours).map((subject) => ({
-    level: "must",
-    subject,
-    figure: "import",
-    atMost: 1.15,
-    times: foundation
-  })),
+  columns: [{ figure: "import", title: "import, ms", digits: 1 }],
+  targets: ours.map((subject): Target => {
+    return { level: "must", subject, figure: "import", atMost: 1.15, times: foundation }
+  }),
   run: async (bench) => {
     bench.progress("imports: compiling the library")
     await compileLibrary()

@@ -1,6 +1,6 @@
-import { Client } from "../client/Client.ts"
+import { startClient } from "../client/Client.ts"
 import type { SubjectName } from "../subjects/catalogue.ts"
-import type { Bench, Figures, Row, Task } from "./Measure.ts"
+import type { Bench, Figures, Measure, Row, Task } from "./Measure.ts"
 
 interface Turns<Name extends string> {
   readonly measure: string
@@ -19,50 +19,43 @@ export async function takeTurns<Name extends string>(
   const recorders = subjects.map((subject) => new Recorder(subject))
   for (let round = warmUp ? 0 : 1; round <= rounds; round++) {
     for (const recorder of recorders) {
-      bench.progress(`${measure}: ${recorder.subject}, round ${round} of ${rounds}`)
-      await recorder.attempt(async () => {
-        const figures = await turn(recorder, round)
-        if (figures && round > 0) recorder.add(figures)
-      })
+      const { subject } = recorder
+      bench.progress(`${measure}: ${subject}, round ${round} of ${rounds}`)
+      const current = round === 0 ? new Recorder(subject) : recorder
+      await current.attempt(() => turn(current, round))
     }
   }
   return recorders.map((recorder) => recorder.row())
 }
 
-interface TaskTurns<Options> {
+interface TaskMeasure<Options> extends Omit<Measure, "task" | "run"> {
   readonly subjects: ReadonlyArray<SubjectName>
   readonly rounds: number
   /** None for a task that warms up by itself. */
-  readonly warmUp?: Options
-  readonly options: (subject: SubjectName) => Options
+  readonly warmUp?: (quick: boolean) => Options
+  readonly options: (quick: boolean, subject: SubjectName) => Options
+  readonly run: Task<Options>["run"]
 }
 
-/** Runs a task in turns. Every subject keeps its process, which is warm after the first round. */
-export async function runInTurns<Options>(
-  bench: Bench,
-  task: Task<Options>,
-  { subjects, rounds, warmUp, options }: TaskTurns<Options>
-): Promise<ReadonlyArray<Row>> {
-  const clients = new Map<SubjectName, Promise<Client>>()
-  for (const subject of subjects) {
-    const starting = Client.start(subject, bench.serverUrl)
-    clients.set(subject, starting)
-    // All start at once; a failure is reported in the subject's turn.
-    starting.catch(() => {})
-  }
-  await Promise.allSettled(clients.values())
-  const rows = await takeTurns(bench, {
-    measure: task.name,
-    subjects,
-    rounds,
-    warmUp: warmUp !== undefined,
-    turn: async ({ subject }, round) => {
-      const client = await clients.get(subject)
-      return client?.run(task, round === 0 && warmUp !== undefined ? warmUp : options(subject))
+/** The usual measure: one task, run in turns. Every subject keeps its process, which is warm after the first round. */
+export function taskMeasure<Options>(measure: TaskMeasure<Options>): Measure & { readonly task: Task<Options> } {
+  const { name, subjects, rounds, warmUp, options, run, ...page } = measure
+  const task = { name, run }
+  const runInTurns = async (bench: Bench) => {
+    const { quick, serverUrl } = bench
+    const starting = subjects.map(async (subject) => [subject, await startClient(subject, serverUrl)] as const)
+    const started = await Promise.allSettled(starting)
+    const clients = new Map(started.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])))
+    const turn = async ({ subject }: Recorder<SubjectName>, round: number) => {
+      const loadOf = round === 0 && warmUp ? warmUp : options
+      return clients.get(subject)?.run(task, loadOf(quick, subject))
     }
-  })
-  for (const client of clients.values()) client.then((started) => started.stop()).catch(() => {})
-  return rows
+    const turns = { measure: name, subjects, rounds: quick ? 1 : rounds, warmUp: warmUp !== undefined, turn }
+    const rows = await takeTurns(bench, turns)
+    for (const client of clients.values()) client.stop()
+    return rows
+  }
+  return { ...page, name, task, run: runInTurns }
 }
 
 /** Records the figures and failures of one subject. */
@@ -75,16 +68,12 @@ export class Recorder<Name extends string> {
     this.subject = subject
   }
 
-  add(figures: Figures): void {
-    for (const [figure, value] of Object.entries(figures)) {
-      if (!Number.isNaN(value)) (this.#figures[figure] ??= []).push(value)
-    }
-  }
-
-  /** Records a failure of the work instead of passing it on. */
-  async attempt(work: () => Promise<void>, prefix = ""): Promise<void> {
+  /** Records the figures of the work, or its failure. */
+  async attempt(work: () => Promise<Figures | void>, prefix = ""): Promise<void> {
     try {
-      await work()
+      for (const [figure, value] of Object.entries((await work()) ?? {})) {
+        if (!Number.isNaN(value)) (this.#figures[figure] ??= []).push(value)
+      }
     } catch (error) {
       this.#failures.add(prefix + (error instanceof Error ? error.message : String(error)))
     }

@@ -5,7 +5,6 @@ import type { Column, Row } from "../measures/Measure.ts"
 import { median } from "../statistics.ts"
 import { entryOf, type Kind, type SubjectName } from "../subjects/catalogue.ts"
 import { measureNamed, type Result } from "./results.ts"
-import { formatNumber } from "./tables.ts"
 
 const colours: Readonly<Record<Kind, string>> = {
   ours: "#2f81f7",
@@ -22,53 +21,50 @@ const config: Config = {
   background: "transparent",
   view: { stroke: null },
   axis: { ...text, domain: false, ticks: false, gridColor: grey, gridOpacity: 0.25, labelPadding: 8 },
-  header: { ...text, labelFontWeight: 600, labelFontSize: 13 },
-  legend: { ...text, labelLimit: 300 },
+  legend: text,
+  text: { color: grey },
   title: { color: grey, fontSize: 15, anchor: "start", offset: 12 }
 }
 
 /** The chart of a result, if its measure has one. */
 export async function drawChart({ measure, rows }: Result): Promise<string | undefined> {
-  const { chart, tables } = measureNamed(measure)
-  const [columns = []] = tables.map((table) => table.columns)
+  const { chart, columns: all } = measureNamed(measure)
   if (chart === undefined) return undefined
+  const columns = all.filter(({ table }) => table === all[0]?.table)
   const spec = chart.kind === "bars" ? bars(chart.title, columns, rows) : lines(chart.title, columns, rows)
   const view = new View(parse(compile(spec, { config }).spec), { renderer: "none" })
   return `${await view.toSVG()}\n`
 }
 
 /** The first column of every subject, one group per protocol. */
-function bars(title: string, [column]: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): TopLevelSpec {
-  const values = pointsOf(column === undefined ? [] : [column], rows).toSorted((one, other) => one.value - other.value)
+function bars(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): TopLevelSpec {
+  const points = pointsOf(columns.slice(0, 1), rows).toSorted((one, other) => one.value - other.value)
+  const value = { field: "value", type: "quantitative" } as const
+  const format = `,.${columns[0]?.digits ?? 0}f`
   return {
     title,
-    data: { values },
-    facet: {
-      row: { field: "protocol", title: null, header: { labelAngle: 0, labelAlign: "left", labelOrient: "top" } }
-    },
-    resolve: { scale: { y: "independent" } },
-    spec: {
+    resolve: { scale: { x: "shared" } },
+    vconcat: Object.values(protocolNames).map((name) => ({
+      title: { text: name, fontSize: 13, frame: "group" },
+      data: { values: points.filter(({ protocol }) => protocol === name) },
       width: 460,
       height: { step: 24 },
       encoding: {
-        y: { field: "client", sort: null, title: null },
-        x: { field: "value", type: "quantitative", axis: null, scale: { nice: false } }
+        y: { field: "client", sort: null, title: null, axis: { minExtent: 215, labelLimit: 215, grid: false } },
+        x: { ...value, axis: null }
       },
       layer: [
         { mark: { type: "bar", height: 16 }, encoding: { color: { field: "colour", scale: null } } },
-        {
-          mark: { type: "text", align: "left", dx: 6, fontSize: 12, color: grey },
-          encoding: { text: { field: "label" } }
-        }
+        { mark: { type: "text", align: "left", dx: 6, fontSize: 12 }, encoding: { text: { ...value, format } } }
       ]
-    }
+    }))
   }
 }
 
 /** All columns of the subjects without other libraries, which are in the table. */
 function lines(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): TopLevelSpec {
-  const values = pointsOf(columns, rows).filter(({ kind }) => kind !== "peer")
-  const series = [...new Map(values.map(({ kind, colour }) => [kind, colour]))]
+  const kinds: ReadonlyArray<Kind> = ["floor", "buffered", "ours"]
+  const values = pointsOf(columns, rows).filter(({ kind }) => kinds.includes(kind))
   return {
     title,
     data: { values },
@@ -77,13 +73,15 @@ function lines(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArra
     mark: { type: "line", strokeWidth: 2.5, point: { size: 50 } },
     encoding: {
       x: { field: "column", type: "ordinal", sort: null, title: null, axis: { labelAngle: 0 } },
-      y: { field: "value", type: "quantitative", scale: { type: "log" }, title: null, axis: { tickCount: 5 } },
-      color: {
-        field: "kind",
+      y: {
+        field: "value",
+        type: "quantitative",
+        scale: { type: "log", domainMin: 50, nice: false },
         title: null,
-        scale: { domain: series.map(([kind]) => kind), range: series.map(([, colour]) => colour) }
+        axis: { tickCount: 4 }
       },
-      strokeDash: { field: "protocol", title: null }
+      color: { field: "kind", title: null, scale: { domain: [...kinds], range: kinds.map((kind) => colours[kind]) } },
+      strokeDash: { field: "protocol", title: null, legend: { symbolType: "stroke" } }
     }
   }
 }
@@ -91,12 +89,12 @@ function lines(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArra
 function pointsOf(columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>) {
   return rows.flatMap(({ subject, figures }) => {
     const { kind, protocol } = entryOf(subject as SubjectName)
-    return columns.flatMap(({ figure, title, digits }) => {
-      const value = median(figures[figure] ?? [])
-      if (Number.isNaN(value)) return []
-      const client = subject.replace(/, (?:NDJSON|SSE)/, "")
-      const [colour, label] = [colours[kind], formatNumber(value, digits)]
-      return [{ client, kind, protocol: protocolNames[protocol], colour, column: title, value, label }]
-    })
+    const client = subject.replace(/, (?:NDJSON|SSE)/, "")
+    const points = columns.map(({ figure, title }) => ({ column: title, value: median(figures[figure] ?? []) }))
+    return points
+      .filter(({ value }) => !Number.isNaN(value))
+      .map(({ column, value }) => {
+        return { client, kind, protocol: protocolNames[protocol], colour: colours[kind], column, value }
+      })
   })
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url"
 import { measures } from "../measures/all.ts"
 import { drawChart } from "./charts.ts"
 import { measureNamed, type Result } from "./results.ts"
-import { asMarkdown, beforeAndAfter, paragraphsOf, targetsTable } from "./tables.ts"
+import { beforeAndAfter, paragraphsOf, targetsTable } from "./tables.ts"
 
 const docs = new URL("../../docs/", import.meta.url)
 const page = new URL("performance.md", docs)
@@ -20,8 +20,8 @@ export async function publish(newResults: ReadonlyArray<Result>): Promise<string
   })
   writeResults(resultsFile, results)
   let text = readFileSync(page, "utf8")
-  text = fillIn(text, "before-and-after", asMarkdown(beforeAndAfter(results)))
-  text = fillIn(text, "targets", asMarkdown(targetsTable(results)))
+  text = fillIn(text, "before-and-after", beforeAndAfter(results))
+  text = fillIn(text, "targets", targetsTable(results))
   for (const result of results) text = fillIn(text, result.measure, await section(result))
   writeFileSync(page, text)
   return fileURLToPath(page)
@@ -45,7 +45,7 @@ async function section(result: Result): Promise<string> {
   const chart = await drawChart(result)
   if (chart !== undefined) writeFileSync(new URL(`${measure}.svg`, folder), chart)
   const image = chart === undefined ? [] : [`![${measureNamed(measure).chart?.title}](performance/${measure}.svg)`]
-  return [...image, ...paragraphsOf(result, asMarkdown), `Measured on ${date}. ${environment}`].join("\n\n")
+  return [...image, ...paragraphsOf(result), `Measured on ${date}. ${environment}`].join("\n\n")
 }
 
 function fillIn(document: string, name: string, content: string): string {

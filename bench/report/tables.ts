@@ -1,45 +1,46 @@
 import { quantile } from "../statistics.ts"
 import type { Column, Row, Target } from "../measures/Measure.ts"
-import { measureNamed, medianIn, verdictsOf, type Result } from "./results.ts"
+import { measureNamed, medianOf, valueOf, type Result } from "./results.ts"
 
-/** A heading and rows of cells, for any medium. */
-export type Table = ReadonlyArray<ReadonlyArray<string>>
+/** A heading and rows of cells. */
+type Table = ReadonlyArray<ReadonlyArray<string>>
 
 /** The tables and failures of a result, as paragraphs. */
-export function paragraphsOf({ measure, rows }: Result, write: (table: Table) => string): ReadonlyArray<string> {
-  const tables = measureNamed(measure).tables.map(({ title, columns }) => {
-    const table = write(figuresTable(columns, rows))
-    return title === undefined ? table : `${title}:\n\n${table}`
+export function paragraphsOf({ measure, rows }: Result): ReadonlyArray<string> {
+  const tables = [...Map.groupBy(measureNamed(measure).columns, ({ table }) => table)].flatMap(([title, columns]) => {
+    const table = figuresTable(columns, rows)
+    return title === undefined ? [table] : [`${title}:`, table]
   })
   const failures = rows.flatMap(({ subject, failures }) => failures.map((each) => `${subject} failed: ${each}.`))
   return [...tables, ...failures]
 }
 
-function figuresTable(wanted: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): Table {
-  const columns = wanted.filter(({ figure }) => rows.some(({ figures }) => figure in figures))
-  const shown = rows.filter(({ figures }) => columns.length === 0 || columns.some(({ figure }) => figure in figures))
-  return [
-    ["subject", ...columns.map(({ title }) => title)],
-    ...shown.map(({ subject, figures }) =>
-      [subject].concat(columns.map(({ figure, digits }) => formatRounds(figures[figure] ?? [], digits)))
-    )
-  ]
+function figuresTable(columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): string {
+  const measured = rows.filter(({ figures }) => columns.some(({ figure }) => figure in figures))
+  const lines = measured.map(({ subject, figures }) =>
+    [subject].concat(columns.map(({ figure, digits }) => formatRounds(figures[figure] ?? [], digits)))
+  )
+  return markdown([["subject", ...columns.map(({ title }) => title)], ...lines])
 }
 
-export function targetsTable(results: ReadonlyArray<Result>): Table {
-  const lines = results.flatMap((result) =>
-    verdictsOf(result).map(({ target, value, outcome }) => {
-      const measured = Number.isNaN(value) ? "–" : value.toLocaleString("en-US", { maximumSignificantDigits: 3 })
-      return [result.measure, target.level, describe(target), measured, outcome]
+export function targetsTable(results: ReadonlyArray<Result>): string {
+  const lines = results.flatMap(({ measure, rows }) =>
+    measureNamed(measure).targets.map((target) => {
+      const { level, atMost = Infinity, atLeast = -Infinity } = target
+      const value = valueOf(target, rows)
+      if (Number.isNaN(value)) return [measure, level, describe(target), "–", "not measured"]
+      const measured = value.toLocaleString("en-US", { maximumSignificantDigits: 3 })
+      return [measure, level, describe(target), measured, value <= atMost && value >= atLeast ? "met" : "missed"]
     })
   )
-  return [["measure", "level", "target", "measured", "outcome"], ...lines]
+  return markdown([["measure", "level", "target", "measured", "outcome"], ...lines])
 }
 
 function describe({ subject, what, atMost, atLeast, times, above }: Target): string {
+  const name = what === undefined ? subject : `${subject}, ${what}`
   const limit = atMost === undefined ? `at least ${atLeast?.toLocaleString("en-US")}` : `at most ${atMost}`
-  const base = times === undefined ? "" : ` × ${times}`
-  return `${what === undefined ? subject : `${subject}, ${what}`}: ${limit}${base}${above === undefined ? "" : ` above ${above}`}`
+  if (times !== undefined) return `${name}: ${limit} × ${times}`
+  return `${name}: ${limit}${above === undefined ? "" : ` above ${above}`}`
 }
 
 const comparisons = [
@@ -51,19 +52,22 @@ const comparisons = [
 ]
 
 /** What changes for a program that has read whole bodies so far. */
-export function beforeAndAfter(results: ReadonlyArray<Result>): Table {
+export function beforeAndAfter(results: ReadonlyArray<Result>): string {
   const lines = comparisons.flatMap(({ what, measure, figure, unit, digits }) => {
-    const median = medianIn(results.find((result) => result.measure === measure)?.rows ?? [])
+    const rows = results.find((result) => result.measure === measure)?.rows ?? []
     const format = (value: number) => `${formatNumber(value, digits)} ${unit}`
     return ["NDJSON", "SSE"].map((protocol) => {
-      const [before, after] = [median(`buffered, ${protocol}`, figure), median(`ours, ${protocol}`, figure)]
+      const [before, after] = [
+        medianOf(rows, `buffered, ${protocol}`, figure),
+        medianOf(rows, `ours, ${protocol}`, figure)
+      ]
       if (Number.isNaN(after)) return [what, protocol, "not measured", "not measured", ""]
       if (Number.isNaN(before)) return [what, protocol, "fails", format(after), "works"]
       const change = `${after > before ? "+" : "−"}${formatNumber(Math.abs(after / before - 1) * 100, 1)} %`
       return [what, protocol, format(before), format(after), change]
     })
   })
-  return [["", "protocol", "before: buffered", "after: ours", "change"], ...lines]
+  return markdown([["", "protocol", "before: buffered", "after: ours", "change"], ...lines])
 }
 
 export function formatNumber(value: number, digits: number): string {
@@ -77,20 +81,10 @@ function formatRounds(rounds: ReadonlyArray<number>, digits: number): string {
   return rounds.length === 1 ? median : `${median} (${low} to ${high})`
 }
 
-export function asText(table: Table): string {
-  const [heading = "", ...lines] = padded(table).map((cells) => cells.join("  ").trimEnd())
-  return [heading, "-".repeat(heading.length), ...lines].join("\n")
-}
-
 /** Padded in the way of the formatter of this repository. */
-export function asMarkdown(table: Table): string {
-  const [heading = [], ...lines] = padded(table)
-  const rule = heading.map((cell) => "-".repeat(cell.length))
-  return [heading, rule, ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
-}
-
-function padded(table: Table): Table {
-  const columns = table[0] ?? []
-  const widths = columns.map((_, column) => Math.max(3, ...table.map((cells) => cells[column]?.length ?? 0)))
-  return table.map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)))
+function markdown([heading = [], ...lines]: Table): string {
+  const widths = heading.map((_, column) => Math.max(3, ...[heading, ...lines].map((row) => row[column]?.length ?? 0)))
+  const rule = widths.map((width) => "-".repeat(width))
+  const padded = [heading, rule, ...lines].map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)))
+  return padded.map((row) => `| ${row.join(" | ")} |`).join("\n")
 }

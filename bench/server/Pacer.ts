@@ -4,6 +4,14 @@ import { quantile } from "../statistics.ts"
 import { packet, sendPacket, type Wire } from "./wire.ts"
 
 const millisecondsPerToken = 20
+let lateness: Array<number> = []
+
+/** The 99th percentile of the server's own lateness since the last call, in milliseconds; 0 without paced answers. */
+export function takeLateness(): number {
+  const taken = lateness
+  lateness = []
+  return taken.length === 0 ? 0 : quantile(taken, 0.99)
+}
 
 /** Sends every open answer one token each 20 ms. The answers are spread evenly over the 20 ms. */
 export class Pacer {
@@ -14,7 +22,6 @@ export class Pacer {
   #joined = 0
   #due = 0
   #timer: NodeJS.Timeout | undefined
-  #lateness: Array<number> = []
 
   constructor(wire: Wire) {
     this.#wire = wire
@@ -30,17 +37,13 @@ export class Pacer {
     this.#waiting.clear()
   }
 
-  /** The 99th percentile of the server's own lateness since the last call, in milliseconds. */
-  takeLateness(): number {
-    const lateness = quantile(this.#lateness, 0.99)
-    this.#lateness = []
-    return lateness
-  }
-
   #join(response: ServerResponse, seconds: number): void {
     const answers = this.#answersByMillisecond[this.#joined++ % millisecondsPerToken]
     answers?.add(response)
-    if (this.#answers++ === 0) this.#start()
+    if (this.#answers++ === 0) {
+      this.#due = Math.ceil(sharedNow())
+      this.#timer = setInterval(() => this.#sendDueTokens(), 1)
+    }
     const end = setTimeout(() => {
       answers?.delete(response)
       response.end(this.#wire.ending)
@@ -52,18 +55,13 @@ export class Pacer {
     })
   }
 
-  #start(): void {
-    this.#due = Math.ceil(sharedNow())
-    this.#timer = setInterval(() => this.#sendDueTokens(), 1)
-  }
-
   #sendDueTokens(): void {
     for (const now = sharedNow(); this.#due <= now; this.#due++) {
       const answers = this.#answersByMillisecond[this.#due % millisecondsPerToken]
       if (answers === undefined || answers.size === 0) continue
       const token = this.#tokenDueAt(this.#due)
       for (const response of answers) sendPacket(response, token)
-      this.#lateness.push(sharedNow() - this.#due)
+      lateness.push(sharedNow() - this.#due)
     }
   }
 

@@ -17,3 +17,6 @@ export function parseScenario(model: string) {
   const [kind = "", amount, seconds] = model.split(":")
   return { kind, amount: Number(amount), seconds: Number(seconds) }
 }
+
+/** Every request has the same ones. */
+export const messages = [{ role: "user" as const, content: "Why is the sky blue?" }]

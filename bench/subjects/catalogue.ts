@@ -2,7 +2,17 @@
 import type { Protocol } from "../server/wire.ts"
 import type * as Peers from "./peers.ts"
 import type { Variant } from "./ours.ts"
-import type { Connect, Subject } from "./Subject.ts"
+
+/** Reads one answer to its end and passes on each text; an aborted signal should close the connection. */
+export type Read = (scenario: string, onText: (text: string) => void, signal?: AbortSignal) => Promise<void>
+
+/** A client that is measured, with its defaults and no further layers. */
+export interface Subject {
+  readonly protocol: Protocol
+  readonly read: Read
+}
+
+export type Connect = (serverUrl: string, protocol: Protocol) => Promise<Read>
 
 /** A `variant` is this library with one setting changed. */
 export type Kind = "floor" | "buffered" | "ours" | "variant" | "peer"

@@ -1,15 +1,13 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as HttpClient from "effect/http/HttpClient"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
 import * as LmStudio from "../../src/LmStudio.ts"
 import * as Ollama from "../../src/Ollama.ts"
 import * as Provider from "../../src/Provider.ts"
-import type { ProviderError } from "../../src/ProviderError.ts"
-import type { Protocol } from "../server/wire.ts"
-import { messages, type Connect } from "./Subject.ts"
+import { messages } from "../server/scenarios.ts"
+import type { Connect } from "./catalogue.ts"
 
 const httpClients = {
   undici: NodeHttpClient.layerUndici,
@@ -28,7 +26,8 @@ export const connectWith =
   ({ httpClient = "undici", deadlines = true }: Variant): Connect =>
   async (serverUrl, protocol) => {
     const options = { baseUrl: serverUrl, ...(deadlines ? {} : noDeadlines) }
-    const runtime = ManagedRuntime.make(Layer.provide(providerLayer(protocol, options), httpClients[httpClient]))
+    const layer = protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)
+    const runtime = ManagedRuntime.make(Layer.provide(layer, httpClients[httpClient]))
     const provider = await runtime.runPromise(Provider.Provider)
     return (scenario, onText, signal) => {
       const reading = provider.stream({ model: scenario, messages }).pipe(
@@ -41,10 +40,3 @@ export const connectWith =
       return runtime.runPromise(reading, signal && { signal })
     }
   }
-
-function providerLayer(
-  protocol: Protocol,
-  options: Ollama.Options & LmStudio.Options
-): Layer.Layer<Provider.Provider, ProviderError, HttpClient.HttpClient> {
-  return protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)
-}

@@ -1,6 +1,7 @@
 // The other clients. Each is imported when it is connected, so that a process loads only the one it measures.
 import type { LanguageModel } from "ai"
-import { messages, type Connect, type Read } from "./Subject.ts"
+import { messages } from "../server/scenarios.ts"
+import type { Connect, Read } from "./catalogue.ts"
 
 export const ollama: Connect = async (serverUrl) => {
   const { Ollama } = await import("ollama")

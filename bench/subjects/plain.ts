@@ -1,7 +1,8 @@
 // Clients without any library: the minimum that streaming costs, and reading whole bodies.
 import { Agent, request } from "node:http"
 import { wires, type Protocol } from "../server/wire.ts"
-import { messages, type Connect } from "./Subject.ts"
+import { messages } from "../server/scenarios.ts"
+import type { Connect } from "./catalogue.ts"
 
 /**
  * The minimum with node:http. It checks nothing, has no bounds and does not detect a truncated answer. It is a lower limit
@@ -47,17 +48,10 @@ export const buffered: Connect = async (serverUrl, protocol) => {
 const requestBody = (scenario: string): string => JSON.stringify({ model: scenario, messages, stream: true })
 
 const textOfLine: Readonly<Record<Protocol, (line: string) => string>> = {
-  ndjson: (line) => (line === "" ? "" : (JSON.parse(line) as OllamaLine).message.content),
+  ndjson: (line) => (line === "" ? "" : (JSON.parse(line) as { message: { content: string } }).message.content),
   sse: (line) => {
     if (line === "" || line === "data: [DONE]") return ""
-    return (JSON.parse(line.slice("data: ".length)) as LmStudioEvent).choices[0]?.delta.content ?? ""
+    const event = JSON.parse(line.slice("data: ".length)) as { choices: Array<{ delta: { content?: string } }> }
+    return event.choices[0]?.delta.content ?? ""
   }
-}
-
-interface OllamaLine {
-  readonly message: { readonly content: string }
-}
-
-interface LmStudioEvent {
-  readonly choices: ReadonlyArray<{ readonly delta: { readonly content?: string } }>
 }

@@ -9,6 +9,7 @@ import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -87,8 +88,16 @@ export const apply = <A, E, E2>(
   return Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
-        const { abort, items } = yield* Effect.mapError(Scope.provide(source, scope), toError)
-        const pull = yield* Channel.toPullScoped(items.channel, scope)
+        // One finalizer for the source and the watch: a scope with several takes longer to close.
+        const sourceScope = Scope.makeUnsafe()
+        let watcher: Fiber.Fiber<void> | undefined
+        yield* Scope.addFinalizerExit(scope, (exit) => {
+          // The end of the stream need not wait until the watch has ended.
+          watcher?.interruptUnsafe()
+          return Scope.close(sourceScope, exit)
+        })
+        const { abort, items } = yield* Effect.mapError(Scope.provide(source, sourceScope), toError)
+        const pull = yield* Channel.toPullScoped(items.channel, sourceScope)
         const clock = yield* Clock.Clock
         const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
         const startedAt = now()
@@ -108,13 +117,8 @@ export const apply = <A, E, E2>(
           // A wait that begins later cannot be over before a whole limit from now, of this phase or the next.
           return Effect.delay(watch, Math.min(totalLeft, waitLeft, limits[phase], limits.idle))
         })
-        if (Math.min(limits["first-chunk"], limits.idle, limits.total) < Infinity) {
-          const fiber = yield* Effect.forkDetach(watch, { startImmediately: true })
-          // The end of the stream need not wait until the watch has ended.
-          yield* Scope.addFinalizer(
-            scope,
-            Effect.sync(() => fiber.interruptUnsafe())
-          )
+        if (Math.min(firstChunk, idle, total) < Infinity) {
+          watcher = yield* Effect.forkDetach(watch, { startImmediately: true })
         }
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E2> = Effect.matchEffect(pull, {

@@ -131,11 +131,11 @@ export const make = Effect.fnUntraced(function* (
               framing: Framing.make(endpoint.framing, maxLineBytes),
               decoder: endpoint.decoder(context),
               maxLineBytes,
-              onComplete: Effect.sync(() => {
-                release = isEnded
-                  ? closeBody
-                  : Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
-              })
+              onComplete: () => {
+                release = Effect.suspend(() =>
+                  isEnded ? closeBody : Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
+                )
+              }
             })
           })
           return { items: Stream.unwrap(Scope.provide(send, requestScope)), abort }

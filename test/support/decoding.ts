@@ -40,7 +40,7 @@ export const decode = (
         framing: Framing.make(framing, maxLineBytes),
         decoder: decoder({ model: "asked", endpoint: "POST /test", maxLineBytes }),
         maxLineBytes,
-        onComplete: Effect.void
+        onComplete: () => undefined
       }
     ).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))
   )

@@ -171,6 +171,6 @@ function decodeBody(body: Stream.Stream<Uint8Array>, maxLineBytes = 1024) {
     framing: Framing.make(echo.framing, maxLineBytes),
     decoder: echo.decoder({ model: "m", endpoint: "POST /test", maxLineBytes }),
     maxLineBytes,
-    onComplete: Effect.void
+    onComplete: () => undefined
   }).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))
 }

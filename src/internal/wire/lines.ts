@@ -20,8 +20,8 @@ export interface Options<Out> {
   readonly decoder: RecordDecoder<Out>
   /** A record of more bytes fails; no more than that is ever kept. */
   readonly maxLineBytes: number
-  /** Runs once the answer is complete. The rest of the body is not read here. */
-  readonly onComplete: Effect.Effect<void>
+  /** Called once the answer is complete, even if its last value is not consumed yet. The rest of the body is not read here. */
+  readonly onComplete: () => void
 }
 
 /**
@@ -131,12 +131,15 @@ const records = <Out>(
       const give = (out: Array<Out>): OutPull => (Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : next)
 
       const settle = (progress: Progress, data: string, isLast: boolean): void => {
-        if (progress === "complete") ending = complete
+        if (progress === "complete") ending = complete()
         else if (progress !== "open")
           ending = isLast && isCutOff(progress, data) ? truncatedOr(progress) : Effect.fail(progress)
       }
 
-      const complete: OutPull = Effect.andThen(onComplete, Cause.done())
+      const complete = (): OutPull => {
+        onComplete()
+        return Cause.done()
+      }
 
       // A line that is not JSON and ends the body is the beginning of a record that was cut off.
       const truncatedOr = (reason: ProviderErrorReason): OutPull =>
@@ -173,7 +176,7 @@ const records = <Out>(
           progress = "open"
         if (progress === "open") progress = decoder.end?.(out) ?? "open"
         ending =
-          progress === "complete" ? complete : Effect.fail(progress === "open" ? new StreamTruncated() : progress)
+          progress === "complete" ? complete() : Effect.fail(progress === "open" ? new StreamTruncated() : progress)
         return give(out)
       }
 

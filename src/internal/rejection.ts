@@ -15,7 +15,8 @@ import type { Endpoint } from "./wire/endpoint.ts"
 import * as Json from "./wire/json.ts"
 import { abortAfter } from "./wire/timeLimit.ts"
 
-type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
+/** The bytes of a response; also what fails before they are decoded. */
+export type Body = Stream.Stream<Uint8Array, HttpClientError.HttpClientError | ProviderErrorReason>
 
 interface Context {
   readonly model: string
@@ -68,7 +69,7 @@ const acceptEvents = (
 ): Effect.Effect<Body, ProviderErrorReason, Scope.Scope> =>
   Effect.gen(function* () {
     const pull = yield* Stream.toPull(body)
-    const first = yield* Effect.catchIf(pull, Cause.isDone, () => Effect.succeed([]))
+    const first = yield* Effect.catchIf(pull, Cause.isDone, () => Effect.succeed([])).pipe(Effect.mapError(toReason))
     const whole = Stream.concat(Stream.fromIterable(first), Stream.fromPull(Effect.succeed(pull)))
     if (!/^\s*[{[]/.test(new TextDecoder().decode(first[0]))) return whole
     const text = yield* readBeginning(whole, context.abort)
@@ -137,7 +138,9 @@ const checkEncoding = (response: HttpClientResponse.HttpClientResponse, body: Bo
 const startsAsText = (bytes: Uint8Array): boolean => /^[{["deir:\s\u00EF]/.test(String.fromCharCode(bytes[0] ?? 0))
 
 /** What it means that the HTTP client failed. */
-export const ofHttpError = ({ reason }: HttpClientError.HttpClientError): ProviderErrorReason => {
+export const toReason = (failure: HttpClientError.HttpClientError | ProviderErrorReason): ProviderErrorReason => {
+  if (failure._tag !== "HttpClientError") return failure
+  const { reason } = failure
   switch (reason._tag) {
     case "InvalidUrlError":
       return new InvalidRequest({ field: "baseUrl", description: "not a URL" })

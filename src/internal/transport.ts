@@ -1,5 +1,4 @@
 /** One request and its answer over HTTP, for every endpoint. Fails with bare reasons. */
-import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -10,7 +9,6 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -33,8 +31,6 @@ export interface Options {
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: ((model: string) => string) | undefined
 }
-
-type Body = Stream.Stream<Uint8Array, ProviderErrorReason>
 
 /** The items of an answer. `abort` closes the connection at once, which makes a pull that waits fail. */
 export interface Answer<Out> {
@@ -77,7 +73,7 @@ export const make = Effect.fnUntraced(function* (
 
   const execute = (prepared: HttpClientRequest.HttpClientRequest, body: string | undefined) => {
     const request = body === undefined ? prepared : HttpClientRequest.bodyText(prepared, body, "application/json")
-    return Effect.mapError(Effect.updateContext(client.execute(request), addRequestOptions), Rejection.ofHttpError)
+    return Effect.mapError(Effect.updateContext(client.execute(request), addRequestOptions), Rejection.toReason)
   }
 
   return {
@@ -89,20 +85,8 @@ export const make = Effect.fnUntraced(function* (
           const bodyScope = Scope.makeUnsafe()
           const closeBody = Scope.close(bodyScope, Exit.void)
           const abort = Scope.close(requestScope, Exit.void)
-          let isEnded = false
           // What happens when the consumer stops.
           let release: Effect.Effect<unknown> = Effect.andThen(abort, closeBody)
-
-          const toBody = (response: HttpClientResponse.HttpClientResponse): Body =>
-            Stream.transformPull(response.stream, (pull) =>
-              Effect.succeed(
-                Effect.mapError(pull, (failure) => {
-                  if (!Cause.isDone(failure)) return Rejection.ofHttpError(failure)
-                  isEnded = true
-                  return failure
-                })
-              )
-            )
 
           const send = Effect.gen(function* () {
             yield* Scope.addFinalizer(
@@ -111,7 +95,7 @@ export const make = Effect.fnUntraced(function* (
             )
             const body = yield* Effect.fromResult(Result.flatMap(endpoint.encode(request), RequestBody.stringifyBody))
             const response = yield* execute(prepared, body)
-            const pull = yield* Channel.toPullScoped(toBody(response).channel, bodyScope)
+            const pull = yield* Channel.toPullScoped(response.stream.channel, bodyScope)
             const bytes = Stream.fromPull(Effect.succeed(pull))
             const context = {
               model,
@@ -131,10 +115,9 @@ export const make = Effect.fnUntraced(function* (
               framing: Framing.make(endpoint.framing, maxLineBytes),
               decoder: endpoint.decoder(context),
               maxLineBytes,
+              toReason: Rejection.toReason,
               onComplete: () => {
-                release = Effect.suspend(() =>
-                  isEnded ? closeBody : Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
-                )
+                release = Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
               }
             })
           })

@@ -40,6 +40,7 @@ export const decode = (
         framing: Framing.make(framing, maxLineBytes),
         decoder: decoder({ model: "asked", endpoint: "POST /test", maxLineBytes }),
         maxLineBytes,
+        toReason: (reason) => reason,
         onComplete: () => undefined
       }
     ).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))

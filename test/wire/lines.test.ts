@@ -171,6 +171,7 @@ function decodeBody(body: Stream.Stream<Uint8Array>, maxLineBytes = 1024) {
     framing: Framing.make(echo.framing, maxLineBytes),
     decoder: echo.decoder({ model: "m", endpoint: "POST /test", maxLineBytes }),
     maxLineBytes,
+    toReason: (reason) => reason,
     onComplete: () => undefined
   }).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))
 }

@@ -15,7 +15,9 @@ import type { Framing } from "./framing.ts"
 import * as Json from "./json.ts"
 import * as TimeLimit from "./timeLimit.ts"
 
-export interface Options<Out> {
+export interface Options<E, Out> {
+  /** What it means that the body broke. */
+  readonly toReason: (failure: E) => ProviderErrorReason
   readonly framing: Framing
   readonly decoder: RecordDecoder<Out>
   /** A record of more bytes fails; no more than that is ever kept. */
@@ -28,13 +30,11 @@ export interface Options<Out> {
  * Decodes one body. Fails with what broke the body, or with what is wrong in it, after all values that came before. Succeeds
  * only after the decoder reported that the answer is complete.
  */
-export const decode = <Out>(
-  body: Stream.Stream<Uint8Array, ProviderErrorReason>,
-  options: Options<Out>
+export const decode = <E, Out>(
+  body: Stream.Stream<Uint8Array, E>,
+  options: Options<E, Out>
 ): Stream.Stream<Out, ProviderErrorReason> =>
-  boundedText(body, options.maxLineBytes, options.framing.unit).pipe(Stream.splitLines, (lines) =>
-    records(lines, options)
-  )
+  boundedText(body, options).pipe(Stream.splitLines, (lines) => records(lines, options))
 
 /** How long the end of a body is awaited where it decides what a bad line means. */
 const lookAhead = Duration.millis(50)
@@ -43,10 +43,13 @@ const LF = 10
 const CR = 13
 
 /** Bytes to text. The bound stops an endless line (or body) before a later stage collects it. */
-const boundedText = (
-  body: Stream.Stream<Uint8Array, ProviderErrorReason>,
-  maxBytes: number,
-  unit: Framing["unit"]
+const boundedText = <E>(
+  body: Stream.Stream<Uint8Array, E>,
+  {
+    framing: { unit },
+    maxLineBytes: maxBytes,
+    toReason
+  }: Pick<Options<E, never>, "framing" | "maxLineBytes" | "toReason">
 ): Stream.Stream<string, ProviderErrorReason> =>
   Stream.transformPull(body, (pull) =>
     Effect.sync(() => {
@@ -90,9 +93,10 @@ const boundedText = (
       }
 
       // A character that is cut off at the end becomes U+FFFD.
-      const end = (failure: ProviderErrorReason | Cause.Done<void>): typeof next => {
+      const end = (failure: E | Cause.Done<void>): typeof next => {
         isEnded = true
-        const rest = Cause.isDone(failure) ? decoder.decode() : ""
+        if (!Cause.isDone(failure)) return Effect.fail(toReason(failure))
+        const rest = decoder.decode()
         return rest === "" ? Effect.fail(failure) : Effect.succeed([rest])
       }
 
@@ -120,7 +124,7 @@ const fittingBytes = (bytes: Uint8Array, room: number, maxBytes: number): number
 /** Lines to values. The decoder decides how the stream ends. */
 const records = <Out>(
   lines: Stream.Stream<string, ProviderErrorReason>,
-  { decoder, framing, onComplete }: Options<Out>
+  { decoder, framing, onComplete }: Pick<Options<never, Out>, "decoder" | "framing" | "onComplete">
 ): Stream.Stream<Out, ProviderErrorReason> =>
   Stream.transformPull(lines, (pull) =>
     Effect.sync(() => {

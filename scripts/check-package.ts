@@ -81,7 +81,10 @@ const checkPackage = (): void => {
     install(tarball, tested("effect"))
     const files = run("tar", ["-tzf", tarball]).trim().split("\n")
     const strangers = files.filter(
-      (file) => !/^package\/(package\.json|README\.md|LICENSE|(dist|src)\/[^.]+(\.d)?\.(js|ts)(\.map)?)$/.test(file)
+      (file) =>
+        !/^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|(dist|src)\/[^.]+(\.d)?\.(js|ts)(\.map)?)$/.test(
+          file
+        )
     )
     assert.deepEqual(strangers, [])
   })

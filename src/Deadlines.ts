@@ -28,15 +28,29 @@ export const defaults = {
 } as const satisfies Deadlines
 
 /**
- * One set of deadlines over another: each that `over` does not set is that of `base`.
+ * All three deadlines as numbers of milliseconds, which are the fastest to read. Those not set have their defaults.
+ *
+ * @since 0.2.0
+ */
+export const resolve = (deadlines: Deadlines = {}): { readonly [K in keyof Deadlines]-?: number } => ({
+  firstChunk: toMillis(deadlines.firstChunk ?? defaults.firstChunk),
+  idle: toMillis(deadlines.idle ?? defaults.idle),
+  total: toMillis(deadlines.total ?? defaults.total)
+})
+
+/**
+ * The deadlines of a layer, replaced by those that a request sets.
  *
  * @since 0.1.0
  */
-export const override = (base: Deadlines | undefined, over: Deadlines | undefined): Deadlines => ({
-  firstChunk: over?.firstChunk ?? base?.firstChunk,
-  idle: over?.idle ?? base?.idle,
-  total: over?.total ?? base?.total
-})
+export const override = (base: Deadlines, over: Deadlines | undefined): Deadlines =>
+  over === undefined
+    ? base
+    : {
+        firstChunk: over.firstChunk ?? base.firstChunk,
+        idle: over.idle ?? base.idle,
+        total: over.total ?? base.total
+      }
 
 /**
  * The items of an answer, which can be aborted at any time.
@@ -67,11 +81,8 @@ export const apply = <A, E, E2>(
   deadlines: Deadlines,
   toError: (reason: NoInfer<E> | Timeout) => E2
 ): Stream.Stream<A, E2> => {
-  const limits = {
-    "first-chunk": toMillis(deadlines.firstChunk ?? defaults.firstChunk),
-    idle: toMillis(deadlines.idle ?? defaults.idle),
-    total: toMillis(deadlines.total ?? defaults.total)
-  }
+  const { firstChunk, idle, total } = resolve(deadlines)
+  const limits = { "first-chunk": firstChunk, idle, total }
 
   return Stream.fromChannel(
     Channel.fromTransform((_, scope) =>

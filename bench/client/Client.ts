@@ -1,82 +1,60 @@
-import { fork, type ChildProcess } from "node:child_process"
+import { fork } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
+import type { Figures, Task } from "../measures/Measure.ts"
 import type { SubjectName } from "../subjects/catalogue.ts"
-import type { Figures, Order, Outcome, Task } from "./Task.ts"
 
-// Programs run compiled files. Taking the types out of sources anew in every process would cost each of them 0.2 s and
-// some 25 MB, which are no cost of the subject.
+/** The process of one subject, as the benchmark controls it. */
+export interface Client {
+  readonly run: <Options>(task: Task<Options>, options: Options) => Promise<Figures>
+  readonly stop: () => void
+}
+
+/** What the benchmark sends to a client process, and its answer. */
+export interface TaskRequest {
+  readonly task: string
+  readonly options: unknown
+}
+export type Outcome = { readonly figures: Figures } | { readonly failure: string }
+
+// Programs run compiled files. Stripping the types in every process would cost 0.2 s and 25 MB, which are not costs of the
+// subject.
 const compileCache = fileURLToPath(new URL("../results/compile-cache", import.meta.url))
 
-const secondsToStart = 60
-const secondsForOneTask = 240
-
-/** The process of one subject, seen from the benchmark. */
-export class Client {
-  readonly #child: ChildProcess
-  #lastWords = ""
-
-  private constructor(child: ChildProcess) {
-    this.#child = child
-    child.stderr?.on("data", (text: Buffer) => {
-      this.#lastWords = (this.#lastWords + text.toString()).slice(-10_000)
+export async function startClient(name: SubjectName, serverUrl: string, flags: Array<string> = []): Promise<Client> {
+  const child = fork(new URL("main.ts", import.meta.url), [name, serverUrl], {
+    execArgv: ["--expose-gc", ...flags],
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+    // As JSON, NaN would arrive as null.
+    serialization: "advanced",
+    stdio: ["ignore", "ignore", "pipe", "ipc"]
+  })
+  let errorOutput = ""
+  child.stderr?.on("data", (text: Buffer) => {
+    errorOutput = (errorOutput + text.toString()).slice(-10_000)
+  })
+  const stop = () => void child.kill("SIGKILL")
+  const nextMessage = async (timeoutSeconds: number) => {
+    const timer = setTimeout(stop, timeoutSeconds * 1000)
+    const listening = new AbortController()
+    const ended = once(child, "close", listening).then(() => {
+      const cause = /^.*(?:Error|heap out of memory).*$/m.exec(errorOutput)?.[0]
+      throw new Error(
+        `its process ended, or gave no result in ${timeoutSeconds} s${cause === undefined ? "" : `: ${cause.trim()}`}`
+      )
     })
-  }
-
-  static async start(
-    subject: SubjectName,
-    serverUrl: string,
-    nodeOptions: ReadonlyArray<string> = []
-  ): Promise<Client> {
-    const child = fork(new URL("main.ts", import.meta.url), [subject, serverUrl], {
-      execArgv: ["--expose-gc", ...nodeOptions],
-      env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
-      // As JSON, a figure that is not a number would arrive as null.
-      serialization: "advanced",
-      stdio: ["ignore", "ignore", "pipe", "ipc"]
+    const [message] = await Promise.race([once(child, "message", listening), ended]).finally(() => {
+      clearTimeout(timer)
+      listening.abort()
     })
-    const client = new Client(child)
-    await client.#nextMessage(secondsToStart)
-    return client
+    return message as unknown
   }
-
-  /** Fills the cache of compiled files with those of a subject. */
-  static async compile(subject: SubjectName, serverUrl: string): Promise<void> {
-    const client = await Client.start(subject, serverUrl)
-    client.stop()
-  }
-
-  async run<Options>(task: Task<Options>, options: Options): Promise<Figures> {
-    this.#child.send({ task: task.name, options } satisfies Order)
-    const outcome = (await this.#nextMessage(secondsForOneTask)) as Outcome
+  await nextMessage(60)
+  const run = async <Options>(task: Task<Options>, options: Options) => {
+    child.send({ task: task.name, options } satisfies TaskRequest)
+    const outcome = (await nextMessage(240)) as Outcome
     if ("failure" in outcome) throw new Error(outcome.failure)
     return outcome.figures
   }
-
-  stop(): void {
-    this.#child.kill("SIGKILL")
-  }
-
-  async #nextMessage(secondsAtMost: number): Promise<unknown> {
-    const listening = new AbortController()
-    const { signal } = listening
-    try {
-      const [message] = await Promise.race([
-        once(this.#child, "message", { signal }),
-        once(this.#child, "close", { signal }).then(() => this.#fail("its process ended")),
-        once(AbortSignal.timeout(secondsAtMost * 1000), "abort", { signal }).then(() =>
-          this.#fail(`nothing came in ${secondsAtMost} s`)
-        )
-      ])
-      return message
-    } finally {
-      listening.abort()
-    }
-  }
-
-  #fail(what: string): never {
-    this.stop()
-    const cause = /^.*(?:Error|heap out of memory).*$/m.exec(this.#lastWords)?.[0]
-    throw new Error(cause === undefined ? what : `${what}: ${cause.trim()}`)
-  }
+  return { run, stop }
 }

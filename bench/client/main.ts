@@ -1,27 +1,26 @@
-// The process of one subject: loads it, then does the tasks it is sent.
+// The process of one subject: connects it, then runs the tasks that the benchmark sends.
 import { flushCompileCache } from "node:module"
-import { measures } from "../measures/index.ts"
+import { measures } from "../measures/all.ts"
 import { connectSubject, type SubjectName } from "../subjects/catalogue.ts"
-import { collectGarbage } from "./readings.ts"
-import type { Order, Outcome } from "./Task.ts"
+import type { Outcome, TaskRequest } from "./Client.ts"
 
 const [subjectName = "", serverUrl = ""] = process.argv.slice(2)
 const subject = await connectSubject(subjectName as SubjectName, serverUrl)
 
-process.on("message", async (order: Order) => {
-  process.send?.(await carryOut(order))
+process.on("message", async (request: TaskRequest) => {
+  process.send?.(await run(request))
 })
 process.once("disconnect", () => process.exit())
 flushCompileCache()
 process.send?.("ready")
 
-async function carryOut(order: Order): Promise<Outcome> {
-  const task = measures.flatMap(({ tasks }) => tasks).find(({ name }) => name === order.task)
-  if (task === undefined) return { failure: `there is no task ${order.task}` }
-  // What one round leaves behind must not be cleared away in the next one's time.
-  collectGarbage()
+async function run({ task: name, options }: TaskRequest): Promise<Outcome> {
+  const task = measures.map((measure) => measure.task).find((candidate) => candidate?.name === name)
+  if (task === undefined) return { failure: `there is no task ${name}` }
+  // The garbage of one round must not be collected during the next one.
+  globalThis.gc?.()
   try {
-    return { figures: await task.run(subject, order.options as never, serverUrl) }
+    return { figures: await task.run(subject, options as never, serverUrl) }
   } catch (error) {
     return { failure: error instanceof Error ? error.message : String(error) }
   }

@@ -1,14 +1,8 @@
-// What a client process reads off itself.
+// What a client process measures of itself.
 import { setImmediate } from "node:timers/promises"
 
-/** CPU time of all threads in microseconds and wall time in milliseconds. */
-export async function timed(work: () => Promise<void>): Promise<{ readonly cpu: number; readonly wall: number }> {
-  const stop = startTiming()
-  await work()
-  return stop()
-}
-
-export function startTiming(): () => { readonly cpu: number; readonly wall: number } {
+/** Returns a function that gives the CPU time of all threads in microseconds and the wall time in ms since this call. */
+export function startTiming() {
   const cpuBefore = process.cpuUsage()
   const wallBefore = performance.now()
   return () => {
@@ -18,33 +12,23 @@ export function startTiming(): () => { readonly cpu: number; readonly wall: numb
   }
 }
 
-export function collectGarbage(): void {
-  if (globalThis.gc === undefined) throw new Error("start this process with --expose-gc")
-  globalThis.gc()
-}
-
-/** Megabytes that are still in use once the garbage is gone. */
+/** Megabytes in use after a garbage collection; the process is started with `--expose-gc`. */
 export function liveMegabytes(): number {
-  collectGarbage()
+  globalThis.gc?.()
   const { heapUsed, external } = process.memoryUsage()
   return (heapUsed + external) / 1e6
 }
 
-/** As `liveMegabytes`, once what ends in a later turn of the event loop has ended. */
+/** Like `liveMegabytes`, after the work of the next turns of the event loop is done. */
 export async function settledMegabytes(): Promise<number> {
   for (let turn = 0; turn < 5; turn++) {
-    collectGarbage()
+    globalThis.gc?.()
     await setImmediate()
   }
   return liveMegabytes()
 }
 
-/** The most memory this process has ever held, in megabytes. */
-export function peakMegabytes(): number {
-  return (process.resourceUsage().maxRSS * 1024) / 1e6
-}
-
-/** Fails when a subject has lost a token on the way, so that none can win by it. */
+/** Fails if a subject lost tokens, so that no subject gains by losing them. */
 export function expectTokens(received: number, sent: number): void {
   if (received !== sent) throw new Error(`${received} of ${sent} tokens arrived`)
 }

@@ -1,5 +1,25 @@
-import type { Task } from "../client/Task.ts"
-import type { Summary } from "../harness/statistics.ts"
+import type { Subject } from "../subjects/catalogue.ts"
+
+/** What one round measures of one subject. */
+export type Figures = Readonly<Record<string, number>>
+
+/** The part of a measure that runs in the subject's process. */
+export interface Task<Options> {
+  readonly name: string
+  readonly run: (subject: Subject, options: Options, serverUrl: string) => Promise<Figures>
+}
+
+/** To add a measure, list it in `all.ts` and give it a section with its markers in docs/performance.md. */
+export interface Measure {
+  /** For `--only` and for the markers. */
+  readonly name: string
+  readonly title: string
+  readonly columns: ReadonlyArray<Column>
+  readonly chart?: Chart
+  readonly targets: ReadonlyArray<Target>
+  readonly task?: Task<never>
+  readonly run: (bench: Bench) => Promise<ReadonlyArray<Row>>
+}
 
 export interface Bench {
   readonly quick: boolean
@@ -7,61 +27,40 @@ export interface Bench {
   readonly progress: (text: string) => void
 }
 
-export interface Measure {
-  /** For `--only`. */
-  readonly name: string
-  readonly title: string
-  readonly tables: ReadonlyArray<FiguresTable>
-  readonly claims: ReadonlyArray<Claim>
-  readonly tasks: ReadonlyArray<Task<never>>
-  readonly run: (bench: Bench) => Promise<ReadonlyArray<Row>>
-}
-
-export interface FiguresTable {
-  /** What all its columns have in common, if there is more than one table. */
-  readonly title?: string
-  readonly columns: ReadonlyArray<Column>
+/** The figures of one subject, one value per round. */
+export interface Row {
+  readonly subject: string
+  readonly figures: Readonly<Record<string, ReadonlyArray<number>>>
+  readonly failures: ReadonlyArray<string>
 }
 
 export interface Column {
   readonly figure: string
   readonly title: string
   readonly digits: number
+  /** The title of the table, if the measure has several. */
+  readonly table?: string
 }
 
-export interface Row {
-  readonly subject: string
-  readonly figures: Readonly<Record<string, Summary>>
-  readonly failures: ReadonlyArray<string>
+/** Shows the first table: its first column as bars, or all its columns as points on lines. */
+export interface Chart {
+  readonly kind: "bars" | "lines"
+  readonly title: string
 }
 
-/** What is promised of this library: a must, or an aim beyond it. */
-export interface Claim {
-  readonly level: "must" | "aim"
-  readonly says: string
-  readonly bound: "at most" | "at least"
-  readonly limit: number
-  /** NaN where a figure is missing. */
-  readonly value: (median: Median) => number
-}
-
-/** The median of a subject's figure, NaN where it was not measured. */
-export type Median = (subject: string, figure: string) => number
-
-interface RatioClaim extends Pick<Claim, "level" | "bound" | "limit"> {
+/** A limit for a median: what this library must reach, or a goal beyond that. */
+export interface Target {
+  readonly level: "must" | "goal"
   readonly subject: string
   readonly figure: string
-  readonly against: string
-  /** Said of the figure where the measure has several. */
+  /** Names the figure if the measure has several. */
   readonly what?: string
-}
-
-/** The most usual claim: so many times the figure of another subject in the same run. */
-export function ratioClaim({ subject, figure, against, what, ...claim }: RatioClaim): Claim {
-  const whose = what === undefined ? subject : `${subject}, ${what}`
-  return {
-    ...claim,
-    says: `${whose}: ${claim.bound} ${claim.limit} × ${against}`,
-    value: (median) => median(subject, figure) / median(against, figure)
-  }
+  readonly atMost?: number
+  readonly atLeast?: number
+  /** The limit is a multiple of this subject's figure. */
+  readonly times?: string
+  /** The limit applies to the difference from this subject's figure. */
+  readonly above?: string
+  /** The limit applies to the difference from this other figure of the same subject. */
+  readonly aboveFigure?: string
 }

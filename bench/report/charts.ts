@@ -1,84 +1,100 @@
-import type { Row } from "../measures/Measure.ts"
-import { protocolOf, type SubjectName } from "../subjects/catalogue.ts"
-import type { Report } from "./Report.ts"
-import { barChart, lineChart, type Line, type Tone } from "./svg.ts"
-import { formatNumber } from "./tables.ts"
+// Vega-Lite charts of results as SVG. Their colours are readable on white and on black.
+import { parse, View } from "vega"
+import { compile, type Config, type TopLevelSpec } from "vega-lite"
+import type { Column, Row } from "../measures/Measure.ts"
+import { median } from "../statistics.ts"
+import { entryOf, type Kind, type SubjectName } from "../subjects/catalogue.ts"
+import { measureNamed, type Result } from "./results.ts"
 
-export interface Chart {
-  readonly measure: string
-  readonly title: string
-  readonly svg: string
+const colours: Readonly<Record<Kind, string>> = {
+  ours: "#2f81f7",
+  variant: "#2f81f7",
+  floor: "#57ab5a",
+  buffered: "#d4843e",
+  peer: "#8b949e"
+}
+const protocolNames = { ndjson: "NDJSON (Ollama)", sse: "SSE (LM Studio)" }
+const grey = "#7d8590"
+const text = { labelColor: grey, titleColor: grey, labelFontSize: 12, titleFontSize: 12, labelLimit: 260 }
+const config: Config = {
+  font: "system-ui, sans-serif",
+  background: "transparent",
+  view: { stroke: null },
+  axis: { ...text, domain: false, ticks: false, gridColor: grey, gridOpacity: 0.25, labelPadding: 8 },
+  legend: text,
+  text: { color: grey },
+  title: { color: grey, fontSize: 15, anchor: "start", offset: 12 }
 }
 
-interface Bars {
-  readonly title: string
-  readonly figure: string
-  readonly digits: number
-  readonly best: "low" | "high"
+/** The chart of a result, if its measure has one. */
+export async function drawChart({ measure, rows }: Result): Promise<string | undefined> {
+  const { chart, columns: all } = measureNamed(measure)
+  if (chart === undefined) return undefined
+  const columns = all.filter(({ table }) => table === all[0]?.table)
+  const spec = chart.kind === "bars" ? bars(chart.title, columns, rows) : lines(chart.title, columns, rows)
+  const view = new View(parse(compile(spec, { config }).spec), { renderer: "none" })
+  return `${await view.toSVG()}\n`
 }
 
-/** Which figure of a measure is drawn. */
-const barsOf: Readonly<Record<string, Bars>> = {
-  bulk: { title: "One long answer: CPU per line, µs (less is better)", figure: "cpuPerLine", digits: 2, best: "low" },
-  paced: {
-    title: "200 paced answers: CPU per token, µs (less is better)",
-    figure: "cpuPerToken",
-    digits: 1,
-    best: "low"
-  },
-  capacity: { title: "Answers followed in time (more is better)", figure: "streams", digits: 0, best: "high" },
-  "small-answer": { title: "Small answer: median latency, ms (less is better)", figure: "p50", digits: 2, best: "low" }
+/** The first column of every subject, one group per protocol. */
+function bars(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): TopLevelSpec {
+  const points = pointsOf(columns.slice(0, 1), rows).toSorted((one, other) => one.value - other.value)
+  const value = { field: "value", type: "quantitative" } as const
+  const format = `,.${columns[0]?.digits ?? 0}f`
+  return {
+    title,
+    resolve: { scale: { x: "shared" } },
+    vconcat: Object.values(protocolNames).map((name) => ({
+      title: { text: name, fontSize: 13, frame: "group" },
+      data: { values: points.filter(({ protocol }) => protocol === name) },
+      width: 460,
+      height: { step: 24 },
+      encoding: {
+        y: { field: "client", sort: null, title: null, axis: { minExtent: 215, labelLimit: 215, grid: false } },
+        x: { ...value, axis: null }
+      },
+      layer: [
+        { mark: { type: "bar", height: 16 }, encoding: { color: { field: "colour", scale: null } } },
+        { mark: { type: "text", align: "left", dx: 6, fontSize: 12 }, encoding: { text: { ...value, format } } }
+      ]
+    }))
+  }
 }
 
-const groupNames = { ndjson: "NDJSON (Ollama)", sse: "SSE (LM Studio)" }
+/** All columns of the subjects without other libraries, which are in the table. */
+function lines(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): TopLevelSpec {
+  const kinds: ReadonlyArray<Kind> = ["floor", "buffered", "ours"]
+  const values = pointsOf(columns, rows).filter(({ kind }) => kinds.includes(kind))
+  return {
+    title,
+    data: { values },
+    width: 460,
+    height: 280,
+    mark: { type: "line", strokeWidth: 2.5, point: { size: 50 } },
+    encoding: {
+      x: { field: "column", type: "ordinal", sort: null, title: null, axis: { labelAngle: 0 } },
+      y: {
+        field: "value",
+        type: "quantitative",
+        scale: { type: "log", domainMin: 50, nice: false },
+        title: null,
+        axis: { tickCount: 4 }
+      },
+      color: { field: "kind", title: null, scale: { domain: [...kinds], range: kinds.map((kind) => colours[kind]) } },
+      strokeDash: { field: "protocol", title: null, legend: { symbolType: "stroke" } }
+    }
+  }
+}
 
-const answerSizes = [1, 10, 100, 1000]
-
-export function drawCharts(report: Report): ReadonlyArray<Chart> {
-  return report.results.flatMap(({ measure, rows }) => {
-    if (measure === "memory") return [memoryChart(rows)]
-    const bars = barsOf[measure]
-    return bars === undefined ? [] : [{ measure, title: bars.title, svg: drawBars(bars, rows) }]
+function pointsOf(columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>) {
+  return rows.flatMap(({ subject, figures }) => {
+    const { kind, protocol } = entryOf(subject as SubjectName)
+    const client = subject.replace(/, (?:NDJSON|SSE)/, "")
+    const points = columns.map(({ figure, title }) => ({ column: title, value: median(figures[figure] ?? []) }))
+    return points
+      .filter(({ value }) => !Number.isNaN(value))
+      .map(({ column, value }) => {
+        return { client, kind, protocol: protocolNames[protocol], colour: colours[kind], column, value }
+      })
   })
-}
-
-function drawBars({ title, figure, digits, best }: Bars, rows: ReadonlyArray<Row>): string {
-  const bars = rows.flatMap(({ subject, figures }) => {
-    const value = figures[figure]?.median
-    return value === undefined ? [] : [{ subject, label: shortName(subject), value, tone: toneOf(subject) }]
-  })
-  const sorted = bars.toSorted((one, other) => (best === "low" ? one.value - other.value : other.value - one.value))
-  const groups = Object.entries(groupNames).map(([protocol, name]) => ({
-    name,
-    bars: sorted.filter(({ subject }) => protocolOf(subject as SubjectName) === protocol)
-  }))
-  return barChart(title, groups, (value) => formatNumber(value, digits))
-}
-
-/** Before and after; the others are in the table. */
-function memoryChart(rows: ReadonlyArray<Row>): Chart {
-  const title = "Peak memory against the size of the answer"
-  const drawn = rows.filter(({ subject }) => /^(?:ours|buffered|floor)/.test(subject))
-  const lines = drawn.map(({ subject, figures, failures }): Line => {
-    const points = answerSizes.flatMap((size) => {
-      const peak = figures[`peak${size}`]?.median
-      return peak === undefined ? [] : [{ x: size, y: peak }]
-    })
-    const fails = answerSizes.find((size) => failures.some((failure) => failure.startsWith(`${size} MB`)))
-    const end = fails === undefined ? "" : ` (fails at ${formatNumber(fails, 0)} MB)`
-    return { label: subject + end, tone: toneOf(subject), points }
-  })
-  const xAxis = { title: "answer, MB", ticks: answerSizes }
-  const yAxis = { title: "peak RSS, MB", ticks: [50, 100, 200, 500, 1000] }
-  return { measure: "memory", title, svg: lineChart(title, xAxis, yAxis, lines) }
-}
-
-/** Without the protocol, which the heading of its group names. */
-function shortName(subject: string): string {
-  return subject.replace(/, (?:NDJSON|SSE)/, "")
-}
-
-function toneOf(subject: string): Tone {
-  if (subject.startsWith("ours")) return "ours"
-  return subject.startsWith("floor") ? "floor" : "other"
 }

@@ -1,72 +1,90 @@
-import type { Summary } from "../harness/statistics.ts"
-import type { Column, Measure, Row } from "../measures/Measure.ts"
-import type { Result } from "./Report.ts"
+import { quantile } from "../statistics.ts"
+import type { Column, Row, Target } from "../measures/Measure.ts"
+import { measureNamed, medianOf, valueOf, type Result } from "./results.ts"
 
-/** A heading and rows of cells, for any medium. */
-export type Table = ReadonlyArray<ReadonlyArray<string>>
+/** A heading and rows of cells. */
+type Table = ReadonlyArray<ReadonlyArray<string>>
 
-/** The tables of a measure, each under its title, as the medium writes them. */
-export function figuresTables(
-  measure: Measure,
-  rows: ReadonlyArray<Row>,
-  write: (table: Table) => string
-): ReadonlyArray<string> {
-  return measure.tables.map(({ title, columns }) => {
-    const table = write(figuresTable(columns, rows))
-    return title === undefined ? table : `${title}:\n\n${table}`
+/** The tables and failures of a result, as paragraphs. */
+export function paragraphsOf({ measure, rows }: Result): ReadonlyArray<string> {
+  const tables = [...Map.groupBy(measureNamed(measure).columns, ({ table }) => table)].flatMap(([title, columns]) => {
+    const table = figuresTable(columns, rows)
+    return title === undefined ? [table] : [`${title}:`, table]
   })
+  const failures = rows.flatMap(({ subject, failures }) => failures.map((each) => `${subject} failed: ${each}.`))
+  return [...tables, ...failures]
 }
 
-function figuresTable(wanted: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): Table {
-  const columns = wanted.filter(({ figure }) => rows.some(({ figures }) => figure in figures))
-  const shown = rows.filter(({ figures }) => columns.length === 0 || columns.some(({ figure }) => figure in figures))
-  return [
-    ["subject", ...columns.map(({ title }) => title)],
-    ...shown.map(({ subject, figures }) =>
-      [subject].concat(columns.map(({ figure, digits }) => formatSummary(figures[figure], digits)))
-    )
-  ]
+function figuresTable(columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): string {
+  const measured = rows.filter(({ figures }) => columns.some(({ figure }) => figure in figures))
+  const lines = measured.map(({ subject, figures }) =>
+    [subject].concat(columns.map(({ figure, digits }) => formatRounds(figures[figure] ?? [], digits)))
+  )
+  return markdown([["subject", ...columns.map(({ title }) => title)], ...lines])
 }
 
-export function verdictsTable(results: ReadonlyArray<Result>): Table {
-  const lines = results.flatMap(({ measure, verdicts }) =>
-    verdicts.map(({ level, says, value, outcome }) => {
-      const measured = value === null ? "–" : value.toLocaleString("en-US", { maximumSignificantDigits: 3 })
-      return [measure, level, says, measured, outcome]
+export function targetsTable(results: ReadonlyArray<Result>): string {
+  const lines = results.flatMap(({ measure, rows }) =>
+    measureNamed(measure).targets.map((target) => {
+      const { level, atMost = Infinity, atLeast = -Infinity } = target
+      const value = valueOf(target, rows)
+      if (Number.isNaN(value)) return [measure, level, describe(target), "–", "not measured"]
+      const measured = value.toLocaleString("en-US", { maximumSignificantDigits: 3 })
+      return [measure, level, describe(target), measured, value <= atMost && value >= atLeast ? "met" : "missed"]
     })
   )
-  return [["measure", "", "claim", "measured", "outcome"], ...lines]
+  return markdown([["measure", "level", "target", "measured", "outcome"], ...lines])
 }
 
-export function failureLines(rows: ReadonlyArray<Row>): ReadonlyArray<string> {
-  return rows.flatMap(({ subject, failures }) => failures.map((failure) => `${subject} failed: ${failure}`))
+function describe({ subject, what, atMost, atLeast, times, above }: Target): string {
+  const name = what === undefined ? subject : `${subject}, ${what}`
+  const limit = atMost === undefined ? `at least ${atLeast?.toLocaleString("en-US")}` : `at most ${atMost}`
+  if (times !== undefined) return `${name}: ${limit} × ${times}`
+  return `${name}: ${limit}${above === undefined ? "" : ` above ${above}`}`
+}
+
+const comparisons = [
+  { what: "first text of an answer of 10 s", measure: "first-chunk", figure: "firstChunk", unit: "ms", digits: 1 },
+  { what: "memory added by an answer of 10 MB", measure: "memory", figure: "added10", unit: "MB", digits: 0 },
+  { what: "memory added by an answer of 100 MB", measure: "memory", figure: "added100", unit: "MB", digits: 0 },
+  { what: "memory added by an answer of 1,000 MB", measure: "memory", figure: "added1000", unit: "MB", digits: 0 },
+  { what: "CPU per line of a long answer", measure: "bulk", figure: "cpuPerLine", unit: "µs", digits: 2 }
+]
+
+/** What changes for a program that has read whole bodies so far. */
+export function beforeAndAfter(results: ReadonlyArray<Result>): string {
+  const lines = comparisons.flatMap(({ what, measure, figure, unit, digits }) => {
+    const rows = results.find((result) => result.measure === measure)?.rows ?? []
+    const format = (value: number) => `${formatNumber(value, digits)} ${unit}`
+    return ["NDJSON", "SSE"].map((protocol) => {
+      const [before, after] = [
+        medianOf(rows, `buffered, ${protocol}`, figure),
+        medianOf(rows, `ours, ${protocol}`, figure)
+      ]
+      if (Number.isNaN(after)) return [what, protocol, "not measured", "not measured", ""]
+      if (Number.isNaN(before)) return [what, protocol, "fails", format(after), "works"]
+      const change = `${after > before ? "+" : "−"}${formatNumber(Math.abs(after / before - 1) * 100, 1)} %`
+      return [what, protocol, format(before), format(after), change]
+    })
+  })
+  return markdown([["", "protocol", "before: buffered", "after: ours", "change"], ...lines])
 }
 
 export function formatNumber(value: number, digits: number): string {
   return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-export function asText(table: Table): string {
-  const [heading = "", ...lines] = padded(table).map((cells) => cells.join("  ").trimEnd())
-  return [heading, "-".repeat(heading.length), ...lines].join("\n")
+/** The median of the rounds, with the lowest and the highest value. */
+function formatRounds(rounds: ReadonlyArray<number>, digits: number): string {
+  if (rounds.length === 0) return "–"
+  const [low = "", median = "", high = ""] = [0, 0.5, 1].map((share) => formatNumber(quantile(rounds, share), digits))
+  return rounds.length === 1 ? median : `${median} (${low} to ${high})`
 }
 
-/** Padded, as the formatter of this repository wants it. */
-export function asMarkdown(table: Table): string {
-  const [heading = [], ...lines] = padded(table)
-  const rule = heading.map((cell) => "-".repeat(cell.length))
-  return [heading, rule, ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
-}
-
-function padded(table: Table): Table {
-  const columns = table[0] ?? []
-  const widths = columns.map((_, column) => Math.max(3, ...table.map((cells) => cells[column]?.length ?? 0)))
-  return table.map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)))
-}
-
-function formatSummary(summary: Summary | undefined, digits: number): string {
-  if (summary === undefined) return "–"
-  const median = formatNumber(summary.median, digits)
-  if (summary.rounds.length === 1) return median
-  return `${median} (${formatNumber(summary.low, digits)} to ${formatNumber(summary.high, digits)})`
+/** Padded in the way of the formatter of this repository. */
+function markdown([heading = [], ...lines]: Table): string {
+  const widths = heading.map((_, column) => Math.max(3, ...[heading, ...lines].map((row) => row[column]?.length ?? 0)))
+  const rule = widths.map((width) => "-".repeat(width))
+  const padded = [heading, rule, ...lines].map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)))
+  return padded.map((row) => `| ${row.join(" | ")} |`).join("\n")
 }

@@ -1,12 +1,19 @@
 import type { ServerResponse } from "node:http"
-import { sharedNow } from "../harness/clock.ts"
-import { quantile } from "../harness/statistics.ts"
-import { packet, sendPacket } from "./packets.ts"
-import type { Wire } from "./wire.ts"
+import { sharedNow } from "../clock.ts"
+import { quantile } from "../statistics.ts"
+import { packet, sendPacket, type Wire } from "./wire.ts"
 
 const millisecondsPerToken = 20
+let lateness: Array<number> = []
 
-/** Sends every answer that has joined one token each 20 ms, the answers spread evenly over that time. */
+/** The 99th percentile of the server's own lateness since the last call, in milliseconds; 0 without paced answers. */
+export function takeLateness(): number {
+  const taken = lateness
+  lateness = []
+  return taken.length === 0 ? 0 : quantile(taken, 0.99)
+}
+
+/** Sends every open answer one token each 20 ms. The answers are spread evenly over the 20 ms. */
 export class Pacer {
   readonly #wire: Wire
   readonly #answersByMillisecond = Array.from({ length: millisecondsPerToken }, () => new Set<ServerResponse>())
@@ -15,21 +22,14 @@ export class Pacer {
   #joined = 0
   #due = 0
   #timer: NodeJS.Timeout | undefined
-  #lateness: Array<number> = []
 
   constructor(wire: Wire) {
     this.#wire = wire
   }
 
-  /** Begins with the first token at once, and ends after the given time. */
-  answer(response: ServerResponse, seconds: number): void {
-    this.#sendFirst(response)
-    this.#join(response, seconds)
-  }
-
-  /** After the first token, waits until so many have come: a client that is still connecting is not yet measured. */
-  answerTogether(response: ServerResponse, count: number, seconds: number): void {
-    this.#sendFirst(response)
+  /** Sends the first token, then waits until this many answers are open, so that connecting is not measured. */
+  answer(response: ServerResponse, count: number, seconds: number): void {
+    sendPacket(response, this.#tokenDueAt(Math.floor(sharedNow())))
     this.#waiting.add(response)
     response.once("close", () => this.#waiting.delete(response))
     if (this.#waiting.size < count) return
@@ -37,21 +37,13 @@ export class Pacer {
     this.#waiting.clear()
   }
 
-  /** How late the server itself was since the last call, in milliseconds. */
-  takeLateness(): number {
-    const lateness = quantile(this.#lateness, 0.99)
-    this.#lateness = []
-    return lateness
-  }
-
-  #sendFirst(response: ServerResponse): void {
-    sendPacket(response, this.#tokenDueAt(Math.floor(sharedNow())))
-  }
-
   #join(response: ServerResponse, seconds: number): void {
     const answers = this.#answersByMillisecond[this.#joined++ % millisecondsPerToken]
     answers?.add(response)
-    if (this.#answers++ === 0) this.#start()
+    if (this.#answers++ === 0) {
+      this.#due = Math.ceil(sharedNow())
+      this.#timer = setInterval(() => this.#sendDueTokens(), 1)
+    }
     const end = setTimeout(() => {
       answers?.delete(response)
       response.end(this.#wire.ending)
@@ -63,18 +55,13 @@ export class Pacer {
     })
   }
 
-  #start(): void {
-    this.#due = Math.ceil(sharedNow())
-    this.#timer = setInterval(() => this.#sendWhatIsDue(), 1)
-  }
-
-  #sendWhatIsDue(): void {
+  #sendDueTokens(): void {
     for (const now = sharedNow(); this.#due <= now; this.#due++) {
       const answers = this.#answersByMillisecond[this.#due % millisecondsPerToken]
       if (answers === undefined || answers.size === 0) continue
       const token = this.#tokenDueAt(this.#due)
       for (const response of answers) sendPacket(response, token)
-      this.#lateness.push(sharedNow() - this.#due)
+      lateness.push(sharedNow() - this.#due)
     }
   }
 

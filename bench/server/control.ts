@@ -1,23 +1,24 @@
-// What a client process asks of the server besides answers.
-import { get, type IncomingMessage } from "node:http"
-import { json } from "node:stream/consumers"
+// Starting the server and reading its status.
+import { fork } from "node:child_process"
+import { once } from "node:events"
 
-export const controlPaths = { lateness: "/lateness", busySockets: "/busy-sockets" } as const
+export const statusPath = "/status"
 
-/** How late the server itself was with 99 % of its paced tokens since it was asked last, in milliseconds. */
-export function takeServerLateness(serverUrl: string): Promise<number> {
-  return ask(serverUrl + controlPaths.lateness)
+export interface ServerStatus {
+  /** The 99th percentile of the server's own lateness with paced tokens since the last request, in milliseconds. */
+  readonly lateness: number
+  /** The sockets on which an answer is still being sent; idle sockets in a client's pool do not count. */
+  readonly busySockets: number
 }
 
-/** The sockets on which an answer is still being given; those that a pool keeps for the next one do not count. */
-export function countBusySockets(serverUrl: string): Promise<number> {
-  return ask(serverUrl + controlPaths.busySockets)
+/** Starts the server in its own process. */
+export async function startServer(): Promise<{ readonly url: string; readonly stop: () => void }> {
+  const child = fork(new URL("main.ts", import.meta.url))
+  const [url] = await once(child, "message")
+  return { url: String(url), stop: () => child.kill() }
 }
 
-async function ask(url: string): Promise<number> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    // A socket of its own, closed afterwards.
-    get(url, { agent: false }, resolve).on("error", reject)
-  })
-  return Number(await json(response))
+export async function readStatus(serverUrl: string): Promise<ServerStatus> {
+  const response = await fetch(serverUrl + statusPath)
+  return (await response.json()) as ServerStatus
 }

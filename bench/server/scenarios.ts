@@ -1,14 +1,15 @@
-/** What the server is asked to answer with. It travels as the model's name, the one thing every client passes on. */
+/** The answer that a client requests. It is sent as the model's name, because every client passes that on unchanged. */
 export const scenario = {
-  /** So many tokens, as fast as the client takes them. */
+  /** This many tokens, as fast as the client reads them. */
   bulk: (tokens: number) => `bulk:${tokens}`,
-  /** 50 tokens a second, each a packet of its own whose text is the time at which it was due. */
-  paced: (seconds: number) => `paced:${seconds}`,
-  /** As `paced`, but only the first token comes before so many have asked for it. */
-  together: (streams: number, seconds: number) => `together:${streams}:${seconds}`,
-  /** Five tokens at once, each a packet of its own. */
+  /**
+   * 50 tokens a second, one packet each; the text of a token is the time at which it was due. After its first token, an
+   * answer waits until this many streams are open.
+   */
+  paced: (streams: number, seconds: number) => `paced:${streams}:${seconds}`,
+  /** Five tokens at once, one packet each. */
   small: "small:5",
-  /** As `small`, but the end never comes: only the client can close it. */
+  /** Like `small`, but the end is never sent: only the client can end it. */
   stalled: "stalled:5"
 }
 
@@ -16,3 +17,6 @@ export function parseScenario(model: string) {
   const [kind = "", amount, seconds] = model.split(":")
   return { kind, amount: Number(amount), seconds: Number(seconds) }
 }
+
+/** Every request has the same ones. */
+export const messages = [{ role: "user" as const, content: "Why is the sky blue?" }]

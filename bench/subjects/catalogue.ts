@@ -1,64 +1,80 @@
+// Every client that is measured. To add one, add an entry here; measures select subjects by kind.
 import type { Protocol } from "../server/wire.ts"
+import type * as Peers from "./peers.ts"
 import type { Variant } from "./ours.ts"
-import type { Connect, Subject } from "./Subject.ts"
 
-interface Entry {
+/** Reads one answer to its end and passes on each text; an aborted signal should close the connection. */
+export type Read = (scenario: string, onText: (text: string) => void, signal?: AbortSignal) => Promise<void>
+
+/** A client that is measured, with its defaults and no further layers. */
+export interface Subject {
   readonly protocol: Protocol
-  /** A process loads only the subject it measures. */
-  readonly load: () => Promise<{ readonly connect: Connect }>
+  readonly read: Read
 }
 
-const floor = () => import("./floor.ts")
-const buffered = () => import("./buffered.ts")
-const ours = (variant: Variant) => async () => ({ connect: (await import("./ours.ts")).connectWith(variant) })
-const oursWithSchemaJit = () => import("./oursWithSchemaJit.ts")
+export type Connect = (serverUrl: string, protocol: Protocol) => Promise<Read>
+
+/** A `variant` is this library with one setting changed. */
+export type Kind = "floor" | "buffered" | "ours" | "variant" | "peer"
+
+interface Entry {
+  readonly kind: Kind
+  readonly protocol: Protocol
+  /** Imports its client itself, so that a process loads only the subject it measures. */
+  readonly connect: Connect
+  /** What a user of this client imports. */
+  readonly packages?: ReadonlyArray<string>
+  /** Over ten times slower than the others (the `ai` package), so it gets smaller loads. */
+  readonly slow?: boolean
+}
+
+const floor: Connect = async (...server) => (await import("./plain.ts")).floor(...server)
+const buffered: Connect = async (...server) => (await import("./plain.ts")).buffered(...server)
+const ours = (kind: Kind, protocol: Protocol, variant: Variant = {}): Entry => ({
+  kind,
+  protocol,
+  connect: async (...server) => (await import("./ours.ts")).connectWith(variant)(...server)
+})
+const peer = (protocol: Protocol, name: keyof typeof Peers, ...packages: Array<string>): Entry => ({
+  kind: "peer",
+  protocol,
+  packages,
+  connect: async (...server) => (await import("./peers.ts"))[name](...server),
+  slow: packages.includes("ai")
+})
 
 const catalogue = {
-  "floor, NDJSON": { protocol: "ndjson", load: floor },
-  "floor, SSE": { protocol: "sse", load: floor },
-  "buffered, NDJSON": { protocol: "ndjson", load: buffered },
-  "buffered, SSE": { protocol: "sse", load: buffered },
-  "ours, NDJSON": { protocol: "ndjson", load: ours({}) },
-  "ours, NDJSON, no deadlines": { protocol: "ndjson", load: ours({ deadlines: false }) },
-  "ours, NDJSON, node:http": { protocol: "ndjson", load: ours({ httpClient: "nodeHttp" }) },
-  "ours, NDJSON, fetch": { protocol: "ndjson", load: ours({ httpClient: "fetch" }) },
-  "ours, NDJSON, Schema JIT": { protocol: "ndjson", load: oursWithSchemaJit },
-  "ours, SSE": { protocol: "sse", load: ours({}) },
-  "ours, SSE, no deadlines": { protocol: "sse", load: ours({ deadlines: false }) },
-  "ours, SSE, node:http": { protocol: "sse", load: ours({ httpClient: "nodeHttp" }) },
-  "ours, SSE, fetch": { protocol: "sse", load: ours({ httpClient: "fetch" }) },
-  "ours, SSE, Schema JIT": { protocol: "sse", load: oursWithSchemaJit },
-  ollama: { protocol: "ndjson", load: () => import("./ollama.ts") },
-  openai: { protocol: "sse", load: () => import("./openai.ts") },
-  "ai + ai-sdk-ollama": { protocol: "ndjson", load: () => import("./aiOllama.ts") },
-  "ai + @ai-sdk/openai-compatible": { protocol: "sse", load: () => import("./aiOpenAiCompatible.ts") }
+  "floor, NDJSON": { kind: "floor", protocol: "ndjson", connect: floor },
+  "floor, SSE": { kind: "floor", protocol: "sse", connect: floor },
+  "buffered, NDJSON": { kind: "buffered", protocol: "ndjson", connect: buffered },
+  "buffered, SSE": { kind: "buffered", protocol: "sse", connect: buffered },
+  "ours, NDJSON": ours("ours", "ndjson"),
+  "ours, NDJSON, no deadlines": ours("variant", "ndjson", { deadlines: false }),
+  "ours, NDJSON, node:http": ours("variant", "ndjson", { httpClient: "nodeHttp" }),
+  "ours, NDJSON, fetch": ours("variant", "ndjson", { httpClient: "fetch" }),
+  "ours, SSE": ours("ours", "sse"),
+  "ours, SSE, no deadlines": ours("variant", "sse", { deadlines: false }),
+  "ours, SSE, node:http": ours("variant", "sse", { httpClient: "nodeHttp" }),
+  "ours, SSE, fetch": ours("variant", "sse", { httpClient: "fetch" }),
+  ollama: peer("ndjson", "ollama", "ollama"),
+  openai: peer("sse", "openai", "openai"),
+  "ai + ai-sdk-ollama": peer("ndjson", "aiOllama", "ai", "ai-sdk-ollama"),
+  "ai + @ai-sdk/openai-compatible": peer("sse", "aiOpenAiCompatible", "ai", "@ai-sdk/openai-compatible")
 } as const satisfies Record<string, Entry>
 
 export type SubjectName = keyof typeof catalogue
 
-export const floors: ReadonlyArray<SubjectName> = ["floor, NDJSON", "floor, SSE"]
-export const bufferedWays: ReadonlyArray<SubjectName> = ["buffered, NDJSON", "buffered, SSE"]
-export const ourselves: ReadonlyArray<SubjectName> = ["ours, NDJSON", "ours, SSE"]
-export const aiSdks: ReadonlyArray<SubjectName> = ["ai + ai-sdk-ollama", "ai + @ai-sdk/openai-compatible"]
-export const peers: ReadonlyArray<SubjectName> = ["ollama", "openai", ...aiSdks]
 export const everySubject = Object.keys(catalogue) as ReadonlyArray<SubjectName>
-export const everyStreaming = everySubject.filter((name) => !bufferedWays.includes(name))
 
-/** Among these is every file that a subject is made of. */
-export const everyModule: ReadonlyArray<SubjectName> = [
-  "floor, NDJSON",
-  "buffered, NDJSON",
-  "ours, NDJSON",
-  "ours, NDJSON, Schema JIT",
-  ...peers
-]
+export function entryOf(name: SubjectName): Entry {
+  return catalogue[name]
+}
 
-export function protocolOf(name: SubjectName): Protocol {
-  return catalogue[name].protocol
+export function subjectsOf(...kinds: ReadonlyArray<Kind>): ReadonlyArray<SubjectName> {
+  return everySubject.filter((name) => kinds.includes(catalogue[name].kind))
 }
 
 export async function connectSubject(name: SubjectName, serverUrl: string): Promise<Subject> {
-  const { protocol, load } = catalogue[name]
-  const { connect } = await load()
-  return connect(serverUrl, protocol)
+  const { protocol, connect } = catalogue[name]
+  return { protocol, read: await connect(serverUrl, protocol) }
 }

@@ -1,22 +1,19 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as HttpClient from "effect/http/HttpClient"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
 import * as LmStudio from "../../src/LmStudio.ts"
 import * as Ollama from "../../src/Ollama.ts"
 import * as Provider from "../../src/Provider.ts"
-import type { ProviderError } from "../../src/ProviderError.ts"
-import type { Protocol } from "../server/wire.ts"
-import { messages, type Connect } from "./Subject.ts"
+import { messages } from "../server/scenarios.ts"
+import type { Connect } from "./catalogue.ts"
 
 const httpClients = {
   undici: NodeHttpClient.layerUndici,
   nodeHttp: NodeHttpClient.layerNodeHttp,
   fetch: NodeHttpClient.layerFetch
 }
-
 const noDeadlines = { deadlines: { firstChunk: Infinity, idle: Infinity, total: Infinity } }
 
 export interface Variant {
@@ -24,33 +21,22 @@ export interface Variant {
   readonly deadlines?: boolean
 }
 
-/** This library, as its README shows it, unless the variant says otherwise. */
+/** This library as its README shows it, with the changes of the variant. */
 export const connectWith =
   ({ httpClient = "undici", deadlines = true }: Variant): Connect =>
   async (serverUrl, protocol) => {
     const options = { baseUrl: serverUrl, ...(deadlines ? {} : noDeadlines) }
-    const runtime = ManagedRuntime.make(Layer.provide(providerLayer(protocol, options), httpClients[httpClient]))
+    const layer = protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)
+    const runtime = ManagedRuntime.make(Layer.provide(layer, httpClients[httpClient]))
     const provider = await runtime.runPromise(Provider.Provider)
-    return {
-      protocol,
-      read: (scenario, onText, signal) => {
-        const reading = provider.stream({ model: scenario, messages }).pipe(
-          Stream.runForEachArray((chunks) =>
-            Effect.sync(() => {
-              for (const chunk of chunks) onText(chunk.content)
-            })
-          )
+    return (scenario, onText, signal) => {
+      const reading = provider.stream({ model: scenario, messages }).pipe(
+        Stream.runForEachArray((chunks) =>
+          Effect.sync(() => {
+            for (const chunk of chunks) onText(chunk.content)
+          })
         )
-        return runtime.runPromise(reading, signal && { signal })
-      }
+      )
+      return runtime.runPromise(reading, signal && { signal })
     }
   }
-
-export const connect = connectWith({})
-
-function providerLayer(
-  protocol: Protocol,
-  options: Ollama.Options & LmStudio.Options
-): Layer.Layer<Provider.Provider, ProviderError, HttpClient.HttpClient> {
-  return protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)
-}

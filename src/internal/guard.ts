@@ -36,28 +36,28 @@ export interface Options {
 
 export const make = ({ deadlines, defaults, name, server }: Options): Result.Result<Guard, ProviderError> => {
   const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider: name, server, reason })
-  const stream = <A>(open: Open<A>, override?: CompletionRequest.Deadlines): Stream.Stream<A, ProviderError> =>
-    Deadlines.apply(open, Deadlines.override(deadlines, override), toError)
   const invalid = CompletionRequest.checkOptions({ deadlines, defaults })
-  return invalid !== undefined
-    ? Result.fail(toError(invalid))
-    : Result.succeed({
-        toError,
-        stream,
-        completions: (open) => (request) =>
-          Stream.suspend(() => {
-            const valid = CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
-            return Result.isSuccess(valid)
-              ? stream(open(valid.success), valid.success.deadlines)
-              : Stream.fail(toError(valid.failure))
-          }),
-        one: (open, override) =>
-          Effect.flatMap(
-            Stream.runLast(stream(open, override)),
-            Option.match({
-              onNone: () => Effect.fail(toError(new StreamTruncated())),
-              onSome: Effect.succeed
-            })
-          )
-      })
+  if (invalid !== undefined) return Result.fail(toError(invalid))
+  const own = Deadlines.resolve(deadlines)
+  const stream = <A>(open: Open<A>, override?: CompletionRequest.Deadlines): Stream.Stream<A, ProviderError> =>
+    Deadlines.apply(open, Deadlines.override(own, override), toError)
+  return Result.succeed({
+    toError,
+    stream,
+    completions: (open) => (request) =>
+      Stream.suspend(() => {
+        const valid = CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
+        return Result.isSuccess(valid)
+          ? stream(open(valid.success), valid.success.deadlines)
+          : Stream.fail(toError(valid.failure))
+      }),
+    one: (open, override) =>
+      Effect.flatMap(
+        Stream.runLast(stream(open, override)),
+        Option.match({
+          onNone: () => Effect.fail(toError(new StreamTruncated())),
+          onSome: Effect.succeed
+        })
+      )
+  })
 }

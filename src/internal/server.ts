@@ -87,13 +87,15 @@ export const make = Effect.fnUntraced(function* (
     guard.toError
   )
 
-  const call: Server["call"] = (endpoint, request, model) => guard.one(transport.open(endpoint, request, model))
+  const chat = transport.open(definition.chat)
+  const completion = transport.open(definition.completion)
+  const call: Server["call"] = (endpoint, request, model) => guard.one(transport.open(endpoint)(request, model))
   return {
     call,
     provider: Provider.make({
       name,
       stream: guard.completions((request) =>
-        transport.open(request.messages === undefined ? definition.completion : definition.chat, request, request.model)
+        (request.messages === undefined ? completion : chat)(request, request.model)
       ),
       listModels: call(definition.models, undefined),
       isSameModel: definition.isSameModel

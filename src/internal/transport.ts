@@ -43,12 +43,10 @@ export interface Answer<Out> {
 }
 
 export interface Transport {
-  /** Opens an answer that can be aborted at any time. Nothing is sent before its items are pulled. */
+  /** Opens answers of an endpoint, which can be aborted at any time. Nothing is sent before their items are pulled. */
   readonly open: <Request, Out>(
-    endpoint: Endpoint<Request, Out>,
-    request: Request,
-    model?: string
-  ) => Effect.Effect<Answer<Out>, never, Scope.Scope>
+    endpoint: Endpoint<Request, Out>
+  ) => (request: Request, model?: string) => Effect.Effect<Answer<Out>, never, Scope.Scope>
 }
 
 const defaultMaxLineBytes = 8 * 1024 * 1024
@@ -70,76 +68,79 @@ export const make = Effect.fnUntraced(function* (
   // A request is aborted when its scope is closed, before the headers as well.
   const client = HttpClient.withScope(yield* HttpClient.HttpClient)
 
-  const execute = <Request, Out>(endpoint: Endpoint<Request, Out>, request: Request) =>
-    Effect.fromResult(Result.flatMap(endpoint.encode(request), RequestBody.stringifyBody)).pipe(
-      Effect.flatMap((body) => {
-        const sent = baseRequest.pipe(
-          HttpClientRequest.setMethod(endpoint.method),
-          HttpClientRequest.appendUrl(endpoint.path),
-          HttpClientRequest.setHeader("accept", mediaTypes[endpoint.framing])
-        )
-        const withBody = body === undefined ? sent : HttpClientRequest.bodyText(sent, body, "application/json")
-        return Effect.mapError(Effect.updateContext(client.execute(withBody), addRequestOptions), Rejection.ofHttpError)
-      })
+  const prepare = <Request, Out>({ framing, method, path }: Endpoint<Request, Out>) =>
+    baseRequest.pipe(
+      HttpClientRequest.setMethod(method),
+      HttpClientRequest.appendUrl(path),
+      HttpClientRequest.setHeader("accept", mediaTypes[framing])
     )
 
+  const execute = (prepared: HttpClientRequest.HttpClientRequest, body: string | undefined) => {
+    const request = body === undefined ? prepared : HttpClientRequest.bodyText(prepared, body, "application/json")
+    return Effect.mapError(Effect.updateContext(client.execute(request), addRequestOptions), Rejection.ofHttpError)
+  }
+
   return {
-    open: (endpoint, request, model = "") =>
-      Effect.map(Effect.scope, (scope) => {
-        const requestScope = Scope.makeUnsafe()
-        const bodyScope = Scope.makeUnsafe()
-        const closeBody = Scope.close(bodyScope, Exit.void)
-        const abort = Scope.close(requestScope, Exit.void)
-        let isEnded = false
-        // What happens when the consumer stops.
-        let release: Effect.Effect<unknown> = Effect.andThen(abort, closeBody)
+    open: (endpoint) => {
+      const prepared = prepare(endpoint)
+      return (request, model = "") =>
+        Effect.map(Effect.scope, (scope) => {
+          const requestScope = Scope.makeUnsafe()
+          const bodyScope = Scope.makeUnsafe()
+          const closeBody = Scope.close(bodyScope, Exit.void)
+          const abort = Scope.close(requestScope, Exit.void)
+          let isEnded = false
+          // What happens when the consumer stops.
+          let release: Effect.Effect<unknown> = Effect.andThen(abort, closeBody)
 
-        const toBody = (response: HttpClientResponse.HttpClientResponse): Body =>
-          Stream.transformPull(response.stream, (pull) =>
-            Effect.succeed(
-              Effect.mapError(pull, (failure) => {
-                if (!Cause.isDone(failure)) return Rejection.ofHttpError(failure)
-                isEnded = true
-                return failure
-              })
+          const toBody = (response: HttpClientResponse.HttpClientResponse): Body =>
+            Stream.transformPull(response.stream, (pull) =>
+              Effect.succeed(
+                Effect.mapError(pull, (failure) => {
+                  if (!Cause.isDone(failure)) return Rejection.ofHttpError(failure)
+                  isEnded = true
+                  return failure
+                })
+              )
             )
-          )
 
-        const send = Effect.gen(function* () {
-          yield* Scope.addFinalizer(
-            scope,
-            Effect.suspend(() => release)
-          )
-          const response = yield* execute(endpoint, request)
-          const pull = yield* Channel.toPullScoped(toBody(response).channel, bodyScope)
-          const body = Stream.fromPull(Effect.succeed(pull))
-          const context = {
-            model,
-            endpoint: `${endpoint.method} ${endpoint.path}`,
-            maxLineBytes,
-            missingModelHint: options.missingModelHint?.(model)
-          }
-          const accepted = yield* Rejection.accept(response, body, {
-            ...context,
-            framing: endpoint.framing,
-            baseUrl,
-            abort
-          })
-          // The consumer need not wait for the end of the body.
-          const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
-          return Lines.decode(accepted, {
-            framing: Framing.make(endpoint.framing, maxLineBytes),
-            decoder: endpoint.decoder(context),
-            maxLineBytes,
-            onComplete: Effect.sync(() => {
-              release = isEnded
-                ? closeBody
-                : Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
+          const send = Effect.gen(function* () {
+            yield* Scope.addFinalizer(
+              scope,
+              Effect.suspend(() => release)
+            )
+            const body = yield* Effect.fromResult(Result.flatMap(endpoint.encode(request), RequestBody.stringifyBody))
+            const response = yield* execute(prepared, body)
+            const pull = yield* Channel.toPullScoped(toBody(response).channel, bodyScope)
+            const bytes = Stream.fromPull(Effect.succeed(pull))
+            const context = {
+              model,
+              endpoint: `${endpoint.method} ${endpoint.path}`,
+              maxLineBytes,
+              missingModelHint: options.missingModelHint?.(model)
+            }
+            const accepted = yield* Rejection.accept(response, bytes, {
+              ...context,
+              framing: endpoint.framing,
+              baseUrl,
+              abort
+            })
+            // The consumer need not wait for the end of the body.
+            const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
+            return Lines.decode(accepted, {
+              framing: Framing.make(endpoint.framing, maxLineBytes),
+              decoder: endpoint.decoder(context),
+              maxLineBytes,
+              onComplete: Effect.sync(() => {
+                release = isEnded
+                  ? closeBody
+                  : Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
+              })
             })
           })
+          return { items: Stream.unwrap(Scope.provide(send, requestScope)), abort }
         })
-        return { items: Stream.unwrap(Scope.provide(send, requestScope)), abort }
-      })
+    }
   }
 })
 

@@ -52,11 +52,7 @@ const encodeBody = (
   request: CompletionRequest,
   input: Json.JsonObject
 ): Result.Result<Json.JsonObject, InvalidRequest> =>
-  Result.gen(function* () {
-    const format =
-      request.format === undefined || request.format === "json"
-        ? request.format
-        : yield* RequestBody.toJsonSchema(request.format, "format")
+  Result.map(encodeFormat(request.format), (format) => {
     // Without these two, Ollama silently drops what does not fit. It knows them since 0.12.6 and ignores them before.
     const whole = request.overflow === "truncate" ? {} : { truncate: false, shift: false }
     const body = {
@@ -72,8 +68,13 @@ const encodeBody = (
         num_ctx: request.contextLength
       }
     }
-    return Values.merge(body, request.extra ?? {})
+    return request.extra === undefined ? body : Values.merge(body, request.extra)
   })
+
+const encodeFormat = (
+  format: CompletionRequest["format"]
+): Result.Result<"json" | Json.JsonObject | undefined, InvalidRequest> =>
+  format === undefined || format === "json" ? Result.succeed(format) : RequestBody.toJsonSchema(format, "format")
 
 /** Ollama reads a number as seconds; below zero means always. */
 const toSeconds = (duration: Duration.Duration): number =>

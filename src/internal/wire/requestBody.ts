@@ -24,6 +24,7 @@ export const encodeSampling = (request: CompletionRequest): Json.JsonObject => (
  * that only name their tool answer the calls of the latest message that called it, in their order.
  */
 export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Message> => {
+  if (!messages.some(({ role }) => role === "tool")) return messages
   const names = new Map<string, string>()
   const callsOf = new Map<string, { readonly ids: ReadonlyArray<string>; next: number }>()
   const answered = new Set<string>()
@@ -64,15 +65,16 @@ export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArra
 export const encodeTools = ({
   tools
 }: CompletionRequest): Result.Result<ReadonlyArray<Json.JsonObject> | undefined, InvalidRequest> =>
-  Result.gen(function* () {
-    if (tools === undefined || tools.length === 0) return undefined
-    const encoded: Array<Json.JsonObject> = []
-    for (const [i, { description, name, parameters = noParameters }] of tools.entries()) {
-      const jsonSchema = yield* toJsonSchema(parameters, `tools[${i}].parameters`)
-      encoded.push({ type: "function", function: { name, description, parameters: jsonSchema } })
-    }
-    return encoded
-  })
+  tools === undefined || tools.length === 0
+    ? Result.succeed(undefined)
+    : Result.all(
+        tools.map(({ description, name, parameters = noParameters }, i) =>
+          Result.map(toJsonSchema(parameters, `tools[${i}].parameters`), (jsonSchema) => ({
+            type: "function",
+            function: { name, description, parameters: jsonSchema }
+          }))
+        )
+      )
 
 const noParameters = { type: "object", properties: {} }
 

@@ -1,13 +1,10 @@
-import { bulk } from "./bulk.ts"
-import { cancellation } from "./cancellation.ts"
-import { capacity } from "./capacity.ts"
-import { firstChunk } from "./firstChunk.ts"
+import { cancellation, capacity, paced } from "./concurrent.ts"
 import { imports } from "./imports.ts"
 import type { Measure } from "./Measure.ts"
 import { memory } from "./memory.ts"
-import { paced } from "./paced.ts"
-import { smallAnswer } from "./smallAnswer.ts"
+import { bulk, firstChunk, smallAnswer } from "./single.ts"
 
+/** In the order of the page. */
 export const measures: ReadonlyArray<Measure> = [
   memory,
   firstChunk,

@@ -1,0 +1,198 @@
+// Many answers at once.
+import { setTimeout as sleep } from "node:timers/promises"
+import { startClient } from "../client/Client.ts"
+import { settledMegabytes, startTiming } from "../client/readings.ts"
+import { sharedNow } from "../clock.ts"
+import { readStatus } from "../server/control.ts"
+import { parseScenario, scenario } from "../server/scenarios.ts"
+import { quantile } from "../statistics.ts"
+import { subjectsOf, type Subject, type SubjectName } from "../subjects/catalogue.ts"
+import type { Bench, Figures, Measure, Target } from "./Measure.ts"
+import { takeTurns, taskMeasure } from "./turns.ts"
+
+const ndjson = { subject: "ours, NDJSON", figure: "cpuPerToken" }
+const sse = { subject: "ours, SSE", figure: "cpuPerToken" }
+/** The first token after the window ends the measurement, so there have to be some. */
+const secondsAfterWindow = 0.1
+
+/** The usual load of a backend: each token in its own packet. */
+export const paced = taskMeasure({
+  name: "paced",
+  title: "200 answers at once, 50 tokens a second each",
+  columns: [
+    { figure: "cpuPerToken", title: "CPU per token, µs", digits: 1 },
+    { figure: "latenessP50", title: "lateness p50, ms", digits: 2 },
+    { figure: "latenessP99", title: "lateness p99, ms", digits: 2 }
+  ],
+  chart: { kind: "bars", title: "200 paced answers: CPU per token, µs (less is better)" },
+  targets: [
+    { level: "must", ...ndjson, atMost: 0.95, times: "ollama" },
+    { level: "goal", ...ndjson, atMost: 1.3, times: "floor, NDJSON" },
+    { level: "must", ...sse, atMost: 0.75, times: "openai" },
+    { level: "goal", ...sse, atMost: 1.3, times: "floor, SSE" }
+  ],
+  subjects: subjectsOf("floor", "ours", "variant", "peer"),
+  rounds: 3,
+  // Without a warm-up, the slowest subjects are far too late with all streams.
+  warmUp: (quick) => ({ streams: 50, seconds: quick ? 0.2 : 4 }),
+  options: (quick) => ({ streams: 200, seconds: quick ? 0.4 : 5 }),
+  /** Opens the streams, lets them settle, then measures all tokens that are due within a window of the given length. */
+  run: async (subject, { streams, seconds }, serverUrl) => {
+    const settling = Math.min(seconds / 2, 1)
+    const answer = scenario.paced(streams, settling + seconds + secondsAfterWindow)
+    const measured = measureWindow(settling * 1000, seconds * 1000)
+    const readOne = () => {
+      let first = true
+      return subject.read(answer, (dueTime) => {
+        if (dueTime === "") return
+        // The first token is sent when a stream is opened, outside of the timetable.
+        if (!first) measured.add(Number(dueTime))
+        first = false
+      })
+    }
+    await Promise.all(Array.from({ length: streams }, readOne))
+    const { lateness } = await readStatus(serverUrl)
+    return { ...measured.figures(), serverLateness: lateness }
+  }
+})
+
+/**
+ * Measures the tokens that are due within a window, and the CPU time from its first token to the first token after it. The
+ * window follows the server's timetable, so that a late subject cannot shift it.
+ */
+function measureWindow(settling: number, length: number) {
+  const lateness: Array<number> = []
+  let begin = Number.POSITIVE_INFINITY
+  let stopTiming: ReturnType<typeof startTiming> | undefined
+  let cpuPerToken: number | undefined
+  const costSoFar = () => (stopTiming?.().cpu ?? Number.NaN) / lateness.length
+  return {
+    add: (due: number) => {
+      begin = Math.min(begin, due + settling)
+      if (due < begin) return
+      if (due >= begin + length) {
+        cpuPerToken ??= costSoFar()
+        return
+      }
+      stopTiming ??= startTiming()
+      lateness.push(sharedNow() - due)
+    },
+    figures: (): Figures => ({
+      cpuPerToken: cpuPerToken ?? costSoFar(),
+      latenessP50: quantile(lateness, 0.5),
+      latenessP99: quantile(lateness, 0.99)
+    })
+  }
+}
+
+const lateAfterMilliseconds = 100
+const fullSearch = { from: 50, upTo: 6400, bisections: 2, seconds: 2 }
+const quickSearch = { from: 200, upTo: 200, bisections: 0, seconds: 0.4 }
+
+/** How many answers at 50 tokens a second one process can read without delay. */
+export const capacity: Measure = {
+  name: "capacity",
+  title: `Answers at 50 tokens a second before 1 % of the tokens are over ${lateAfterMilliseconds} ms late`,
+  columns: [
+    { figure: "streams", title: "streams", digits: 0 },
+    { figure: "latenessP99", title: "lateness p99 at that load, ms", digits: 1 },
+    { figure: "serverLateness", title: "the server's own p99, ms", digits: 1 }
+  ],
+  chart: { kind: "bars", title: "Answers read without delay (more is better)" },
+  targets: [
+    { level: "must", subject: "ours, NDJSON", figure: "streams", atLeast: 1, times: "ollama" },
+    { level: "goal", subject: "ours, NDJSON", figure: "streams", what: "streams", atLeast: 1000 },
+    { level: "goal", subject: "ours, SSE", figure: "streams", what: "streams", atLeast: 1000 }
+  ],
+  run: (bench) =>
+    takeTurns(bench, {
+      measure: "capacity",
+      subjects: subjectsOf("floor", "ours", "peer"),
+      rounds: bench.quick ? 1 : 2,
+      turn: ({ subject }) => findCapacity(bench, subject)
+    })
+}
+
+/** Doubles the load until the subject is late, then halves the gap between the last good and the first bad load. */
+async function findCapacity(bench: Bench, subject: SubjectName): Promise<Figures> {
+  const { from, upTo, bisections, seconds } = bench.quick ? quickSearch : fullSearch
+  const client = await startClient(subject, bench.serverUrl)
+  let best: Figures & { readonly streams: number } = { streams: 0 }
+  const isInTime = async (streams: number) => {
+    bench.progress(`capacity: ${subject}, ${streams} streams`)
+    const { latenessP99 = Number.NaN, serverLateness = Number.NaN } = await client.run(paced.task, { streams, seconds })
+    if (latenessP99 <= lateAfterMilliseconds) best = { streams, latenessP99, serverLateness }
+    return latenessP99 <= lateAfterMilliseconds
+  }
+  try {
+    await client.run(paced.task, { streams: 50, seconds })
+    let tooMany = from
+    while (tooMany <= upTo && (await isInTime(tooMany))) tooMany *= 2
+    for (let step = 0; step < bisections && tooMany <= upTo; step++) {
+      const between = Math.round((best.streams + tooMany) / 2)
+      if (!(await isInTime(between))) tooMany = between
+    }
+    return best
+  } finally {
+    client.stop()
+  }
+}
+
+const concurrency = 100
+const millisecondsToDisconnect = 250
+
+/** What remains after thousands of answers of which every second one was cancelled midway. */
+export const cancellation = taskMeasure({
+  name: "cancellation",
+  title: "10,000 answers, half of them cancelled midway",
+  columns: [
+    { figure: "busySockets", title: "sockets left receiving", digits: 0 },
+    { figure: "heapGrowth", title: "heap growth, MB", digits: 2 }
+  ],
+  targets: subjectsOf("ours").flatMap((subject): ReadonlyArray<Target> => [
+    { level: "must", subject, figure: "busySockets", what: "sockets left receiving", atMost: 0 },
+    { level: "must", subject, figure: "heapGrowth", what: "heap growth in MB", atMost: 2 }
+  ]),
+  subjects: subjectsOf("floor", "ours", "peer"),
+  rounds: 1,
+  options: (quick) => ({ streams: quick ? 400 : 10_000 }),
+  run: async (subject, { streams }, serverUrl) => {
+    // Another subject may have left some.
+    const before = await readStatus(serverUrl)
+    // The first answers fill the pools and compile the code; the memory of that is no leak.
+    await readAndCancel(subject, streams / 10)
+    const heapBefore = await settledMegabytes()
+    await readAndCancel(subject, streams)
+    await sleep(millisecondsToDisconnect)
+    const heapGrowth = (await settledMegabytes()) - heapBefore
+    const after = await readStatus(serverUrl)
+    return { busySockets: after.busySockets - before.busySockets, heapGrowth }
+  }
+})
+
+async function readAndCancel(subject: Subject, streams: number): Promise<void> {
+  let started = 0
+  const worker = async () => {
+    while (started < streams) {
+      if (started++ % 2 === 0) await subject.read(scenario.small, () => {})
+      else await cancelMidway(subject)
+    }
+  }
+  await Promise.all(Array.from({ length: concurrency }, worker))
+}
+
+/** The answer stalls after its tokens, so that only the client can end it. */
+async function cancelMidway(subject: Subject): Promise<void> {
+  const cancellation = new AbortController()
+  const done = Promise.withResolvers<void>()
+  let expected = parseScenario(scenario.stalled).amount
+  const onText = (text: string) => {
+    if (text === "" || --expected > 0) return
+    cancellation.abort()
+    // A subject that does not disconnect must not block the others.
+    setTimeout(done.resolve, millisecondsToDisconnect)
+  }
+  // Some subjects end a cancelled answer, others fail.
+  subject.read(scenario.stalled, onText, cancellation.signal).then(done.resolve, () => done.resolve())
+  await done.promise
+}

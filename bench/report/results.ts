@@ -1,0 +1,63 @@
+// The figures of one measure, where they come from, and whether they meet its targets.
+import { readFileSync } from "node:fs"
+import { cpus, release, totalmem, type } from "node:os"
+import { measures } from "../measures/all.ts"
+import type { Measure, Row, Target } from "../measures/Measure.ts"
+import { median } from "../statistics.ts"
+import { entryOf, everySubject } from "../subjects/catalogue.ts"
+
+export interface Result {
+  readonly measure: string
+  /** The day on which it was measured. */
+  readonly date: string
+  /** The machine and the versions. */
+  readonly environment: string
+  readonly rows: ReadonlyArray<Row>
+}
+
+export function measureNamed(name: string): Measure {
+  const measure = measures.find((candidate) => candidate.name === name)
+  if (measure === undefined) throw new Error(`no measure ${name}; there are ${measures.map((each) => each.name)}`)
+  return measure
+}
+
+/** The median of a subject's figure, NaN if it was not measured. */
+export function medianOf(rows: ReadonlyArray<Row>, subject: string, figure: string): number {
+  return median(rows.find((row) => row.subject === subject)?.figures[figure] ?? [])
+}
+
+/** The value that a target limits, NaN if a figure is missing. */
+export function valueOf({ subject, figure, times, above, aboveFigure }: Target, rows: ReadonlyArray<Row>): number {
+  const own = medianOf(rows, subject, figure)
+  if (times !== undefined) return own / medianOf(rows, times, figure)
+  if (above === undefined && aboveFigure === undefined) return own
+  return own - medianOf(rows, above ?? subject, aboveFigure ?? figure)
+}
+
+/** A subject without any figure, or a failure of this library: an error of the benchmark, however slow the machine. */
+export function isBroken({ rows }: Result): boolean {
+  const failed = ({ subject, figures, failures }: Row) =>
+    Object.keys(figures).length === 0 || (subject.startsWith("ours") && failures.length > 0)
+  return rows.length === 0 || rows.some(failed)
+}
+
+const peers = [...new Set(everySubject.flatMap((name) => entryOf(name).packages ?? []))]
+const packageFiles = [
+  "../package.json",
+  ...["effect", "@effect/platform-node", "undici"].map((name) => `../node_modules/${name}/package.json`),
+  ...peers.map((name) => `node_modules/${name}/package.json`)
+]
+
+/** The machine and the versions in one line. */
+export function describeEnvironment(): string {
+  const processors = cpus()
+  const machine = `${processors.length} cores (${processors[0]?.model ?? "unknown"}), ${Math.round(totalmem() / 1e9)} GB`
+  const versions = [`Node's fetch (undici) ${process.versions.undici}`, ...packageFiles.map(versionIn)]
+  return `Node ${process.version} on ${type()} ${release()}, ${machine}. ${versions.join(", ")}.`
+}
+
+function versionIn(path: string): string {
+  const file = readFileSync(new URL(`../${path}`, import.meta.url), "utf8")
+  const { name, version } = JSON.parse(file) as { readonly name: string; readonly version: string }
+  return `${name} ${version}`
+}

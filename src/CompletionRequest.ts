@@ -61,9 +61,15 @@ export const Message = Schema.Struct({
   toolCalls: Schema.optional(Schema.Array(ToolCall)),
   /** With the role `tool`: the call whose result this is. */
   toolCallId: Schema.optional(Schema.String),
-  /** With the role `tool`: the tool whose result this is. */
+  /**
+   * With the role `tool`: the tool whose result this is. Without `toolCallId`, it answers the next call of that tool in the
+   * latest message that has one.
+   */
   toolName: Schema.optional(Schema.String),
-  /** With the role `tool`: the tool failed, and `content` says why. */
+  /**
+   * With the role `tool`: the tool failed, and `content` says why. It is sent with `Error: ` before it, since servers have no
+   * field for a failure. Default: `false`.
+   */
   isError: Schema.optional(Schema.Boolean)
 })
 
@@ -91,6 +97,11 @@ export interface Tool extends Schema.Schema.Type<typeof Tool> {}
 
 /**
  * Whether the model calls tools: as it decides, never, at least one, or the one with this name.
+ *
+ * **Details**
+ *
+ * What a server lacks fails with `Unsupported`. Ollama accepts `"auto"` and `"none"` only. LM Studio and `llama-server` do not
+ * accept a name.
  *
  * @since 0.2.0
  */
@@ -171,7 +182,10 @@ const commonOptions = {
 
   /** The format of the answer: any JSON, or JSON that matches a `Schema` or a JSON Schema object. */
   format: Schema.optional(Schema.Union([Schema.Literal("json"), SchemaOrJsonSchema])),
-  /** The context to load the model with, in tokens; 1 or more. Default: the server's own. */
+  /**
+   * The context to load the model with, in tokens; 1 or more. Default: the server's own. Only Ollama accepts it; others fix it
+   * when they load the model, so there it is `Unsupported`.
+   */
   contextLength: Schema.optional(count(1)),
   /** How long the server keeps the model in memory after this answer; `Infinity` for always, 0 to unload it. */
   keepAlive: Schema.optional(KeepAlive),
@@ -338,12 +352,15 @@ export interface Defaults extends Schema.Schema.Type<typeof Defaults> {}
  * @since 0.2.0
  */
 export const withDefaults = (defaults: Defaults | undefined, request: CompletionRequest): CompletionRequest => {
-  if (defaults === undefined) return request
+  // What is not an object stays as it is, for `validate` to reject.
+  if (defaults === undefined || !Values.isRecord(request)) return request
   const { think, toolChoice, tools, ...common } = defaults
   const merged = {
     ...request,
-    ...(request.deadlines && { deadlines: Values.addMissing(request.deadlines, common.deadlines ?? {}) }),
-    ...(request.extra && { extra: Values.merge(common.extra ?? {}, request.extra) })
+    ...(Values.isRecord(request.deadlines) && {
+      deadlines: Values.addMissing(request.deadlines, common.deadlines ?? {})
+    }),
+    ...(Values.isRecord(request.extra) && { extra: Values.merge(common.extra ?? {}, request.extra) })
   }
   if (merged.messages === undefined) return Values.addMissing(merged, common)
   const hasTools = (request.tools ?? tools ?? []).length > 0
@@ -356,17 +373,19 @@ export const withDefaults = (defaults: Defaults | undefined, request: Completion
  *
  * @since 0.2.0
  */
-export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> =>
-  Result.gen(function* () {
-    const isPrompt = Predicate.isObject(request) && request["prompt"] !== undefined && request["messages"] === undefined
-    const result: Result.Result<CompletionRequest, Schema.SchemaError> = isPrompt
-      ? validatePrompt(request)
-      : validateChat(request)
-    const valid = yield* Result.mapError(result, toInvalidRequest)
-    if (valid.model !== undefined) return { ...valid, model: valid.model }
-    const description = "set it in the request, or in the `defaults` of the layer"
-    return yield* Result.fail(new InvalidRequest({ field: "model", description }))
-  })
+export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> => {
+  const isPrompt = Predicate.isObject(request) && request["prompt"] !== undefined && request["messages"] === undefined
+  const result: Result.Result<CompletionRequest, Schema.SchemaError> = isPrompt
+    ? validatePrompt(request)
+    : validateChat(request)
+  if (Result.isFailure(result)) return Result.fail(toInvalidRequest(result.failure))
+  return hasModel(result.success) ? Result.succeed(result.success) : Result.fail(missingModel())
+}
+
+const hasModel = (request: CompletionRequest): request is ValidRequest => request.model !== undefined
+
+const missingModel = () =>
+  new InvalidRequest({ field: "model", description: "set it in the request, or in the `defaults` of the layer" })
 
 /**
  * What is invalid in the options of a layer, if anything.

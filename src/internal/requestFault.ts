@@ -37,6 +37,8 @@ const adviseOn = (path: ReadonlyArray<PropertyKey>, fields: Fields): string => {
   const place = outer === undefined || outer === "defaults" ? "request" : outer
   const camelCase = key.replaceAll(/_+([a-z])/g, (_, letter: string) => letter.toUpperCase())
   const isField = Object.hasOwn(fields[place] ?? {}, camelCase)
+  // A field of a request that is not one of the defaults.
+  if (isField && camelCase === key) return `${unknownField}; set it in each request`
   const advice = isField ? `use \`${camelCase}\`` : otherNames.get(place)?.get(key)
   if (advice !== undefined) return `${unknownField}; ${advice}`
   return place === "request" ? `${unknownField}; fields that only the server knows belong in \`extra\`` : unknownField
@@ -52,6 +54,9 @@ const ofRequest = names({
   max_completion_tokens: "use `maxTokens`",
   num_predict: "use `maxTokens`",
   n_predict: "use `maxTokens`",
+  maxOutputTokens: "use `maxTokens`",
+  max_output_tokens: "use `maxTokens`",
+  repetition_penalty: "use `repeatPenalty`",
   ttl: "use `keepAlive`",
   response_format: "use `format`",
   json_schema: "use `format`",
@@ -76,6 +81,7 @@ const ofRequest = names({
 const otherNames: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
   ["request", ofRequest],
   ["messages", names({ name: "use `toolName`", reasoning_content: "use `thinking`", reasoning: "use `thinking`" })],
+  ["toolChoice", names({ type: 'write `{ name }`, "auto", "none" or "required"' })],
   ["tools", names({ type: "write `{ name, description?, parameters? }`" })],
   ["toolCalls", names({ type: "write `{ id, name, arguments }`" })]
 ])

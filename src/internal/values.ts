@@ -41,9 +41,11 @@ export const isJson = (root: unknown): boolean => {
 
 const unknownToJson = new Set(["bigint", "function", "symbol"])
 
-/** Whether a value is a JSON object, whatever its class: no array, `Map`, date or bytes. */
-export const isJsonObject = (u: unknown): u is object =>
-  Object.prototype.toString.call(u) === "[object Object]" && isJson(u)
+/** Whether a value is an object with named fields, whatever its class: no array, `Map`, date or bytes. */
+export const isRecord = (u: unknown): u is object => Object.prototype.toString.call(u) === "[object Object]"
+
+/** Whether a value is such an object, and JSON can express it. */
+export const isJsonObject = (u: unknown): u is object => isRecord(u) && isJson(u)
 
 /** The duration that a caller means. Effect reads `NaN` as zero, which would unload a model or end a wait at once. */
 export const toDuration = (u: unknown): Option.Option<Duration.Duration> =>

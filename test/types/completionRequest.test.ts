@@ -214,12 +214,17 @@ describe("an unknown field says what to write instead", () => {
   const table: ReadonlyArray<readonly [request: object, field: string, advice: string]> = [
     [{ num_ctx: 8192 }, "num_ctx", "use `contextLength`"],
     [{ max_tokens: 5 }, "max_tokens", "use `maxTokens`"],
+    [{ maxOutputTokens: 5 }, "maxOutputTokens", "use `maxTokens`"],
+    [{ max_output_tokens: 5 }, "max_output_tokens", "use `maxTokens`"],
     [{ max_completion_tokens: 5 }, "max_completion_tokens", "use `maxTokens`"],
     [{ num_predict: 5 }, "num_predict", "use `maxTokens`"],
     [{ top_p: 1 }, "top_p", "use `topP`"],
     [{ top_k: 1 }, "top_k", "use `topK`"],
     [{ min_p: 1 }, "min_p", "use `minP`"],
     [{ repeat_penalty: 1 }, "repeat_penalty", "use `repeatPenalty`"],
+    [{ repetition_penalty: 1 }, "repetition_penalty", "use `repeatPenalty`"],
+    [{ presence_penalty: 1 }, "presence_penalty", "use `presencePenalty`"],
+    [{ frequency_penalty: 1 }, "frequency_penalty", "use `frequencyPenalty`"],
     [{ keep_alive: "5m" }, "keep_alive", "use `keepAlive`"],
     [{ ttl: 60 }, "ttl", "use `keepAlive`"],
     [{ tool_choice: "auto" }, "tool_choice", "use `toolChoice`"],
@@ -233,6 +238,11 @@ describe("an unknown field says what to write instead", () => {
       { tools: [{ type: "function", function: { name: "f" } }] },
       "tools[0].type",
       "write `{ name, description?, parameters? }`"
+    ],
+    [
+      { tools, toolChoice: { type: "function", function: { name: "f" } } },
+      "toolChoice.type",
+      'write `{ name }`, "auto", "none" or "required"'
     ],
     [{ messages: [{ role: "tool", content: "", tool_call_id: "a" }] }, "messages[0].tool_call_id", "use `toolCallId`"],
     [{ messages: [{ role: "tool", content: "", name: "f" }] }, "messages[0].name", "use `toolName`"]
@@ -337,13 +347,33 @@ describe("defaults", () => {
     expect(merged.extra).toEqual({ a: 1, options: { b: 2, c: 1 } })
   })
 
+  it("do not make an invalid request valid", () => {
+    const defaults: Defaults = { model: "a", deadlines: { idle: 1 }, extra: { a: 1 } }
+    const merge = (request: unknown) => validate(withDefaults(defaults, request as CompletionRequest))
+    for (const request of [null, undefined, 5, "x", [], { messages: null }]) {
+      expect(Result.isFailure(merge(request))).toBe(true)
+    }
+    for (const field of ["deadlines", "extra"]) {
+      for (const value of [null, 5, "x", []]) {
+        expect(Result.getOrUndefined(Result.flip(merge({ messages, [field]: value })))).toMatchObject({ field })
+      }
+    }
+    const map = merge({ messages, extra: new Map() })
+    expect(Result.getOrUndefined(Result.flip(map))).toMatchObject({ field: "extra" })
+    const nan = merge({ messages, extra: { a: Number.NaN } })
+    expect(Result.getOrUndefined(Result.flip(nan))).toMatchObject({ field: "extra" })
+  })
+
   it("are validated with the layer's options", () => {
     expect(checkOptions({ defaults: { model: "a" } })).toBeUndefined()
     const table: ReadonlyArray<readonly [field: string, defaults: object, description?: string]> = [
       ["defaults.temperature", { temperature: Number.NaN }],
       ["defaults.deadlines.idle", { deadlines: { idle: 0 } }],
       ["defaults.extra.model", { extra: { model: "b" } }],
-      ["defaults.num_ctx", { num_ctx: 1 }, "unknown field; use `contextLength`"]
+      ["defaults.num_ctx", { num_ctx: 1 }, "unknown field; use `contextLength`"],
+      ["defaults.messages", { messages }, "unknown field; set it in each request"],
+      ["defaults.prompt", { prompt: "Once" }, "unknown field; set it in each request"],
+      ["defaults.images", { images: ["aGk="] }, "unknown field; set it in each request"]
     ]
     for (const [field, defaults, description] of table) {
       expect(checkOptions({ defaults })).toMatchObject({ field, ...(description === undefined ? {} : { description }) })
@@ -364,6 +394,9 @@ describe("the types", () => {
     const both: CompletionRequest = { model: "m", messages, prompt: "Once" }
     // @ts-expect-error an unknown option
     const unknown: CompletionRequest = { model: "m", messages, num_ctx: 1 }
+    // @ts-expect-error defaults have no input
+    const defaults: Defaults = { prompt: "Once" }
+    expect(checkOptions({ defaults })).toBeDefined()
     for (const request of [neither, both, unknown]) expect(Result.isFailure(validate(request))).toBe(true)
   })
 

@@ -49,6 +49,17 @@ checkRequests<ChatRequest>(
     presencePenalty: [{ presencePenalty: 1 }, { ...chatBody, options: { presence_penalty: 1 } }],
     frequencyPenalty: [{ frequencyPenalty: -1 }, { ...chatBody, options: { frequency_penalty: -1 } }],
     contextLength: [{ contextLength: 8192 }, { ...chatBody, options: { num_ctx: 8192 } }],
+    "toolChoice: auto is not sent": [
+      { tools: [{ name: "f" }], toolChoice: "auto" },
+      {
+        ...chatBody,
+        tools: [{ type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } }]
+      }
+    ],
+    "toolChoice with a name": [
+      { tools: [{ name: "f" }], toolChoice: { name: "f" } },
+      { _tag: "Unsupported", feature: "toolChoice", description: 'Ollama knows "auto" and "none" only' }
+    ],
     "toolChoice: none leaves the tools out": [{ tools: [{ name: "f" }], toolChoice: "none" }, chatBody],
     "toolChoice: required": [
       { tools: [{ name: "f" }], toolChoice: "required" },
@@ -175,6 +186,7 @@ checkRequests<PromptRequest>(
       { temperature: 1, maxTokens: 3, format: "json", keepAlive: "1 hour" },
       { ...generateBody, format: "json", keep_alive: 3600, options: { temperature: 1, num_predict: 3 } }
     ],
+    contextLength: [{ contextLength: 8192 }, { ...generateBody, options: { num_ctx: 8192 } }],
     "with a template by extra": [{ extra: { raw: false } }, { ...generateBody, raw: false }]
   }
 )

@@ -1,8 +1,11 @@
 /** Requests to the OpenAI-compatible routes. */
+import { expect, it } from "@effect/vitest"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ChatRequest, Message, PromptRequest } from "../../src/CompletionRequest.ts"
 import { lmStudio } from "../../src/internal/openai/dialect.ts"
 import * as Endpoints from "../../src/internal/openai/endpoints.ts"
+import type { ToolCall } from "../../src/StreamingChunk.ts"
 import { checkRequests } from "../support/encoding.ts"
 
 const chat = Endpoints.chat(lmStudio)
@@ -29,6 +32,8 @@ const toolMessages: ReadonlyArray<Message> = [
   { role: "assistant", content: "", toolCalls: [{ id: "c1", name: "f", arguments: {} }] },
   { role: "tool", content: "no network", toolName: "f", isError: true }
 ]
+const callOf = (id: string, name: string): ToolCall => ({ id, name, arguments: {} })
+const sentCall = (id: string, name: string): object => ({ id, type: "function", function: { name, arguments: "{}" } })
 const withMessage = (message: object): object => ({ ...chatBody, messages: [message] })
 const imagePart = (url: string): object => ({ type: "image_url", image_url: { url } })
 
@@ -41,6 +46,14 @@ checkRequests<ChatRequest>(
       { contextLength: 8192 },
       { _tag: "Unsupported", feature: "contextLength", description: "this server fixes it when it loads the model" }
     ],
+    "toolChoice: auto": [
+      { tools: [{ name: "f" }], toolChoice: "auto" },
+      { ...chatBody, tools: [toolF], tool_choice: "auto" }
+    ],
+    "toolChoice: none": [
+      { tools: [{ name: "f" }], toolChoice: "none" },
+      { ...chatBody, tools: [toolF], tool_choice: "none" }
+    ],
     "toolChoice: required": [
       { tools: [{ name: "f" }], toolChoice: "required" },
       { ...chatBody, tools: [toolF], tool_choice: "required" }
@@ -49,8 +62,45 @@ checkRequests<ChatRequest>(
       { tools: [{ name: "f" }], toolChoice: { name: "f" } },
       {
         _tag: "Unsupported",
-        feature: "toolChoice with a name",
+        feature: "toolChoice",
         description: 'this server knows "auto", "none" and "required" only'
+      }
+    ],
+    "results that name their tool answer its calls in order": [
+      {
+        messages: [
+          { role: "assistant", content: "", toolCalls: [callOf("c1", "f"), callOf("c2", "g"), callOf("c3", "f")] },
+          { role: "tool", content: "1", toolName: "f" },
+          { role: "tool", content: "2", toolName: "g" },
+          { role: "tool", content: "3", toolName: "f" },
+          { role: "assistant", content: "", toolCalls: [callOf("c1", "f"), callOf("c4", "f"), callOf("c5", "f")] },
+          { role: "tool", content: "5", toolCallId: "c4" },
+          { role: "tool", content: "4", toolName: "f" },
+          { role: "tool", content: "6", toolName: "f" },
+          { role: "tool", content: "7", toolName: "f" }
+        ]
+      },
+      {
+        ...chatBody,
+        messages: [
+          {
+            role: "assistant",
+            content: "",
+            tool_calls: [sentCall("c1", "f"), sentCall("c2", "g"), sentCall("c3", "f")]
+          },
+          { role: "tool", content: "1", tool_call_id: "c1" },
+          { role: "tool", content: "2", tool_call_id: "c2" },
+          { role: "tool", content: "3", tool_call_id: "c3" },
+          {
+            role: "assistant",
+            content: "",
+            tool_calls: [sentCall("c1", "f"), sentCall("c4", "f"), sentCall("c5", "f")]
+          },
+          { role: "tool", content: "5", tool_call_id: "c4" },
+          { role: "tool", content: "4", tool_call_id: "c1" },
+          { role: "tool", content: "6", tool_call_id: "c5" },
+          { role: "tool", content: "7", tool_call_id: "c5" }
+        ]
       }
     ],
     "the result of a tool gets the id of its call and a mark of failure": [
@@ -174,9 +224,38 @@ checkRequests<PromptRequest>(
       { ...completionBody, max_tokens: 3, stop: ["x"] }
     ],
     "an empty list of images": [{ images: [] }, completionBody],
+    contextLength: [
+      { contextLength: 8192 },
+      { _tag: "Unsupported", feature: "contextLength", description: "this server fixes it when it loads the model" }
+    ],
     "with images": [
       { images: ["aGk="] },
       { _tag: "Unsupported", feature: "images with prompt", description: "put them into messages" }
     ]
   }
 )
+
+checkRequests<ChatRequest>(
+  "a chat request to a server whose tool_choice can name a tool",
+  Endpoints.chat({ ...lmStudio, namedToolChoice: true }),
+  { messages },
+  {
+    "toolChoice with a name": [
+      { tools: [{ name: "f" }], toolChoice: { name: "f" } },
+      { ...chatBody, tools: [toolF], tool_choice: { type: "function", function: { name: "f" } } }
+    ]
+  }
+)
+
+it("200,000 results that name their tool take linear time", () => {
+  const size = 200_000
+  const results: ReadonlyArray<Message> = Array.from({ length: size }, () => ({
+    role: "tool",
+    content: "",
+    toolName: "f"
+  }))
+  const toolCalls = results.map((_, i) => callOf(`c${i}`, "f"))
+  const encoded = chat.encode({ model: "m", messages: [{ role: "assistant", content: "", toolCalls }, ...results] })
+  const last = { role: "tool", content: "", tool_call_id: `c${size - 1}` }
+  expect(Result.getOrThrow(encoded)?.["messages"]).toHaveProperty([String(size)], last)
+})

@@ -39,7 +39,7 @@ const encodeToolChoice = (
   if (typeof toolChoice !== "object") return Result.succeed(toolChoice)
   if (namedToolChoice) return Result.succeed({ type: "function", function: { name: toolChoice.name } })
   const description = 'this server knows "auto", "none" and "required" only'
-  return Result.fail(new Unsupported({ feature: "toolChoice with a name", description }))
+  return Result.fail(new Unsupported({ feature: "toolChoice", description }))
 }
 
 const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> =>

@@ -19,23 +19,43 @@ export const encodeSampling = (request: CompletionRequest): Json.JsonObject => (
   frequency_penalty: request.frequencyPenalty
 })
 
-/** The messages as servers expect them: results of tools with the id and the name of their call, failed ones marked. */
+/**
+ * The messages as servers expect them: results of tools with the id and the name of their call, failed ones marked. Results
+ * that only name their tool answer the calls of the latest message that called it, in their order.
+ */
 export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Message> => {
   if (!messages.some(({ role }) => role === "tool")) return messages
   const names = new Map<string, string>()
-  const ids = new Map<string, string>()
+  const callsOf = new Map<string, { readonly ids: ReadonlyArray<string>; next: number }>()
+  const answered = new Set<string>()
+
+  const nextId = (name: string): string | undefined => {
+    const calls = callsOf.get(name)
+    if (calls === undefined) return undefined
+    while (calls.next < calls.ids.length - 1 && answered.has(calls.ids[calls.next] ?? "")) calls.next++
+    return calls.ids[calls.next]
+  }
+
   return messages.map((message) => {
-    for (const { id, name } of message.toolCalls ?? []) {
+    const { content, isError, role, toolCalls = [], toolName } = message
+    const idsOf = new Map<string, Array<string>>()
+    for (const { id, name } of toolCalls) {
       names.set(id, name)
-      ids.set(name, id)
+      // Some servers use the same ids in every answer.
+      answered.delete(id)
+      const ids = idsOf.get(name)
+      if (ids === undefined) idsOf.set(name, [id])
+      else ids.push(id)
     }
-    if (message.role !== "tool") return message
-    const { content, isError, toolCallId, toolName } = message
+    for (const [name, ids] of idsOf) callsOf.set(name, { ids, next: 0 })
+    if (role !== "tool") return message
+    const toolCallId = message.toolCallId ?? (toolName === undefined ? undefined : nextId(toolName))
+    if (toolCallId !== undefined) answered.add(toolCallId)
     return {
       ...message,
       // No server has a field for this, so the model reads it.
       content: isError === true ? `Error: ${content}` : content,
-      toolCallId: toolCallId ?? (toolName === undefined ? undefined : ids.get(toolName)),
+      toolCallId,
       toolName: toolName ?? (toolCallId === undefined ? undefined : names.get(toolCallId))
     }
   })

@@ -42,12 +42,8 @@ const task: Task<{ readonly megabytes: number }> = {
 }
 
 function columnsOf(figure: string, digits: number, table: string): ReadonlyArray<Column> {
-  return sizes.map((size) => ({
-    figure: `${figure}${size}`,
-    title: `${size.toLocaleString("en-US")} MB`,
-    digits,
-    table
-  }))
+  const titleOf = (size: number) => `${size.toLocaleString("en-US")} MB`
+  return sizes.map((size) => ({ figure: `${figure}${size}`, title: titleOf(size), digits, table }))
 }
 
 // A process needs memory for its modules before it reads anything, so only the memory added by the answer is compared.

@@ -60,7 +60,7 @@ export const memory: Measure = {
     ...columnsOf("live", 1, "Live heap at the last token, MB"),
     ...columnsOf("tight", 0, "Peak RSS in a heap of 32 MB with a small young generation, MB")
   ],
-  chart: { kind: "lines", title: "Peak RSS by the size of the answer, MB" },
+  chart: { kind: "lines", title: "Peak RSS by the size of the answer, MB (dashed: SSE)" },
   targets: [
     { ...added, subject: "ours, NDJSON", times: "buffered, NDJSON" },
     { ...added, subject: "ours, SSE", times: "buffered, SSE" },

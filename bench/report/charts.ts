@@ -76,7 +76,7 @@ function lines(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArra
         axis: { tickCount: 4 }
       },
       color: { field: "kind", title: null, scale: { domain: [...kinds], range: kinds.map((kind) => colours[kind]) } },
-      strokeDash: { field: "protocol", title: null, legend: { symbolType: "stroke", symbolStrokeColor: grey } }
+      strokeDash: { field: "protocol", legend: null }
     }
   }
 }

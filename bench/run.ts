@@ -21,20 +21,16 @@ const { values: flags } = parseArgs({
   }
 })
 
-installPackages()
-// The page needs the chart library, which has to be installed first.
+// The other clients and the chart library are installed here and nowhere else, before they are imported.
+if (!existsSync(new URL("node_modules/vega", import.meta.url))) {
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit" })
+}
 const { publish, writeResults } = await import("./report/publish.ts")
 
 const results = flags.render ? [] : await runAll(flags.only.split(",").map(measureNamed))
 if (!flags.render) writeResults(new URL("results/results.json", import.meta.url), results)
 if (!flags.quick) console.log(`written: ${await publish(results)}`)
 if (results.some(isBroken)) process.exitCode = 1
-
-/** The other clients and the chart library are installed here and nowhere else. */
-function installPackages(): void {
-  if (existsSync(new URL("node_modules/vega", import.meta.url))) return
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit" })
-}
 
 async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Result>> {
   if (flags.quick) console.log("Quick: one round, and smaller loads than the titles say.")
@@ -57,8 +53,8 @@ async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Res
 /** A failure here occurs again when the subject is measured, and is reported then. */
 async function fillCompileCache(serverUrl: string): Promise<void> {
   showProgress("compiling")
-  const starts = subjectsOf("floor", "ours", "peer").map((subject) => startClient(subject, serverUrl))
-  for (const started of await Promise.allSettled(starts)) if (started.status === "fulfilled") started.value.stop()
+  const starting = subjectsOf("floor", "ours", "peer").map((subject) => startClient(subject, serverUrl))
+  await Promise.allSettled(starting.map(async (client) => (await client).stop()))
 }
 
 function showProgress(text: string): void {

@@ -46,6 +46,8 @@ export interface Column {
 export interface Chart {
   readonly kind: "bars" | "lines"
   readonly title: string
+  /** The best bar is the first one; the default is "low". */
+  readonly best?: "low" | "high"
 }
 
 /** A limit for a median: what this library must reach, or a goal beyond that. */

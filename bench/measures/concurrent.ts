@@ -1,13 +1,13 @@
 // Many answers at once.
 import { setTimeout as sleep } from "node:timers/promises"
-import { startClient } from "../client/Client.ts"
+import { startClient, type Client } from "../client/Client.ts"
 import { settledMegabytes, startTiming } from "../client/readings.ts"
 import { sharedNow } from "../clock.ts"
 import { readStatus } from "../server/control.ts"
 import { parseScenario, scenario } from "../server/scenarios.ts"
 import { quantile } from "../statistics.ts"
-import { subjectsOf, type Subject, type SubjectName } from "../subjects/catalogue.ts"
-import type { Bench, Figures, Measure, Target } from "./Measure.ts"
+import { subjectsOf, type Subject } from "../subjects/catalogue.ts"
+import type { Figures, Measure, Target } from "./Measure.ts"
 import { takeTurns, taskMeasure } from "./turns.ts"
 
 const ndjson = { subject: "ours, NDJSON", figure: "cpuPerToken" }
@@ -69,13 +69,11 @@ function measureWindow(settling: number, length: number) {
   return {
     add: (due: number) => {
       begin = Math.min(begin, due + settling)
-      if (due < begin) return
-      if (due >= begin + length) {
-        cpuPerToken ??= costSoFar()
-        return
+      if (due >= begin + length) cpuPerToken ??= costSoFar()
+      else if (due >= begin) {
+        stopTiming ??= startTiming()
+        lateness.push(sharedNow() - due)
       }
-      stopTiming ??= startTiming()
-      lateness.push(sharedNow() - due)
     },
     figures: (): Figures => ({
       cpuPerToken: cpuPerToken ?? costSoFar(),
@@ -98,7 +96,7 @@ export const capacity: Measure = {
     { figure: "latenessP99", title: "lateness p99 at that load, ms", digits: 1 },
     { figure: "serverLateness", title: "the server's own p99, ms", digits: 1 }
   ],
-  chart: { kind: "bars", title: "Answers read without delay (more is better)" },
+  chart: { kind: "bars", title: "Answers read without delay (more is better)", best: "high" },
   targets: [
     { level: "must", subject: "ours, NDJSON", figure: "streams", atLeast: 1, times: "ollama" },
     { level: "goal", subject: "ours, NDJSON", figure: "streams", what: "streams", atLeast: 1000 },
@@ -109,33 +107,32 @@ export const capacity: Measure = {
       measure: "capacity",
       subjects: subjectsOf("floor", "ours", "peer"),
       rounds: bench.quick ? 1 : 2,
-      turn: ({ subject }) => findCapacity(bench, subject)
+      turn: async ({ subject }) => {
+        const client = await startClient(subject, bench.serverUrl)
+        const progress = (streams: number) => bench.progress(`capacity: ${subject}, ${streams} streams`)
+        return findCapacity(client, bench.quick ? quickSearch : fullSearch, progress).finally(client.stop)
+      }
     })
 }
 
 /** Doubles the load until the subject is late, then halves the gap between the last good and the first bad load. */
-async function findCapacity(bench: Bench, subject: SubjectName): Promise<Figures> {
-  const { from, upTo, bisections, seconds } = bench.quick ? quickSearch : fullSearch
-  const client = await startClient(subject, bench.serverUrl)
+async function findCapacity(client: Client, search: typeof fullSearch, progress: (streams: number) => void) {
+  const { from, upTo, bisections, seconds } = search
   let best: Figures & { readonly streams: number } = { streams: 0 }
   const isInTime = async (streams: number) => {
-    bench.progress(`capacity: ${subject}, ${streams} streams`)
+    progress(streams)
     const { latenessP99 = Number.NaN, serverLateness = Number.NaN } = await client.run(paced.task, { streams, seconds })
     if (latenessP99 <= lateAfterMilliseconds) best = { streams, latenessP99, serverLateness }
     return latenessP99 <= lateAfterMilliseconds
   }
-  try {
-    await client.run(paced.task, { streams: 50, seconds })
-    let tooMany = from
-    while (tooMany <= upTo && (await isInTime(tooMany))) tooMany *= 2
-    for (let step = 0; step < bisections && tooMany <= upTo; step++) {
-      const between = Math.round((best.streams + tooMany) / 2)
-      if (!(await isInTime(between))) tooMany = between
-    }
-    return best
-  } finally {
-    client.stop()
+  await client.run(paced.task, { streams: 50, seconds })
+  let tooMany = from
+  while (tooMany <= upTo && (await isInTime(tooMany))) tooMany *= 2
+  for (let step = 0; step < bisections && tooMany <= upTo; step++) {
+    const between = Math.round((best.streams + tooMany) / 2)
+    if (!(await isInTime(between))) tooMany = between
   }
+  return best
 }
 
 const concurrency = 100

@@ -50,7 +50,6 @@ async function timeImport(modules: ReadonlyArray<string>): Promise<number> {
 }
 
 async function compileLibrary(): Promise<void> {
-  const compiler = fileURLToPath(import.meta.resolve("typescript/package.json")).replace("package.json", "bin/tsc")
   const project = ["--project", "../tsconfig.build.json", "--outDir", compiledFolder]
-  await execute(process.execPath, [compiler, ...project], { cwd })
+  await execute(process.execPath, ["../node_modules/typescript/bin/tsc", ...project], { cwd })
 }

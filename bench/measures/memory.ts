@@ -42,12 +42,8 @@ const task: Task<{ readonly megabytes: number }> = {
 }
 
 function columnsOf(figure: string, digits: number, table: string): ReadonlyArray<Column> {
-  return sizes.map((size) => ({
-    figure: `${figure}${size}`,
-    title: `${size.toLocaleString("en-US")} MB`,
-    digits,
-    table
-  }))
+  const titleOf = (size: number) => `${size.toLocaleString("en-US")} MB`
+  return sizes.map((size) => ({ figure: `${figure}${size}`, title: titleOf(size), digits, table }))
 }
 
 // A process needs memory for its modules before it reads anything, so only the memory added by the answer is compared.
@@ -64,7 +60,7 @@ export const memory: Measure = {
     ...columnsOf("live", 1, "Live heap at the last token, MB"),
     ...columnsOf("tight", 0, "Peak RSS in a heap of 32 MB with a small young generation, MB")
   ],
-  chart: { kind: "lines", title: "Peak RSS by the size of the answer, MB" },
+  chart: { kind: "lines", title: "Peak RSS by the size of the answer, MB (dashed: SSE)" },
   targets: [
     { ...added, subject: "ours, NDJSON", times: "buffered, NDJSON" },
     { ...added, subject: "ours, SSE", times: "buffered, SSE" },

@@ -25,7 +25,7 @@ export async function takeTurns<Name extends string>(
       await current.attempt(() => turn(current, round))
     }
   }
-  return recorders.map((recorder) => recorder.row())
+  return recorders
 }
 
 interface TaskMeasure<Options> extends Omit<Measure, "task" | "run"> {
@@ -58,11 +58,11 @@ export function taskMeasure<Options>(measure: TaskMeasure<Options>): Measure & {
   return { ...page, name, task, run: runInTurns }
 }
 
-/** Records the figures and failures of one subject. */
-export class Recorder<Name extends string> {
+/** The row of a subject while it is measured. */
+export class Recorder<Name extends string> implements Row {
   readonly subject: Name
-  readonly #figures: Record<string, Array<number>> = {}
-  readonly #failures = new Set<string>()
+  readonly figures: Record<string, Array<number>> = {}
+  readonly failures: Array<string> = []
 
   constructor(subject: Name) {
     this.subject = subject
@@ -72,14 +72,11 @@ export class Recorder<Name extends string> {
   async attempt(work: () => Promise<Figures | void>, prefix = ""): Promise<void> {
     try {
       for (const [figure, value] of Object.entries((await work()) ?? {})) {
-        if (!Number.isNaN(value)) (this.#figures[figure] ??= []).push(value)
+        if (!Number.isNaN(value)) (this.figures[figure] ??= []).push(value)
       }
     } catch (error) {
-      this.#failures.add(prefix + (error instanceof Error ? error.message : String(error)))
+      const failure = prefix + (error instanceof Error ? error.message : String(error))
+      if (!this.failures.includes(failure)) this.failures.push(failure)
     }
-  }
-
-  row(): Row {
-    return { subject: this.subject, figures: this.#figures, failures: [...this.#failures] }
   }
 }

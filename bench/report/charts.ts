@@ -1,21 +1,15 @@
 // Vega-Lite charts of results as SVG. Their colours are readable on white and on black.
 import { parse, View } from "vega"
 import { compile, type Config, type TopLevelSpec } from "vega-lite"
-import type { Column, Row } from "../measures/Measure.ts"
+import type { Chart, Column, Row } from "../measures/Measure.ts"
 import { median } from "../statistics.ts"
 import { entryOf, type Kind, type SubjectName } from "../subjects/catalogue.ts"
 import { measureNamed, type Result } from "./results.ts"
 
-const colours: Readonly<Record<Kind, string>> = {
-  ours: "#2f81f7",
-  variant: "#2f81f7",
-  floor: "#57ab5a",
-  buffered: "#d4843e",
-  peer: "#8b949e"
-}
+const colours = { ours: "#2f81f7", variant: "#2f81f7", floor: "#57ab5a", buffered: "#d4843e", peer: "#8b949e" }
 const protocolNames = { ndjson: "NDJSON (Ollama)", sse: "SSE (LM Studio)" }
 const grey = "#7d8590"
-const text = { labelColor: grey, titleColor: grey, labelFontSize: 12, titleFontSize: 12, labelLimit: 260 }
+const text = { labelColor: grey, titleColor: grey, labelFontSize: 12, titleFontSize: 12, labelLimit: 320 }
 const config: Config = {
   font: "system-ui, sans-serif",
   background: "transparent",
@@ -31,18 +25,19 @@ export async function drawChart({ measure, rows }: Result): Promise<string | und
   const { chart, columns: all } = measureNamed(measure)
   if (chart === undefined) return undefined
   const columns = all.filter(({ table }) => table === all[0]?.table)
-  const spec = chart.kind === "bars" ? bars(chart.title, columns, rows) : lines(chart.title, columns, rows)
+  const spec = chart.kind === "bars" ? bars(chart, columns, rows) : lines(chart.title, columns, rows)
   const view = new View(parse(compile(spec, { config }).spec), { renderer: "none" })
   return `${await view.toSVG()}\n`
 }
 
 /** The first column of every subject, one group per protocol. */
-function bars(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): TopLevelSpec {
+function bars(chart: Chart, columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>): TopLevelSpec {
   const points = pointsOf(columns.slice(0, 1), rows).toSorted((one, other) => one.value - other.value)
   const value = { field: "value", type: "quantitative" } as const
   const format = `,.${columns[0]?.digits ?? 0}f`
+  if (chart.best === "high") points.reverse()
   return {
-    title,
+    title: chart.title,
     resolve: { scale: { x: "shared" } },
     vconcat: Object.values(protocolNames).map((name) => ({
       title: { text: name, fontSize: 13, frame: "group" },
@@ -50,7 +45,7 @@ function bars(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArray
       width: 460,
       height: { step: 24 },
       encoding: {
-        y: { field: "client", sort: null, title: null, axis: { minExtent: 215, labelLimit: 215, grid: false } },
+        y: { field: "client", sort: null, title: null, axis: { minExtent: 215, grid: false } },
         x: { ...value, axis: null }
       },
       layer: [
@@ -81,7 +76,7 @@ function lines(title: string, columns: ReadonlyArray<Column>, rows: ReadonlyArra
         axis: { tickCount: 4 }
       },
       color: { field: "kind", title: null, scale: { domain: [...kinds], range: kinds.map((kind) => colours[kind]) } },
-      strokeDash: { field: "protocol", title: null, legend: { symbolType: "stroke" } }
+      strokeDash: { field: "protocol", legend: null }
     }
   }
 }

@@ -30,15 +30,14 @@ export async function publish(newResults: ReadonlyArray<Result>): Promise<string
 /** As JSON with one line per row. */
 export function writeResults(file: URL, results: ReadonlyArray<Result>): void {
   const json = results.map(({ rows, ...head }) => {
-    const lines = rows.map((row) => JSON.stringify(row, (_, value) => (isNumber(value) ? rounded(value) : value)))
+    const lines = rows.map((row) => JSON.stringify(row, round))
     return `${JSON.stringify(head).slice(0, -1)},"rows":[\n${lines.join(",\n")}\n]}`
   })
   mkdirSync(new URL(".", file), { recursive: true })
   writeFileSync(file, `[\n${json.join(",\n")}\n]\n`)
 }
 
-const isNumber = (value: unknown): value is number => typeof value === "number"
-const rounded = (value: number): number => Number(value.toPrecision(6))
+const round = (_: string, value: unknown) => (typeof value === "number" ? Number(value.toPrecision(6)) : value)
 
 async function section(result: Result): Promise<string> {
   const { measure, date, environment } = result

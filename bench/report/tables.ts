@@ -2,9 +2,6 @@ import { quantile } from "../statistics.ts"
 import type { Column, Row, Target } from "../measures/Measure.ts"
 import { measureNamed, medianOf, valueOf, type Result } from "./results.ts"
 
-/** A heading and rows of cells. */
-type Table = ReadonlyArray<ReadonlyArray<string>>
-
 /** The tables and failures of a result, as paragraphs. */
 export function paragraphsOf({ measure, rows }: Result): ReadonlyArray<string> {
   const tables = [...Map.groupBy(measureNamed(measure).columns, ({ table }) => table)].flatMap(([title, columns]) => {
@@ -57,11 +54,8 @@ export function beforeAndAfter(results: ReadonlyArray<Result>): string {
     const rows = results.find((result) => result.measure === measure)?.rows ?? []
     const format = (value: number) => `${formatNumber(value, digits)} ${unit}`
     return ["NDJSON", "SSE"].map((protocol) => {
-      const [before, after] = [
-        medianOf(rows, `buffered, ${protocol}`, figure),
-        medianOf(rows, `ours, ${protocol}`, figure)
-      ]
-      if (Number.isNaN(after)) return [what, protocol, "not measured", "not measured", ""]
+      const medianBy = (kind: string) => medianOf(rows, `${kind}, ${protocol}`, figure)
+      const [before, after] = [medianBy("buffered"), medianBy("ours")]
       if (Number.isNaN(before)) return [what, protocol, "fails", format(after), "works"]
       const change = `${after > before ? "+" : "−"}${formatNumber(Math.abs(after / before - 1) * 100, 1)} %`
       return [what, protocol, format(before), format(after), change]
@@ -81,8 +75,8 @@ function formatRounds(rounds: ReadonlyArray<number>, digits: number): string {
   return rounds.length === 1 ? median : `${median} (${low} to ${high})`
 }
 
-/** Padded in the way of the formatter of this repository. */
-function markdown([heading = [], ...lines]: Table): string {
+/** A heading and rows of cells, padded in the way of the formatter of this repository. */
+function markdown([heading = [], ...lines]: ReadonlyArray<ReadonlyArray<string>>): string {
   const widths = heading.map((_, column) => Math.max(3, ...[heading, ...lines].map((row) => row[column]?.length ?? 0)))
   const rule = widths.map((width) => "-".repeat(width))
   const padded = [heading, rule, ...lines].map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)))

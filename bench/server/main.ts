@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from "node:http"
 import { Readable } from "node:stream"
 import { json } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
-import { statusPath, type ServerStatus } from "./control.ts"
+import { statusPath } from "./control.ts"
 import { Pacer, takeLateness } from "./Pacer.ts"
 import { parseScenario } from "./scenarios.ts"
 import { packet, plainToken, sendPacket, wires, type Wire } from "./wire.ts"
@@ -37,13 +37,11 @@ function answerIn(wire: Wire) {
   }
 }
 
-const takeStatus = (): ServerStatus => ({ lateness: takeLateness(), busySockets: openAnswers })
-
 const answers = new Map(Object.values(wires).map((wire) => [wire.path, answerIn(wire)]))
 
 const server = createServer({ noDelay: true }, async (request, response) => {
   const { url = "" } = request
-  if (url === statusPath) return response.end(JSON.stringify(takeStatus()))
+  if (url === statusPath) return response.end(JSON.stringify({ lateness: takeLateness(), busySockets: openAnswers }))
   const answer = answers.get(url)
   if (answer === undefined) return response.writeHead(404).end()
   // A client may disconnect before its request is complete.

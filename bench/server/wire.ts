@@ -1,18 +1,5 @@
 import type { ServerResponse } from "node:http"
 
-/** Ollama sends NDJSON, LM Studio sends SSE. */
-export type Protocol = "ndjson" | "sse"
-
-/** The format of an answer in one protocol. */
-export interface Wire {
-  readonly path: string
-  readonly contentType: string
-  /** One token, with the same fields as the real servers send. */
-  readonly token: (text: string) => string
-  /** The records that end a complete answer. */
-  readonly ending: string
-}
-
 function ollamaLine(content: string, end: object): string {
   const head = { model: "llama3.2:3b-instruct-q4_K_M", created_at: "2026-01-02T03:04:05.678901234Z" }
   return `${JSON.stringify({ ...head, message: { role: "assistant", content }, ...end })}\n`
@@ -28,20 +15,24 @@ function lmStudioEvent(delta: object, finishReason: string | null): string {
 const durations = { total_duration: 900_000_000, load_duration: 50_000_000, prompt_eval_duration: 30_000_000 }
 const counts = { prompt_eval_count: 12, eval_count: 300, eval_duration: 800_000_000 }
 
-export const wires: Readonly<Record<Protocol, Wire>> = {
+/** Ollama sends NDJSON, LM Studio sends SSE: tokens with the fields of the real servers, and records that end an answer. */
+export const wires = {
   ndjson: {
     path: "/api/chat",
     contentType: "application/x-ndjson",
-    token: (text) => ollamaLine(text, { done: false }),
+    token: (text: string) => ollamaLine(text, { done: false }),
     ending: ollamaLine("", { done: true, done_reason: "stop", ...durations, ...counts })
   },
   sse: {
     path: "/v1/chat/completions",
     contentType: "text/event-stream",
-    token: (text) => lmStudioEvent({ content: text }, null),
+    token: (text: string) => lmStudioEvent({ content: text }, null),
     ending: `${lmStudioEvent({}, "stop")}data: [DONE]\n\n`
   }
 }
+
+export type Protocol = keyof typeof wires
+export type Wire = (typeof wires)[Protocol]
 
 /** The token of all answers that are not paced. */
 export const plainToken = " sky"

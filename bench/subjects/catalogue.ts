@@ -50,12 +50,12 @@ const catalogue = {
   "buffered, SSE": { kind: "buffered", protocol: "sse", connect: buffered },
   "ours, NDJSON": ours("ours", "ndjson"),
   "ours, NDJSON, no deadlines": ours("variant", "ndjson", { deadlines: false }),
-  "ours, NDJSON, node:http": ours("variant", "ndjson", { httpClient: "nodeHttp" }),
-  "ours, NDJSON, fetch": ours("variant", "ndjson", { httpClient: "fetch" }),
+  "ours, NDJSON, node:http": ours("variant", "ndjson", { httpClient: "layerNodeHttp" }),
+  "ours, NDJSON, fetch": ours("variant", "ndjson", { httpClient: "layerFetch" }),
   "ours, SSE": ours("ours", "sse"),
   "ours, SSE, no deadlines": ours("variant", "sse", { deadlines: false }),
-  "ours, SSE, node:http": ours("variant", "sse", { httpClient: "nodeHttp" }),
-  "ours, SSE, fetch": ours("variant", "sse", { httpClient: "fetch" }),
+  "ours, SSE, node:http": ours("variant", "sse", { httpClient: "layerNodeHttp" }),
+  "ours, SSE, fetch": ours("variant", "sse", { httpClient: "layerFetch" }),
   ollama: peer("ndjson", "ollama", "ollama"),
   openai: peer("sse", "openai", "openai"),
   "ai + ai-sdk-ollama": peer("ndjson", "aiOllama", "ai", "ai-sdk-ollama"),
@@ -63,12 +63,9 @@ const catalogue = {
 } as const satisfies Record<string, Entry>
 
 export type SubjectName = keyof typeof catalogue
-
 export const everySubject = Object.keys(catalogue) as ReadonlyArray<SubjectName>
 
-export function entryOf(name: SubjectName): Entry {
-  return catalogue[name]
-}
+export const entryOf = (name: SubjectName): Entry => catalogue[name]
 
 export function subjectsOf(...kinds: ReadonlyArray<Kind>): ReadonlyArray<SubjectName> {
   return everySubject.filter((name) => kinds.includes(catalogue[name].kind))

@@ -1,4 +1,4 @@
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { layerFetch, layerNodeHttp, layerUndici } from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
@@ -9,11 +9,7 @@ import * as Provider from "../../src/Provider.ts"
 import { messages } from "../server/scenarios.ts"
 import type { Connect } from "./catalogue.ts"
 
-const httpClients = {
-  undici: NodeHttpClient.layerUndici,
-  nodeHttp: NodeHttpClient.layerNodeHttp,
-  fetch: NodeHttpClient.layerFetch
-}
+const httpClients = { layerUndici, layerNodeHttp, layerFetch }
 const noDeadlines = { deadlines: { firstChunk: Infinity, idle: Infinity, total: Infinity } }
 
 export interface Variant {
@@ -23,7 +19,7 @@ export interface Variant {
 
 /** This library as its README shows it, with the changes of the variant. */
 export const connectWith =
-  ({ httpClient = "undici", deadlines = true }: Variant): Connect =>
+  ({ httpClient = "layerUndici", deadlines = true }: Variant): Connect =>
   async (serverUrl, protocol) => {
     const options = { baseUrl: serverUrl, ...(deadlines ? {} : noDeadlines) }
     const layer = protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)

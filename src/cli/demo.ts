@@ -25,7 +25,7 @@ export const isAllowed = Effect.gen(function* () {
 })
 
 const text =
-  "This is the built-in fake server, not a model. No Ollama or LM Studio is running on this machine. " +
+  "This is the built-in fake server, not a model. No Ollama, llama-server or LM Studio is running on this machine. " +
   "Start one of them, get a model, and ask again. Its answer will stream like these words."
 
 /** Starts the fake server. */

@@ -5,13 +5,12 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import * as BaseUrl from "../internal/baseUrl.ts"
 import * as LlamaServer from "../LlamaServer.ts"
 import * as LmStudio from "../LmStudio.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
@@ -40,13 +39,13 @@ export interface Selected {
   readonly model: string
 }
 
-/** Nothing was configured for the server, and nothing listens on its usual port. */
+/** Nobody named the server, and it is not at the usual port or the given address. */
 export class NotRunning extends Data.TaggedError("NotRunning")<{ readonly message: string }> {}
 
 /** The server has no suitable model. */
 export class NoModel extends Data.TaggedError("NoModel")<{ readonly message: string }> {}
 
-/** Nothing was configured, and nothing listens on the usual port of any server. */
+/** Nothing was configured, and no server is at its usual port. */
 export class NoServerRunning extends Data.TaggedError("NoServerRunning")<{ readonly message: string }> {}
 
 /** No server can be used. */
@@ -57,18 +56,28 @@ type Requirements = HttpClient.HttpClient | Scope.Scope
 
 interface ServerType {
   readonly name: string
-  /** Where it listens unless it is configured otherwise. Without a usual port it is used only if it is named. */
+  /** Where it listens unless it is configured otherwise. Without a usual port it is used only if it or its address is named. */
   readonly port?: number
   /** The environment variable that holds its address. */
   readonly urlVariable: string
   readonly tokenVariable: string
-  /** Whether what listens on the usual port is such a server. Default: yes. */
-  readonly identify?: Effect.Effect<boolean, never, HttpClient.HttpClient>
+  /** Whether such a server is at an address, for a server whose usual port other programs use too. */
+  readonly identify?: (address: string) => Effect.Effect<boolean, never, HttpClient.HttpClient>
   readonly connect: Effect.Effect<Provider, ProviderError | Config.ConfigError, Requirements>
 }
 
-const Health = Schema.Struct({ status: Schema.Literal("ok") })
-const Loading = Schema.Struct({ error: Schema.Struct({ type: Schema.Literal("unavailable_error") }) })
+/**
+ * llama.cpp's server names itself in a header of every answer, also while it loads its model. Many other programs answer
+ * `/health` with the same JSON. A program that is silent must not delay the other servers for long.
+ */
+const isLlamaServer = (address: string): Effect.Effect<boolean, never, HttpClient.HttpClient> =>
+  Effect.fromResult(BaseUrl.parse(address, { port: "8080", root: "/v1" })).pipe(
+    Effect.flatMap((url) => HttpClient.HttpClient.use((client) => HttpClient.withScope(client).get(`${url}/health`))),
+    Effect.map(({ headers }) => headers["server"] === "llama.cpp"),
+    Effect.scoped,
+    Effect.timeout("2 seconds"),
+    Effect.orElseSucceed(() => false)
+  )
 
 /** In the order in which they are preferred. */
 const serverTypes = {
@@ -88,10 +97,13 @@ const serverTypes = {
     port: 8080,
     urlVariable: "LLAMA_SERVER_URL",
     tokenVariable: "LLAMA_API_KEY",
-    identify: Effect.suspend(() => isLlamaServer),
-    connect: Effect.map(Layer.build(LlamaServer.layerConfig()), (context) => {
-      const server = Context.get(context, LlamaServer.LlamaServer)
-      return { ...server, listModels: Effect.andThen(server.ready, server.listModels) }
+    identify: isLlamaServer,
+    connect: Effect.gen(function* () {
+      const server = Context.get(yield* Layer.build(LlamaServer.layerConfig()), LlamaServer.LlamaServer)
+      // While it loads its model, it answers every request with 503.
+      const note = Output.withNoteIfSlow("local-llm: waiting until llama-server has loaded its model", "500 millis")
+      yield* note(server.ready)
+      return server
     })
   },
   lmstudio: {
@@ -114,22 +126,15 @@ export type Kind = keyof typeof serverTypes
 /** The values of `--provider`. */
 export const kinds = Record.keys(serverTypes)
 
-/** Port 8080 is used by many programs. Only llama.cpp's server has this `/health`, also while it loads its model. */
-const isLlamaServer: Effect.Effect<boolean, never, HttpClient.HttpClient> = HttpClient.get(
-  "http://127.0.0.1:8080/health"
-).pipe(
-  Effect.flatMap(HttpClientResponse.schemaBodyJson(Schema.Union([Health, Loading]))),
-  Effect.isSuccess,
-  Effect.timeoutOrElse({ duration: "2 seconds", orElse: () => Effect.succeed(false) })
-)
-
 /** The servers that answer, in the order of preference, and the failures of the others. */
 export const findServers = (
   selection: Selection
-): Effect.Effect<[servers: Array<Server>, failures: Array<ServerFailure>], never, Requirements> =>
-  Effect.partition(candidates(selection), (type) => ask(type, selection), { concurrency: "unbounded" })
+): Effect.Effect<[servers: Array<Server>, failures: Array<ServerFailure>], Config.ConfigError, Requirements> =>
+  Effect.flatMap(candidates(selection), (types) =>
+    Effect.partition(types, (type) => ask(type, selection), { concurrency: "unbounded" })
+  )
 
-/** The first server that has a suitable model. If both are named, nothing is asked before the request itself. */
+/** The first server that has a suitable model. If both are named, no list of models is requested. */
 export const findModel = Effect.fnUntraced(function* (
   selection: Selection
 ): Effect.fn.Return<Selected, ServerFailure | NoServerRunning | NothingFound, Requirements> {
@@ -137,7 +142,7 @@ export const findModel = Effect.fnUntraced(function* (
     return { provider: yield* connect(serverTypes[selection.provider], selection), model: selection.model }
   }
   const [found, failures] = yield* Effect.partition(
-    candidates(selection),
+    yield* candidates(selection),
     (type) => Effect.flatMap(ask(type, selection), (server) => selectModel(server, selection.model)),
     { concurrency: "unbounded" }
   )
@@ -163,26 +168,32 @@ export const nothingFound = (failures: ReadonlyArray<ServerFailure>): NoServerRu
     : new NothingFound({ message })
 }
 
-const candidates = ({ provider }: Selection): ReadonlyArray<ServerType> =>
+/** A server without a usual port takes part only if its address is configured. Its token alone says nothing. */
+const candidates = ({ provider, url }: Selection): Effect.Effect<ReadonlyArray<ServerType>, Config.ConfigError> =>
   provider === undefined
-    ? Object.values<ServerType>(serverTypes).filter(({ port }) => port !== undefined)
-    : [serverTypes[provider]]
+    ? Effect.filter(Object.values<ServerType>(serverTypes), ({ port, urlVariable }) =>
+        port !== undefined ? Effect.succeed(true) : url === undefined ? isSet(urlVariable) : Effect.succeed(false)
+      )
+    : Effect.succeed([serverTypes[provider]])
 
 /**
  * Asks a server for its models. A slow server is waited for, as long as the deadlines of its layer allow. It counts as not
- * running only if nobody named it and its usual port is closed.
+ * running only if nobody named it, and its usual port is closed or another program is there.
  */
 const ask = Effect.fnUntraced(function* (
   type: ServerType,
   selection: Selection
 ): Effect.fn.Return<Server, ServerFailure, Requirements> {
-  const isNamed = selection.provider !== undefined || selection.url !== undefined || (yield* isConfigured(type))
+  const { provider: kind, url } = selection
+  const isNamed = kind !== undefined || (url === undefined && (yield* isConfigured(type)))
   if (!isNamed && type.port !== undefined) {
-    if (!(yield* isListening(type.port))) {
+    if (url === undefined && !(yield* isListening(type.port))) {
       return yield* new NotRunning({ message: `${type.name}: nothing listens on 127.0.0.1:${type.port}` })
     }
-    if (type.identify !== undefined && !(yield* type.identify)) {
-      return yield* new NotRunning({ message: `${type.name}: another program listens on 127.0.0.1:${type.port}` })
+    if (type.identify !== undefined && !(yield* type.identify(url ?? `http://127.0.0.1:${type.port}`))) {
+      // The address of the flag may contain a password, so it is not quoted.
+      const place = url === undefined ? `on 127.0.0.1:${type.port}` : "at the given address"
+      return yield* new NotRunning({ message: `${type.name}: no such server answers ${place}` })
     }
   }
   const provider = yield* connect(type, selection)
@@ -193,12 +204,11 @@ const ask = Effect.fnUntraced(function* (
 })
 
 const isConfigured = ({ tokenVariable, urlVariable }: ServerType): Effect.Effect<boolean, Config.ConfigError> =>
+  Effect.map(Effect.all([isSet(urlVariable), isSet(tokenVariable)]), (values) => values.includes(true))
+
+const isSet = (variable: string): Effect.Effect<boolean, Config.ConfigError> =>
   Effect.gen(function* () {
-    const values = yield* Config.all([
-      Config.option(Config.String(urlVariable)),
-      Config.option(Config.String(tokenVariable))
-    ])
-    return values.some((value) => Option.exists(value, (text) => text.trim() !== ""))
+    return Option.exists(yield* Config.option(Config.String(variable)), (text) => text.trim() !== "")
   })
 
 /** Whether something accepts connections on a port of this machine, however slow it is to answer. */

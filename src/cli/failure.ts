@@ -2,9 +2,10 @@
 import * as Redacted from "effect/Redacted"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { isProviderError } from "../ProviderError.ts"
+import * as Text from "./text.ts"
 
 const advice: { readonly [Tag in ProviderErrorReason["_tag"]]?: string } = {
-  AuthenticationError: "set the token, for example in OLLAMA_API_KEY or LM_API_TOKEN",
+  AuthenticationError: "set the token: OLLAMA_API_KEY, LLAMA_API_KEY, LM_API_TOKEN or OPENAI_API_KEY",
   ModelNotAvailable: '"local-llm models" lists the models'
 }
 
@@ -16,8 +17,12 @@ export const describe = (error: Error): string => {
   if (!isProviderError(error)) return error.message
   const { reason } = error
   const detail = "detail" in reason && reason.detail !== undefined ? Redacted.value(reason.detail) : ""
-  const shown = reason._tag === "NetworkError" ? "" : shorten(detail)
+  // What is known about a failed connection repeats the text of the platform.
+  const shown =
+    reason._tag === "NetworkError" && reason.description !== undefined ? "" : shorten(Text.toSingleLine(detail))
   return [error.message, shown, advice[reason._tag]].filter((text) => text).join("; ")
 }
 
-const shorten = (text: string): string => (text.length > maxDetail ? `${text.slice(0, maxDetail)}…` : text)
+/** Does not divide a character. */
+const shorten = (text: string): string =>
+  text.length > maxDetail ? `${text.slice(0, maxDetail).replace(/[\uD800-\uDBFF]$/, "")}…` : text

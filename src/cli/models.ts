@@ -8,9 +8,11 @@ import * as Text from "./text.ts"
 export const listModels = Effect.fnUntraced(function* (selection: Discovery.Selection) {
   const [servers, failures] = yield* Discovery.findServers(selection)
   if (servers.length === 0) return yield* Discovery.nothingFound(failures)
-  yield* Discovery.noteFailures(failures)
+  if (selection.url === undefined) yield* Discovery.noteFailures(failures)
   const clean = process.stdout.isTTY ? Text.toSingleLine : (text: string) => text
-  for (const { models, provider } of servers) {
+  // Several protocols may list the same models at one address.
+  const shown = selection.url === undefined ? servers : servers.slice(0, 1)
+  for (const { models, provider } of shown) {
     if (models.length === 0) yield* Output.note(`${provider.name}: no models`)
     const rows = models.map((model) => columns(provider.name, model).map(clean))
     for (const line of align(rows)) yield* Output.write(`${line}\n`)

@@ -1,5 +1,6 @@
 /** Writing to standard output and standard error. */
 import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Text from "./text.ts"
@@ -39,11 +40,11 @@ export const dimNote = (line: string): Effect.Effect<void> => writeError(`${dim(
 export const dim = (text: string): string =>
   process.stderr.isTTY && !process.env["NO_COLOR"] ? `\u001B[2m${text}\u001B[22m` : text
 
-/** Runs an effect, and writes a line to standard error if it takes more than three seconds. */
+/** Runs an effect, and writes a line to standard error if it takes more than a time. Default: three seconds. */
 export const withNoteIfSlow =
-  (line: string) =>
+  (line: string, after: Duration.Input = "3 seconds") =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.raceFirst(effect, Effect.andThen(Effect.delay(dimNote(line), "3 seconds"), Effect.never))
+    Effect.raceFirst(effect, Effect.andThen(Effect.delay(dimNote(line), after), Effect.never))
 
 const writeTo = (stream: NodeJS.WriteStream, text: string): Effect.Effect<void, Error> =>
   Effect.callback((resume) => {

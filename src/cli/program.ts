@@ -27,11 +27,13 @@ const optional = <A>(flag: Flag.Flag<A>) => Flag.map(Flag.optional(flag), Option
 
 const serverFlags = {
   provider: Flag.Literals("provider", Discovery.kinds).pipe(
-    Flag.withDescription("The kind of server (default: the first that answers: Ollama, LM Studio)"),
+    Flag.withDescription("The kind of server (default: the first that answers: Ollama, llama-server, LM Studio)"),
     optional
   ),
   url: Flag.String("url").pipe(
-    Flag.withDescription("The address of the server (default: OLLAMA_HOST, LMSTUDIO_BASE_URL, or else this machine)"),
+    Flag.withDescription(
+      "The address of the server (default: OLLAMA_HOST, LLAMA_SERVER_URL, LMSTUDIO_BASE_URL, OPENAI_BASE_URL, or else this machine)"
+    ),
     optional
   )
 }
@@ -66,7 +68,7 @@ const modelsCommand = Command.make("models", serverFlags, listModels).pipe(
 
 const command = Command.make("local-llm", chatInput, chat).pipe(
   Command.withDescription(
-    "Send a prompt to a model on your own machine, on Ollama or LM Studio. Without a subcommand: chat."
+    "Send a prompt to a model on your own machine, on Ollama, llama-server, LM Studio or an OpenAI-compatible server. Without a subcommand: chat."
   ),
   Command.withSubcommands([chatCommand, modelsCommand]),
   Command.withExamples([

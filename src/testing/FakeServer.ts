@@ -125,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
  * **Details**
  *
  * It knows `POST /api/chat`, `/api/generate`, `/v1/chat/completions` and `/v1/completions`, which the script answers, and
- * `GET /`, `/api/version`, `/api/tags`, `/v1/models` and `/lmstudio-greeting`. Everything else it refuses as the real
+ * `GET /`, `/api/version`, `/api/tags`, `/v1/models`, `/health` and `/lmstudio-greeting`. Everything else it refuses as the real
  * servers do. Delays follow the clock that the layer was built with, so `TestClock` moves them.
  *
  * **Gotchas**

@@ -9,7 +9,14 @@ import * as CommandLine from "../support/commandLine.ts"
 
 const servers = [
   { name: "Ollama", provider: "ollama", variable: "OLLAMA_HOST", path: "/api/chat" },
-  { name: "LM Studio", provider: "lmstudio", variable: "LMSTUDIO_BASE_URL", path: "/v1/chat/completions" }
+  { name: "LM Studio", provider: "lmstudio", variable: "LMSTUDIO_BASE_URL", path: "/v1/chat/completions" },
+  { name: "llama-server", provider: "llama-server", variable: "LLAMA_SERVER_URL", path: "/v1/chat/completions" },
+  {
+    name: "OpenAI-compatible server",
+    provider: "openai",
+    variable: "OPENAI_BASE_URL",
+    path: "/v1/chat/completions"
+  }
 ]
 
 const lines = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line !== "")

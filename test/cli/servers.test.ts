@@ -1,6 +1,7 @@
 /** Which server answers, and when the built-in fake server does. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Http from "node:http"
 import * as Net from "node:net"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
@@ -54,7 +55,8 @@ describe("the fake server", () => {
     { args: ["--url", CommandLine.nowhere], message: "ECONNREFUSED" },
     { args: ["--provider", "lmstudio"], message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
     { env: { LLAMA_SERVER_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
-    { args: ["--provider", "openai"], message: "the connection failed" },
+    { env: { OPENAI_BASE_URL: CommandLine.nowhere }, message: "OpenAI-compatible server (http://127.0.0.1:1)" },
+    { args: ["--provider", "openai", "--url", CommandLine.nowhere], message: "the connection failed" },
     { args: ["--model", "m"], message: "no model server is running" }
   ])("does not answer when something is configured: $args $env", ({ args = [], env, message }) =>
     Effect.gen(function* () {
@@ -65,16 +67,35 @@ describe("the fake server", () => {
     })
   )
 
-  it.live("answers when another program listens on the port of llama-server", () =>
-    Effect.gen(function* () {
-      const server = yield* FakeServer.make({
-        status: 200,
-        headers: { "content-type": "text/html" },
-        body: "<!doctype html><title>Another program</title>"
+  describe("answers when another program listens on the port of llama-server, which", () => {
+    it.live.each<{ does: string; answer: (request: Http.IncomingMessage, response: Http.ServerResponse) => void }>([
+      {
+        does: "sends HTML",
+        answer: (_, response) => response.setHeader("content-type", "text/html").end("<!doctype html><title>x</title>")
+      },
+      {
+        does: "reports its health in the same JSON",
+        answer: (_, response) => response.setHeader("content-type", "application/json").end('{"status":"ok"}')
+      },
+      { does: "refuses with 503", answer: (_, response) => response.writeHead(503).end() },
+      { does: "is silent", answer: () => undefined }
+    ])("$does", ({ answer }) =>
+      Effect.gen(function* () {
+        const url = yield* serve(Http.createServer(answer))
+        const { code, stdout } = yield* CommandLine.run(["Why?"], { env: npmStart, usualPorts: { 8080: url } })
+        expect(code).toBe(0)
+        expect(stdout).toMatch(isFake)
+        const piped = yield* CommandLine.run(["Why?"], { usualPorts: { 8080: url } })
+        expect(piped).toMatchObject({ code: 1, stdout: "" })
+        expect(piped.stderr).toContain("llama-server: no such server answers on 127.0.0.1:8080")
       })
-      const { code, stdout } = yield* CommandLine.run(["Why?"], { env: npmStart, usualPorts: { 8080: server.url } })
-      expect(code).toBe(0)
-      expect(stdout).toMatch(isFake)
+    )
+  })
+
+  it.live("answers when only the token of a server without a usual port is set", () =>
+    Effect.gen(function* () {
+      const env = { ...npmStart, OPENAI_API_KEY: "key" }
+      expect((yield* CommandLine.run(["Why?"], { env })).stdout).toMatch(isFake)
     })
   )
 
@@ -129,26 +150,14 @@ describe("a server that is silent", () => {
 })
 
 describe("a server on its usual port", () => {
-  it.live("answers if it is a llama.cpp server, after it has loaded its model", () =>
+  it.live("is used although another program listens on the port of llama-server, without a line about that", () =>
     Effect.gen(function* () {
-      let asked = 0
-      const loading = { error: { code: 503, message: "Loading model", type: "unavailable_error" } }
-      const server = yield* FakeServer.make(({ path }): FakeServer.Answer => {
-        if (path !== "/health") return { text: "Rayleigh scattering." }
-        return ++asked < 3 ? { status: 503, body: loading } : { status: 200, body: { status: "ok" } }
-      })
-      const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { usualPorts: { 8080: server.url } })
-      expect({ code, stdout }).toEqual({ code: 0, stdout: "Rayleigh scattering.\n" })
-      expect(stderr).toContain("on llama-server")
-    })
-  )
-
-  it.live("shows the text of the server in one line when it fails", () =>
-    Effect.gen(function* () {
-      const server = yield* FakeServer.make({ status: 500, body: { error: "the\nfan \u001B[31mstopped" } })
-      const { code, stderr } = yield* CommandLine.run(["--url", server.url, "--provider", "lmstudio", "Why?"])
-      expect(code).toBe(1)
-      expect(stderr).toMatch(/^local-llm: [^\n]*status 500[^\n]*the fan [^\n]*stopped[^\n]*\n$/)
+      const other = yield* serve(Http.createServer((_, response) => response.end("<!doctype html>")))
+      const server = yield* FakeServer.make({ text: "Rayleigh." })
+      const options = { usualPorts: { 8080: other, 1234: server.url } }
+      const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], options)
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "Rayleigh.\n" })
+      expect(stderr).toMatch(/^fake:latest on LM Studio · [^\n]*\n$/)
     })
   )
 
@@ -175,25 +184,90 @@ describe("a server on its usual port", () => {
   )
 })
 
+describe("llama-server while it loads its model", () => {
+  it.live.each<{ found: string; args?: ReadonlyArray<string>; at: (url: string) => CommandLine.Options }>([
+    { found: "on its usual port", at: (url) => ({ usualPorts: { 8080: url } }) },
+    { found: "by its variable", at: (url) => ({ env: { LLAMA_SERVER_URL: url } }) },
+    {
+      found: "by its kind and model",
+      args: ["--provider", "llama-server", "--model", "fake:latest"],
+      at: (url) => ({ env: { LLAMA_SERVER_URL: url } })
+    }
+  ])("is waited for, which one line reports, found $found", ({ args = [], at }) =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(loading)
+      const command = yield* CommandLine.start([...args, "Why?"], at(server.url))
+      yield* command.until(({ stderr }) => stderr === `${waiting}\n`)
+      yield* server.setScript(loaded)
+      const { code, stderr, stdout } = yield* command.result
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "Rayleigh.\n" })
+      expect(stderr).toMatch(new RegExp(`^${waiting}\nfake:latest on llama-server · [^\n]*\n$`))
+    })
+  )
+
+  it.live("is waited for at an address without a kind, where it also answers as LM Studio does", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(loading)
+      const command = yield* CommandLine.start(["--url", server.url, "Why?"])
+      yield* command.until(({ stderr }) => stderr.includes(waiting))
+      yield* server.setScript(loaded)
+      const { code, stderr } = yield* command.result
+      expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining("fake:latest on llama-server") })
+    })
+  )
+
+  it.live("is not assumed of another server that always answers 503", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({ status: 503, body: { error: "busy" } })
+      const { code, stderr } = yield* CommandLine.run(["--url", server.url, "Why?"])
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/^local-llm: [^\n]*status 503[^\n]*\n$/)
+    })
+  )
+})
+
+describe("a server at an address without a kind", () => {
+  it.live("lists its models once, though several protocols list them", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({}, { models: ["a:latest"] })
+      const { code, stderr, stdout } = yield* CommandLine.run(["models", "--url", server.url])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      expect(stdout).toMatch(/^Ollama {2}a:latest [^\n]*\n$/)
+    })
+  )
+})
+
+const waiting = "local-llm: waiting until llama-server has loaded its model"
+const llamaHeaders = { server: "llama.cpp" }
+
+/** As a llama.cpp server answers every request while it loads its model. */
+const loading: FakeServer.Script = {
+  status: 503,
+  headers: llamaHeaders,
+  body: { error: { code: 503, message: "Loading model", type: "unavailable_error" } }
+}
+
+const loaded: FakeServer.Script = ({ path }) =>
+  path === "/health" ? { status: 200, headers: llamaHeaders, body: { status: "ok" } } : { text: "Rayleigh." }
+
 /** A server that does with each connection what the handler does. */
-const listen = (onConnection: (socket: Net.Socket) => void) => {
-  const sockets = new Set<Net.Socket>()
-  return Effect.acquireRelease(
-    Effect.callback<{ readonly server: Net.Server; readonly url: string }>((resume) => {
-      const server = Net.createServer((socket) => {
-        sockets.add(socket.on("error", () => undefined))
-        onConnection(socket)
-      })
+const listen = (onConnection: (socket: Net.Socket) => void) => serve(Net.createServer(onConnection))
+
+/** The address of a server, which is closed with all its connections at the end of the scope. */
+const serve = (server: Net.Server) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly sockets: ReadonlySet<Net.Socket>; readonly url: string }>((resume) => {
+      const sockets = new Set<Net.Socket>()
+      server.on("connection", (socket) => sockets.add(socket.on("error", () => undefined)))
       server.listen(0, "127.0.0.1", () => {
         const address = server.address()
         const port = typeof address === "object" ? address?.port : undefined
-        resume(Effect.succeed({ server, url: `http://127.0.0.1:${port}` }))
+        resume(Effect.succeed({ sockets, url: `http://127.0.0.1:${port}` }))
       })
     }),
-    ({ server }) =>
+    ({ sockets }) =>
       Effect.sync(() => {
         for (const socket of sockets) socket.destroy()
         server.close()
       })
   ).pipe(Effect.map(({ url }) => url))
-}

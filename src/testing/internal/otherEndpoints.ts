@@ -24,6 +24,7 @@ const lists: { readonly [path: string]: (models: ReadonlyArray<string>) => Pick<
   "/v1/models": (models) => ({
     body: { object: "list", data: models.map((id) => ({ id, object: "model", owned_by: "organization_owner" })) }
   }),
+  "/health": () => ({ body: { status: "ok" } }),
   "/lmstudio-greeting": () => ({ body: { lmstudio: true } })
 }
 

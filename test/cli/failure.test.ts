@@ -1,0 +1,40 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as Redacted from "effect/Redacted"
+import * as Failure from "../../src/cli/failure.ts"
+import type { ProviderErrorReason } from "../../src/ProviderError.ts"
+import { ApiError, ModelNotAvailable, NetworkError, ProviderError } from "../../src/ProviderError.ts"
+
+const fail = (reason: ProviderErrorReason) =>
+  new ProviderError({ provider: "Ollama", server: "http://gpu-1:1", reason })
+
+describe("a failure in words", () => {
+  it("shows the text of the server, which the message of the library does not have", () => {
+    const error = fail(new ApiError({ status: 500, detail: Redacted.make("failed on: My prompt") }))
+    expect(error.message).not.toContain("My prompt")
+    expect(Failure.describe(error)).toBe(`${error.message}; failed on: My prompt`)
+  })
+
+  it("shows it in one line without control characters", () => {
+    const error = fail(new ApiError({ status: 500, detail: Redacted.make("a\n  b\u001B[2J\u202Ec") }))
+    expect(Failure.describe(error)).toBe(`${error.message}; a b␛[2J\uFFFDc`)
+  })
+
+  it("shortens it to 300 characters, and does not divide one", () => {
+    const detail = `${"x".repeat(299)}😀${"y".repeat(1000)}`
+    const error = fail(new ApiError({ status: 500, detail: Redacted.make(detail) }))
+    expect(Failure.describe(error)).toBe(`${error.message}; ${"x".repeat(299)}…`)
+  })
+
+  it("has advice after the text of the server", () => {
+    const error = fail(new ModelNotAvailable({ model: "m", detail: Redacted.make("no m") }))
+    expect(Failure.describe(error)).toBe(`${error.message}; no m; "local-llm models" lists the models`)
+  })
+
+  it("shows the text of the platform only where nothing else is known", () => {
+    const detail = Redacted.make("connect ECONNREFUSED")
+    const known = fail(new NetworkError({ description: "ECONNREFUSED (is the server running?)", detail }))
+    expect(Failure.describe(known)).toBe(known.message)
+    const unknown = fail(new NetworkError({ detail }))
+    expect(Failure.describe(unknown)).toBe(`${unknown.message}; connect ECONNREFUSED`)
+  })
+})

@@ -56,7 +56,7 @@ type Requirements = HttpClient.HttpClient | Scope.Scope
 
 interface ServerType {
   readonly name: string
-  /** Where it listens unless it is configured otherwise. Without a usual port it is used only if it or its address is named. */
+  /** Where it listens unless it is configured otherwise. Without a usual port it is used only if `--provider` names it. */
   readonly port?: number
   /** The environment variable that holds its address. */
   readonly urlVariable: string
@@ -129,10 +129,8 @@ export const kinds = Record.keys(serverTypes)
 /** The servers that answer, in the order of preference, and the failures of the others. */
 export const findServers = (
   selection: Selection
-): Effect.Effect<[servers: Array<Server>, failures: Array<ServerFailure>], Config.ConfigError, Requirements> =>
-  Effect.flatMap(candidates(selection), (types) =>
-    Effect.partition(types, (type) => ask(type, selection), { concurrency: "unbounded" })
-  )
+): Effect.Effect<[servers: Array<Server>, failures: Array<ServerFailure>], never, Requirements> =>
+  Effect.partition(candidates(selection), (type) => ask(type, selection), { concurrency: "unbounded" })
 
 /** The first server that has a suitable model. If both are named, no list of models is requested. */
 export const findModel = Effect.fnUntraced(function* (
@@ -142,7 +140,7 @@ export const findModel = Effect.fnUntraced(function* (
     return { provider: yield* connect(serverTypes[selection.provider], selection), model: selection.model }
   }
   const [found, failures] = yield* Effect.partition(
-    yield* candidates(selection),
+    candidates(selection),
     (type) => Effect.flatMap(ask(type, selection), (server) => selectModel(server, selection.model)),
     { concurrency: "unbounded" }
   )
@@ -168,13 +166,11 @@ export const nothingFound = (failures: ReadonlyArray<ServerFailure>): NoServerRu
     : new NothingFound({ message })
 }
 
-/** A server without a usual port takes part only if its address is configured. Its token alone says nothing. */
-const candidates = ({ provider, url }: Selection): Effect.Effect<ReadonlyArray<ServerType>, Config.ConfigError> =>
+/** A server without a usual port may be a cloud service, so a prompt is sent there only if the flag names it. */
+const candidates = ({ provider }: Selection): ReadonlyArray<ServerType> =>
   provider === undefined
-    ? Effect.filter(Object.values<ServerType>(serverTypes), ({ port, urlVariable }) =>
-        port !== undefined ? Effect.succeed(true) : url === undefined ? isSet(urlVariable) : Effect.succeed(false)
-      )
-    : Effect.succeed([serverTypes[provider]])
+    ? Object.values<ServerType>(serverTypes).filter(({ port }) => port !== undefined)
+    : [serverTypes[provider]]
 
 /**
  * Asks a server for its models. A slow server is waited for, as long as the deadlines of its layer allow. It counts as not

@@ -55,7 +55,11 @@ describe("the fake server", () => {
     { args: ["--url", CommandLine.nowhere], message: "ECONNREFUSED" },
     { args: ["--provider", "lmstudio"], message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
     { env: { LLAMA_SERVER_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
-    { env: { OPENAI_BASE_URL: CommandLine.nowhere }, message: "OpenAI-compatible server (http://127.0.0.1:1)" },
+    {
+      args: ["--provider", "openai"],
+      env: { OPENAI_BASE_URL: CommandLine.nowhere },
+      message: "OpenAI-compatible server (http://127.0.0.1:1)"
+    },
     { args: ["--provider", "openai", "--url", CommandLine.nowhere], message: "the connection failed" },
     { args: ["--model", "m"], message: "no model server is running" }
   ])("does not answer when something is configured: $args $env", ({ args = [], env, message }) =>
@@ -92,9 +96,9 @@ describe("the fake server", () => {
     )
   })
 
-  it.live("answers when only the token of a server without a usual port is set", () =>
+  it.live("answers when only a server is configured that may be a cloud service", () =>
     Effect.gen(function* () {
-      const env = { ...npmStart, OPENAI_API_KEY: "key" }
+      const env = { ...npmStart, OPENAI_API_KEY: "key", OPENAI_BASE_URL: CommandLine.nowhere }
       expect((yield* CommandLine.run(["Why?"], { env })).stdout).toMatch(isFake)
     })
   )

@@ -81,8 +81,11 @@ const enableThinking: Dialect["think"] = (think) => ({ chat_template_kwargs: { e
  *
  * @since 0.2.0
  */
-export const make = (options: Options = {}): Effect.Effect<OpenAiCompatible, ProviderError, HttpClient.HttpClient> =>
-  Effect.map(Server.make(makeDefinition(options.dialect), options), ({ provider }) => provider)
+export const make = ({ dialect, ...options }: Options = {}): Effect.Effect<
+  OpenAiCompatible,
+  ProviderError,
+  HttpClient.HttpClient
+> => Effect.map(Server.make(makeDefinition(dialect), options), ({ provider }) => provider)
 
 /**
  * Provides `Provider` and `OpenAiCompatible` for one server.

@@ -6,12 +6,13 @@ import type * as Headers from "effect/http/Headers"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Deadlines, Defaults } from "../CompletionRequest.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Provider from "../Provider.ts"
-import { ProviderError } from "../ProviderError.ts"
+import { InvalidRequest, ProviderError } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as BaseUrl from "./baseUrl.ts"
 import * as Guard from "./guard.ts"
@@ -76,6 +77,10 @@ export const make = Effect.fnUntraced(function* (
   definition: ServerDefinition,
   options: Options
 ): Effect.fn.Return<Server, ProviderError, HttpClient.HttpClient> {
+  const invalid = findInvalidOption(options)
+  if (invalid !== undefined) {
+    return yield* Effect.fail(new ProviderError({ provider: definition.name, reason: invalid }))
+  }
   const { name = definition.name } = options
   const baseUrl = yield* BaseUrl.parse(options.baseUrl ?? definition.defaultUrl, definition).pipe(
     Result.mapError((reason) => new ProviderError({ provider: name, reason })),
@@ -102,6 +107,38 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 })
+
+/** The compiler rejects these. Programs without types, and values from elsewhere, get an error instead of a defect. */
+const findInvalidOption = (options: object): InvalidRequest | undefined => {
+  if (!Predicate.isObject(options)) return new InvalidRequest({ field: "options", description: "Expected an object" })
+  for (const [field, value] of Object.entries(options)) {
+    const expected = optionTypes.get(field)
+    if (expected === undefined) {
+      return new InvalidRequest({
+        description: `unknown option; the options are ${[...optionTypes.keys()].join(", ")}`
+      })
+    }
+    if (value !== undefined && !expected.is(value)) {
+      return new InvalidRequest({ field, description: `Expected ${expected.description}` })
+    }
+  }
+  return undefined
+}
+
+const text = { is: (u: unknown) => typeof u === "string" && u.trim() !== "", description: "a text that is not empty" }
+/** These are validated where they are used. */
+const any = { is: () => true, description: "" }
+
+const optionTypes: ReadonlyMap<string, { readonly is: (u: unknown) => boolean; readonly description: string }> =
+  new Map([
+    ["name", text],
+    ["baseUrl", text],
+    ["token", { is: Redacted.isRedacted, description: "a Redacted text: Redacted.make(…)" }],
+    ["headers", { is: Predicate.isObjectOrArray, description: "an object of texts" }],
+    ["deadlines", any],
+    ["defaults", any],
+    ["maxLineBytes", any]
+  ])
 
 /** Provides a server's own service, and `Provider`. */
 export const layer = <Self extends Provider.Provider, E, R>(

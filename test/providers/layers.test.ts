@@ -65,6 +65,32 @@ const configured: ReadonlyArray<
   ]
 ]
 
+describe("options that the compiler would reject", () => {
+  const options: ReadonlyArray<readonly [field: string | undefined, options: object]> = [
+    ["token", { token: "SECRET" }],
+    ["token", { token: null }],
+    ["headers", { headers: null }],
+    ["headers", { headers: 5 }],
+    ["baseUrl", { baseUrl: new URL("http://127.0.0.1") }],
+    ["baseUrl", { baseUrl: "" }],
+    ["name", { name: 5 }],
+    ["name", { name: "" }],
+    [undefined, { url: "http://127.0.0.1" }]
+  ]
+  for (const [field, invalid] of options) {
+    it.effect(`${field}: ${JSON.stringify(invalid)}`, () =>
+      Effect.gen(function* () {
+        for (const [, layer] of layers) {
+          const error = yield* Effect.flip(Layer.build(Layer.provide(layer(invalid), CannedHttp.layer({ pieces: [] }))))
+          expect(error).toMatchObject({ reason: { _tag: "InvalidRequest" } })
+          if (field !== undefined) expect(error).toMatchObject({ reason: { field } })
+          expect(error.message).not.toContain("SECRET")
+        }
+      }).pipe(Effect.scoped)
+    )
+  }
+})
+
 describe("layerConfig", () => {
   it.effect.each(configured)("takes address and token from %j", ([variables, layer, url, authorization]) =>
     Effect.gen(function* () {

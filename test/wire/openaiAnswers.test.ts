@@ -44,6 +44,14 @@ const answers: Readonly<Record<string, Row>> = {
     events: [finish("stop", { usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } }), usageChunk, DONE],
     final: final({ usage: [8, 3, 11] })
   },
+  "numbers that are not counts": {
+    events: [
+      finish("stop", { usage: { prompt_tokens: -1, completion_tokens: 3 }, timings: { cache_n: -2 } }),
+      `data: {"choices":[],"usage":{"prompt_tokens":1e999,"completion_tokens":3,"total_tokens":-1}}`,
+      DONE
+    ],
+    final: final({ usage: [undefined, 3, undefined], timings: {} })
+  },
   "usage in part": {
     events: [finish("stop", { usage: { prompt_tokens: 8 } }), DONE],
     final: final({ usage: [8, undefined, undefined] })

@@ -172,8 +172,8 @@ const lineFields = new Set([
 const messageFields = new Set([...Object.keys(Message.fields), "role", "tool_name", "tool_call_id"])
 
 const toUsage = (line: Line): Usage | undefined => {
-  const promptTokens = line.prompt_eval_count ?? undefined
-  const completionTokens = line.eval_count ?? undefined
+  const promptTokens = Json.toCount(line.prompt_eval_count)
+  const completionTokens = Json.toCount(line.eval_count)
   if (promptTokens === undefined && completionTokens === undefined) return undefined
   return {
     promptTokens,

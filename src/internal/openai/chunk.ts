@@ -136,12 +136,12 @@ const choiceFields = new Set([
 
 /** All zeros were seen from servers that do not count, so they are no usage. */
 export const toUsage = (usage: NonNullable<Chunk["usage"]>): Usage | undefined => {
-  const promptTokens = usage.prompt_tokens ?? undefined
-  const completionTokens = usage.completion_tokens ?? undefined
-  const totalTokens = usage.total_tokens ?? undefined
+  const promptTokens = Json.toCount(usage.prompt_tokens)
+  const completionTokens = Json.toCount(usage.completion_tokens)
+  const totalTokens = Json.toCount(usage.total_tokens)
   if (!promptTokens && !completionTokens && !totalTokens) return undefined
-  const cachedTokens = usage.prompt_tokens_details?.cached_tokens ?? undefined
-  const reasoningTokens = usage.completion_tokens_details?.reasoning_tokens ?? undefined
+  const cachedTokens = Json.toCount(usage.prompt_tokens_details?.cached_tokens)
+  const reasoningTokens = Json.toCount(usage.completion_tokens_details?.reasoning_tokens)
   return {
     promptTokens,
     completionTokens,
@@ -160,7 +160,9 @@ const toDuration = (milliseconds: number | null | undefined): Duration.Duration 
   milliseconds == null || !Number.isFinite(milliseconds) ? undefined : Duration.millis(Math.max(0, milliseconds))
 
 export const toPromptProgress = (progress: Chunk["prompt_progress"]): ContentChunk["promptProgress"] => {
-  if (progress?.processed == null || progress.total == null) return undefined
-  const { cache, processed, total } = progress
-  return { processed, total, ...(cache == null ? {} : { cached: cache }) }
+  const processed = Json.toCount(progress?.processed)
+  const total = Json.toCount(progress?.total)
+  if (processed === undefined || total === undefined) return undefined
+  const cached = Json.toCount(progress?.cache)
+  return { processed, total, ...(cached === undefined ? {} : { cached }) }
 }

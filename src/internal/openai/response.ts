@@ -148,7 +148,7 @@ const makeMetadata = (requestedModel: string) => {
       if (typeof chunk.id === "string" && chunk.id !== "") responseId = chunk.id
       if (chunk.timings) {
         timings = toTimings(chunk.timings)
-        cachedTokens = chunk.timings.cache_n ?? undefined
+        cachedTokens = Json.toCount(chunk.timings.cache_n)
       }
       const reported = chunk.usage ? toUsage(chunk.usage) : undefined
       if (reported !== undefined) usage = reported

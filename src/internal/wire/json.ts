@@ -63,3 +63,7 @@ export const lineSchema = <S extends Schema.ConstraintDecoder<unknown>>(schema: 
     }
   }
 }
+
+/** A count that a server reports. Values that are none, such as `1e999` or `-1`, are not reported ones. */
+export const toCount = (n: number | null | undefined): number | undefined =>
+  n != null && Number.isFinite(n) && n >= 0 ? n : undefined

@@ -1,4 +1,4 @@
-// Every public export says what it is and since when, and every example in the docs compiles against the sources.
+// Every public export has a docstring with @since, and every example in the docs compiles against the sources.
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -19,14 +19,14 @@ const findUndocumented = (file: string): ReadonlyArray<string> => {
     // What is exported from elsewhere is documented there.
     if (!line.startsWith("export ") || /^export (type )?[{*]/.test(line)) return []
     const isDocumented = lines[index - 1] === " */" && docstringAbove(lines, index).includes(" * @since ")
-    return isDocumented ? [] : [`${file}:${index + 1}: wants a docstring with @since: ${line}`]
+    return isDocumented ? [] : [`${file}:${index + 1}: needs a docstring with @since: ${line}`]
   })
 }
 
 const docstringAbove = (lines: ReadonlyArray<string>, index: number): string =>
   lines.slice(lines.lastIndexOf("/**", index), index).join("\n")
 
-/** Blocks fenced as `ts`, on a page or behind the stars of a docstring. */
+/** Blocks fenced as `ts`, on a page or in a docstring. */
 const findExamples = (file: string): ReadonlyArray<Example> =>
   Array.from(
     read(file).matchAll(/^([ \t]*(?:\* )?)```ts\n([^]*?)^\1```/gm),
@@ -37,7 +37,7 @@ const findExamples = (file: string): ReadonlyArray<Example> =>
     })
   )
 
-/** Each example is a module of its own, so that a reader can take it as it is. Gives what the compiler says, if anything. */
+/** Compiles each example as a module of its own, so that it can be copied unchanged. Returns the errors. */
 const compile = (examples: ReadonlyArray<Example>): string => {
   const folder = join(root, ".cache/docs")
   rmSync(folder, { recursive: true, force: true })
@@ -82,9 +82,9 @@ const pages = [
 const publicModules = sources.filter((file) => /^src\/(testing\/)?[A-Z]\w*\.ts$/.test(file))
 
 const examples = [...pages, ...sources].flatMap(findExamples)
-const complaints = [...publicModules.flatMap(findUndocumented), compile(examples)].join("\n").trim()
+const problems = [...publicModules.flatMap(findUndocumented), compile(examples)].join("\n").trim()
 console.log(`${publicModules.length} public modules, ${examples.length} examples`)
-if (complaints !== "") {
-  console.error(complaints)
+if (problems !== "") {
+  console.error(problems)
   process.exitCode = 1
 }

@@ -71,7 +71,7 @@ const checkPackage = (): void => {
   const entrances = [".", "./testing", ...publicModules.map((module) => `./${module}`)]
   const inside = modules.filter((module) => module.includes("/") && module !== "testing/index")
 
-  step("publint has nothing to say", () => run("publint", ["run", tarball, "--strict"]))
+  step("publint reports no problem", () => run("publint", ["run", tarball, "--strict"]))
   step("the types are not wrong", () =>
     run("attw", [tarball, "--profile", "esm-only", "--no-definitely-typed", "--entrypoints", ...entrances])
   )
@@ -80,13 +80,13 @@ const checkPackage = (): void => {
     writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }))
     install(tarball, tested("effect"))
     const files = run("tar", ["-tzf", tarball]).trim().split("\n")
-    const strangers = files.filter(
+    const unexpected = files.filter(
       (file) =>
         !/^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|(dist|src)\/[^.]+(\.d)?\.(js|ts)(\.map)?)$/.test(
           file
         )
     )
-    assert.deepEqual(strangers, [])
+    assert.deepEqual(unexpected, [])
   })
   step(`all ${entrances.length} subpaths can be imported`, () => {
     assert.deepEqual(importAll(entrances.map((entrance) => name + entrance.slice(1))), {})

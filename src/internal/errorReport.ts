@@ -74,7 +74,7 @@ const readValue = (value: unknown, depth: number): Fields => {
 
 const isReadable = (u: unknown): boolean => (typeof u === "string" ? u !== "" : Json.isObject(u))
 
-/** A message may contain the JSON of the engine below. Behind the beginning of a quotation, JSON is not the engine's. */
+/** A message may contain the JSON of the engine below. After the beginning of a quotation, JSON is not the engine's. */
 const readText = (text: string, depth: number): Fields => {
   const start = text.indexOf("{")
   const isQuoted = start >= KnownErrors.ownWords(text).length
@@ -168,7 +168,7 @@ const explain = ({ body, isPage, message }: Report, known: KnownErrors.KnownErro
   return { description: isPage === true ? "an HTML page in place of an answer" : known?.description, detail }
 }
 
-/** Where the message can repeat nothing of the server, it tells where to look. */
+/** If the message cannot repeat the text of the server, it names the field that has it. */
 const unknownText = "the server's text is in the redacted `detail`"
 
 const fromStatus = (

@@ -87,7 +87,7 @@ const readMessage = (failure: object): string =>
 /** `fetch` repeats the value of a header that it refuses, and that may be the token. */
 const quotesHeader = /header|bearer|authorization/i
 
-/** The code of an error, or known ones out of its message. OpenSSL puts its own word into the message alone. */
+/** The code of an error, or known ones out of its message. OpenSSL has its own code in the message only. */
 const readCodes = (failure: object): ReadonlyArray<string> => {
   const message = readMessage(failure)
   const code = Predicate.hasProperty(failure, "code") && typeof failure.code === "string" ? [failure.code] : []

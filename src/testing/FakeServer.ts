@@ -1,6 +1,6 @@
 /**
- * A model server for tests: it listens on a real port and speaks Ollama's and LM Studio's protocols at once, well or badly,
- * as its script says.
+ * A model server for tests. It listens on a real port, implements the protocols of Ollama and of the OpenAI-compatible
+ * servers, and follows a script, which can contain faults.
  *
  * @since 0.1.0
  */
@@ -29,11 +29,11 @@ export type { State } from "./internal/log.ts"
 export class FakeServer extends Context.Service<
   FakeServer,
   {
-    /** Where it listens, such as `http://127.0.0.1:49152`: the `baseUrl` for either provider. */
+    /** Its address, such as `http://127.0.0.1:49152`: the `baseUrl` of a provider. */
     readonly url: string
-    /** What it saw so far. */
+    /** The requests and connections so far. */
     readonly state: Effect.Effect<State>
-    /** Waits until what it saw is as the predicate wants it. */
+    /** Waits until the state satisfies the predicate. */
     readonly until: (predicate: (state: State) => boolean) => Effect.Effect<State>
     /** Replaces the script, from the next request on. */
     readonly setScript: (script: Script) => Effect.Effect<void>
@@ -41,12 +41,12 @@ export class FakeServer extends Context.Service<
 >()("effect-local-llm/testing/FakeServer") {}
 
 /**
- * How the server is, beside its script. All fields are optional.
+ * Options besides the script. All fields are optional.
  *
  * @since 0.1.0
  */
 export interface Options {
-  /** The models that it lists. It answers for any model. Default: one, `fake:latest`. */
+  /** The models that it lists. It answers requests for any model. Default: one, `fake:latest`. */
   readonly models?: ReadonlyArray<string> | undefined
 }
 
@@ -130,7 +130,7 @@ export const make = Effect.fnUntraced(function* (
  *
  * **Gotchas**
  *
- * It always streams, whatever the request says of `stream`, and does not check requests.
+ * It always streams, also if the request has `stream: false`, and it does not validate requests.
  *
  * **Example** (a provider against it, and what the server saw)
  *
@@ -175,7 +175,7 @@ export const layer = (script?: Script, options?: Options): Layer.Layer<FakeServe
   Layer.effect(FakeServer, make(script, options))
 
 /**
- * An answer that never comes, not even its headers, to any request.
+ * No answer, not even headers, to any request.
  *
  * @since 0.1.0
  */
@@ -208,7 +208,7 @@ const readOptions = (body: unknown, model: string | undefined) => {
   }
 }
 
-/** A mistake in the script must be seen, not waited for. */
+/** A fault in the script is reported at once. */
 const fail = (response: Http.ServerResponse, defect: unknown): void => {
   if (response.headersSent) response.destroy()
   else response.writeHead(500).end(JSON.stringify({ error: `the script of the fake server failed: ${defect}` }))

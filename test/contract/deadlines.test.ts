@@ -189,7 +189,7 @@ describe("Deadlines", () => {
     })
   )
 
-  it.effect("a first chunk that is asked for late has its whole time, and no more", () =>
+  it.effect("the first-chunk deadline counts from the first pull, however late", () =>
     Effect.gen(function* () {
       const pull = yield* Stream.toPull(apply(Stream.never, { ...off, firstChunk: "10 seconds" }))
       yield* TestClock.adjust("1 hour")
@@ -201,7 +201,7 @@ describe("Deadlines", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("nothing is pulled before it is asked for", () =>
+  it.effect("nothing is pulled before the consumer pulls", () =>
     Effect.gen(function* () {
       let pulled = 0
       const source = Effect.succeed({

@@ -23,7 +23,7 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live("gives each chunk before the server has the next one", () =>
+  it.live("delivers each chunk before the server sends the next one", () =>
     Effect.gen(function* () {
       const pieces = yield* Queue.unbounded<FakeServer.Piece>()
       const { provider } = yield* start(setup, { pieces: Stream.fromQueue(pieces) })
@@ -35,7 +35,7 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live("gives the text of many records, whatever pieces their bytes come in", () =>
+  it.live("delivers the text of many records for any division of their bytes", () =>
     Effect.gen(function* () {
       const text = "Größe: 3 µm, 日本語, 🌈👩‍🚀, <&>\r\n\u2028end"
       const { provider, server } = yield* start(setup, { text })
@@ -46,7 +46,7 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live("gives thinking, tool calls, usage and the reason of the end", () =>
+  it.live("delivers thinking, tool calls, usage and the finish reason", () =>
     Effect.gen(function* () {
       const toolCalls = [
         { id: "call_1", name: "weather", arguments: { city: "Zürich" } },

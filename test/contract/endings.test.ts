@@ -117,7 +117,7 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live.each([429, 503])("tells the Retry-After of a %i", (status) =>
+  it.live.each([429, 503])("reports the Retry-After of a %i", (status) =>
     Effect.gen(function* () {
       const { provider } = yield* start(setup, { status, headers: { "retry-after": "7" } })
       const error = yield* Effect.flip(provider.complete(request))
@@ -152,7 +152,7 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live("a success that says error fails", () =>
+  it.live("an error in a body with status 200 fails", () =>
     Effect.gen(function* () {
       const message = "Unexpected endpoint or method. (POST /v1/chat/completions)"
       const { provider } = yield* start(setup, { status: 200, body: { error: message } })

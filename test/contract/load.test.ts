@@ -5,7 +5,7 @@ import * as Stream from "effect/Stream"
 import { connect, request, setups, start } from "../support/setups.ts"
 
 describe.each(setups)("$provider over $client", (setup) => {
-  it.live("gives an answer of more than 10 MB as it was sent", () =>
+  it.live("delivers an answer of more than 10 MB unchanged", () =>
     Effect.gen(function* () {
       const text = Array.from({ length: 100 }, (_, i) => `${i}: größer, 日本語, 🌈; `).join("")
       const pieces = Array.from({ length: 4500 }, (_, i) => `${i} ${text}`)
@@ -27,7 +27,7 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
-  it.live("gives one record of megabytes", () =>
+  it.live("delivers one record of megabytes", () =>
     Effect.gen(function* () {
       const text = "größer 🌈 ".repeat(400_000)
       const { provider } = yield* start(setup, { pieces: [text] })

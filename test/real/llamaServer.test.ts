@@ -333,7 +333,7 @@ const overhear = (heard: Array<string>): Layer.Layer<HttpClient.HttpClient> =>
   ).pipe(Layer.provide(NodeHttpClient.layerUndici))
 
 LlamaServer.describeLlamaServer("a server that is killed in the middle of an answer", () => {
-  it.live("is a NetworkError, behind what came before", () =>
+  it.live("is a NetworkError after the chunks that came before", () =>
     Effect.gen(function* () {
       const { kill } = yield* LlamaServer.LlamaServer
       const { stream } = yield* Provider

@@ -91,7 +91,7 @@ describe("FakeServer", () => {
     })
   )
 
-  it.effect("asks the script with what came, and tells what came", () =>
+  it.effect("calls the script with the request and records it", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(({ body, headers, index }) =>
         Effect.succeed({ status: 418, body: { index, body, accept: headers.accept } })

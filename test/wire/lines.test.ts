@@ -148,7 +148,7 @@ describe("the end of the body", () => {
   )
 })
 
-it.effect("a chunk is out before the next line comes", () =>
+it.effect("a chunk is emitted before the next line arrives", () =>
   Effect.gen(function* () {
     const seen = yield* decodeBody(Stream.concat(Stream.make(encode("a\nb\nc")), Stream.never)).pipe(
       Stream.take(2),

@@ -1,4 +1,4 @@
-/** JSON as it is read: what does not fit is a value, not an exception. */
+/** Reading and checking JSON without exceptions. */
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -7,7 +7,7 @@ import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import { ParseError } from "../../ProviderError.ts"
 import type { JsonObject } from "./endpoint.ts"
 
-/** The value of a JSON text, or `undefined`, which no JSON text stands for. */
+/** The value of a JSON text, or `undefined` if it is not JSON. */
 export const parse = (text: string): unknown => {
   try {
     return JSON.parse(text)
@@ -39,18 +39,18 @@ export type { JsonObject }
 /** A field that a server may leave out or send as null. */
 export const nullish = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
-/** A line as an error may carry it: short, and redacted. */
+/** An error with the beginning of a line, redacted. */
 export const parseError = (line: string, description: string): ParseError =>
   new ParseError({ description: description.replace(/\s+/g, " "), excerpt: Redacted.make(line.slice(0, 200)) })
 
-/** What each line of an answer is checked by. There is nothing to transform: a line that passes is used as it is. */
+/** The check of each line of an answer. A line that passes is used unchanged. */
 export interface LineSchema<A> {
   readonly is: (u: unknown) => u is A
-  /** Says why a text does not pass. */
+  /** The reason why a text does not pass. */
   readonly parseError: (text: string) => ParseError
 }
 
-/** Effect compiles the check where the runtime lets code be made from text: a line then costs next to nothing. */
+/** Effect compiles the check where the runtime allows code to be generated, which makes it several times faster. */
 export const lineSchema = <S extends Schema.ConstraintDecoder<unknown>>(schema: S): LineSchema<S["Type"]> => {
   SchemaJITCompiler.enable(schema.ast)
   const decode = Schema.decodeUnknownResult(schema)

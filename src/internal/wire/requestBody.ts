@@ -81,7 +81,7 @@ const noParameters = { type: "object", properties: {} }
 /**
  * The JSON Schema of a `Schema`. A JSON Schema object is returned unchanged. Objects are closed, or a grammar made of the
  * schema would let the model invent fields. The definition itself is at the top level, where servers look for `properties`,
- * and not behind a reference as with `Schema.Class`.
+ * and not in a definition as with `Schema.Class`.
  */
 export const toJsonSchema = (schema: object, field: string): Result.Result<Json.JsonObject, InvalidRequest> => {
   if (!Schema.isSchema(schema)) return Result.succeed({ ...schema })

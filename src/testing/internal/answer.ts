@@ -1,4 +1,4 @@
-/** What the fake server is told to answer: the words of its script. `FakeServer` makes them public. */
+/** The types of a fake server's script. `FakeServer` makes them public. */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
@@ -10,7 +10,7 @@ import type { FinishReason, ToolCall, Usage } from "../../StreamingChunk.ts"
  * **Details**
  *
  * - A string is a piece of the answer's text.
- * - `thinking`, `toolCall`: what they say; a plain completion of LM Studio has neither, so there they are left out.
+ * - `thinking`, `toolCall`: the OpenAI-compatible plain completion has neither, so they are left out there.
  * - `error`: the error record with which a server ends an answer; what would come after it is not sent.
  * - `record`: a record with this text in place of its JSON, such as `"{not json"`: a line of Ollama, an event of LM Studio.
  * - `raw`: bytes as they are.
@@ -50,7 +50,7 @@ export interface Delivery {
   readonly drip?: { readonly bytes: number; readonly every?: Duration.Input | undefined } | undefined
   /** Cuts the answer off. Default: it comes whole. */
   readonly cut?: Cut | undefined
-  /** Leaves the response open behind its last byte until the client goes. Default: false. */
+  /** Keeps the response open after its last byte until the client closes it. Default: false. */
   readonly holdOpen?: boolean | undefined
 }
 
@@ -81,15 +81,15 @@ export interface Cut {
  * @since 0.1.0
  */
 export interface Completion extends Delivery {
-  /** What the model thinks first, word by word. */
+  /** The model's thinking, sent first, one word in each record. */
   readonly thinking?: string | undefined
-  /** The answer's text, word by word. */
+  /** The answer's text, one word in each record. */
   readonly text?: string | undefined
-  /** Pieces one by one: a list, a generator that need not end, or a `Stream`, which says also when each of them comes. */
+  /** Pieces: a list, a generator, which may be endless, or a `Stream`, which also decides when each piece is sent. */
   readonly pieces?: Iterable<Piece> | Stream.Stream<Piece> | undefined
-  /** Calls that the model asks for. */
+  /** Tool calls that the model requests. */
   readonly toolCalls?: ReadonlyArray<ToolCall> | undefined
-  /** Default: `tool-calls` if there are any, else `stop`. Ollama itself says `stop` for both. */
+  /** Default: `tool-calls` if there are any, else `stop`. Ollama sends `stop` for both. */
   readonly finishReason?: FinishReason | undefined
   /** Default: 10 tokens for the prompt, one for each piece. `false` for none. */
   readonly usage?: Usage | false | undefined
@@ -119,7 +119,7 @@ export interface Reply extends Delivery {
 export type Answer = Completion | Reply
 
 /**
- * What the server answers: the same to each request, or what a function says to it.
+ * The answer to each request, or a function that returns it.
  *
  * @since 0.1.0
  */

@@ -1,4 +1,4 @@
-/** Puts an answer on the network: its pace, its cuts, and no more of it than the client takes. */
+/** Sends an answer with its delays and cuts, and with back-pressure. */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -8,9 +8,9 @@ import type { Wire } from "./wireRecords.ts"
 
 export interface Channel {
   readonly response: Http.ServerResponse
-  /** Told how many bytes of the body the network took. */
+  /** Called with the number of bytes of the body that were written. */
   readonly onWritten: (bytes: number) => void
-  /** Told that the script cuts the answer off. */
+  /** Called when the script cuts the answer. */
   readonly onCut: () => void
 }
 
@@ -58,7 +58,7 @@ export const sendReply = (channel: Channel, reply: Reply): Effect.Effect<void> =
   })
 }
 
-/** A word with the space before it is about what models take for a token. */
+/** A word with the space before it is similar to a token. */
 const words = (text: string | undefined): ReadonlyArray<string> => text?.match(/\s*\S+|\s+$/g) ?? []
 
 const toPieces = ({ pieces = [], text, thinking, toolCalls = [] }: Completion): Stream.Stream<Piece> =>

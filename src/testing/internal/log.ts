@@ -1,10 +1,10 @@
-/** What the fake server saw, and those who wait to see it. */
+/** The requests and connections of a fake server, and the waits for them. */
 import * as Effect from "effect/Effect"
 import type * as Http from "node:http"
 import type { ReceivedRequest } from "./answer.ts"
 
 /**
- * What the server saw so far.
+ * The requests and connections so far.
  *
  * @since 0.1.0
  */

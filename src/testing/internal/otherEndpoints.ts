@@ -1,4 +1,4 @@
-/** What both servers answer where no completion is asked for. */
+/** The answers to requests that are not for a completion. */
 import type { Reply } from "./answer.ts"
 import { wires } from "./wireRecords.ts"
 

@@ -5,7 +5,7 @@ import type { Piece } from "./answer.ts"
 /** How one answer is written. */
 export interface Wire {
   readonly contentType: string
-  /** Whether the headers go out before the model has said anything. */
+  /** Whether the headers are sent before the first piece. */
   readonly headersAtOnce: boolean
   /** `""` for a piece that the protocol has no record for. */
   readonly piece: (piece: Exclude<Piece, { readonly wait: unknown }>) => string | Uint8Array
@@ -41,7 +41,7 @@ const ollama =
         line({
           ...shape.text(""),
           done: true,
-          // Ollama has no word of its own for tool calls.
+          // Ollama has no reason of its own for tool calls.
           done_reason: finishReason === "tool-calls" ? "stop" : finishReason,
           total_duration: 900_000_000,
           load_duration: 50_000_000,
@@ -88,9 +88,9 @@ const lmStudio =
     // Only the first delta names the role.
     let role: object = { role: "assistant" }
     const choice = (fields: object, finish_reason: string | null = null): object => {
-      const said = isChat ? { delta: { ...role, ...fields } } : fields
+      const choice = isChat ? { delta: { ...role, ...fields } } : fields
       role = {}
-      return { index: 0, ...said, logprobs: null, finish_reason }
+      return { index: 0, ...choice, logprobs: null, finish_reason }
     }
     return {
       contentType: "text/event-stream",
@@ -108,8 +108,8 @@ const lmStudio =
           completion_tokens: completionTokens,
           total_tokens: totalTokens ?? (promptTokens ?? 0) + (completionTokens ?? 0)
         }
-        const told = withUsage && usage !== undefined ? event([], { usage: counts }) : ""
-        return `${finish}${told}data: [DONE]\n\n`
+        const usageEvent = withUsage && usage !== undefined ? event([], { usage: counts }) : ""
+        return `${finish}${usageEvent}data: [DONE]\n\n`
       }
     }
   }

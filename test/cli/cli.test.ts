@@ -7,10 +7,25 @@ import type { Piece } from "../../src/testing/FakeServer.ts"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
 
-const servers = [
+interface Row {
+  readonly name: string
+  readonly provider: string
+  readonly variable: string
+  readonly path: string
+  /** What is requested before the answer although server and model are named. Default: nothing. */
+  readonly before?: ReadonlyArray<string>
+}
+
+const servers: ReadonlyArray<Row> = [
   { name: "Ollama", provider: "ollama", variable: "OLLAMA_HOST", path: "/api/chat" },
   { name: "LM Studio", provider: "lmstudio", variable: "LMSTUDIO_BASE_URL", path: "/v1/chat/completions" },
-  { name: "llama-server", provider: "llama-server", variable: "LLAMA_SERVER_URL", path: "/v1/chat/completions" },
+  {
+    name: "llama-server",
+    provider: "llama-server",
+    variable: "LLAMA_SERVER_URL",
+    path: "/v1/chat/completions",
+    before: ["GET /health"]
+  },
   {
     name: "OpenAI-compatible server",
     provider: "openai",
@@ -21,7 +36,7 @@ const servers = [
 
 const lines = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line !== "")
 
-describe.for(servers)("$name", ({ name, path, provider, variable }) => {
+describe.for(servers)("$name", ({ before = [], name, path, provider, variable }) => {
   it.live("is found by its variable, and its answer is printed while it arrives", () =>
     Effect.gen(function* () {
       const wasPrinted = yield* Deferred.make<void>()
@@ -55,10 +70,10 @@ describe.for(servers)("$name", ({ name, path, provider, variable }) => {
       expect(code).toBe(0)
 
       const { requests } = yield* server.state
-      expect(requests.map(({ method, path }) => `${method} ${path}`)).toEqual([`POST ${path}`])
+      expect(requests.map(({ method, path }) => `${method} ${path}`)).toEqual([...before, `POST ${path}`])
       const settings =
         provider === "ollama" ? { options: { temperature: 0.5, num_predict: 7 } } : { temperature: 0.5, max_tokens: 7 }
-      expect(requests[0]?.body).toMatchObject({
+      expect(requests.at(-1)?.body).toMatchObject({
         model: "m",
         messages: [
           { role: "system", content: "Be brief." },

@@ -48,6 +48,16 @@ LlamaServer.describeLlamaServer("the command line", () => {
     )
   )
 
+  it.live("knows the server on its usual port", () =>
+    onServer({ model: "sky" }, ({ url }) =>
+      Effect.gen(function* () {
+        const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { usualPorts: { 8080: url } })
+        expect({ code, stdout }).toEqual({ code: 0, stdout: `${sky.join("")}\n` })
+        expect(stderr).toMatch(/^sky on llama-server · [^\n]*\n$/)
+      })
+    )
+  )
+
   it.live("keeps thinking out of the answer", () =>
     onServer({ model: "think" }, ({ url }) =>
       Effect.gen(function* () {

@@ -32,7 +32,7 @@ const serverFlags = {
   ),
   url: Flag.String("url").pipe(
     Flag.withDescription(
-      "The address of the server (default: OLLAMA_HOST, LLAMA_SERVER_URL, LMSTUDIO_BASE_URL, OPENAI_BASE_URL, or else this machine)"
+      "The address of the server (default: OLLAMA_HOST, LLAMA_SERVER_URL, LMSTUDIO_BASE_URL, or else this machine)"
     ),
     optional
   )

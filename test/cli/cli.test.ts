@@ -14,6 +14,8 @@ interface Row {
   readonly path: string
   /** What is requested before the answer although server and model are named. Default: nothing. */
   readonly before?: ReadonlyArray<string>
+  /** What has to be named besides the address. Default: nothing. */
+  readonly flags?: ReadonlyArray<string>
 }
 
 const servers: ReadonlyArray<Row> = [
@@ -30,13 +32,14 @@ const servers: ReadonlyArray<Row> = [
     name: "OpenAI-compatible server",
     provider: "openai",
     variable: "OPENAI_BASE_URL",
-    path: "/v1/chat/completions"
+    path: "/v1/chat/completions",
+    flags: ["--provider", "openai"]
   }
 ]
 
 const lines = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line !== "")
 
-describe.for(servers)("$name", ({ before = [], name, path, provider, variable }) => {
+describe.for(servers)("$name", ({ before = [], flags = [], name, path, provider, variable }) => {
   it.live("is found by its variable, and its answer is printed while it arrives", () =>
     Effect.gen(function* () {
       const wasPrinted = yield* Deferred.make<void>()
@@ -45,7 +48,7 @@ describe.for(servers)("$name", ({ before = [], name, path, provider, variable })
         Stream.fromEffect(Effect.as(Deferred.await(wasPrinted), "scattering."))
       )
       const server = yield* FakeServer.make({ pieces, delay: { between: "150 millis" } })
-      const command = yield* CommandLine.start(["Why is the sky blue?"], { env: { [variable]: server.url } })
+      const command = yield* CommandLine.start([...flags, "Why is the sky blue?"], { env: { [variable]: server.url } })
       yield* command.until(({ stdout }) => stdout === "Rayleigh ")
       yield* Deferred.succeed(wasPrinted, undefined)
 
@@ -87,7 +90,7 @@ describe.for(servers)("$name", ({ before = [], name, path, provider, variable })
   it.live("keeps thinking out of the answer", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make({ thinking: "hm, well", text: "Rayleigh." })
-      const { stderr, stdout } = yield* CommandLine.run(["Why?"], { env: { [variable]: server.url } })
+      const { stderr, stdout } = yield* CommandLine.run([...flags, "Why?"], { env: { [variable]: server.url } })
       expect(stdout).toBe("Rayleigh.\n")
       expect(stderr).toMatch(/^hm, well\n\nfake:latest on /)
     })
@@ -99,7 +102,7 @@ describe.for(servers)("$name", ({ before = [], name, path, provider, variable })
   ] as const)("stops generating on $signal, exit code $code", ({ code, signal }) =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make({ pieces: FakeServer.endless("again "), delay: { between: "5 millis" } })
-      const command = yield* CommandLine.start(["Why?"], { env: { [variable]: server.url } })
+      const command = yield* CommandLine.start([...flags, "Why?"], { env: { [variable]: server.url } })
       yield* command.until(({ stdout }) => stdout.startsWith("again again"))
       yield* command.kill(signal)
       yield* server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client")
@@ -111,7 +114,7 @@ describe.for(servers)("$name", ({ before = [], name, path, provider, variable })
   it.live("stops generating when the reader of the output has gone, exit code 141", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make({ pieces: FakeServer.endless("again "), delay: { between: "5 millis" } })
-      const command = yield* CommandLine.start(["Why?"], { env: { [variable]: server.url } })
+      const command = yield* CommandLine.start([...flags, "Why?"], { env: { [variable]: server.url } })
       yield* command.until(({ stdout }) => stdout.startsWith("again again"))
       yield* command.closeStdout
       yield* server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client")
@@ -123,7 +126,7 @@ describe.for(servers)("$name", ({ before = [], name, path, provider, variable })
   it.live("that breaks: the text so far is printed, then one line, exit code 1", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make({ text: "Rayleigh scattering.", cut: { how: "end" } })
-      const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { env: { [variable]: server.url } })
+      const { code, stderr, stdout } = yield* CommandLine.run([...flags, "Why?"], { env: { [variable]: server.url } })
       expect(stdout).toBe("Rayleigh scattering.")
       expect(stderr).toMatch(
         new RegExp(`^\nlocal-llm: ${name} \\([^)]*\\): the answer ended without its end marker[^\n]*\n$`)
@@ -137,7 +140,7 @@ describe.for(servers)("$name", ({ before = [], name, path, provider, variable })
       const server = yield* FakeServer.make(({ method }): FakeServer.Answer =>
         method === "GET" ? {} : { status: 503, body: { error: "server busy,\nplease try again" } }
       )
-      const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { env: { [variable]: server.url } })
+      const { code, stderr, stdout } = yield* CommandLine.run([...flags, "Why?"], { env: { [variable]: server.url } })
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
       expect(stderr).toMatch(
         new RegExp(`^local-llm: ${name} \\([^)]*\\): the server answered with status 503[^\n]*\n$`)

@@ -65,7 +65,8 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     }
     const content = message?.content || response || ""
     const thinking = message?.thinking || record.thinking
-    const toolCalls = calls.read(message?.tool_calls ?? record.tool_calls ?? [])
+    const wireCalls = message?.tool_calls ?? record.tool_calls
+    const toolCalls = wireCalls == null || wireCalls.length === 0 ? noCalls : calls.read(wireCalls)
     if (calls.bytes() > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
     if (content !== "" || toolCalls.length > 0) hasAnswer = true
     else if (!hasAnswer && !thinking && hasUnreadContent(record)) unread ??= text.slice(0, 200)
@@ -110,6 +111,8 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
 }
 
 type FinalFields = Pick<FinalChunk, "model" | "finishReason" | "usage" | "timings">
+
+const noCalls: ReadonlyArray<ToolCall> = []
 
 const isEmpty = (chunk: ContentChunk): boolean =>
   chunk.content === "" && chunk.thinking === undefined && chunk.toolCalls === undefined

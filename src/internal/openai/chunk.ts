@@ -97,6 +97,22 @@ export const toPiece = (delta: Delta | null | undefined, text: string | null | u
   return piece
 }
 
+/** The text of a choice that adds nothing else. */
+export const findOnlyText = ({ delta, error, finish_reason, text }: Choice): string | undefined =>
+  delta != null &&
+  typeof delta.content === "string" &&
+  delta.content !== "" &&
+  delta.tool_calls == null &&
+  !delta.reasoning_content &&
+  !delta.reasoning &&
+  !delta.refusal &&
+  delta.function_call == null &&
+  text == null &&
+  !finish_reason &&
+  !error
+    ? delta.content
+    : undefined
+
 /** What a chunk without a choice adds. */
 export const emptyPiece: Piece = { content: "", thinking: "", refusal: "", fragments: [] }
 

@@ -9,6 +9,7 @@ import * as Json from "../wire/json.ts"
 import type { Choice, Chunk, Piece } from "./chunk.ts"
 import {
   chunkSchema,
+  findOnlyText,
   emptyPiece,
   hasUnreadContent,
   isEmpty,
@@ -91,6 +92,14 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
   }
 
   const readChoice = (choice: Choice, chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
+    // Nearly every chunk. The general case below takes twice the time.
+    const text = findOnlyText(choice)
+    if (text !== undefined && finishWord === undefined && chunk.prompt_progress == null) {
+      hasAnswer = true
+      hasDelta = true
+      chunks.push({ content: text, isFinal: false })
+      return "open"
+    }
     if (choice.error) {
       const body = Json.stringify({ error: choice.error }) ?? ""
       return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(body) })

@@ -1,7 +1,7 @@
 // What a client process measures of itself.
 import { setImmediate } from "node:timers/promises"
 
-/** Returns a function that gives the CPU time of all threads in microseconds and the wall time in ms since this call. */
+/** Returns a function that gives the CPU time of all threads in µs and the wall time in ms since this call. */
 export function startTiming() {
   const cpuBefore = process.cpuUsage()
   const wallBefore = performance.now()

@@ -57,8 +57,8 @@ export const paced = taskMeasure({
 })
 
 /**
- * Measures the tokens that are due within a window, and the CPU time from its first token to the first token after it. The
- * window follows the server's timetable, so that a late subject cannot shift it.
+ * Measures the tokens that are due within a window, and the CPU time from its first token to the first one after it.
+ * The window follows the server's timetable, so that a late subject cannot shift it.
  */
 function measureWindow(settling: number, length: number) {
   const lateness: Array<number> = []

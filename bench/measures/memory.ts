@@ -9,8 +9,8 @@ import { takeTurns, type Recorder } from "./turns.ts"
 
 const sizes = [1, 10, 100, 1000]
 
-// V8 lets its young generation grow with the length of a run: by 50 MB for the floor as well. With a small limit, only the
-// program's own memory can grow.
+// V8 lets its young generation grow with the length of a run: by 50 MB for the floor as well. With a small limit,
+// only the program's own memory can grow.
 const smallHeap = ["--max-old-space-size=32", "--max-semi-space-size=1"]
 
 /** 1,000 MB compares streaming with buffering; the slow clients would need minutes for 100 MB. */

@@ -10,15 +10,18 @@ const docs = new URL("../../docs/", import.meta.url)
 const page = new URL("performance.md", docs)
 const folder = new URL("performance/", docs)
 const resultsFile = new URL("results.json", folder)
+const readPublished = () => JSON.parse(readFileSync(resultsFile, "utf8")) as ReadonlyArray<Result>
 
 /** Replaces the published results of the measures that were run, then writes the charts and the page. */
 export async function publish(newResults: ReadonlyArray<Result>): Promise<string> {
-  const published = JSON.parse(readFileSync(resultsFile, "utf8")) as ReadonlyArray<Result>
-  const results = measures.flatMap(({ name }) => {
+  const published = readPublished()
+  const merged = measures.flatMap(({ name }) => {
     const result = [...newResults, ...published].find(({ measure }) => measure === name)
     return result === undefined ? [] : [result]
   })
-  writeResults(resultsFile, results)
+  writeResults(resultsFile, merged)
+  // The file contains rounded figures. The page shows the same ones, so that --render reproduces it.
+  const results = readPublished()
   let text = readFileSync(page, "utf8")
   text = fillIn(text, "before-and-after", beforeAndAfter(results))
   text = fillIn(text, "targets", targetsTable(results))

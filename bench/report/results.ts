@@ -49,8 +49,8 @@ const packageFiles = [
 
 /** The machine and the versions in one line. */
 export function describeEnvironment(): string {
-  const processors = cpus()
-  const machine = `${processors.length} cores (${processors[0]?.model ?? "unknown"}), ${Math.round(totalmem() / 1e9)} GB`
+  const cores = cpus()
+  const machine = `${cores.length} cores (${cores[0]?.model ?? "unknown"}), ${Math.round(totalmem() / 1e9)} GB`
   const versions = [`Node's fetch (undici) ${process.versions.undici}`, ...packageFiles.map(versionIn)]
   return `Node ${process.version} on ${type()} ${release()}, ${machine}. ${versions.join(", ")}.`
 }

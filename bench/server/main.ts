@@ -1,4 +1,4 @@
-// The server process. It sends prepared bytes in the formats of Ollama and LM Studio, so that it costs little CPU itself.
+// The server process. It sends prepared bytes in the formats of Ollama and LM Studio, so that it needs little CPU.
 import { createServer, type ServerResponse } from "node:http"
 import { Readable } from "node:stream"
 import { json } from "node:stream/consumers"

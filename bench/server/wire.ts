@@ -15,7 +15,7 @@ function lmStudioEvent(delta: object, finishReason: string | null): string {
 const durations = { total_duration: 900_000_000, load_duration: 50_000_000, prompt_eval_duration: 30_000_000 }
 const counts = { prompt_eval_count: 12, eval_count: 300, eval_duration: 800_000_000 }
 
-/** Ollama sends NDJSON, LM Studio sends SSE: tokens with the fields of the real servers, and records that end an answer. */
+/** Ollama sends NDJSON, LM Studio sends SSE: tokens with the fields of the real servers, and the final records. */
 export const wires = {
   ndjson: {
     path: "/api/chat",

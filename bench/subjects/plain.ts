@@ -5,8 +5,8 @@ import { messages } from "../server/scenarios.ts"
 import type { Connect } from "./catalogue.ts"
 
 /**
- * The minimum with node:http. It checks nothing, has no bounds and does not detect a truncated answer. It is a lower limit
- * for comparison, not a usable client.
+ * The minimum with node:http. It checks nothing, has no bounds and does not detect a truncated answer. It is a lower
+ * limit for comparison, not a usable client.
  */
 export const floor: Connect = async (serverUrl, protocol) => {
   const agent = new Agent({ keepAlive: true })

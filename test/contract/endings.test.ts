@@ -32,7 +32,7 @@ const endings: ReadonlyArray<Ending> = [
 ]
 
 describe.each(setups)("$provider over $client", (setup) => {
-  const { last, whole } = servers[setup.provider]
+  const { body, last, whole } = servers[setup.provider]
 
   it.live.each(endings)("%s fails, after everything that came before", ([, answer, failure, pieces]) =>
     Effect.gen(function* () {
@@ -160,6 +160,16 @@ describe.each(setups)("$provider over $client", (setup) => {
         _tag: "Unsupported",
         detail: message
       })
+    })
+  )
+
+  it.live("a stream that is sent as application/json is read", () =>
+    Effect.gen(function* () {
+      const reply = { status: 200, headers: { "content-type": "application/json" }, body }
+      const { provider } = yield* start(setup, reply)
+      expect(yield* provider.complete(request)).toMatchObject({ content: "Hi", finishReason: "stop" })
+      const dripped = yield* start(setup, { ...reply, drip: { bytes: 1 } })
+      expect(yield* dripped.provider.complete(request)).toMatchObject({ content: "Hi", finishReason: "stop" })
     })
   )
 

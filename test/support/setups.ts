@@ -24,6 +24,8 @@ export interface ServerRow {
   readonly promptPath: string
   /** A piece of the fake server that completes the answer, what it adds to a transcript, and the finish reason. */
   readonly last: { readonly piece: FakeServer.Piece; readonly text: string; readonly finishReason: string }
+  /** The body of a stream that says "Hi". */
+  readonly body: string
   /** A whole answer in one JSON object, and what is read from it. */
   readonly whole: { readonly body: object; readonly transcript: object }
 }
@@ -31,6 +33,7 @@ export interface ServerRow {
 const message = { role: "assistant", content: "Hi" }
 
 const openAi = {
+  body: 'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
   promptPath: "/v1/completions",
   last: {
     piece: { record: JSON.stringify({ choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }] }) },
@@ -46,6 +49,7 @@ const openAi = {
 const rows = {
   Ollama: {
     layer: Ollama.layer,
+    body: '{"model":"m","message":{"content":"Hi"},"done":true,"done_reason":"stop"}\n',
     promptPath: "/api/generate",
     last: {
       piece: { raw: JSON.stringify({ model: "m", message: { role: "assistant", content: "!" }, done: true }) },

@@ -28,7 +28,11 @@ export const Completion = Schema.Struct({
   usage: Schema.optional(Usage),
   timings: Schema.optional(Timings),
   /** The server's name for this answer, if it has one. */
-  responseId: Schema.optional(Schema.String)
+  responseId: Schema.optional(Schema.String),
+  /** Whether the server dropped a part of the prompt to fit it into the context, where that can be known. */
+  promptTruncated: Schema.optional(Schema.Boolean),
+  /** The name of the provider that answered, if a policy chose among several. */
+  provider: Schema.optional(Schema.String)
 })
 
 /**
@@ -58,16 +62,21 @@ export const fromStream = <E, R>(
       if (chunk.isFinal) final = chunk
     }
 
-    const toCompletion = ({ finishReason, model, responseId, timings, usage }: FinalChunk): Completion => ({
-      content,
-      ...(thinking === "" ? {} : { thinking }),
-      toolCalls,
-      model,
-      finishReason,
-      ...(usage === undefined ? {} : { usage }),
-      ...(timings === undefined ? {} : { timings }),
-      ...(responseId === undefined ? {} : { responseId })
-    })
+    const toCompletion = (final: FinalChunk): Completion => {
+      const { finishReason, model, promptTruncated, provider, responseId, timings, usage } = final
+      return {
+        content,
+        ...(thinking === "" ? {} : { thinking }),
+        toolCalls,
+        model,
+        finishReason,
+        ...(usage === undefined ? {} : { usage }),
+        ...(timings === undefined ? {} : { timings }),
+        ...(responseId === undefined ? {} : { responseId }),
+        ...(promptTruncated === undefined ? {} : { promptTruncated }),
+        ...(provider === undefined ? {} : { provider })
+      }
+    }
 
     return Effect.flatMap(
       Stream.runForEachArray(chunks, (array) => Effect.sync(() => array.forEach(add))),

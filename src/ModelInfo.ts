@@ -6,8 +6,8 @@
 import * as Schema from "effect/Schema"
 
 /**
- * A model that a server has, as `Provider.listModels` returns it. Every server reports `id`; the other fields are absent if the
- * server does not report them.
+ * A model that a server has, as `Provider.listModels` and `Provider.model` return it. Every server reports `id`; the other
+ * fields are absent if the server does not report them. Only `Provider.model` returns the fields from `isLoaded` on.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,15 @@ export const ModelInfo = Schema.Struct({
   /** The longest context that the model was trained for, in tokens. */
   contextLength: Schema.optional(Schema.Number),
   /** What the model can do, in the server's words: `completion`, `tools`, `vision`, `thinking`, … */
-  capabilities: Schema.optional(Schema.Array(Schema.String))
+  capabilities: Schema.optional(Schema.Array(Schema.String)),
+  /** Whether the model is in memory. */
+  isLoaded: Schema.optional(Schema.Boolean),
+  /** The context that it was loaded with, in tokens. */
+  loadedContextLength: Schema.optional(Schema.Number),
+  /** Its size in memory, in bytes. */
+  memoryBytes: Schema.optional(Schema.Number),
+  /** When the server unloads it unless it is used again. */
+  expiresAt: Schema.optional(Schema.DateTimeUtc)
 })
 
 /**

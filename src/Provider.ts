@@ -8,8 +8,10 @@ import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
 import type { CompletionRequest } from "./CompletionRequest.ts"
+import type { Embedding, EmbeddingRequest } from "./Embedding.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
-import { ProviderError } from "./ProviderError.ts"
+import type { ProviderErrorReason } from "./ProviderError.ts"
+import { ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
@@ -52,10 +54,19 @@ export interface Provider {
   readonly stream: (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
   /** Requests an answer and returns it when it is complete. A fold of `stream`, with the same guarantees. */
   readonly complete: (request: CompletionRequest) => Effect.Effect<Completion.Completion, ProviderError>
+  /** Turns texts into vectors, in the order of the texts. */
+  readonly embed: (request: EmbeddingRequest) => Effect.Effect<Embedding, ProviderError>
   /** The models that the server has. */
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
+  /**
+   * What the server reports about one model: more than `listModels`, such as its context length, its capabilities and whether it
+   * is in memory. Fails with `ModelNotAvailable` if the server does not have it.
+   */
+  readonly model: (name: string) => Effect.Effect<ModelInfo, ProviderError>
   /** Whether the server has a model of that name. */
   readonly supportsModel: (model: string) => Effect.Effect<boolean, ProviderError>
+  /** Whether two names mean the same model on this server, such as `llama3.2` and `llama3.2:latest` on Ollama. */
+  readonly isSameModel: (a: string, b: string) => boolean
 }
 
 /**
@@ -65,26 +76,37 @@ export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
 
 /**
  * Derives the operations that follow from others. It neither validates requests nor applies deadlines, so a policy can use it
- * as a server's provider does.
+ * as a server's provider does: `Provider.make({ ...provider, stream: (request) => … })`.
  *
  * @since 0.1.0
  */
 export const make = (options: {
   readonly name: string
   readonly stream: Provider["stream"]
+  /** Default: fails with `Unsupported`. */
+  readonly embed?: Provider["embed"] | undefined
   readonly listModels: Provider["listModels"]
-  /** Whether two names mean the same model. Default: whether they are equal. */
-  readonly isSameModel?: ((a: string, b: string) => boolean) | undefined
+  /** Default: the entry of `listModels`. */
+  readonly model?: Provider["model"] | undefined
+  /** Default: whether they are equal. */
+  readonly isSameModel?: Provider["isSameModel"] | undefined
 }): Provider => {
   const { isSameModel = (a, b) => a === b, listModels, name, stream } = options
+  const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
+  const find = (model: string) => Effect.map(listModels, (models) => models.find((info) => isSameModel(info.id, model)))
   return {
     name,
     stream,
-    complete: (request) =>
-      Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", (reason) =>
-        Effect.fail(new ProviderError({ provider: name, reason }))
-      ),
+    complete: (request) => Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
+    embed: options.embed ?? (() => fail(new Unsupported({ feature: "embeddings" }))),
     listModels,
-    supportsModel: (model) => Effect.map(listModels, (models) => models.some((info) => isSameModel(info.id, model)))
+    model:
+      options.model ??
+      ((model) =>
+        Effect.flatMap(find(model), (info) =>
+          info === undefined ? fail(new ModelNotAvailable({ model })) : Effect.succeed(info)
+        )),
+    supportsModel: (model) => Effect.map(find(model), (info) => info !== undefined),
+    isSameModel
   }
 }

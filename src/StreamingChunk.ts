@@ -177,7 +177,11 @@ export const FinalChunk = Schema.Struct({
   /** If the server reported it. */
   timings: Schema.optional(Timings),
   /** The server's name for this answer, if it has one. Not every server makes it unique. */
-  responseId: Schema.optional(Schema.String)
+  responseId: Schema.optional(Schema.String),
+  /** Whether the server dropped a part of the prompt to fit it into the context, where that can be known. */
+  promptTruncated: Schema.optional(Schema.Boolean),
+  /** The name of the provider that answered, if a policy chose among several. */
+  provider: Schema.optional(Schema.String)
 })
 
 /**

@@ -1,6 +1,7 @@
 export * as Completion from "./Completion.ts"
 export * as CompletionRequest from "./CompletionRequest.ts"
 export * as Deadlines from "./Deadlines.ts"
+export * as Embedding from "./Embedding.ts"
 export * as LmStudio from "./LmStudio.ts"
 export * as LlamaServer from "./LlamaServer.ts"
 export * as MockProvider from "./MockProvider.ts"

@@ -1,0 +1,126 @@
+/**
+ * Embeddings: texts as vectors, for search and comparison.
+ *
+ * @since 0.3.0
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { CompletionRequest, type Defaults } from "./CompletionRequest.ts"
+import * as RequestFault from "./internal/requestFault.ts"
+import * as Values from "./internal/values.ts"
+import { InvalidRequest } from "./ProviderError.ts"
+
+const { deadlines, extra, keepAlive, model, overflow } = CompletionRequest.members[0].fields
+
+/**
+ * A request for the vectors of one or more texts.
+ *
+ * **Details**
+ *
+ * Large inputs are sent in several requests, so there is no limit on the number of texts.
+ *
+ * **Example** (two texts)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Provider } from "effect-local-llm"
+ *
+ * const program = Effect.gen(function*() {
+ *   const provider = yield* Provider.Provider
+ *   const { vectors } = yield* provider.embed({
+ *     model: "nomic-embed-text",
+ *     input: ["The sky is blue.", "Grass is green."]
+ *   })
+ *   return vectors.length // 2
+ * })
+ * ```
+ *
+ * @since 0.3.0
+ */
+export const EmbeddingRequest = Schema.Struct({
+  /** The model's name on the server, such as `nomic-embed-text`. Required here or in the `defaults` of the layer. */
+  model,
+  /** The text, or the texts. No texts give no vectors, without a request. */
+  input: Schema.Union([Schema.String, Schema.Array(Schema.String)]),
+  /** The number of dimensions of each vector, for models that can shorten them; 1 or more. Default: the model's own. */
+  dimensions: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
+  /**
+   * What happens if a text does not fit into the model's context: `"fail"` with `ContextOverflow`, or `"truncate"`, which lets
+   * the server drop its end silently. Default: `"fail"`. Only Ollama can truncate.
+   */
+  overflow,
+  /** How long the server keeps the model in memory; `Infinity` for always, 0 to unload it. Default: the server's own. */
+  keepAlive,
+  /** Deadlines of each request to the server. `firstChunk` limits the wait for its answer. Each replaces the one of the layer. */
+  deadlines,
+  /** Further fields of the body, as the server names them. They replace fields of the same name, but objects are merged. */
+  extra
+})
+
+/**
+ * @since 0.3.0
+ */
+export interface EmbeddingRequest extends Schema.Schema.Type<typeof EmbeddingRequest> {}
+
+/**
+ * An embedding request that passed `validate`, so it names a model.
+ *
+ * @since 0.3.0
+ */
+export type ValidRequest = EmbeddingRequest & { readonly model: string }
+
+/**
+ * The vectors of a request's texts.
+ *
+ * @since 0.3.0
+ */
+export const Embedding = Schema.Struct({
+  /** The model that answered. It can differ from the one that was requested. */
+  model: Schema.String,
+  /** One vector for each text, in the order of the texts. */
+  vectors: Schema.Array(Schema.Array(Schema.Finite)),
+  /** Tokens of all texts together, if the server reported them. */
+  promptTokens: Schema.optional(Schema.Finite),
+  /** The name of the provider that answered, if a policy chose among several. */
+  provider: Schema.optional(Schema.String)
+})
+
+/**
+ * @since 0.3.0
+ */
+export interface Embedding extends Schema.Schema.Type<typeof Embedding> {}
+
+/**
+ * The request with defaults for `model`, `keepAlive`, `overflow` and `deadlines`, where it does not set them.
+ *
+ * @since 0.3.0
+ */
+export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingRequest): EmbeddingRequest => {
+  // What is not an object stays as it is, for `validate` to reject.
+  if (defaults === undefined || !Values.isRecord(request)) return request
+  const { deadlines = {}, keepAlive, model, overflow } = defaults
+  const merged = Values.isRecord(request.deadlines)
+    ? { ...request, deadlines: Values.addMissing(request.deadlines, deadlines) }
+    : request
+  return Values.addMissing(merged, { model, keepAlive, overflow, deadlines: defaults.deadlines })
+}
+
+/**
+ * Validates a request, defaults included. The error names the first invalid field and does not quote the request.
+ *
+ * @since 0.3.0
+ */
+export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> => {
+  const result = validateRequest(request)
+  if (Result.isFailure(result)) return Result.fail(toInvalidRequest(result.failure))
+  return hasModel(result.success) ? Result.succeed(result.success) : Result.fail(missingModel())
+}
+
+const hasModel = (request: EmbeddingRequest): request is ValidRequest => request.model !== undefined
+
+const missingModel = () =>
+  new InvalidRequest({ field: "model", description: "set it in the request, or in the `defaults` of the layer" })
+
+const validateRequest = Schema.decodeUnknownResult(Schema.toType(EmbeddingRequest), { onExcessProperty: "error" })
+
+const toInvalidRequest = RequestFault.make({ request: EmbeddingRequest.fields })

@@ -40,8 +40,8 @@ const { deadlines, extra, keepAlive, model, overflow } = CompletionRequest.membe
 export const EmbeddingRequest = Schema.Struct({
   /** The model's name on the server, such as `nomic-embed-text`. Required here or in the `defaults` of the layer. */
   model,
-  /** The text, or the texts. No texts give no vectors, without a request. */
-  input: Schema.Union([Schema.String, Schema.Array(Schema.String)]),
+  /** The text, or the texts; none may be empty. No texts give no vectors, without a request. */
+  input: Schema.Union([Schema.NonEmptyString, Schema.Array(Schema.NonEmptyString)]),
   /** The number of dimensions of each vector, for models that can shorten them; 1 or more. Default: the model's own. */
   dimensions: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
   /**

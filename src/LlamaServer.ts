@@ -9,9 +9,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as JsonEndpoint from "./internal/jsonEndpoint.ts"
 import * as Dialect from "./internal/openai/dialect.ts"
+import { embed } from "./internal/openai/embeddings.ts"
 import * as Endpoints from "./internal/openai/endpoints.ts"
 import * as Models from "./internal/openai/models.ts"
 import * as Server from "./internal/server.ts"
@@ -57,7 +59,18 @@ const definition: Server.ServerDefinition = {
   environment: { baseUrl: "LLAMA_SERVER_URL", token: "LLAMA_API_KEY" },
   chat: Endpoints.chat(Dialect.llamaServer),
   completion: Endpoints.completion(Dialect.llamaServer),
-  models: Endpoints.models
+  embed: embed(Dialect.llamaServer),
+  models: Endpoints.models,
+  describe: ({ call, listModels }, model) =>
+    Effect.gen(function* () {
+      const models = yield* listModels
+      // A server with one model answers for any name.
+      const info = models.find(({ id }) => id === model) ?? (models.length === 1 ? models[0] : undefined)
+      if (info === undefined || models.length > 1) return info
+      const properties = yield* Effect.option(call(Endpoints.properties, undefined))
+      return Option.isNone(properties) ? info : { ...info, ...properties.value }
+    }),
+  reportedCapabilities: new Set(["vision"])
 }
 
 const health = JsonEndpoint.get("/health", Models.Health, () => undefined)

@@ -9,7 +9,9 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
 import * as Dialect from "./internal/openai/dialect.ts"
+import { embed } from "./internal/openai/embeddings.ts"
 import * as Endpoints from "./internal/openai/endpoints.ts"
+import * as Models from "./internal/openai/lmStudioModels.ts"
 import * as Server from "./internal/server.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -43,7 +45,19 @@ const definition: Server.ServerDefinition = {
   missingModelHint: (model) => `run \`lms get ${model}\``,
   chat: Endpoints.chat(Dialect.lmStudio),
   completion: Endpoints.completion(Dialect.lmStudio),
-  models: Endpoints.models
+  embed: embed(Dialect.lmStudio),
+  models: Endpoints.models,
+  describe: ({ call, listModels }, model) =>
+    call(Models.modelsV1, undefined).pipe(
+      Effect.catchReason("ProviderError", "Unsupported", () => call(Models.modelsV0, undefined)),
+      Effect.map(
+        (entries) => entries.find(({ info, instances }) => info.id === model || instances.includes(model))?.info
+      ),
+      Effect.catchReason("ProviderError", "Unsupported", () =>
+        Effect.map(listModels, (models) => models.find(({ id }) => id === model))
+      )
+    ),
+  reportedCapabilities: new Set(["vision", "embedding"])
 }
 
 /**

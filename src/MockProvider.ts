@@ -18,7 +18,9 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Deadlines, Defaults, ValidRequest } from "./CompletionRequest.ts"
+import type * as Embedding from "./Embedding.ts"
 import * as Guard from "./internal/guard.ts"
+import * as Letters from "./internal/letters.ts"
 import * as Values from "./internal/values.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
@@ -93,6 +95,11 @@ export interface Options {
   readonly name?: string | undefined
   /** The models it lists. Default: only `mock`. It answers for any model. */
   readonly models?: ReadonlyArray<string> | undefined
+  /**
+   * The vector of each text. Default: how often each letter occurs, with length 1, so texts with the same letters are near each
+   * other.
+   */
+  readonly embed?: ((text: string, request: Embedding.ValidRequest) => ReadonlyArray<number>) | undefined
   /** Deadlines of every request that does not set its own. Default: `Deadlines.defaults`. */
   readonly deadlines?: Deadlines | undefined
   /** Options of every request that does not set its own. Default: none. */
@@ -145,10 +152,20 @@ export const make = (
           }
         })
       ),
-      listModels: Effect.succeed(models.map((id) => ({ id })))
+      embed: guard.embeddings((request) => Effect.sync(() => toEmbedding(request, options.embed))),
+      listModels: Effect.succeed(models.map((id) => ({ id }))),
+      model: (id) => Effect.succeed({ id })
     })
     return { ...provider, requests: Effect.sync(() => [...requests]) }
   })
+
+const toEmbedding = (
+  request: Embedding.ValidRequest,
+  embed: Options["embed"] = (text) => Letters.toVector(text, request.dimensions)
+): Embedding.Embedding => {
+  const texts = typeof request.input === "string" ? [request.input] : request.input
+  return { model: request.model, vectors: texts.map((text) => embed(text, request)) }
+}
 
 /** An iterator that can be read only once returns itself. */
 const findScriptFault = (script: Script): InvalidRequest | undefined => {

@@ -8,8 +8,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as BaseUrl from "./internal/baseUrl.ts"
+import { embed } from "./internal/ollama/embeddings.ts"
 import * as Endpoints from "./internal/ollama/endpoints.ts"
+import * as Models from "./internal/ollama/models.ts"
 import * as Server from "./internal/server.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -47,7 +50,17 @@ const definition: Server.ServerDefinition = {
   missingModelHint: (model) => `run \`ollama pull ${model}\``,
   chat: Endpoints.chat,
   completion: Endpoints.generate,
+  embed,
   models: Endpoints.tags,
+  describe: ({ call }, model) =>
+    Effect.gen(function* () {
+      const info = yield* call(Endpoints.show, model, model)
+      // Servers before 0.1.33 do not have it.
+      const running = yield* Effect.option(call(Endpoints.running, undefined))
+      if (Option.isNone(running)) return info
+      return { ...info, ...Models.fromRunning(running.value.find(({ name }) => withTag(name) === withTag(model))) }
+    }),
+  reportedCapabilities: new Set(["vision", "tools", "thinking"]),
   isSameModel: (a, b) => withTag(a) === withTag(b)
 }
 

@@ -11,6 +11,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
 import type { Dialect } from "./internal/openai/dialect.ts"
 import { reasoningEffort } from "./internal/openai/dialect.ts"
+import { embed } from "./internal/openai/embeddings.ts"
 import * as Endpoints from "./internal/openai/endpoints.ts"
 import * as Server from "./internal/server.ts"
 import type * as Provider from "./Provider.ts"
@@ -70,7 +71,9 @@ const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = 
     environment: { baseUrl: "OPENAI_BASE_URL", token: "OPENAI_API_KEY" },
     chat: Endpoints.chat(dialect),
     completion: Endpoints.completion(dialect),
-    models: Endpoints.models
+    embed: embed(dialect),
+    models: Endpoints.models,
+    describe: ({ listModels }, model) => Effect.map(listModels, (models) => models.find(({ id }) => id === model))
   }
 }
 

@@ -174,6 +174,8 @@ export class ContextOverflow extends Schema.Error<ContextOverflow>(id("ContextOv
   promptTokens: Schema.optional(Schema.Number),
   /** The tokens that fit, if the server reported them. */
   contextLength: Schema.optional(Schema.Number),
+  /** With embeddings: which text does not fit, by its index in `input`. */
+  index: Schema.optional(Schema.Number),
   ...explanation
 }) {
   get isRetryable(): boolean {
@@ -184,7 +186,8 @@ export class ContextOverflow extends Schema.Error<ContextOverflow>(id("ContextOv
       this.promptTokens === undefined || this.contextLength === undefined
         ? ""
         : ` (${this.promptTokens} tokens, ${this.contextLength} fit)`
-    return withDescription(`the prompt does not fit into the model's context${numbers}`, this.description)
+    const text = this.index === undefined ? "the prompt" : `input[${this.index}]`
+    return withDescription(`${text} does not fit into the model's context${numbers}`, this.description)
   }
 }
 

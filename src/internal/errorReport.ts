@@ -218,7 +218,8 @@ const findLengths = (report: Report): Lengths => {
 const contextLengths: ReadonlyArray<RegExp> = [
   /\bn_ctx ?[:=] ?(\d{1,9})/,
   /(?:context (?:length|size|window)|maximum (?:allowed|model) length)(?! by\b)[^\d\n.;]{0,30}(\d{1,9})/i,
-  /(\d{1,9})(?= maximum context length)/i
+  /(\d{1,9})(?= maximum context length)/i,
+  /current batch size: (\d{1,9})\b/i
 ]
 
 const requestedLengths =

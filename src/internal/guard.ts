@@ -6,6 +6,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CompletionRequest from "../CompletionRequest.ts"
 import * as Deadlines from "../Deadlines.ts"
+import * as Embedding from "../Embedding.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ProviderError, StreamTruncated } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
@@ -20,6 +21,10 @@ export interface Guard {
   readonly stream: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Stream.Stream<A, ProviderError>
   /** Adds the defaults to a request, validates it, and opens its answer. */
   readonly completions: (open: (request: CompletionRequest.ValidRequest) => Open<StreamingChunk>) => Completions
+  /** Adds the defaults to a request and validates it. */
+  readonly embeddings: (
+    embed: (request: Embedding.ValidRequest) => Effect.Effect<Embedding.Embedding, ProviderError>
+  ) => (request: Embedding.EmbeddingRequest) => Effect.Effect<Embedding.Embedding, ProviderError>
   /** The last item of a source. */
   readonly one: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Effect.Effect<A, ProviderError>
 }
@@ -50,6 +55,13 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
         return Result.isSuccess(valid)
           ? stream(open(valid.success), valid.success.deadlines)
           : Stream.fail(toError(valid.failure))
+      }),
+    embeddings: (embed) => (request) =>
+      Effect.suspend(() => {
+        const valid = Embedding.validate(Embedding.withDefaults(defaults, request))
+        if (Result.isFailure(valid)) return Effect.fail(toError(valid.failure))
+        const { input, model } = valid.success
+        return input.length === 0 ? Effect.succeed({ model, vectors: [] }) : embed(valid.success)
       }),
     one: (open, override) =>
       Effect.flatMap(

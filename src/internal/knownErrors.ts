@@ -199,6 +199,8 @@ const rules: ReadonlyArray<Rule> = [
     always("overflow")
   ],
   [/^prompt (?:is )?too long|maximum model length|context length is only/i, always("overflow")],
+  // An embedding model reads a text at once.
+  [/is too large to process/i, always("overflow", "the server's physical batch size limits it (`--ubatch-size`)")],
   [/^engine protocol/i, always("engine", "the engine failed")],
 
   // A feature is missing.
@@ -224,7 +226,6 @@ const rules: ReadonlyArray<Rule> = [
   [/^unrecognized key\(s\) in object: '(\w{1,40})'/i, invalid("the server does not know it")],
   [/'loc': \('body', '(\w{1,40})'/, invalid("the server rejected it")],
   [/\bjson schema error\b/i, always("invalid", "the server cannot use a JSON Schema of the request")],
-  [/is too large to process/i, always("invalid", "the input is longer than the server can process at once")],
 
   // Nothing but a better description.
   [/^loading model/i, always("status", "the model is loading")],

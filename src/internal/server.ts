@@ -10,11 +10,14 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Deadlines, Defaults } from "../CompletionRequest.ts"
+import type { Embedding } from "../Embedding.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Provider from "../Provider.ts"
-import { InvalidRequest, ProviderError } from "../ProviderError.ts"
+import { InvalidRequest, ModelNotAvailable, ProviderError } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as BaseUrl from "./baseUrl.ts"
+import * as Capabilities from "./capabilities.ts"
+import * as Embeddings from "./embeddings.ts"
 import * as Guard from "./guard.ts"
 import * as Transport from "./transport.ts"
 import type { Endpoint } from "./wire/endpoint.ts"
@@ -57,19 +60,31 @@ export interface ServerDefinition extends BaseUrl.Defaults {
   readonly missingModelHint?: (model: string) => string
   readonly chat: Endpoint<CompletionRequest, StreamingChunk>
   readonly completion: Endpoint<CompletionRequest, StreamingChunk>
+  readonly embed: Endpoint<Embeddings.BatchRequest, Embedding>
   readonly models: Endpoint<void, ReadonlyArray<ModelInfo>>
+  /** What the server reports about one model; `undefined` if it does not have it. */
+  readonly describe: (
+    server: { readonly call: Call; readonly listModels: Provider.Provider["listModels"] },
+    model: string
+  ) => Effect.Effect<ModelInfo | undefined, ProviderError>
+  /** The capabilities that `describe` reports reliably. Requests that need one of them are checked before they are sent. */
+  readonly reportedCapabilities?: ReadonlySet<Capabilities.Capability>
   /** Whether two names mean the same model. Default: whether they are equal. */
   readonly isSameModel?: (a: string, b: string) => boolean
 }
 
+/** Calls an endpoint that answers with one value. */
+export type Call = <Request, Out>(
+  endpoint: Endpoint<Request, Out>,
+  request: Request,
+  model?: string,
+  deadlines?: Deadlines
+) => Effect.Effect<Out, ProviderError>
+
 /** A provider, and the way to call further endpoints of its server. */
 export interface Server {
   readonly provider: Provider.Provider
-  readonly call: <Request, Out>(
-    endpoint: Endpoint<Request, Out>,
-    request: Request,
-    model?: string
-  ) => Effect.Effect<Out, ProviderError>
+  readonly call: Call
 }
 
 /** Connects a definition to an HTTP client. Fails with `InvalidRequest` if an option is invalid. Sends nothing. */
@@ -94,15 +109,42 @@ export const make = Effect.fnUntraced(function* (
 
   const chat = transport.open(definition.chat)
   const completion = transport.open(definition.completion)
-  const call: Server["call"] = (endpoint, request, model) => guard.one(transport.open(endpoint)(request, model))
+  const call: Call = (endpoint, request, model, deadlines) =>
+    guard.one(transport.open(endpoint)(request, model), deadlines)
+  const listModels = call(definition.models, undefined)
+  const models = yield* Capabilities.make({
+    reported: definition.reportedCapabilities ?? new Set(),
+    describe: (model) =>
+      Effect.flatMap(definition.describe({ call, listModels }, model), (info) =>
+        info === undefined ? Effect.fail(missingModel(model)) : Effect.succeed(info)
+      )
+  })
+  const missingModel = (model: string) =>
+    guard.toError(new ModelNotAvailable({ model, description: definition.missingModelHint?.(model) }))
+
   return {
     call,
     provider: Provider.make({
       name,
       stream: guard.completions((request) =>
-        (request.messages === undefined ? completion : chat)(request, request.model)
+        models.requireFor(
+          Capabilities.ofRequest(request),
+          request.model,
+          (request.messages === undefined ? completion : chat)(request, request.model)
+        )
       ),
-      listModels: call(definition.models, undefined),
+      embed: guard.embeddings((request) =>
+        Effect.andThen(
+          Effect.mapError(models.require(["embedding"], request.model), guard.toError),
+          Embeddings.embed(
+            request,
+            (batch) => call(definition.embed, batch, batch.model, batch.deadlines),
+            guard.toError
+          )
+        )
+      ),
+      listModels,
+      model: models.find,
       isSameModel: definition.isSameModel
     })
   }

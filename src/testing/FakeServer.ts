@@ -82,7 +82,7 @@ export const make = Effect.fnUntraced(function* (
     const scripted = yield* ask(currentScript, { ...entry })
     if ("status" in scripted) return yield* Delivery.sendReply(channel, scripted)
     if (wire === undefined) {
-      return yield* Delivery.sendReply(channel, OtherEndpoints.answer(entry.method, path, models))
+      return yield* Delivery.sendReply(channel, OtherEndpoints.answer(entry.method, path, models, body))
     }
     yield* Delivery.sendCompletion(channel, scripted, wire(readOptions(body, scripted.model)))
   })
@@ -125,8 +125,9 @@ export const make = Effect.fnUntraced(function* (
  * **Details**
  *
  * It knows `POST /api/chat`, `/api/generate`, `/v1/chat/completions` and `/v1/completions`, which the script answers, and
- * `GET /`, `/api/version`, `/api/tags`, `/v1/models`, `/health` and `/lmstudio-greeting`. Everything else it refuses as the real
- * servers do. Delays follow the clock that the layer was built with, so `TestClock` moves them.
+ * `GET /`, `/api/version`, `/api/tags`, `/api/ps`, `/v1/models`, `/health` and `/lmstudio-greeting`. `POST /api/embed` and
+ * `/v1/embeddings` count the letters of each text; `POST /api/show` describes its models. Everything else it refuses as the
+ * real servers do. Delays follow the clock that the layer was built with, so `TestClock` moves them.
  *
  * **Gotchas**
  *

@@ -57,6 +57,41 @@ RealServer.describeLlamaServer("LlamaServer", () => {
     })
   )
 
+  it.live("embeds texts, and describes its model", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start({ model: "letters", parameters: { embedding: true, pooling_type: 1 } })
+      const { promptTokens, vectors } = yield* provider.embed({ model: "any", input: "sky" })
+      // The vector counts the letters of its text, with length 1.
+      expect(vectors[0]?.filter((x) => Math.abs(x) > 0.01).map((x) => x.toFixed(2))).toEqual([
+        "0.50",
+        "0.50",
+        "0.50",
+        "0.50"
+      ])
+      expect(promptTokens).toBeGreaterThan(0)
+      const many = yield* provider.embed({ model: "any", input: Array.from({ length: 70 }, (_, i) => `text ${i}`) })
+      expect(many.vectors.length).toBe(70)
+      const tooLong = yield* Effect.flip(provider.embed({ model: "any", input: ["a", "b".repeat(40_000)] }))
+      expect(tooLong.reason).toMatchObject({ _tag: "ContextOverflow", index: 1, contextLength: 512 })
+      expect(yield* provider.model("any")).toMatchObject({
+        id: "letters",
+        isLoaded: true,
+        capabilities: ["completion"]
+      })
+    })
+  )
+
+  it.live("a server without embeddings does not support them, and a model without vision sees no image", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start({ model: "sky" })
+      const { reason } = yield* Effect.flip(provider.embed({ model: "any", input: "sky" }))
+      expect(reason._tag).toBe("Unsupported")
+      const messages = [{ role: "user" as const, content: "What is this?", images: ["iVBORw0KGgo="] }]
+      const blind = yield* Effect.flip(provider.complete(request({ messages })))
+      expect(blind.reason).toMatchObject({ _tag: "Unsupported", feature: "images" })
+    })
+  )
+
   it.live("separates thinking from the answer", () =>
     Effect.gen(function* () {
       const { provider } = yield* start({ model: "think" })

@@ -50,6 +50,15 @@ const notAStream = failure("ApiError", {
   description: "JSON instead of a stream; a proxy in front of the server may ignore `stream`"
 })
 
+/** An embedding in one line. */
+const embedded = (server: typeof ollama | typeof lmStudio, input: ReadonlyArray<string>) =>
+  Effect.flatMap(server, (provider) =>
+    Effect.match(provider.embed({ model: "asked", input }), {
+      onSuccess: (embedding) => `${embedding.vectors.length} × ${embedding.vectors[0]?.length}, ${embedding.model}`,
+      onFailure: ({ reason }) => reason._tag
+    })
+  )
+
 const unknownText = "the server's text is in the redacted `detail`"
 const noEndpoint = "the server does not have this endpoint; check baseUrl and the version of the server"
 const noModel = "the server does not have it"
@@ -360,6 +369,49 @@ const operations: ReadonlyArray<Operation> = [
     }
   },
   {
+    name: "Ollama embed, one text",
+    run: embedded(ollama, ["a"]),
+    answers: {
+      "ollama/embed": "1 × 384, sky",
+      "ollama/embed-too-long": "1 × 384, sky",
+      "ollama/embed-dimensions": "1 × 8, sky",
+      "ollama/embed-empty": "ParseError",
+      "ollama/embed-no-model": "ModelNotAvailable",
+      "ollama/embed-too-long-no-truncate": "ContextOverflow"
+    }
+  },
+  {
+    name: "Ollama embed, three texts",
+    run: embedded(ollama, ["The sky", "is", "blue"]),
+    answers: { "ollama/embed-many": "3 × 384, sky" }
+  },
+  {
+    name: "LM Studio embed, two texts",
+    run: embedded(lmStudio, ["a", "b"]),
+    answers: {
+      "llama-server/embeddings": "2 × 384, sky",
+      "ollama/v1-embeddings": "2 × 384, sky"
+    }
+  },
+  {
+    name: "Ollama model",
+    run: Effect.flatMap(ollama, ({ model }) =>
+      Effect.catch(model("think"), ({ reason }) => Effect.succeed(reason._tag))
+    ),
+    answers: {
+      "ollama/show": {
+        id: "think",
+        family: "llama",
+        parameterSize: "935K",
+        quantization: "unknown",
+        contextLength: 131_072,
+        capabilities: ["completion", "thinking"],
+        isLoaded: false
+      },
+      "ollama/show-missing": "ModelNotAvailable"
+    }
+  },
+  {
     name: "LM Studio listModels",
     run: Effect.flatMap(lmStudio, (service) => service.listModels),
     answers: {
@@ -376,8 +428,8 @@ const operations: ReadonlyArray<Operation> = [
   }
 ]
 
-/** Answers of endpoints that nothing here asks yet: they serve the last test alone. */
-const notAsked: ReadonlyArray<string> = ["llama-server/embeddings", "ollama/ps", "ollama/root", "ollama/show"]
+/** Answers of endpoints that nothing here asks: they serve the last test alone. */
+const notAsked: ReadonlyArray<string> = ["ollama/ps", "ollama/ps-loaded", "ollama/root"]
 
 const replay = <A, E>(
   operation: Effect.Effect<A, E, HttpClient.HttpClient>,

@@ -1,4 +1,5 @@
 /** Ollama's own protocol as endpoints: what is sent where, and how the answer is read. */
+import * as Result from "effect/Result"
 import type { CompletionRequest } from "../../CompletionRequest.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
@@ -31,6 +32,23 @@ export const tags: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(
   "/api/tags",
   Models.Tags,
   Models.toModelInfos
+)
+
+/** `POST /api/show`. */
+export const show: Endpoint<string, ModelInfo> = {
+  method: "POST",
+  path: "/api/show",
+  framing: "json",
+  encode: (model) => Result.succeed({ model }),
+  decoder: (context) =>
+    JsonEndpoint.decoder(Models.Shown, (shown) => Result.succeed(Models.fromShown(context.model, shown)))(context)
+}
+
+/** `GET /api/ps`. */
+export const running: Endpoint<void, ReadonlyArray<Models.RunningModel>> = JsonEndpoint.get(
+  "/api/ps",
+  Models.Running,
+  ({ models }) => models ?? []
 )
 
 /** `GET /api/version`. */

@@ -1,21 +1,23 @@
 /** What Ollama reports about its models. Facts: Ollama's `api/types.go`. */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import * as Json from "../wire/json.ts"
 
 export const Version = Schema.Struct({ version: Schema.String })
 
+const Details = Schema.Struct({
+  family: Json.nullish(Schema.String),
+  parameter_size: Json.nullish(Schema.String),
+  quantization_level: Json.nullish(Schema.String),
+  context_length: Json.nullish(Schema.Number)
+})
+
 const Model = Schema.Struct({
   name: Schema.String,
   size: Json.nullish(Schema.Number),
-  details: Json.nullish(
-    Schema.Struct({
-      family: Json.nullish(Schema.String),
-      parameter_size: Json.nullish(Schema.String),
-      quantization_level: Json.nullish(Schema.String),
-      context_length: Json.nullish(Schema.Number)
-    })
-  ),
+  details: Json.nullish(Details),
   capabilities: Json.nullish(Schema.Array(Schema.String))
 })
 
@@ -26,9 +28,68 @@ export const toModelInfos = ({ models }: typeof Tags.Type): ReadonlyArray<ModelI
 const toModelInfo = ({ capabilities, details, name, size }: typeof Model.Type): ModelInfo => ({
   id: name,
   sizeBytes: size ?? undefined,
+  ...toDetails(details),
+  capabilities: capabilities ?? undefined
+})
+
+const toDetails = (details: typeof Details.Type | null | undefined) => ({
   family: details?.family ?? undefined,
   parameterSize: details?.parameter_size ?? undefined,
   quantization: details?.quantization_level ?? undefined,
-  contextLength: details?.context_length ?? undefined,
-  capabilities: capabilities ?? undefined
+  contextLength: details?.context_length ?? undefined
 })
+
+/** The answer of `POST /api/show`. `model_info` has keys such as `llama.context_length`. */
+export const Shown = Schema.Struct({
+  details: Json.nullish(Details),
+  capabilities: Json.nullish(Schema.Array(Schema.String)),
+  model_info: Json.nullish(Schema.Record(Schema.String, Schema.Unknown))
+})
+
+export const fromShown = (model: string, { capabilities, details, model_info }: typeof Shown.Type): ModelInfo => {
+  const info = toDetails(details)
+  const trained = Object.entries(model_info ?? {}).find(([key]) => key.endsWith(".context_length"))?.[1]
+  return {
+    id: model,
+    ...info,
+    contextLength: info.contextLength ?? (typeof trained === "number" ? Json.toCount(trained) : undefined),
+    capabilities: capabilities ?? undefined
+  }
+}
+
+/** The answer of `GET /api/ps`: the models in memory. `context_length` since 0.10.0. */
+export const Running = Schema.Struct({
+  models: Json.nullish(
+    Schema.Array(
+      Schema.Struct({
+        name: Schema.String,
+        size: Json.nullish(Schema.Number),
+        size_vram: Json.nullish(Schema.Number),
+        context_length: Json.nullish(Schema.Number),
+        expires_at: Json.nullish(Schema.String)
+      })
+    )
+  )
+})
+
+export type RunningModel = NonNullable<(typeof Running.Type)["models"]>[number]
+
+/** What a model in memory has besides; `undefined` for one that is not. */
+export const fromRunning = (running: RunningModel | undefined): Partial<ModelInfo> =>
+  running === undefined
+    ? { isLoaded: false }
+    : {
+        isLoaded: true,
+        loadedContextLength: running.context_length || undefined,
+        memoryBytes: running.size ?? undefined,
+        expiresAt: toExpiry(running.expires_at)
+      }
+
+/** Year 1 while the model is loading, some 292 years ahead for a model that is kept. */
+const toExpiry = (text: string | null | undefined): DateTime.Utc | undefined =>
+  Option.getOrUndefined(
+    Option.filter(Option.map(DateTime.make(text ?? ""), DateTime.toUtc), (time) => {
+      const year = DateTime.getPartUtc(time, "year")
+      return year > 1 && year < 2200
+    })
+  )

@@ -60,7 +60,7 @@ const encodeBody = (
       ...input,
       stream: true,
       format,
-      keep_alive: request.keepAlive === undefined ? undefined : toSeconds(Duration.fromInputUnsafe(request.keepAlive)),
+      keep_alive: toKeepAlive(request.keepAlive),
       ...whole,
       options: {
         ...RequestBody.encodeSampling(request),
@@ -77,5 +77,8 @@ const encodeFormat = (
   format === undefined || format === "json" ? Result.succeed(format) : RequestBody.toJsonSchema(format, "format")
 
 /** Ollama reads a number as seconds; below zero means always. */
-const toSeconds = (duration: Duration.Duration): number =>
-  Duration.isFinite(duration) ? Duration.toSeconds(duration) : -1
+export const toKeepAlive = (input: CompletionRequest["keepAlive"]): number | undefined => {
+  if (input === undefined) return undefined
+  const duration = Duration.fromInputUnsafe(input)
+  return Duration.isFinite(duration) ? Duration.toSeconds(duration) : -1
+}

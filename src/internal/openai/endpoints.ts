@@ -27,6 +27,13 @@ export const completion = (dialect: Dialect): Endpoint<CompletionRequest, Stream
   decoder: makeDecoder
 })
 
+/** `GET /props` of llama.cpp's server. */
+export const properties: Endpoint<void, Partial<ModelInfo>> = JsonEndpoint.get(
+  "/props",
+  Models.Properties,
+  Models.fromProperties
+)
+
 /** `GET /v1/models`. */
 export const models: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(
   "/v1/models",

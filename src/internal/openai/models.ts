@@ -22,3 +22,21 @@ const toModelInfo = ({ id, max_model_len, meta }: typeof Model.Type): ModelInfo 
 
 /** The answer of llama.cpp's `/health` once the model is loaded. */
 export const Health = Schema.Struct({ status: Schema.String })
+
+/** The answer of llama.cpp's `/props`. */
+export const Properties = Schema.Struct({
+  default_generation_settings: Json.nullish(Schema.Struct({ n_ctx: Json.nullish(Schema.Number) })),
+  modalities: Json.nullish(Schema.Struct({ vision: Json.nullish(Schema.Boolean) })),
+  is_sleeping: Json.nullish(Schema.Boolean)
+})
+
+/** `n_ctx` is the context of one request. Whether the model knows tools or thinks is not reported. */
+export const fromProperties = ({
+  default_generation_settings,
+  is_sleeping,
+  modalities
+}: typeof Properties.Type): Partial<ModelInfo> => ({
+  isLoaded: is_sleeping !== true,
+  loadedContextLength: default_generation_settings?.n_ctx ?? undefined,
+  ...(modalities?.vision == null ? {} : { capabilities: modalities.vision ? ["completion", "vision"] : ["completion"] })
+})

@@ -105,7 +105,7 @@ const encodeFormat = (
   }))
 }
 
-const encodeKeepAlive = (
+export const encodeKeepAlive = (
   input: CompletionRequest["keepAlive"],
   { keepAlive }: Dialect
 ): Result.Result<Json.JsonObject, ProviderErrorReason> => {

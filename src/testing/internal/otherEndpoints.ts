@@ -1,15 +1,19 @@
 /** The answers to requests that are not for a completion. */
+import * as Predicate from "effect/Predicate"
+import * as Letters from "../../internal/letters.ts"
 import type { Reply } from "./answer.ts"
 import { wires } from "./wireRecords.ts"
 
 /** The answer to a request that no script takes. `path` has no query. */
-export const answer = (method: string, path: string, models: ReadonlyArray<string>): Reply => {
+export const answer = (method: string, path: string, models: ReadonlyArray<string>, body: unknown): Reply => {
+  const answerTo = method === "POST" ? posts[path] : undefined
+  if (answerTo !== undefined) return answerTo(Predicate.isObject(body) ? body : {}, models)
   const handle = method === "GET" || method === "HEAD" ? lists[path] : undefined
   if (handle !== undefined) return { status: 200, ...handle(models) }
   if (path.startsWith("/v1")) {
     return { status: 200, body: { error: `Unexpected endpoint or method. (${method} ${path})` } }
   }
-  const allowed = path in wires ? "POST" : path in lists ? "GET, HEAD" : undefined
+  const allowed = path in wires || path in posts ? "POST" : path in lists ? "GET, HEAD" : undefined
   return allowed === undefined
     ? { status: 404, headers: plainText, body: "404 page not found" }
     : { status: 405, headers: { ...plainText, allow: allowed }, body: "405 method not allowed" }
@@ -21,6 +25,7 @@ const lists: { readonly [path: string]: (models: ReadonlyArray<string>) => Pick<
   "/": () => ({ body: "Ollama is running" }),
   "/api/version": () => ({ body: { version: "0.33.0" } }),
   "/api/tags": (models) => ({ body: { models: models.map(toOllamaModel) } }),
+  "/api/ps": () => ({ body: { models: [] } }),
   "/v1/models": (models) => ({
     body: { object: "list", data: models.map((id) => ({ id, object: "model", owned_by: "organization_owner" })) }
   }),
@@ -28,7 +33,32 @@ const lists: { readonly [path: string]: (models: ReadonlyArray<string>) => Pick<
   "/lmstudio-greeting": () => ({ body: { lmstudio: true } })
 }
 
-const toOllamaModel = (name: string): object => ({
+type Fields = { readonly [key: PropertyKey]: unknown }
+
+const posts: { readonly [path: string]: (body: Fields, models: ReadonlyArray<string>) => Reply } = {
+  "/api/show": ({ model }, models) => {
+    const { capabilities, details } = toOllamaModel(String(model))
+    return models.some((name) => name === model || name === `${model}:latest`)
+      ? { status: 200, body: { details, model_info: { "llama.context_length": 131_072 }, capabilities } }
+      : { status: 404, body: { error: `model '${model}' not found` } }
+  },
+  "/api/embed": ({ dimensions, input, model }) => {
+    const embeddings = toVectors(input, dimensions)
+    return { status: 200, body: { model, embeddings, prompt_eval_count: embeddings.length } }
+  },
+  "/v1/embeddings": ({ dimensions, input, model }) => {
+    const data = toVectors(input, dimensions).map((embedding, index) => ({ object: "embedding", index, embedding }))
+    const usage = { prompt_tokens: data.length, total_tokens: data.length }
+    return { status: 200, body: { object: "list", data, model, usage } }
+  }
+}
+
+const toVectors = (input: unknown, dimensions: unknown): ReadonlyArray<ReadonlyArray<number>> =>
+  (Array.isArray(input) ? input : [input]).map((text) =>
+    Letters.toVector(String(text), typeof dimensions === "number" ? dimensions : undefined)
+  )
+
+const toOllamaModel = (name: string) => ({
   name,
   model: name,
   modified_at: "2026-01-02T03:04:05.678Z",

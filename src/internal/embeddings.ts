@@ -1,0 +1,89 @@
+/** Embeddings of any number of texts: batches of bounded size, sent with bounded concurrency. */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type { Embedding, ValidRequest } from "../Embedding.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import type { ProviderError } from "../ProviderError.ts"
+import { ContextOverflow, ParseError } from "../ProviderError.ts"
+
+/** The texts that one request to a server has. */
+export interface BatchRequest extends ValidRequest {
+  readonly input: ReadonlyArray<string>
+}
+
+type Send = (request: BatchRequest) => Effect.Effect<Embedding, ProviderError>
+
+/** Servers read a whole batch before they answer. These keep each request short and its answer within `maxLineBytes`. */
+const maxTexts = 32
+const maxCharacters = 64 * 1024
+const concurrency = 4
+
+interface Batch {
+  /** The index of its first text in the whole input. */
+  readonly start: number
+  readonly texts: ReadonlyArray<string>
+}
+
+export const embed = Effect.fnUntraced(function* (
+  request: ValidRequest,
+  send: Send,
+  toError: (reason: ProviderErrorReason) => ProviderError
+): Effect.fn.Return<Embedding, ProviderError> {
+  const batches = toBatches(typeof request.input === "string" ? [request.input] : request.input)
+  const sendBatch = ({ start, texts }: Batch): Effect.Effect<ReadonlyArray<Embedding>, ProviderError> =>
+    Effect.matchEffect(send({ ...request, input: texts }), {
+      onSuccess: (embedding) => {
+        const problem = findProblem(embedding, texts.length, start)
+        return problem === undefined ? Effect.succeed([embedding]) : Effect.fail(toError(problem))
+      },
+      onFailure: (error) => {
+        const { reason } = error
+        if (reason._tag !== "ContextOverflow") return Effect.fail(error)
+        if (texts.length === 1) return Effect.fail(toError(new ContextOverflow({ ...reason, index: start })))
+        // The server does not report which text does not fit.
+        const middle = Math.ceil(texts.length / 2)
+        const halves = [
+          { start, texts: texts.slice(0, middle) },
+          { start: start + middle, texts: texts.slice(middle) }
+        ]
+        return Effect.map(Effect.forEach(halves, sendBatch), (parts) => parts.flat())
+      }
+    })
+  return combine(request.model, (yield* Effect.forEach(batches, sendBatch, { concurrency })).flat())
+})
+
+const toBatches = (texts: ReadonlyArray<string>): ReadonlyArray<Batch> => {
+  const batches: Array<{ readonly start: number; readonly texts: Array<string> }> = []
+  let characters = 0
+  for (const [index, text] of texts.entries()) {
+    const last = batches.at(-1)
+    characters += text.length
+    if (last === undefined || last.texts.length === maxTexts || characters > maxCharacters) {
+      batches.push({ start: index, texts: [text] })
+      characters = text.length
+    } else last.texts.push(text)
+  }
+  return batches
+}
+
+const findProblem = ({ vectors }: Embedding, expected: number, start: number): ParseError | undefined => {
+  const excerpt = Redacted.make("")
+  if (vectors.length !== expected) {
+    const texts = `input[${start}] to input[${start + expected - 1}]`
+    return new ParseError({ description: `${vectors.length} vectors for the ${expected} texts ${texts}`, excerpt })
+  }
+  const empty = vectors.findIndex((vector) => vector.length === 0)
+  return empty === -1
+    ? undefined
+    : new ParseError({ description: `the vector of input[${start + empty}] is empty`, excerpt })
+}
+
+const combine = (requestedModel: string, parts: ReadonlyArray<Embedding>): Embedding => {
+  const counts = parts.map(({ promptTokens }) => promptTokens)
+  const isReported = parts.length > 0 && counts.every((count) => count !== undefined)
+  return {
+    model: parts[0]?.model ?? requestedModel,
+    vectors: parts.flatMap(({ vectors }) => vectors),
+    ...(isReported ? { promptTokens: counts.reduce<number>((sum, count = 0) => sum + count, 0) } : {})
+  }
+}

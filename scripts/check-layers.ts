@@ -11,13 +11,15 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   policies: ["Retry", "Fallback", "Pool", "Telemetry"],
   providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
   server: ["internal/server"],
-  calls: ["internal/capabilities", "internal/embeddings"],
+  calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
   contract: ["Provider Deadlines internal/guard"],
   transport: ["internal/transport internal/rejection internal/baseUrl"],
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint"],
   wire: ["internal/wire/"],
-  types: ["StreamingChunk Completion CompletionRequest Embedding ModelInfo ProviderError internal/requestFault"],
+  types: [
+    "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/requestFault"
+  ],
   values: ["internal/values", "internal/letters"]
 }
 

@@ -9,11 +9,18 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Deadlines } from "./CompletionRequest.ts"
+import { override } from "./Deadlines.ts"
 import * as BaseUrl from "./internal/baseUrl.ts"
 import { embed } from "./internal/ollama/embeddings.ts"
 import * as Endpoints from "./internal/ollama/endpoints.ts"
+import * as Manage from "./internal/ollama/manage.ts"
 import * as Models from "./internal/ollama/models.ts"
 import * as Server from "./internal/server.ts"
+import * as TransferSpeed from "./internal/transferSpeed.ts"
+import type { ModelInfo } from "./ModelInfo.ts"
+import type { ModelProgress } from "./ModelProgress.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
 
@@ -33,7 +40,72 @@ export interface Options extends Server.Options {}
 export interface Ollama extends Provider.Provider {
   /** The server's version, such as `0.33.0`; `0.0.0` for builds without a release stamp. */
   readonly version: Effect.Effect<string, ProviderError>
+  /** The models in memory, with their size there, their context and when they are unloaded. */
+  readonly running: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
+  /**
+   * Downloads a model from its registry and reports the progress. Nothing is sent before the stream runs. When the consumer
+   * stops, the download stops; running it again resumes where it was.
+   *
+   * Fails with `ModelNotAvailable` if the registry does not have the model, `NetworkError` if Ollama cannot reach the registry,
+   * `Timeout` (`idle`) if nothing moves for 5 minutes, and `StreamTruncated` if the reports end before the model is complete.
+   */
+  readonly pull: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
+  /** As `pull`, if the server does not have the model. Otherwise a final report and nothing else. */
+  readonly ensure: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
+  /** Uploads a model to its registry. Fails as `pull` does. */
+  readonly push: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
+  /** Makes a model from another one. */
+  readonly create: (options: CreateOptions) => Stream.Stream<ModelProgress, ProviderError>
+  /** Deletes a model. Fails with `ModelNotAvailable` if there is none of that name. */
+  readonly deleteModel: (model: string) => Effect.Effect<void, ProviderError>
+  /** Gives a model a second name. */
+  readonly copyModel: (from: string, to: string) => Effect.Effect<void, ProviderError>
+  /** Loads a model into memory, which may take minutes. */
+  readonly load: (model: string, options?: LoadOptions) => Effect.Effect<void, ProviderError>
+  /** Removes a model from memory, after the answers that are being generated. */
+  readonly unload: (model: string) => Effect.Effect<void, ProviderError>
 }
+
+/**
+ * Options of `pull`, `push` and `ensure`.
+ *
+ * @since 0.3.0
+ */
+export interface TransferOptions {
+  /** Whether the registry may be reached without TLS. Default: `false`. */
+  readonly insecure?: boolean | undefined
+  /** Default: 5 minutes to the first report, and 5 minutes without any progress (`idle`). */
+  readonly deadlines?: Deadlines | undefined
+}
+
+/**
+ * Options of `create`.
+ *
+ * @since 0.3.0
+ */
+export interface CreateOptions {
+  /** The name of the new model. */
+  readonly model: string
+  /** The model that it is made from. */
+  readonly from: string
+  /** Its system message. Default: that of `from`. */
+  readonly system?: string | undefined
+  /** Its prompt template. Default: that of `from`. */
+  readonly template?: string | undefined
+  /** Its default options, by Ollama's names, such as `{ num_ctx: 8192 }`. */
+  readonly parameters?: Readonly<Record<string, unknown>> | undefined
+  /** The format to quantize it to, such as `q4_K_M`. */
+  readonly quantize?: string | undefined
+  /** Default: 5 minutes to the first report, and 5 minutes without any progress (`idle`). */
+  readonly deadlines?: Deadlines | undefined
+}
+
+/**
+ * Options of `load`.
+ *
+ * @since 0.3.0
+ */
+export interface LoadOptions extends Manage.LoadOptions {}
 
 /**
  * @since 0.1.0
@@ -73,10 +145,59 @@ const withTag = (model: string): string => (/:[^/]*$/.test(model) ? model : `${m
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Ollama, ProviderError, HttpClient.HttpClient> =>
-  Effect.map(Server.make(definition, options), ({ call, provider }) => ({
-    ...provider,
-    version: call(Endpoints.version, undefined)
+  Effect.map(Server.make(definition, options), (server) => ({
+    ...server.provider,
+    version: server.call(Endpoints.version, undefined),
+    running: Effect.map(server.call(Endpoints.running, undefined), (models) =>
+      models.map((model) => ({ id: model.name, ...Models.fromRunning(model) }))
+    ),
+    ...makeTransfers(server),
+    ...makeCommands(server)
   }))
+
+/** A large layer is verified without any report. */
+const transferDeadlines: Deadlines = { idle: "5 minutes" }
+
+const makeTransfers = ({ provider, stream }: Server.Server) => {
+  const transfer = (
+    endpoint: typeof Manage.pull,
+    body: { readonly model: string },
+    deadlines?: Deadlines
+  ): Stream.Stream<ModelProgress, ProviderError> =>
+    TransferSpeed.add(stream(endpoint, body, body.model, override(transferDeadlines, deadlines)))
+  const pull: Ollama["pull"] = (model, { deadlines, insecure } = {}) =>
+    transfer(Manage.pull, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines)
+  return {
+    pull,
+    ensure: (model: string, options?: TransferOptions) =>
+      Stream.unwrap(
+        Effect.map(provider.supportsModel(model), (isThere) =>
+          isThere ? Stream.succeed(present) : pull(model, options)
+        )
+      ),
+    push: (model: string, { deadlines, insecure }: TransferOptions = {}) =>
+      transfer(Manage.push, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines),
+    create: ({ deadlines, ...body }: CreateOptions) => transfer(Manage.create, body, deadlines)
+  }
+}
+
+const present: ModelProgress = { status: "success", isFinal: true, completedBytes: 0, totalBytes: 0 }
+
+const makeCommands = ({ call }: Server.Server) => {
+  // Models that only embed cannot generate.
+  const load = (model: string, options: LoadOptions) => {
+    const body = Manage.toLoadBody(model, options)
+    return Effect.catchReason(call(Manage.load, body, model), "ProviderError", "Unsupported", () =>
+      call(Manage.loadForEmbeddings, body, model)
+    )
+  }
+  return {
+    deleteModel: (model: string) => call(Manage.deleteModel, { model }, model),
+    copyModel: (source: string, destination: string) => call(Manage.copy, { source, destination }, source),
+    load: (model: string, options: LoadOptions = {}) => load(model, options),
+    unload: (model: string) => load(model, { keepAlive: 0 })
+  }
+}
 
 /**
  * Provides `Provider` and `Ollama` for one server.

@@ -14,6 +14,7 @@ import type { Embedding } from "../Embedding.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Provider from "../Provider.ts"
 import { InvalidRequest, ModelNotAvailable, ProviderError } from "../ProviderError.ts"
+import type * as Stream from "effect/Stream"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as BaseUrl from "./baseUrl.ts"
 import * as Capabilities from "./capabilities.ts"
@@ -85,6 +86,13 @@ export type Call = <Request, Out>(
 export interface Server {
   readonly provider: Provider.Provider
   readonly call: Call
+  /** The items of an endpoint that answers with several. */
+  readonly stream: <Request, Out>(
+    endpoint: Endpoint<Request, Out>,
+    request: Request,
+    model: string,
+    deadlines?: Deadlines
+  ) => Stream.Stream<Out, ProviderError>
 }
 
 /** Connects a definition to an HTTP client. Fails with `InvalidRequest` if an option is invalid. Sends nothing. */
@@ -124,6 +132,7 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     call,
+    stream: (endpoint, request, model, deadlines) => guard.stream(transport.open(endpoint)(request, model), deadlines),
     provider: Provider.make({
       name,
       stream: guard.completions((request) =>

@@ -126,7 +126,8 @@ export const make = Effect.fnUntraced(function* (
  *
  * It knows `POST /api/chat`, `/api/generate`, `/v1/chat/completions` and `/v1/completions`, which the script answers, and
  * `GET /`, `/api/version`, `/api/tags`, `/api/ps`, `/v1/models`, `/health` and `/lmstudio-greeting`. `POST /api/embed` and
- * `/v1/embeddings` count the letters of each text; `POST /api/show` describes its models. Everything else it refuses as the
+ * `/v1/embeddings` count the letters of each text; `POST /api/show` describes its models, and `POST /api/pull`,
+ * `/api/push`, `/api/create`, `/api/copy` and `DELETE /api/delete` succeed without changing them. Everything else it refuses as the
  * real servers do. Delays follow the clock that the layer was built with, so `TestClock` moves them.
  *
  * **Gotchas**

@@ -4,8 +4,10 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as HttpClient from "effect/http/HttpClient"
-import type * as Stream from "effect/Stream"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
 import * as LmStudio from "../../src/LmStudio.ts"
+import type { ModelProgress } from "../../src/ModelProgress.ts"
 import * as Ollama from "../../src/Ollama.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
 import { isProviderError } from "../../src/ProviderError.ts"
@@ -49,6 +51,20 @@ const notAStream = failure("ApiError", {
   status: 200,
   description: "JSON instead of a stream; a proxy in front of the server may ignore `stream`"
 })
+
+/** The reports of a transfer in one line. */
+const transferred = (run: (server: Ollama.Ollama) => Stream.Stream<ModelProgress, ProviderError>) =>
+  Effect.gen(function* () {
+    const reports: Array<ModelProgress> = []
+    const result = yield* Effect.result(
+      Stream.runForEach(run(yield* ollama), (report) => Effect.sync(() => reports.push(report)))
+    )
+    if (Result.isFailure(result)) return `after ${reports.length} reports: ${result.failure.reason.message}`
+    const { completedBytes, isFinal, status, totalBytes } = reports.at(-1) ?? {}
+    expect(reports.map(({ isFinal }) => isFinal)).toEqual(reports.map((_, i) => i === reports.length - 1))
+    const layers = new Set(reports.flatMap(({ layer }) => layer?.digest ?? [])).size
+    return `${reports.length} reports, ${isFinal && status}, ${completedBytes} of ${totalBytes} bytes in ${layers} layers`
+  })
 
 /** An embedding in one line. */
 const embedded = (server: typeof ollama | typeof lmStudio, input: ReadonlyArray<string>) =>
@@ -366,6 +382,31 @@ const operations: ReadonlyArray<Operation> = [
         "The| sky| is| blue| because|",
         "models/sky.gguf length, 4 + 5 = 9 tokens, prompt 0.794, completion 3.683"
       )
+    }
+  },
+  {
+    name: "Ollama pull",
+    run: transferred(({ pull }) => pull("asked")),
+    answers: {
+      "ollama/pull": "8 reports, success, 40022716 of 40022716 bytes in 4 layers",
+      "ollama/pull-whole": "1 reports, success, 0 of 0 bytes in 0 layers",
+      "ollama/pull-empty": "after 0 reports: invalid model: the server rejected it",
+      "ollama/pull-missing": 'after 1 reports: the model "asked" is not available: the registry does not have it',
+      "ollama/pull-https": "after 1 reports: invalid insecure: the registry has no valid TLS: set `insecure: true`",
+      "ollama/pull-unreachable": "after 1 reports: the connection failed: Ollama cannot reach the registry",
+      "ollama/push": "9 reports, success, 40022716 of 40022716 bytes in 4 layers",
+      "ollama/create": "6 reports, success, 0 of 0 bytes in 0 layers"
+    }
+  },
+  {
+    name: "Ollama deleteModel",
+    run: Effect.flatMap(ollama, ({ deleteModel }) =>
+      Effect.catch(deleteModel("nope"), ({ reason }) => Effect.succeed(reason._tag))
+    ),
+    answers: {
+      "ollama/delete": undefined,
+      "ollama/delete-missing": "ModelNotAvailable",
+      "ollama/copy-missing": "ModelNotAvailable"
     }
   },
   {

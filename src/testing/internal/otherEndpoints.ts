@@ -7,6 +7,7 @@ import { wires } from "./wireRecords.ts"
 /** The answer to a request that no script takes. `path` has no query. */
 export const answer = (method: string, path: string, models: ReadonlyArray<string>, body: unknown): Reply => {
   const answerTo = method === "POST" ? posts[path] : undefined
+  if (method === "DELETE" && path === "/api/delete") return changeModel(body, models)
   if (answerTo !== undefined) return answerTo(Predicate.isObject(body) ? body : {}, models)
   const handle = method === "GET" || method === "HEAD" ? lists[path] : undefined
   if (handle !== undefined) return { status: 200, ...handle(models) }
@@ -42,6 +43,10 @@ const posts: { readonly [path: string]: (body: Fields, models: ReadonlyArray<str
       ? { status: 200, body: { details, model_info: { "llama.context_length": 131_072 }, capabilities } }
       : { status: 404, body: { error: `model '${model}' not found` } }
   },
+  "/api/copy": (body, models) => changeModel(body, models),
+  "/api/pull": () => transfer("pulling"),
+  "/api/push": () => transfer("pushing"),
+  "/api/create": () => transfer("creating"),
   "/api/embed": ({ dimensions, input, model }) => {
     const embeddings = toVectors(input, dimensions)
     return { status: 200, body: { model, embeddings, prompt_eval_count: embeddings.length } }
@@ -51,6 +56,27 @@ const posts: { readonly [path: string]: (body: Fields, models: ReadonlyArray<str
     const usage = { prompt_tokens: data.length, total_tokens: data.length }
     return { status: 200, body: { object: "list", data, model, usage } }
   }
+}
+
+/** Nothing is changed: the models of a fake server are those of its options. */
+const changeModel = (body: unknown, models: ReadonlyArray<string>): Reply => {
+  const fields: Fields = Predicate.isObject(body) ? body : {}
+  const name = fields["source"] ?? fields["model"]
+  return models.some((model) => model === name || model === `${name}:latest`)
+    ? { status: 200 }
+    : { status: 404, body: { error: `model '${name}' not found` } }
+}
+
+/** A transfer of one layer. */
+const transfer = (verb: string): Reply => {
+  const layer = { status: `${verb} 5cb6cde5f627`, digest: `sha256:5cb6cde5f627${"0".repeat(52)}`, total: 1000 }
+  const reports = [
+    { status: `${verb} manifest` },
+    ...[250, 500, 1000].map((completed) => ({ ...layer, completed })),
+    { status: "success" }
+  ]
+  const body = reports.map((report) => `${JSON.stringify(report)}\n`).join("")
+  return { status: 200, headers: { "content-type": "application/x-ndjson" }, body }
 }
 
 const toVectors = (input: unknown, dimensions: unknown): ReadonlyArray<ReadonlyArray<number>> =>

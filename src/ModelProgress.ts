@@ -1,0 +1,49 @@
+/**
+ * The progress of a server that downloads, uploads or creates a model.
+ *
+ * @since 0.3.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * How much of one layer is transferred. A layer is a file of the model: the weights, the template, the license.
+ *
+ * @since 0.3.0
+ */
+export const Layer = Schema.Struct({
+  /** The hash of the layer's content, such as `sha256:5cb6…`. */
+  digest: Schema.String,
+  /** In bytes, including those of an earlier transfer that is resumed. */
+  completedBytes: Schema.Finite,
+  /** In bytes. */
+  totalBytes: Schema.Finite
+})
+
+/**
+ * @since 0.3.0
+ */
+export interface Layer extends Schema.Schema.Type<typeof Layer> {}
+
+/**
+ * One report of the progress. `isFinal` is true on exactly one report of a successful stream, its last.
+ *
+ * @since 0.3.0
+ */
+export const ModelProgress = Schema.Struct({
+  /** What the server is doing, in its own words, such as `pulling manifest`. `success` on the final report. */
+  status: Schema.String,
+  isFinal: Schema.Boolean,
+  /** The layer that is transferred at the moment. */
+  layer: Schema.optional(Layer),
+  /** Bytes of all layers that the server has begun so far. */
+  completedBytes: Schema.Finite,
+  /** Bytes of the same layers when they are complete. It grows when the server begins another layer. */
+  totalBytes: Schema.Finite,
+  /** The speed of the transfer over the last seconds. Absent until it can be measured. */
+  bytesPerSecond: Schema.optional(Schema.Finite)
+})
+
+/**
+ * @since 0.3.0
+ */
+export interface ModelProgress extends Schema.Schema.Type<typeof ModelProgress> {}

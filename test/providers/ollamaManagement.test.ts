@@ -1,0 +1,210 @@
+/** What only Ollama can do: its models downloaded, changed, loaded. */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { describe, expect, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import type { ModelProgress } from "../../src/ModelProgress.ts"
+import * as Ollama from "../../src/Ollama.ts"
+import { FakeServer } from "../../src/testing/index.ts"
+
+const clients = {
+  undici: NodeHttpClient.layerUndici,
+  "node:http": NodeHttpClient.layerNodeHttp,
+  fetch: NodeHttpClient.layerFetch
+}
+
+const start = Effect.fnUntraced(function* (
+  script: FakeServer.Script = { text: "" },
+  client: keyof typeof clients = "undici"
+) {
+  const server = yield* FakeServer.make(script)
+  const layer = Layer.provide(Ollama.layer({ baseUrl: server.url }), clients[client])
+  return { server, ollama: Context.get(yield* Layer.build(layer), Ollama.Ollama) }
+})
+
+const layer = (completed: number, digest = "sha256:a", total = 1000): object => ({
+  status: `pulling ${digest}`,
+  digest,
+  total,
+  ...(completed === 0 ? {} : { completed })
+})
+
+const reply = (reports: ReadonlyArray<object>, more: FakeServer.Delivery = {}): FakeServer.Reply => ({
+  status: 200,
+  headers: { "content-type": "application/x-ndjson" },
+  body: reports.map((report) => `${JSON.stringify(report)}\n`).join(""),
+  ...more
+})
+
+const collect = (stream: Stream.Stream<ModelProgress, unknown>) => {
+  const reports: Array<ModelProgress> = []
+  return Effect.map(
+    Effect.flip(Stream.runForEach(stream, (report) => Effect.sync(() => reports.push(report)))),
+    (error) => ({ error, reports })
+  )
+}
+
+const bytes = (reports: ReadonlyArray<ModelProgress>) => reports.map(({ completedBytes }) => completedBytes)
+
+describe.each(["undici", "node:http", "fetch"] as const)("over %s", (client) => {
+  it.effect("transfers report their progress and end with success", () =>
+    Effect.gen(function* () {
+      const { ollama, server } = yield* start(undefined, client)
+      const runs = [
+        ollama.pull("m", { insecure: true }),
+        ollama.push("m"),
+        ollama.create({ model: "n", from: "m", system: "Be brief.", parameters: { num_ctx: 8 } })
+      ]
+      for (const run of runs) {
+        const reports = yield* Stream.runCollect(run)
+        expect(bytes(reports)).toEqual([0, 250, 500, 1000, 1000])
+        expect(reports.at(-1)).toMatchObject({ status: "success", isFinal: true, totalBytes: 1000 })
+      }
+      const { requests } = yield* server.state
+      expect(requests.map(({ body, path }) => ({ path, body }))).toEqual([
+        { path: "/api/pull", body: { model: "m", insecure: true, stream: true } },
+        { path: "/api/push", body: { model: "m", stream: true } },
+        {
+          path: "/api/create",
+          body: { model: "n", from: "m", system: "Be brief.", parameters: { num_ctx: 8 }, stream: true }
+        }
+      ])
+    })
+  )
+
+  it.effect("models are copied, deleted, loaded and unloaded", () =>
+    Effect.gen(function* () {
+      const { ollama, server } = yield* start(undefined, client)
+      yield* ollama.copyModel("fake", "other")
+      yield* ollama.deleteModel("fake")
+      yield* ollama.load("fake", { keepAlive: "1 hour", contextLength: 8192 })
+      yield* ollama.unload("fake")
+      const { requests } = yield* server.state
+      expect(requests.map(({ body, method, path }) => ({ method, path, body }))).toEqual([
+        { method: "POST", path: "/api/copy", body: { source: "fake", destination: "other" } },
+        { method: "DELETE", path: "/api/delete", body: { model: "fake" } },
+        {
+          method: "POST",
+          path: "/api/generate",
+          body: { model: "fake", keep_alive: 3600, options: { num_ctx: 8192 }, stream: false }
+        },
+        { method: "POST", path: "/api/generate", body: { model: "fake", keep_alive: 0, stream: false } }
+      ])
+      for (const run of [ollama.copyModel("nope", "other"), ollama.deleteModel("nope")]) {
+        expect((yield* Effect.flip(run)).reason).toMatchObject({ _tag: "ModelNotAvailable", model: "nope" })
+      }
+    })
+  )
+
+  it.effect("a pull that is cut in the middle fails, and the next one resumes", () =>
+    Effect.gen(function* () {
+      const first = [{ status: "pulling manifest" }, layer(0), layer(300), layer(600)]
+      const { ollama } = yield* start(
+        ({ index }) =>
+          index === 0
+            ? reply(first, { cut: { how: "close" } })
+            : reply([{ status: "pulling manifest" }, layer(600), layer(1000), { status: "success" }]),
+        client
+      )
+      const { error, reports } = yield* collect(ollama.pull("m"))
+      expect(error).toMatchObject({ reason: { _tag: "NetworkError", isRetryable: true } })
+      expect(bytes(reports)).toEqual([0, 0, 300, 600])
+      expect(bytes(yield* Stream.runCollect(ollama.pull("m")))).toEqual([0, 600, 1000, 1000])
+    })
+  )
+
+  it.effect("a consumer that stops closes the connection", () =>
+    Effect.gen(function* () {
+      const { ollama, server } = yield* start(reply([layer(1)], { holdOpen: true }), client)
+      yield* Stream.runDrain(Stream.take(ollama.pull("m"), 1))
+      yield* server.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
+    })
+  )
+})
+
+it.effect("reports that end without success are not a complete transfer", () =>
+  Effect.gen(function* () {
+    for (const reports of [[], [layer(1000)], [{ status: "writing manifest" }]]) {
+      const { ollama } = yield* start(reply(reports))
+      expect((yield* collect(ollama.pull("m"))).error).toMatchObject({ reason: { _tag: "StreamTruncated" } })
+    }
+  })
+)
+
+it.effect("a transfer in which nothing moves is stalled, however many reports arrive", () =>
+  Effect.gen(function* () {
+    const { ollama, server } = yield* start(reply([layer(500), layer(500), layer(500)], { holdOpen: true }))
+    const fiber = yield* Effect.forkChild(collect(ollama.pull("m", { deadlines: { idle: "30 seconds" } })))
+    yield* server.until(({ requests }) => (requests[0]?.bytesWritten ?? 0) > 200)
+    yield* Effect.repeat(TestClock.adjust("1 second"), { times: 40 })
+    const { error, reports } = yield* Fiber.join(fiber)
+    expect(error).toMatchObject({ reason: { _tag: "Timeout", kind: "idle" } })
+    expect(reports.length).toBe(1)
+    yield* server.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
+  })
+)
+
+it.effect("the bytes of all layers are summed up, and what was there before does not count as speed", () =>
+  Effect.gen(function* () {
+    const reports = [layer(1000, "a"), layer(500, "b"), layer(700, "b"), { status: "success" }]
+    const { ollama } = yield* start(reply(reports, { drip: { bytes: 80, every: "10 millis" } }))
+    const fiber = yield* Effect.forkChild(Stream.runCollect(ollama.pull("m")))
+    while (fiber.pollUnsafe() === undefined) {
+      yield* TestClock.adjust("10 millis")
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1)))
+    }
+    const received = yield* Fiber.join(fiber)
+    expect(received.map(({ completedBytes, totalBytes }) => [completedBytes, totalBytes])).toEqual([
+      [1000, 1000],
+      [1500, 2000],
+      [1700, 2000],
+      [1700, 2000]
+    ])
+    expect(received.map(({ bytesPerSecond }) => bytesPerSecond === undefined)).toEqual([true, true, false, true])
+  })
+)
+
+it.effect("endless layers do not fill the memory", () =>
+  Effect.gen(function* () {
+    const reports = Array.from({ length: 1000 }, (_, i) => layer(1, `sha256:${i}`))
+    const server = yield* FakeServer.make(reply(reports))
+    const http = Layer.provide(Ollama.layer({ baseUrl: server.url, maxLineBytes: 1024 }), NodeHttpClient.layerUndici)
+    const ollama = Context.get(yield* Layer.build(http), Ollama.Ollama)
+    expect((yield* collect(ollama.pull("m"))).error).toMatchObject({ reason: { _tag: "LineTooLong" } })
+  })
+)
+
+it.effect("ensure downloads only what is missing", () =>
+  Effect.gen(function* () {
+    const { ollama, server } = yield* start()
+    expect(yield* Stream.runCollect(ollama.ensure("fake"))).toMatchObject([{ isFinal: true }])
+    expect((yield* Stream.runCollect(ollama.ensure("other"))).length).toBe(5)
+    expect((yield* server.state).requests.map(({ path }) => path)).toEqual(["/api/tags", "/api/tags", "/api/pull"])
+  })
+)
+
+it.effect("a model that only embeds is loaded through the endpoint for embeddings", () =>
+  Effect.gen(function* () {
+    const { ollama, server } = yield* start(({ path }) =>
+      path === "/api/generate"
+        ? { status: 400, body: { error: '"nomic" does not support generate' } }
+        : { status: 200, body: { model: "nomic", embeddings: [] } }
+    )
+    yield* ollama.load("nomic")
+    expect((yield* server.state).requests.map(({ path }) => path)).toEqual(["/api/generate", "/api/embed"])
+  })
+)
+
+it.effect("the models in memory", () =>
+  Effect.gen(function* () {
+    const { ollama } = yield* start(() => ({
+      status: 200,
+      body: { models: [{ name: "m:latest", size: 5, context_length: 8, expires_at: "0001-01-01T00:00:00Z" }] }
+    }))
+    expect(yield* ollama.running).toEqual([{ id: "m:latest", isLoaded: true, memoryBytes: 5, loadedContextLength: 8 }])
+  })
+)

@@ -44,6 +44,25 @@ export interface LlamaServer extends Provider.Provider {
    * such as `NetworkError` if no server runs. It waits without limit; use `Effect.timeout` for one.
    */
   readonly ready: Effect.Effect<void, ProviderError>
+  /** The slots, each of which generates one answer at a time. `Unsupported` if the server was started with `--no-slots`. */
+  readonly slots: Effect.Effect<ReadonlyArray<Slot>, ProviderError>
+  /** Loads a model, if the server runs as a router of several. Otherwise `Unsupported`. Returns before it is loaded. */
+  readonly load: (model: string) => Effect.Effect<void, ProviderError>
+  /** Removes a model from memory, if the server runs as a router of several. Otherwise `Unsupported`. */
+  readonly unload: (model: string) => Effect.Effect<void, ProviderError>
+}
+
+/**
+ * A slot of a llama.cpp server.
+ *
+ * @since 0.3.0
+ */
+export interface Slot {
+  readonly id: number
+  /** Whether it reads a prompt or generates an answer. */
+  readonly isProcessing: boolean
+  /** The context of one answer, in tokens. */
+  readonly contextLength: number | undefined
 }
 
 /**
@@ -86,7 +105,10 @@ export const make = (options: Options = {}): Effect.Effect<LlamaServer, Provider
     ready: Effect.retry(call(health, undefined), {
       schedule: Schedule.spaced("250 millis"),
       while: ({ reason }) => reason._tag === "ApiError" && reason.status === 503
-    })
+    }),
+    slots: call(Endpoints.slots, undefined),
+    load: (model) => call(Endpoints.load, { model }, model),
+    unload: (model) => call(Endpoints.unload, { model }, model)
   }))
 
 /**

@@ -5,16 +5,22 @@
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import * as Dialect from "./internal/openai/dialect.ts"
 import { embed } from "./internal/openai/embeddings.ts"
 import * as Endpoints from "./internal/openai/endpoints.ts"
+import * as Manage from "./internal/openai/lmStudioManage.ts"
 import * as Models from "./internal/openai/lmStudioModels.ts"
 import * as Server from "./internal/server.ts"
+import type { ModelProgress } from "./ModelProgress.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
+import { StreamTruncated, Timeout } from "./ProviderError.ts"
 
 /**
  * How to reach an LM Studio server. All fields are optional. `baseUrl` is `http://127.0.0.1:1234` by default, and its port is
@@ -29,7 +35,40 @@ export interface Options extends Server.Options {}
  *
  * @since 0.1.0
  */
-export interface LmStudio extends Provider.Provider {}
+export interface LmStudio extends Provider.Provider {
+  /**
+   * Loads a model and returns the name of the instance. If an instance with that context is in memory, its name is returned,
+   * since loading again would make a second one. LM Studio 0.4.0 or later; before, `Unsupported`.
+   */
+  readonly load: (model: string, options?: LoadOptions) => Effect.Effect<string, ProviderError>
+  /** Removes a model, with all its instances, or one instance from memory. LM Studio 0.4.0 or later. */
+  readonly unload: (modelOrInstance: string) => Effect.Effect<void, ProviderError>
+  /**
+   * Downloads a model and reports the progress once a second. LM Studio has no way to stop it: when the consumer stops, the
+   * download goes on. Fails with `StreamError` if the download fails, and with `Timeout` (`idle`) if nothing moves for 5 minutes.
+   */
+  readonly download: (model: string, options?: DownloadOptions) => Stream.Stream<ModelProgress, ProviderError>
+}
+
+/**
+ * Options of `load`.
+ *
+ * @since 0.3.0
+ */
+export interface LoadOptions {
+  /** The context to load it with, in tokens. Default: the model's setting in LM Studio. */
+  readonly contextLength?: number | undefined
+}
+
+/**
+ * Options of `download`.
+ *
+ * @since 0.3.0
+ */
+export interface DownloadOptions {
+  /** Which quantization, such as `Q4_K_M`, if `model` is an address of Hugging Face. Default: LM Studio's choice. */
+  readonly quantization?: string | undefined
+}
 
 /**
  * @since 0.1.0
@@ -51,7 +90,8 @@ const definition: Server.ServerDefinition = {
     call(Models.modelsV1, undefined).pipe(
       Effect.catchReason("ProviderError", "Unsupported", () => call(Models.modelsV0, undefined)),
       Effect.map(
-        (entries) => entries.find(({ info, instances }) => info.id === model || instances.includes(model))?.info
+        (entries) =>
+          entries.find(({ info, instances }) => info.id === model || instances.some(({ id }) => id === model))?.info
       ),
       Effect.catchReason("ProviderError", "Unsupported", () =>
         Effect.map(listModels, (models) => models.find(({ id }) => id === model))
@@ -66,7 +106,59 @@ const definition: Server.ServerDefinition = {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<LmStudio, ProviderError, HttpClient.HttpClient> =>
-  Effect.map(Server.make(definition, options), ({ provider }) => provider)
+  Effect.map(Server.make(definition, options), (server) => ({
+    ...server.provider,
+    load: makeLoad(server),
+    unload: makeUnload(server),
+    download: makeDownload(server)
+  }))
+
+const makeLoad =
+  ({ call }: Server.Server): LmStudio["load"] =>
+  (model, { contextLength } = {}) =>
+    Effect.flatMap(call(Models.modelsV1, undefined), (entries) => {
+      const entry = entries.find(({ info }) => info.id === model)
+      const loaded = entry?.instances.find(
+        (instance) => contextLength === undefined || instance.contextLength === contextLength
+      )
+      if (loaded !== undefined) return Effect.succeed(loaded.id)
+      return call(Manage.load, { model, context_length: contextLength }, model)
+    })
+
+const makeUnload =
+  ({ call }: Server.Server): LmStudio["unload"] =>
+  (modelOrInstance) =>
+    Effect.flatMap(call(Models.modelsV1, undefined), (entries) => {
+      const entry = entries.find(({ info }) => info.id === modelOrInstance)
+      const ids = entry === undefined ? [modelOrInstance] : entry.instances.map(({ id }) => id)
+      return Effect.forEach(ids, (instance_id) => call(Manage.unload, { instance_id }, modelOrInstance), {
+        discard: true
+      })
+    })
+
+const stallLimit = Duration.minutes(5)
+
+const makeDownload =
+  ({ call, toError }: Server.Server): LmStudio["download"] =>
+  (model, { quantization } = {}) =>
+    Stream.unwrap(
+      Effect.map(call(Manage.download, { model, quantization }, model), ({ jobId, progress }) => {
+        const first = Stream.succeed(progress)
+        if (progress.isFinal) return first
+        if (jobId === undefined) return Stream.concat(first, Stream.fail(toError(new StreamTruncated())))
+        const stalled = Stream.fail(toError(new Timeout({ kind: "idle", limit: stallLimit })))
+        return Stream.fromEffectSchedule(
+          Effect.delay(call(Manage.downloadStatus(jobId), undefined, model), "1 second"),
+          Schedule.forever
+        ).pipe(
+          Stream.map(({ progress }) => progress),
+          Stream.changesWith((a, b) => a.status === b.status && a.completedBytes === b.completedBytes),
+          Stream.takeUntil(({ isFinal }) => isFinal),
+          Stream.timeoutOrElse({ duration: stallLimit, orElse: () => stalled }),
+          (rest) => Stream.concat(first, rest)
+        )
+      })
+    )
 
 /**
  * Provides `Provider` and `LmStudio` for one server.

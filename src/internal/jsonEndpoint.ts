@@ -3,7 +3,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import * as ErrorReport from "./errorReport.ts"
-import type { DecoderContext, Endpoint, RecordDecoder } from "./wire/endpoint.ts"
+import type { DecoderContext, Endpoint, JsonObject, RecordDecoder } from "./wire/endpoint.ts"
 import * as Json from "./wire/json.ts"
 
 /** `GET path`, whose answer is checked by the schema. */
@@ -16,6 +16,19 @@ export const get = <A, Out>(
   path,
   framing: "json",
   encode: () => Result.succeed(undefined),
+  decoder: decoder(schema, (value) => Result.succeed(toOut(value)))
+})
+
+/** `POST path`, whose answer is checked by the schema. */
+export const post = <A, Out>(
+  path: string,
+  schema: Schema.ConstraintDecoder<A>,
+  toOut: (value: A) => Out
+): Endpoint<JsonObject, Out> => ({
+  method: "POST",
+  path,
+  framing: "json",
+  encode: Result.succeed,
   decoder: decoder(schema, (value) => Result.succeed(toOut(value)))
 })
 

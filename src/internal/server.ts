@@ -13,6 +13,7 @@ import type { CompletionRequest, Deadlines, Defaults } from "../CompletionReques
 import type { Embedding } from "../Embedding.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Provider from "../Provider.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest, ModelNotAvailable, ProviderError } from "../ProviderError.ts"
 import type * as Stream from "effect/Stream"
 import type { StreamingChunk } from "../StreamingChunk.ts"
@@ -86,6 +87,8 @@ export type Call = <Request, Out>(
 export interface Server {
   readonly provider: Provider.Provider
   readonly call: Call
+  /** The error of this server with a reason. */
+  readonly toError: (reason: ProviderErrorReason) => ProviderError
   /** The items of an endpoint that answers with several. */
   readonly stream: <Request, Out>(
     endpoint: Endpoint<Request, Out>,
@@ -132,6 +135,7 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     call,
+    toError: guard.toError,
     stream: (endpoint, request, model, deadlines) => guard.stream(transport.open(endpoint)(request, model), deadlines),
     provider: Provider.make({
       name,

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as LmStudio from "../../src/LmStudio.ts"
 import type { ModelProgress } from "../../src/ModelProgress.ts"
 import * as Ollama from "../../src/Ollama.ts"
+import type { Provider } from "../../src/Provider.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
 import { isProviderError } from "../../src/ProviderError.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
@@ -67,7 +68,10 @@ const transferred = (run: (server: Ollama.Ollama) => Stream.Stream<ModelProgress
   })
 
 /** An embedding in one line. */
-const embedded = (server: typeof ollama | typeof lmStudio, input: ReadonlyArray<string>) =>
+const embedded = <P extends Provider>(
+  server: Effect.Effect<P, ProviderError, HttpClient.HttpClient>,
+  input: ReadonlyArray<string>
+) =>
   Effect.flatMap(server, (provider) =>
     Effect.match(provider.embed({ model: "asked", input }), {
       onSuccess: (embedding) => `${embedding.vectors.length} × ${embedding.vectors[0]?.length}, ${embedding.model}`,

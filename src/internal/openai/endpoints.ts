@@ -34,6 +34,13 @@ export const properties: Endpoint<void, Partial<ModelInfo>> = JsonEndpoint.get(
   Models.fromProperties
 )
 
+/** `GET /slots` of llama.cpp's server. */
+export const slots = JsonEndpoint.get("/slots", Models.Slots, Models.toSlots)
+
+/** `POST /models/load` and `/models/unload` of llama.cpp's server, if it is a router. */
+export const load = JsonEndpoint.post("/models/load", Models.Done, () => undefined)
+export const unload = JsonEndpoint.post("/models/unload", Models.Done, () => undefined)
+
 /** `GET /v1/models`. */
 export const models: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(
   "/v1/models",

@@ -39,7 +39,7 @@ const ModelV0 = Schema.Struct({
 /** A model, and the names of its instances in memory, by which requests may call it too. */
 export interface Entry {
   readonly info: ModelInfo
-  readonly instances: ReadonlyArray<string>
+  readonly instances: ReadonlyArray<{ readonly id: string; readonly contextLength: number | undefined }>
 }
 
 export const modelsV1: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
@@ -49,7 +49,7 @@ export const modelsV1: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
     models.map((model) => {
       const loaded = model.loaded_instances ?? []
       return {
-        instances: loaded.map(({ id }) => id),
+        instances: loaded.map(({ config, id }) => ({ id, contextLength: config?.context_length ?? undefined })),
         info: {
           id: model.key,
           sizeBytes: model.size_bytes ?? undefined,

@@ -40,3 +40,14 @@ export const fromProperties = ({
   loadedContextLength: default_generation_settings?.n_ctx ?? undefined,
   ...(modalities?.vision == null ? {} : { capabilities: modalities.vision ? ["completion", "vision"] : ["completion"] })
 })
+
+/** The answer of llama.cpp's `/slots`. */
+export const Slots = Schema.Array(
+  Schema.Struct({ id: Schema.Number, is_processing: Schema.Boolean, n_ctx: Json.nullish(Schema.Number) })
+)
+
+export const toSlots = (slots: typeof Slots.Type) =>
+  slots.map(({ id, is_processing, n_ctx }) => ({ id, isProcessing: is_processing, contextLength: n_ctx ?? undefined }))
+
+/** The answer of llama.cpp's router to a command. */
+export const Done = Schema.Struct({ success: Json.nullish(Schema.Boolean) })

@@ -5,10 +5,12 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
 import type { CompletionRequest } from "./CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "./Embedding.ts"
+import * as Answer from "./internal/typedAnswer.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
 import { ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
@@ -73,6 +75,48 @@ export interface Provider {
  * @since 0.1.0
  */
 export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
+
+/**
+ * Requests an answer that matches a schema, and decodes it.
+ *
+ * **Details**
+ *
+ * The schema is sent as `format`, so servers constrain the answer to its JSON form while they generate it. An answer that does
+ * not match fails with `InvalidAnswer`, which has the text, redacted, and reports whether it was truncated. JSON in a Markdown
+ * code block is accepted, and so is JSON that LM Studio puts into the thinking of an answer without content.
+ *
+ * **Gotchas**
+ *
+ * Models answer better if a message also says what the fields mean.
+ *
+ * **Example** (a typed answer)
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Provider } from "effect-local-llm"
+ *
+ * const City = Schema.Struct({ city: Schema.String, celsius: Schema.Number })
+ *
+ * const program = Provider.object(
+ *   { model: "llama3.2", messages: [{ role: "user", content: "Where is it warm today? Answer as JSON." }] },
+ *   City
+ * )
+ * ```
+ *
+ * @since 0.3.0
+ */
+export const object = <A, RD>(
+  request: CompletionRequest,
+  schema: Schema.ConstraintDecoder<A, RD>
+): Effect.Effect<A, ProviderError, Provider | RD> =>
+  Effect.flatMap(Provider, ({ complete, name }) =>
+    Effect.flatMap(complete({ ...request, format: schema }), (completion) =>
+      Effect.mapError(
+        Answer.decode(completion, schema),
+        (reason) => new ProviderError({ provider: completion.provider ?? name, reason })
+      )
+    )
+  )
 
 /**
  * Derives the operations that follow from others. It neither validates requests nor applies deadlines, so a policy can use it

@@ -305,6 +305,29 @@ export class Unsupported extends Schema.Error<Unsupported>(id("Unsupported"))({
 }
 
 /**
+ * The answer is complete by the server's protocol, but it does not match the schema that `Provider.object` asked for.
+ *
+ * @since 0.3.0
+ */
+export class InvalidAnswer extends Schema.Error<InvalidAnswer>(id("InvalidAnswer"))({
+  _tag: Schema.tag("InvalidAnswer"),
+  /** The whole answer. Redacted: read it with `Redacted.value`. */
+  text: RedactedText,
+  /** Whether `maxTokens` or the context was used up before the answer was complete. */
+  isTruncated: Schema.Boolean,
+  /** Where the answer does not match, such as `items[0].price: Expected number`. It does not quote the answer. */
+  description: Schema.optional(Schema.String)
+}) {
+  get isRetryable(): boolean {
+    return false
+  }
+  override get message(): string {
+    const sentence = this.isTruncated ? "the answer is truncated" : "the answer does not match the schema"
+    return withDescription(sentence, this.description)
+  }
+}
+
+/**
  * Every provider of a fallback or a pool failed.
  *
  * @since 0.1.0
@@ -341,6 +364,7 @@ export const ProviderErrorReason = Schema.Union([
   ParseError,
   LineTooLong,
   Unsupported,
+  InvalidAnswer,
   AllProvidersFailed
 ])
 
@@ -369,6 +393,7 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  * | `ParseError` | a record violates the protocol | no |
  * | `LineTooLong` | a record is longer than the bound | no |
  * | `Unsupported` | the server or its model does not have the feature | no |
+ * | `InvalidAnswer` | the answer to `Provider.object` does not match its schema | no |
  * | `AllProvidersFailed` | every provider of a fallback or a pool failed | no |
  *
  * An error inside a stream that reports a status gets the reason of that status, except that a 5xx is a `StreamError`.

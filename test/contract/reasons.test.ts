@@ -12,8 +12,8 @@ interface Example {
   readonly request?: CompletionRequest
 }
 
-/** All but the one that no single server gives. */
-type Reason = Exclude<ProviderErrorReason["_tag"], "AllProvidersFailed">
+/** All but those that no single server gives. */
+type Reason = Exclude<ProviderErrorReason["_tag"], "AllProvidersFailed" | "InvalidAnswer">
 
 type Table = { readonly [K in Reason]: Example }
 

@@ -63,6 +63,16 @@ const table: ReadonlyArray<readonly [reason: ProviderErrorReason, isRetryable: b
   ],
   [new Errors.Unsupported({ feature: "tools" }), false, "tools is not supported"],
   [
+    new Errors.InvalidAnswer({ text: Redacted.make("secret"), isTruncated: false, description: "a: Expected number" }),
+    false,
+    "the answer does not match the schema: a: Expected number"
+  ],
+  [
+    new Errors.InvalidAnswer({ text: Redacted.make("secret"), isTruncated: true, description: "it is not JSON" }),
+    false,
+    "the answer is truncated: it is not JSON"
+  ],
+  [
     new Errors.AllProvidersFailed({ errors: [wrap(new Errors.StreamTruncated()), wrap(new Errors.StreamError({}))] }),
     false,
     "all providers failed: P: the answer ended without its end marker, so it is incomplete; P: the server failed while answering"

@@ -69,10 +69,10 @@ const changeModel = (body: unknown, models: ReadonlyArray<string>): Reply => {
 
 /** A transfer of one layer. */
 const transfer = (verb: string): Reply => {
-  const layer = { status: `${verb} 5cb6cde5f627`, digest: `sha256:5cb6cde5f627${"0".repeat(52)}`, total: 1000 }
+  const digest = `sha256:5cb6cde5f627${"0".repeat(52)}`
   const reports = [
     { status: `${verb} manifest` },
-    ...[250, 500, 1000].map((completed) => ({ ...layer, completed })),
+    ...[250, 500, 1000].map((completed) => ({ status: `${verb} 5cb6cde5f627`, digest, total: 1000, completed })),
     { status: "success" }
   ]
   const body = reports.map((report) => `${JSON.stringify(report)}\n`).join("")

@@ -1,0 +1,33 @@
+/** An answer as a value of a schema. */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type { Completion } from "../Completion.ts"
+import { InvalidAnswer } from "../ProviderError.ts"
+import * as RequestFault from "./requestFault.ts"
+import * as Json from "./wire/json.ts"
+
+export const decode = <A, RD>(
+  { content, finishReason, thinking = "" }: Completion,
+  schema: Schema.ConstraintDecoder<A, RD>
+): Effect.Effect<A, InvalidAnswer, RD> => {
+  // LM Studio puts the answer of some models that think into their thinking.
+  const text = content.trim() === "" ? thinking : content
+  const fail = (description: string) =>
+    Effect.fail(new InvalidAnswer({ text: Redacted.make(text), isTruncated: finishReason === "length", description }))
+  const value = Json.parse(withoutFence(text.trim()))
+  if (value === undefined) return fail(text.trim() === "" ? "it is empty" : "it is not JSON")
+  return Effect.catch(Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(value), (error) => {
+    const { description = "", field } = toFault(error)
+    return fail(field === undefined ? description : `${field}: ${description}`)
+  })
+}
+
+/** Models like to put JSON into a code block of Markdown. */
+const withoutFence = (text: string): string => {
+  if (!text.startsWith("```") || !text.endsWith("```")) return text
+  const start = text.indexOf("\n")
+  return start === -1 ? text : text.slice(start + 1, -3)
+}
+
+const toFault = RequestFault.make({})

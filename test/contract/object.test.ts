@@ -1,0 +1,102 @@
+/** Typed answers. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as MockProvider from "../../src/MockProvider.ts"
+import * as Provider from "../../src/Provider.ts"
+import { serverNames, start } from "../support/setups.ts"
+
+const City = Schema.Struct({
+  city: Schema.String,
+  celsius: Schema.Number,
+  at: Schema.optional(Schema.DateTimeUtcFromString)
+})
+const text = '{ "city": "Paris", "celsius": 21 }'
+const paris = { city: "Paris", celsius: 21 }
+const request = { model: "m", messages: [{ role: "user", content: "Where?" }] } as const
+
+const ask = (...script: ReadonlyArray<MockProvider.Step>) =>
+  Effect.result(Provider.object(request, City)).pipe(Effect.provide(MockProvider.layer(script)))
+
+describe.each(serverNames)("%s", (server) => {
+  it.effect("sends the schema and decodes the answer", () =>
+    Effect.gen(function* () {
+      const running = yield* start({ provider: server, client: "undici" }, { text })
+      const value = yield* Effect.provideService(Provider.object(request, City), Provider.Provider, running.provider)
+      expect(value).toEqual(paris)
+      const { requests } = yield* running.server.state
+      const body = requests[0]?.body
+      expect(JSON.stringify(Predicate.isObject(body) ? body : {})).toContain('"celsius":{')
+    })
+  )
+})
+
+it.effect("transformations are decoded from their JSON form", () =>
+  Effect.gen(function* () {
+    const schema = Schema.Struct({ at: Schema.DateTimeUtcFromString, count: Schema.NumberFromString, on: Schema.Date })
+    const answer = '{"at":"2026-01-01T00:00:00Z","count":"7","on":"2026-01-02"}'
+    const value = yield* Provider.object(request, schema).pipe(Effect.provide(MockProvider.layer([answer])))
+    expect([value.count, value.on.getUTCDate(), value.at.epochMilliseconds]).toEqual([7, 2, 1767225600000])
+  })
+)
+
+it.effect("JSON in a code block, and JSON in the thinking of an answer without content", () =>
+  Effect.gen(function* () {
+    expect(yield* ask("```json\n", text, "\n```")).toMatchObject({ success: paris })
+    expect(yield* ask("```\n", text, "```\n")).toMatchObject({ success: paris })
+    expect(yield* ask({ thinking: text }, " ")).toMatchObject({ success: paris })
+    // The content is the answer if there is any.
+    expect(yield* ask({ thinking: text }, "{}")).toMatchObject({ failure: { reason: { _tag: "InvalidAnswer" } } })
+  })
+)
+
+it.effect("an answer that does not match is an error with the text, which no rendering shows", () =>
+  Effect.gen(function* () {
+    const answers = [
+      "",
+      "secret",
+      '{"city":"secret"}',
+      '{"city":"Paris","celsius":"secret"}',
+      '["secret"]',
+      "```secret```"
+    ]
+    for (const answer of answers) {
+      for (const finishReason of ["stop", "length"] as const) {
+        const result = yield* ask(answer, { isFinal: true, finishReason })
+        expect(result).toMatchObject({
+          failure: { provider: "Mock", reason: { _tag: "InvalidAnswer", isTruncated: finishReason === "length" } }
+        })
+        if (result._tag !== "Failure" || result.failure.reason._tag !== "InvalidAnswer") throw new Error("no failure")
+        const { failure } = result
+        expect(Redacted.value(result.failure.reason.text)).toBe(answer)
+        for (const rendering of [failure.message, String(failure), JSON.stringify(failure), failure.stack ?? ""]) {
+          expect(rendering).not.toContain("secret")
+        }
+      }
+    }
+  })
+)
+
+it.effect("the error says where the answer does not match", () =>
+  Effect.gen(function* () {
+    const result = yield* ask('{"city":"Paris","celsius":"warm"}')
+    expect(result).toMatchObject({ failure: { message: expect.stringMatching(/celsius: Expected/) } })
+  })
+)
+
+it.effect("a complete answer at the limit of tokens is accepted", () =>
+  Effect.gen(function* () {
+    expect(yield* ask(text, { isFinal: true, finishReason: "length" })).toMatchObject({ success: paris })
+  })
+)
+
+it.effect("other failures stay as they are", () =>
+  Effect.gen(function* () {
+    const result = yield* Effect.result(
+      Provider.object({ ...request, model: "" }, City).pipe(Effect.provide(MockProvider.layer([text])))
+    )
+    expect(result).toMatchObject({ failure: { reason: { _tag: "InvalidRequest", field: "model" } } })
+  })
+)

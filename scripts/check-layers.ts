@@ -8,7 +8,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   index: ["index"],
   program: ["cli/"],
   edges: ["EffectAi", "Discovery", "testing/"],
-  policies: ["Retry", "Fallback", "Pool", "Telemetry"],
+  policies: ["Thinking", "Retry", "Fallback", "Pool", "Telemetry"],
   providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
   server: ["internal/server"],
   calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],

@@ -1,0 +1,153 @@
+/** Which servers run here, over sockets. */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { expect, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/testing/TestClock"
+import * as Discovery from "../../src/Discovery.ts"
+import * as Provider from "../../src/Provider.ts"
+import { FakeServer } from "../../src/testing/index.ts"
+
+/** What each server answers to the paths that only it has. */
+const identities: { readonly [K in Discovery.Kind]: FakeServer.Script } = {
+  ollama: ({ path }) =>
+    path === "/api/version" ? { status: 200, body: { version: "0.33.0" } } : { status: 404, body: "404" },
+  "llama-server": () => ({
+    status: 503,
+    headers: { server: "llama.cpp" },
+    body: { error: { code: 503, message: "Loading model", type: "unavailable_error" } }
+  }),
+  lmstudio: ({ path }) =>
+    path === "/lmstudio-greeting"
+      ? { status: 200, body: { lmstudio: true } }
+      : { status: 200, body: { error: `Unexpected endpoint or method. (GET ${path})` } }
+}
+
+/** Nothing listens there. */
+const closed = "http://127.0.0.1:1"
+const nowhere = { ollama: closed, "llama-server": closed, lmstudio: closed }
+
+const discover = (urls: Discovery.Options["urls"], env: Readonly<Record<string, string>> = {}) =>
+  Discovery.discover({ urls: { ...nowhere, ...urls } }).pipe(
+    Effect.provide(NodeHttpClient.layerUndici),
+    Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+    Effect.map(({ failures, found }) => ({
+      failures,
+      found: found.map(({ isConfigured, kind, provider }) => ({ kind, name: provider.name, isConfigured }))
+    }))
+  )
+
+const url = (script: FakeServer.Script) => Effect.map(FakeServer.make(script), ({ url }) => url)
+
+const names = { ollama: "Ollama", "llama-server": "llama-server", lmstudio: "LM Studio" }
+const order = ["ollama", "llama-server", "lmstudio"] as const
+
+it.live("finds every server at its usual address, in the order of preference", () =>
+  Effect.gen(function* () {
+    const urls = {
+      ollama: yield* url(identities.ollama),
+      "llama-server": yield* url(identities["llama-server"]),
+      lmstudio: yield* url(identities.lmstudio)
+    }
+    const { failures, found } = yield* discover(urls)
+    expect(found).toEqual(order.map((kind) => ({ kind, name: names[kind], isConfigured: false })))
+    expect(failures).toEqual([])
+  })
+)
+
+it.live("recognises each server at the usual address of each other", () =>
+  Effect.gen(function* () {
+    for (const place of order) {
+      for (const kind of order) {
+        const { found } = yield* discover({ [place]: yield* url(identities[kind]) })
+        expect(found).toEqual([{ kind, name: names[kind], isConfigured: false }])
+      }
+    }
+  })
+)
+
+it.live("nothing runs", () =>
+  Effect.gen(function* () {
+    expect(yield* discover({})).toEqual({ found: [], failures: [] })
+  })
+)
+
+it.live("another program is no model server", () =>
+  Effect.gen(function* () {
+    const program = yield* url(() => ({ status: 200, body: { status: "ok" } }))
+    const page = yield* url(() => ({ status: 200, headers: { "content-type": "text/html" }, body: "<html></html>" }))
+    expect(yield* discover({ ollama: program, lmstudio: page })).toEqual({ found: [], failures: [] })
+  })
+)
+
+it.live("a server that an environment variable names comes first, and its failure is reported", () =>
+  Effect.gen(function* () {
+    const ollama = yield* url(identities.ollama)
+    const lmstudio = yield* url(identities.lmstudio)
+    const env = { LMSTUDIO_BASE_URL: `${lmstudio}/v1`, LLAMA_SERVER_URL: closed, OLLAMA_HOST: " " }
+    const { failures, found } = yield* discover({ ollama }, env)
+    expect(found).toEqual([
+      { kind: "lmstudio", name: "LM Studio", isConfigured: true },
+      { kind: "ollama", name: "Ollama", isConfigured: false }
+    ])
+    expect(failures).toMatchObject([{ provider: "llama-server", reason: { _tag: "NetworkError" } }])
+  })
+)
+
+it.live("an invalid address is reported without quoting it", () =>
+  Effect.gen(function* () {
+    const { failures, found } = yield* discover({}, { OLLAMA_HOST: "http://user:secret@127.0.0.1:11434" })
+    expect(found).toEqual([])
+    expect(failures).toMatchObject([{ reason: { _tag: "InvalidRequest", field: "baseUrl" } }])
+    expect(JSON.stringify(failures) + failures.map(({ message }) => message).join("")).not.toContain("secret")
+  })
+)
+
+it.live(
+  "a configured server that speaks the protocol without a name of its own is taken for what it is configured as",
+  () =>
+    Effect.gen(function* () {
+      const proxy = yield* url(({ path }) =>
+        path === "/v1/models" ? { status: 200, body: { data: [{ id: "m" }] } } : { status: 404, body: "" }
+      )
+      const { failures, found } = yield* discover({}, { LMSTUDIO_BASE_URL: proxy })
+      expect(found).toEqual([{ kind: "lmstudio", name: "LM Studio", isConfigured: true }])
+      expect(failures).toEqual([])
+    })
+)
+
+it.effect("a server that is silent neither hides the others nor makes the search longer than its limit", () =>
+  Effect.gen(function* () {
+    const silent = yield* FakeServer.make(FakeServer.silence)
+    const ollama = yield* url(identities.ollama)
+    const fiber = yield* Effect.forkChild(discover({ ollama, lmstudio: silent.url }, { LLAMA_SERVER_URL: silent.url }))
+    yield* silent.until(({ requests }) => requests.length >= 6)
+    // The search for Ollama needs no clock.
+    yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 50)))
+    yield* TestClock.adjust("250 millis")
+    yield* silent.until(({ requests }) => requests.some(({ path }) => path === "/v1/models"))
+    yield* TestClock.adjust("250 millis")
+    const { failures, found } = yield* Fiber.join(fiber)
+    expect(found.map(({ kind }) => kind)).toEqual(["ollama"])
+    expect(failures).toMatchObject([{ provider: "llama-server", reason: { _tag: "Timeout" } }])
+    yield* silent.until(({ requests }) => requests.every(({ outcome }) => outcome === "cut-by-client"))
+  })
+)
+
+it.live("as a layer: the first server, or an error that says what to do", () =>
+  Effect.gen(function* () {
+    const build = (urls: Discovery.Options["urls"]) =>
+      Layer.build(Discovery.layer({ urls: { ...nowhere, ...urls } })).pipe(
+        Effect.provide(NodeHttpClient.layerUndici),
+        Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { LLAMA_SERVER_URL: closed } })))
+      )
+    const context = yield* build({ lmstudio: yield* url(identities.lmstudio) })
+    expect(Context.get(context, Provider.Provider).name).toBe("LM Studio")
+    const error = yield* Effect.flip(build({}))
+    expect(error.message).toMatch(/OLLAMA_HOST/)
+    expect(error.message).toContain("llama-server (http://127.0.0.1:1): the connection failed")
+  })
+)

@@ -13,7 +13,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   server: ["internal/server"],
   calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
   contract: ["Provider Deadlines internal/guard"],
-  answers: ["internal/typedAnswer"],
+  answers: ["internal/typedAnswer", "internal/promptTruncation"],
   transport: ["internal/transport internal/rejection internal/baseUrl"],
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint"],

@@ -11,7 +11,6 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "./CompletionRequest.ts"
-import { override } from "./Deadlines.ts"
 import * as BaseUrl from "./internal/baseUrl.ts"
 import { embed } from "./internal/ollama/embeddings.ts"
 import * as Endpoints from "./internal/ollama/endpoints.ts"
@@ -164,7 +163,7 @@ const makeTransfers = ({ provider, stream }: Server.Server) => {
     body: { readonly model: string },
     deadlines?: Deadlines
   ): Stream.Stream<ModelProgress, ProviderError> =>
-    TransferSpeed.add(stream(endpoint, body, body.model, override(transferDeadlines, deadlines)))
+    TransferSpeed.add(stream(endpoint, body, body.model, { ...transferDeadlines, ...deadlines }))
   const pull: Ollama["pull"] = (model, { deadlines, insecure } = {}) =>
     transfer(Manage.pull, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines)
   return {
@@ -186,7 +185,7 @@ const present: ModelProgress = { status: "success", isFinal: true, completedByte
 const makeCommands = ({ call }: Server.Server) => {
   // Models that only embed cannot generate.
   const load = (model: string, options: LoadOptions) => {
-    const body = Manage.toLoadBody(model, options)
+    const body = { ...options, model }
     return Effect.catchReason(call(Manage.load, body, model), "ProviderError", "Unsupported", () =>
       call(Manage.loadForEmbeddings, body, model)
     )

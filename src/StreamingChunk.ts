@@ -178,7 +178,10 @@ export const FinalChunk = Schema.Struct({
   timings: Schema.optional(Timings),
   /** The server's name for this answer, if it has one. Not every server makes it unique. */
   responseId: Schema.optional(Schema.String),
-  /** Whether the server dropped a part of the prompt to fit it into the context, where that can be known. */
+  /**
+   * Whether the server dropped a part of the prompt to fit it into the context. Only with `overflow: "truncate"`, and only where
+   * it is certain: from the tokens that the server counted, the size of the prompt, and `contextLength` if the request has it.
+   */
   promptTruncated: Schema.optional(Schema.Boolean),
   /** The name of the provider that answered, if a policy chose among several. */
   provider: Schema.optional(Schema.String)

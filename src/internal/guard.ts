@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as CompletionRequest from "../CompletionRequest.ts"
 import * as Deadlines from "../Deadlines.ts"
 import * as Embedding from "../Embedding.ts"
+import * as PromptTruncation from "./promptTruncation.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ProviderError, StreamTruncated } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
@@ -39,6 +40,14 @@ export interface Options {
   readonly defaults?: CompletionRequest.Defaults | undefined
 }
 
+const reportTruncation =
+  (request: CompletionRequest.CompletionRequest) =>
+  (chunk: StreamingChunk): StreamingChunk => {
+    if (!chunk.isFinal) return chunk
+    const promptTruncated = PromptTruncation.find(request, chunk.usage)
+    return promptTruncated === undefined ? chunk : { ...chunk, promptTruncated }
+  }
+
 export const make = ({ deadlines, defaults, name, server }: Options): Result.Result<Guard, ProviderError> => {
   const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider: name, server, reason })
   const invalid = CompletionRequest.checkOptions({ deadlines, defaults })
@@ -52,9 +61,10 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
     completions: (open) => (request) =>
       Stream.suspend(() => {
         const valid = CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
-        return Result.isSuccess(valid)
-          ? stream(open(valid.success), valid.success.deadlines)
-          : Stream.fail(toError(valid.failure))
+        if (Result.isFailure(valid)) return Stream.fail(toError(valid.failure))
+        const { deadlines, overflow } = valid.success
+        const chunks = stream(open(valid.success), deadlines)
+        return overflow === "truncate" ? Stream.map(chunks, reportTruncation(valid.success)) : chunks
       }),
     embeddings: (embed) => (request) =>
       Effect.suspend(() => {

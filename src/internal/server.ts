@@ -9,13 +9,14 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import type { CompletionRequest, Deadlines, Defaults } from "../CompletionRequest.ts"
+import type { Deadlines, Defaults, CompletionRequest as Request } from "../CompletionRequest.ts"
+import * as CompletionRequest from "../CompletionRequest.ts"
 import type { Embedding } from "../Embedding.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Provider from "../Provider.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest, ModelNotAvailable, ProviderError } from "../ProviderError.ts"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as BaseUrl from "./baseUrl.ts"
 import * as Capabilities from "./capabilities.ts"
@@ -60,8 +61,8 @@ export interface ServerDefinition extends BaseUrl.Defaults {
   }
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: (model: string) => string
-  readonly chat: Endpoint<CompletionRequest, StreamingChunk>
-  readonly completion: Endpoint<CompletionRequest, StreamingChunk>
+  readonly chat: Endpoint<Request, StreamingChunk>
+  readonly completion: Endpoint<Request, StreamingChunk>
   readonly embed: Endpoint<Embeddings.BatchRequest, Embedding>
   readonly models: Endpoint<void, ReadonlyArray<ModelInfo>>
   /** What the server reports about one model; `undefined` if it does not have it. */
@@ -121,7 +122,12 @@ export const make = Effect.fnUntraced(function* (
   const chat = transport.open(definition.chat)
   const completion = transport.open(definition.completion)
   const call: Call = (endpoint, request, model, deadlines) =>
-    guard.one(transport.open(endpoint)(request, model), deadlines)
+    Effect.suspend(() => {
+      const invalid = findInvalidCall(model, deadlines)
+      return invalid === undefined
+        ? guard.one(transport.open(endpoint)(request, model), deadlines)
+        : Effect.fail(guard.toError(invalid))
+    })
   const listModels = call(definition.models, undefined)
   const models = yield* Capabilities.make({
     reported: definition.reportedCapabilities ?? new Set(),
@@ -136,7 +142,13 @@ export const make = Effect.fnUntraced(function* (
   return {
     call,
     toError: guard.toError,
-    stream: (endpoint, request, model, deadlines) => guard.stream(transport.open(endpoint)(request, model), deadlines),
+    stream: (endpoint, request, model, deadlines) =>
+      Stream.suspend(() => {
+        const invalid = findInvalidCall(model, deadlines)
+        return invalid === undefined
+          ? guard.stream(transport.open(endpoint)(request, model), deadlines)
+          : Stream.fail(guard.toError(invalid))
+      }),
     provider: Provider.make({
       name,
       stream: guard.completions((request) =>
@@ -162,6 +174,12 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 })
+
+/** What is invalid in a call that is not a completion, if anything. */
+const findInvalidCall = (model: unknown, deadlines: Deadlines | undefined): InvalidRequest | undefined =>
+  model !== undefined && (!Predicate.isString(model) || model.trim() === "")
+    ? new InvalidRequest({ field: "model", description: "Expected the name of a model" })
+    : CompletionRequest.checkOptions({ deadlines })
 
 /** The compiler rejects these. Programs without types, and values from elsewhere, get an error instead of a defect. */
 const findInvalidOption = (options: object): InvalidRequest | undefined => {

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { ModelProgress } from "../../src/ModelProgress.ts"
 import * as Ollama from "../../src/Ollama.ts"
+import type { ProviderError } from "../../src/ProviderError.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 
 const clients = {
@@ -206,5 +207,26 @@ it.effect("the models in memory", () =>
       body: { models: [{ name: "m:latest", size: 5, context_length: 8, expires_at: "0001-01-01T00:00:00Z" }] }
     }))
     expect(yield* ollama.running).toEqual([{ id: "m:latest", isLoaded: true, memoryBytes: 5, loadedContextLength: 8 }])
+  })
+)
+
+it.effect("names that are none and invalid deadlines are rejected before anything is sent", () =>
+  Effect.gen(function* () {
+    const { ollama, server } = yield* start()
+    const runs: ReadonlyArray<Effect.Effect<unknown, ProviderError>> = [
+      Stream.runDrain(ollama.pull("")),
+      Stream.runDrain(ollama.push(" ")),
+      Stream.runDrain(ollama.create({ model: "", from: "m" })),
+      Stream.runDrain(ollama.pull("m", { deadlines: { idle: -1 } })),
+      ollama.deleteModel(""),
+      ollama.copyModel("", "x"),
+      ollama.copyModel("x", ""),
+      ollama.load(""),
+      ollama.load("m", { contextLength: -1 }),
+      ollama.load("m", { keepAlive: NaN }),
+      ollama.model("")
+    ]
+    for (const run of runs) expect((yield* Effect.flip(run)).reason._tag).toBe("InvalidRequest")
+    expect((yield* server.state).requests).toEqual([])
   })
 )

@@ -1,9 +1,12 @@
 /** The endpoints of Ollama that change its models. */
 import type * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import * as CompletionRequest from "../../CompletionRequest.ts"
 import type { ModelProgress } from "../../ModelProgress.ts"
+import { InvalidRequest } from "../../ProviderError.ts"
 import * as ErrorReport from "../errorReport.ts"
-import type { Endpoint, JsonObject, RecordDecoder } from "../wire/endpoint.ts"
+import type { DecoderContext, Endpoint, JsonObject, RecordDecoder } from "../wire/endpoint.ts"
 import * as Json from "../wire/json.ts"
 import { makeDecoder } from "./progress.ts"
 import { toKeepAlive } from "./request.ts"
@@ -20,44 +23,64 @@ export const pull = transfer("/api/pull")
 export const push = transfer("/api/push")
 export const create = transfer("/api/create")
 
-const command = (
-  method: Endpoint<never, void>["method"],
-  path: string,
-  fixed: JsonObject = {}
-): Endpoint<JsonObject, void> => ({
-  method,
-  path,
-  framing: "json",
-  encode: (body) => Result.succeed({ ...body, ...fixed }),
-  decoder: (context): RecordDecoder<void> => ({
-    // The answer is empty, or a report that the status has told already.
-    record: ({ data }, out) => {
-      const value = Json.parse(data)
-      if (Json.isObject(value) && value.error != null) {
-        return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
-      }
-      out.push(undefined)
-      return "complete"
+/** The answer is empty, or a report that the status has made already. */
+const decodeNothing = (context: DecoderContext): RecordDecoder<void> => ({
+  record: ({ data }, out) => {
+    const value = Json.parse(data)
+    if (Json.isObject(value) && value.error != null) {
+      return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
     }
-  })
+    out.push(undefined)
+    return "complete"
+  }
 })
 
-export const deleteModel = command("DELETE", "/api/delete")
-export const copy = command("POST", "/api/copy")
+export const deleteModel: Endpoint<{ readonly model: string }, void> = {
+  method: "DELETE",
+  path: "/api/delete",
+  framing: "json",
+  encode: Result.succeed,
+  decoder: decodeNothing
+}
 
-/** Without a prompt, these load the model, or unload it with a `keep_alive` of 0. */
-export const load = command("POST", "/api/generate", { stream: false })
-export const loadForEmbeddings = command("POST", "/api/embed", { input: [] })
+export const copy: Endpoint<{ readonly source: string; readonly destination: string }, void> = {
+  method: "POST",
+  path: "/api/copy",
+  framing: "json",
+  encode: (body) =>
+    Predicate.isString(body.destination) && body.destination.trim() !== ""
+      ? Result.succeed(body)
+      : Result.fail(new InvalidRequest({ field: "to", description: "Expected the name of a model" })),
+  decoder: decodeNothing
+}
 
 export interface LoadOptions {
   /** How long the model stays in memory after its last use; `Infinity` for always. Default: the server's own, 5 minutes. */
   readonly keepAlive?: Duration.Input | undefined
-  /** The context to load it with, in tokens. Default: the server's own. */
+  /** The context to load it with, in tokens; 1 or more. Default: the server's own. */
   readonly contextLength?: number | undefined
 }
 
-export const toLoadBody = (model: string, { contextLength, keepAlive }: LoadOptions): JsonObject => ({
-  model,
-  keep_alive: toKeepAlive(keepAlive),
-  ...(contextLength === undefined ? {} : { options: { num_ctx: contextLength } })
+export interface LoadRequest extends LoadOptions {
+  readonly model: string
+}
+
+const encodeLoad = (request: LoadRequest): Result.Result<JsonObject, InvalidRequest> =>
+  // These options mean the same in a request for an answer.
+  Result.map(CompletionRequest.validate({ ...request, prompt: "-" }), ({ contextLength, keepAlive, model }) => ({
+    model,
+    keep_alive: toKeepAlive(keepAlive),
+    options: contextLength === undefined ? undefined : { num_ctx: contextLength }
+  }))
+
+const makeLoad = (path: string, fixed: JsonObject): Endpoint<LoadRequest, void> => ({
+  method: "POST",
+  path,
+  framing: "json",
+  encode: (request) => Result.map(encodeLoad(request), (body) => ({ ...body, ...fixed })),
+  decoder: decodeNothing
 })
+
+/** Without a prompt, these load the model, or unload it with a `keep_alive` of 0. */
+export const load = makeLoad("/api/generate", { stream: false })
+export const loadForEmbeddings = makeLoad("/api/embed", { input: [] })

@@ -1,0 +1,27 @@
+/** Whether a server dropped a part of the prompt, from the tokens that it counted and the size of the prompt. */
+import type { CompletionRequest } from "../CompletionRequest.ts"
+import type { Usage } from "../StreamingChunk.ts"
+
+/** No tokenizer has more characters in a token on average, once repeated characters are left out. */
+const maxCharactersPerToken = 12
+
+/** What the template of a model adds to each message at most, in tokens. */
+const tokensPerMessage = 64
+
+/**
+ * `true` if the server counted fewer tokens than the prompt must have, or as many as the context has. `false` if the prompt is
+ * so short that it fits in any case. `undefined` if neither is certain.
+ */
+export const find = (request: CompletionRequest, usage: Usage | undefined): boolean | undefined => {
+  const { contextLength, messages = [], prompt } = request
+  const counted = usage?.promptTokens
+  if (counted === undefined) return undefined
+  const texts = prompt === undefined ? messages.map(({ content }) => content) : [prompt]
+  const characters = texts.reduce((sum, text) => sum + text.replaceAll(/(.)\1{2,}/gsu, "$1$1").length, 0)
+  if (characters > counted * maxCharactersPerToken) return true
+  if (contextLength === undefined) return undefined
+  if (counted >= contextLength) return true
+  // A token has one byte or more.
+  const bytes = texts.reduce((sum, text) => sum + text.length * 3, 0)
+  return bytes + texts.length * tokensPerMessage < contextLength ? false : undefined
+}

@@ -1,0 +1,69 @@
+/** Prompts that a server was allowed to truncate. */
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type { Usage } from "../../src/StreamingChunk.ts"
+import { serverNames, start } from "../support/setups.ts"
+
+const words = "All work and no play makes Jack a dull boy. "
+
+interface Row {
+  readonly prompt: string
+  readonly contextLength?: number
+  readonly usage: Usage | false
+  readonly expected: boolean | undefined
+}
+
+const rows: { readonly [name: string]: Row } = {
+  "far fewer tokens than the prompt has": { prompt: words.repeat(500), usage: { promptTokens: 512 }, expected: true },
+  "as many tokens as the context has": {
+    prompt: words.repeat(40),
+    contextLength: 400,
+    usage: { promptTokens: 400 },
+    expected: true
+  },
+  "a prompt that fits in any case": {
+    prompt: words,
+    contextLength: 4096,
+    usage: { promptTokens: 20 },
+    expected: false
+  },
+  "a prompt that may fit": {
+    prompt: words.repeat(100),
+    contextLength: 4096,
+    usage: { promptTokens: 1000 },
+    expected: undefined
+  },
+  "repeated characters, which are few tokens": {
+    prompt: " ".repeat(9000),
+    usage: { promptTokens: 100 },
+    expected: undefined
+  },
+  "no count": { prompt: words.repeat(500), usage: false, expected: undefined }
+}
+
+for (const [name, { contextLength, expected, prompt, usage }] of Object.entries(rows)) {
+  it.effect(`${name}: ${expected}`, () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start({ provider: "Ollama", client: "undici" }, { text: "Hi", usage })
+      const messages = [{ role: "user", content: prompt }] as const
+      const request = { model: "m", messages, ...(contextLength === undefined ? {} : { contextLength }) }
+      const completion = yield* provider.complete({ ...request, overflow: "truncate" })
+      expect(completion.promptTruncated).toBe(expected)
+      // A server that must not truncate fails instead.
+      expect((yield* provider.complete(request)).promptTruncated).toBeUndefined()
+    })
+  )
+}
+
+it.effect("every server reports it", () =>
+  Effect.gen(function* () {
+    for (const name of serverNames) {
+      const { provider } = yield* start(
+        { provider: name, client: "undici" },
+        { text: "Hi", usage: { promptTokens: 9 } }
+      )
+      const request = { model: "m", prompt: words.repeat(500), overflow: "truncate" } as const
+      expect((yield* provider.complete(request)).promptTruncated).toBe(true)
+    }
+  })
+)

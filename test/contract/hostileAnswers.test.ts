@@ -22,7 +22,7 @@ const values: ReadonlyArray<unknown> = [
   [null],
   [[null]],
   [["AAAA"]],
-  [[1e999]],
+  [[Number.MAX_VALUE]],
   {},
   { id: null },
   { name: 1 },

@@ -18,6 +18,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint"],
   wire: ["internal/wire/"],
+  content: ["internal/content"],
   types: [
     "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/requestFault"
   ],

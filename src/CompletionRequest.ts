@@ -41,6 +41,21 @@ export const Image = Schema.Union([Schema.NonEmptyString, Schema.Uint8Array])
 export type Image = typeof Image.Type
 
 /**
+ * A part of a message: a text, or an image at its place among the texts.
+ *
+ * @since 0.3.0
+ */
+export const ContentPart = Schema.Union([
+  Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }),
+  Schema.Struct({ type: Schema.Literal("image"), image: Image })
+])
+
+/**
+ * @since 0.3.0
+ */
+export type ContentPart = typeof ContentPart.Type
+
+/**
  * One message of a conversation.
  *
  * **Details**
@@ -52,8 +67,9 @@ export type Image = typeof Image.Type
  */
 export const Message = Schema.Struct({
   role: Schema.Literals(["system", "user", "assistant", "tool"]),
-  content: Schema.String,
-  /** Images that belong to the text, for models that support them. */
+  /** The text, or texts and images in their order. Ollama puts all images before the text. */
+  content: Schema.Union([Schema.String, Schema.Array(ContentPart)]),
+  /** Images that belong to the text, for models that support them. Servers read them after the text, Ollama before it. */
   images: Schema.optional(Schema.Array(Image)),
   /** The assistant's thinking in an earlier answer. Only Ollama accepts it. */
   thinking: Schema.optional(Schema.String),

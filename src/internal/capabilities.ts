@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Source } from "../Deadlines.ts"
+import * as Content from "./content.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
 import { NetworkError, Unsupported } from "../ProviderError.ts"
@@ -24,7 +25,7 @@ const features: { readonly [K in Capability]: string } = {
 /** What a model has to be able to do for a request. */
 export const ofRequest = ({ images = [], messages = [], think, tools = [] }: CompletionRequest) => {
   const needed: Array<Capability> = []
-  if (images.length > 0 || messages.some(({ images = [] }) => images.length > 0)) needed.push("vision")
+  if (images.length > 0 || messages.some((message) => Content.toImages(message).length > 0)) needed.push("vision")
   if (tools.length > 0) needed.push("tools")
   if (think !== undefined && think !== false) needed.push("thinking")
   return needed

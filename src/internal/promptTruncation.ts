@@ -1,6 +1,7 @@
 /** Whether a server dropped a part of the prompt, from the tokens that it counted and the size of the prompt. */
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Usage } from "../StreamingChunk.ts"
+import * as Content from "./content.ts"
 
 /** No tokenizer has more characters in a token on average, once repeated characters are left out. */
 const maxCharactersPerToken = 12
@@ -16,7 +17,7 @@ export const find = (request: CompletionRequest, usage: Usage | undefined): bool
   const { contextLength, messages = [], prompt } = request
   const counted = usage?.promptTokens
   if (counted === undefined) return undefined
-  const texts = prompt === undefined ? messages.map(({ content }) => content) : [prompt]
+  const texts = prompt === undefined ? messages.map(Content.toText) : [prompt]
   const characters = texts.reduce((sum, text) => sum + text.replaceAll(/(.)\1{2,}/gsu, "$1$1").length, 0)
   if (characters > counted * maxCharactersPerToken) return true
   if (contextLength === undefined) return undefined

@@ -133,6 +133,21 @@ checkRequests<ChatRequest>(
       },
       withMessage({ role: "user", content: "x", images: ["aGk=", "aGk=", "aGk="] })
     ],
+    "texts and images as parts": [
+      {
+        messages: [
+          {
+            role: "user",
+            content: [
+              { type: "text", text: "a" },
+              { type: "image", image: "aGk=" },
+              { type: "text", text: "b" }
+            ]
+          }
+        ]
+      },
+      withMessage({ role: "user", content: "ab", images: ["aGk="] })
+    ],
     "an earlier answer with thinking and calls": [
       {
         messages: [

@@ -173,6 +173,44 @@ checkRequests<ChatRequest>(
         ]
       })
     ],
+    "texts and images as parts, in their order": [
+      {
+        messages: [
+          {
+            role: "user",
+            content: [
+              { type: "image", image: "UklGRg==" },
+              { type: "text", text: "a" },
+              { type: "image", image: "/9j/AA==" },
+              { type: "text", text: "b" }
+            ]
+          }
+        ]
+      },
+      withMessage({
+        role: "user",
+        content: [
+          imagePart("data:image/webp;base64,UklGRg=="),
+          { type: "text", text: "a" },
+          imagePart("data:image/jpeg;base64,/9j/AA=="),
+          { type: "text", text: "b" }
+        ]
+      })
+    ],
+    "text parts only": [
+      {
+        messages: [
+          {
+            role: "user",
+            content: [
+              { type: "text", text: "a" },
+              { type: "text", text: "b" }
+            ]
+          }
+        ]
+      },
+      withMessage({ role: "user", content: "ab" })
+    ],
     "an empty list of images": [
       { messages: [{ role: "user", content: "x", images: [] }] },
       withMessage({ role: "user", content: "x" })

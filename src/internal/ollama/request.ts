@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Message } from "../../CompletionRequest.ts"
 import { InvalidRequest, Unsupported } from "../../ProviderError.ts"
+import * as Content from "../content.ts"
 import * as Json from "../wire/json.ts"
 import * as Values from "../values.ts"
 import * as RequestBody from "../wire/requestBody.ts"
@@ -34,11 +35,12 @@ const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObje
       new InvalidRequest({ field: `messages[${i}].toolCalls[${bad}].arguments`, description: "Expected an object" })
     )
   }
+  const images = Content.toImages(message)
   return Result.succeed({
     role: message.role,
-    content: message.content,
+    content: Content.toText(message),
     thinking: message.thinking,
-    images: message.images?.map(RequestBody.toBase64),
+    images: images.length === 0 ? undefined : images.map(RequestBody.toBase64),
     tool_calls: message.toolCalls?.map((call) => ({
       id: call.id,
       function: { name: call.name, arguments: call.arguments }

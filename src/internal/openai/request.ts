@@ -1,9 +1,10 @@
 /** Requests to the OpenAI-compatible routes of LM Studio, llama.cpp's server and others. */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
-import type { CompletionRequest, Image, Message } from "../../CompletionRequest.ts"
+import type { CompletionRequest, ContentPart, Image, Message } from "../../CompletionRequest.ts"
 import type { ProviderErrorReason } from "../../ProviderError.ts"
 import { InvalidRequest, Unsupported } from "../../ProviderError.ts"
+import * as Content from "../content.ts"
 import type * as Json from "../wire/json.ts"
 import * as Values from "../values.ts"
 import * as RequestBody from "../wire/requestBody.ts"
@@ -49,15 +50,17 @@ const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObje
       const text = yield* RequestBody.stringify(value ?? {}, `messages[${i}].toolCalls[${j}].arguments`)
       calls.push({ id, type: "function", function: { name, arguments: text } })
     }
-    const images = message.images ?? []
+    const parts = Content.toParts(message)
     return {
       role: message.role,
-      content:
-        images.length === 0 ? message.content : [{ type: "text", text: message.content }, ...images.map(encodeImage)],
+      // Templates of models without images may accept a text only.
+      content: parts.every(({ type }) => type === "text") ? Content.toText(message) : parts.map(encodePart),
       tool_calls: calls.length === 0 ? undefined : calls,
       tool_call_id: message.toolCallId
     }
   })
+
+const encodePart = (part: ContentPart): Json.JsonObject => (part.type === "text" ? part : encodeImage(part.image))
 
 /** LM Studio accepts data URIs only, and requires the media type in them. */
 const encodeImage = (image: Image): Json.JsonObject => {

@@ -4,6 +4,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CompletionRequest, Image, Message } from "../../CompletionRequest.ts"
 import { InvalidRequest } from "../../ProviderError.ts"
+import * as Content from "../content.ts"
 import type * as Json from "./json.ts"
 
 /** The sampling options. Options without a value are not part of the JSON text. */
@@ -37,7 +38,7 @@ export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArra
   }
 
   return messages.map((message) => {
-    const { content, isError, role, toolCalls = [], toolName } = message
+    const { isError, role, toolCalls = [], toolName } = message
     const idsOf = new Map<string, Array<string>>()
     for (const { id, name } of toolCalls) {
       names.set(id, name)
@@ -54,7 +55,7 @@ export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArra
     return {
       ...message,
       // No server has a field for this, so the model reads it.
-      content: isError === true ? `Error: ${content}` : content,
+      content: isError === true ? `Error: ${Content.toText(message)}` : message.content,
       toolCallId,
       toolName: toolName ?? (toolCallId === undefined ? undefined : names.get(toolCallId))
     }

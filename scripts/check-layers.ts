@@ -8,6 +8,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   index: ["index"],
   program: ["cli/"],
   edges: ["EffectAi", "Discovery", "testing/"],
+  translation: ["internal/effectAi/"],
   policies: ["Thinking", "Retry", "Fallback", "Pool", "Telemetry"],
   providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
   server: ["internal/server"],

@@ -7,15 +7,19 @@ import { InvalidAnswer } from "../ProviderError.ts"
 import * as RequestFault from "./requestFault.ts"
 import * as Json from "./wire/json.ts"
 
+/** Where the JSON of an answer is. LM Studio puts the answer of some models that think into their thinking. */
+export const toText = ({ content, thinking = "" }: Completion): string =>
+  withoutFence((content.trim() === "" ? thinking : content).trim())
+
 export const decode = <A, RD>(
-  { content, finishReason, thinking = "" }: Completion,
+  completion: Completion,
   schema: Schema.ConstraintDecoder<A, RD>
 ): Effect.Effect<A, InvalidAnswer, RD> => {
-  // LM Studio puts the answer of some models that think into their thinking.
+  const { content, finishReason, thinking = "" } = completion
   const text = content.trim() === "" ? thinking : content
   const fail = (description: string) =>
     Effect.fail(new InvalidAnswer({ text: Redacted.make(text), isTruncated: finishReason === "length", description }))
-  const value = Json.parse(withoutFence(text.trim()))
+  const value = Json.parse(toText(completion))
   if (value === undefined) return fail(text.trim() === "" ? "it is empty" : "it is not JSON")
   return Effect.catch(Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(value), (error) => {
     const { description = "", field } = toFault(error)

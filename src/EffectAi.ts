@@ -1,0 +1,217 @@
+/**
+ * Models of `effect/ai` on any `Provider`: `LanguageModel` and `EmbeddingModel`.
+ *
+ * `effect/ai` is unstable in Effect 4.1, so this module has its own import: `effect-local-llm/EffectAi`.
+ *
+ * @since 0.3.0
+ */
+import * as EmbeddingModel from "effect/ai/EmbeddingModel"
+import * as LanguageModel from "effect/ai/LanguageModel"
+import * as AiModel from "effect/ai/Model"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Defaults } from "./CompletionRequest.ts"
+import type { EmbeddingRequest } from "./Embedding.ts"
+import * as AiErrors from "./internal/effectAi/error.ts"
+import * as LanguageModels from "./internal/effectAi/languageModel.ts"
+import * as Provider from "./Provider.ts"
+
+/**
+ * Options of every request of a model: those of a `CompletionRequest`, except its messages and tools.
+ *
+ * @since 0.3.0
+ */
+export interface Options extends Omit<Defaults, "model" | "tools" | "toolChoice"> {
+  /** The model's name on the server. */
+  readonly model: string
+}
+
+/**
+ * Options of one request, which replace those of the model. Any of `Options`.
+ *
+ * @since 0.3.0
+ */
+export interface Config extends Partial<Options> {}
+
+/**
+ * @since 0.3.0
+ */
+export const Config = Context.Service<Config>("effect-local-llm/EffectAi/Config")
+
+/**
+ * Replaces options for the requests of an effect or a stream. Nested overrides are merged; the inner ones replace the outer ones.
+ *
+ * **Example** (one answer without randomness)
+ *
+ * ```ts
+ * import { LanguageModel } from "effect/ai"
+ * import * as EffectAi from "effect-local-llm/EffectAi"
+ *
+ * const answer = LanguageModel.generateText({ prompt: "Why is the sky blue?" }).pipe(
+ *   EffectAi.withConfigOverride({ temperature: 0, maxTokens: 200 })
+ * )
+ * ```
+ *
+ * @since 0.3.0
+ */
+export const withConfigOverride: {
+  (config: Config): {
+    <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Config>>
+    <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, Exclude<R, Config>>
+  }
+  <A, E, R>(self: Effect.Effect<A, E, R>, config: Config): Effect.Effect<A, E, Exclude<R, Config>>
+  <A, E, R>(self: Stream.Stream<A, E, R>, config: Config): Stream.Stream<A, E, Exclude<R, Config>>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R> | Stream.Stream<A, E, R>, config: Config) => {
+  const merged = Effect.map(currentConfig, (outer): Config => ({ ...outer, ...config }))
+  return Stream.isStream(self)
+    ? Stream.unwrap(Effect.map(merged, (config) => Stream.provideService(self, Config, config)))
+    : Effect.flatMap(merged, (config) => Effect.provideService(self, Config, config))
+})
+
+const currentConfig: Effect.Effect<Config> = Effect.map(
+  Effect.serviceOption(Config),
+  Option.getOrElse((): Config => ({}))
+)
+
+/**
+ * Makes a `LanguageModel` from the `Provider` of the context.
+ *
+ * **Details**
+ *
+ * It streams, calls tools, sends images and returns typed objects as the provider's server can. Thinking becomes reasoning parts.
+ * Every failure is an `AiError` that keeps whether a retry helps and how long the server asks to wait; `metadata` has the reason
+ * of this package and its fields below `"effect-local-llm"`.
+ *
+ * | reason | reason of `AiError` |
+ * |---|---|
+ * | `NetworkError` | `NetworkError` |
+ * | `Timeout`, `StreamError`, `StreamTruncated` | `InternalProviderError` |
+ * | `RateLimited` | `RateLimitError` |
+ * | `AuthenticationError` | `AuthenticationError` |
+ * | `ModelNotAvailable`, `InvalidRequest`, `ContextOverflow`, `Unsupported` | `InvalidRequestError` |
+ * | `InvalidRequest` of the schema of an object | `UnsupportedSchemaError` |
+ * | `ApiError` | by its status; `RateLimitError` if the server says when to retry |
+ * | `ParseError`, `LineTooLong` | `InvalidResponseError` |
+ * | `AllProvidersFailed` | `UnknownError` |
+ *
+ * A call of a tool that is not in the toolkit fails with `ToolNotFoundError`, unless its validation is deferred. What servers
+ * cannot express, such as a file that is not an image, an image as a URL or a tool that the provider defines, fails with
+ * `InvalidRequestError` before anything is sent. An answer that was cut has the finish reason `length`, so its tools do not run; a
+ * typed object that was cut fails with `StructuredOutputError`.
+ *
+ * Tool calls have the ids of the server, unless an earlier call of the prompt has the same one.
+ *
+ * @since 0.3.0
+ */
+export const makeLanguageModel = (
+  options: Options
+): Effect.Effect<LanguageModel.LanguageModel, never, Provider.Provider> =>
+  Effect.flatMap(Provider.Provider, (provider) => LanguageModels.make(provider, withConfig(options)))
+
+const withConfig = (options: Options): Effect.Effect<Options> =>
+  Effect.map(currentConfig, (config) => ({ ...options, ...config }))
+
+/**
+ * Provides the `LanguageModel` of `effect/ai` from a `Provider`.
+ *
+ * **Example** (a model of Ollama)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { Ollama } from "effect-local-llm"
+ * import * as EffectAi from "effect-local-llm/EffectAi"
+ *
+ * const live = EffectAi.layerLanguageModel({ model: "llama3.2", temperature: 0.2 }).pipe(
+ *   Layer.provide(Ollama.layer()),
+ *   Layer.provide(NodeHttpClient.layerUndici)
+ * )
+ * ```
+ *
+ * @see {@link makeLanguageModel} for what it does and how it fails
+ *
+ * @since 0.3.0
+ */
+export const layerLanguageModel = (
+  options: Options
+): Layer.Layer<LanguageModel.LanguageModel, never, Provider.Provider> =>
+  Layer.effect(LanguageModel.LanguageModel, makeLanguageModel(options))
+
+/**
+ * A `Model` of `effect/ai`: `layerLanguageModel`, with the name of the model for its users. Its provider is `effect-local-llm`,
+ * whichever server answers.
+ *
+ * @since 0.3.0
+ */
+export const model = <const Name extends string>(
+  name: Name,
+  options: Omit<Options, "model"> = {}
+): AiModel.Model<"effect-local-llm", LanguageModel.LanguageModel, Provider.Provider> =>
+  AiModel.make("effect-local-llm", name, layerLanguageModel({ ...options, model: name }))
+
+/**
+ * Options of every request of an embedding model: those of an `EmbeddingRequest`, except its input.
+ *
+ * @since 0.3.0
+ */
+export interface EmbeddingOptions extends Omit<EmbeddingRequest, "model" | "input"> {
+  /** The model's name on the server. */
+  readonly model: string
+}
+
+/**
+ * Makes an `EmbeddingModel` from the `Provider` of the context. Large inputs are split into requests as `Provider.embed` does.
+ * Failures are as those of `makeLanguageModel`.
+ *
+ * @since 0.3.0
+ */
+export const makeEmbeddingModel = (
+  options: EmbeddingOptions
+): Effect.Effect<EmbeddingModel.EmbeddingModel, never, Provider.Provider> =>
+  Effect.flatMap(Provider.Provider, (provider) =>
+    EmbeddingModel.make({
+      embedMany: ({ inputs }) =>
+        Effect.mapBoth(provider.embed({ ...options, input: inputs }), {
+          onSuccess: ({ promptTokens, vectors }) => ({
+            results: vectors.map((vector) => [...vector]),
+            usage: { inputTokens: promptTokens }
+          }),
+          onFailure: (error) => AiErrors.make("embedMany", error)
+        })
+    })
+  )
+
+/**
+ * Provides the `EmbeddingModel` of `effect/ai` from a `Provider`.
+ *
+ * @since 0.3.0
+ */
+export const layerEmbeddingModel = (
+  options: EmbeddingOptions
+): Layer.Layer<EmbeddingModel.EmbeddingModel, never, Provider.Provider> =>
+  Layer.effect(EmbeddingModel.EmbeddingModel, makeEmbeddingModel(options))
+
+/**
+ * A `Model` of `effect/ai`: `layerEmbeddingModel`, with the name of the model and the length of its vectors for its users.
+ *
+ * @since 0.3.0
+ */
+export const embeddingModel = <const Name extends string>(
+  name: Name,
+  options: Omit<EmbeddingOptions, "model"> & {
+    /** The length of each vector. */
+    readonly dimensions: number
+  }
+): AiModel.Model<"effect-local-llm", EmbeddingModel.EmbeddingModel | EmbeddingModel.Dimensions, Provider.Provider> =>
+  AiModel.make(
+    "effect-local-llm",
+    name,
+    Layer.merge(
+      layerEmbeddingModel({ ...options, model: name }),
+      Layer.succeed(EmbeddingModel.Dimensions, options.dimensions)
+    )
+  )

@@ -13,7 +13,6 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import type { Defaults } from "./CompletionRequest.ts"
 import type { EmbeddingRequest } from "./Embedding.ts"
 import * as AiErrors from "./internal/effectAi/error.ts"
@@ -43,34 +42,33 @@ export interface Config extends Partial<Options> {}
 export const Config = Context.Service<Config>("effect-local-llm/EffectAi/Config")
 
 /**
- * Replaces options for the requests of an effect or a stream. Nested overrides are merged; the inner ones replace the outer ones.
+ * Replaces options for the requests of an effect. Nested overrides are merged; the inner ones replace the outer ones. For a stream,
+ * provide `Config` with `Stream.provideService`.
  *
- * **Example** (one answer without randomness)
+ * **Example** (an answer without randomness, whole and as a stream)
  *
  * ```ts
+ * import { Stream } from "effect"
  * import { LanguageModel } from "effect/ai"
  * import * as EffectAi from "effect-local-llm/EffectAi"
  *
- * const answer = LanguageModel.generateText({ prompt: "Why is the sky blue?" }).pipe(
+ * const whole = LanguageModel.generateText({ prompt: "Why is the sky blue?" }).pipe(
  *   EffectAi.withConfigOverride({ temperature: 0, maxTokens: 200 })
+ * )
+ *
+ * const stream = LanguageModel.streamText({ prompt: "Why is the sky blue?" }).pipe(
+ *   Stream.provideService(EffectAi.Config, { temperature: 0, maxTokens: 200 })
  * )
  * ```
  *
  * @since 0.3.0
  */
 export const withConfigOverride: {
-  (config: Config): {
-    <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Config>>
-    <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, Exclude<R, Config>>
-  }
+  (config: Config): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, Config>>
   <A, E, R>(self: Effect.Effect<A, E, R>, config: Config): Effect.Effect<A, E, Exclude<R, Config>>
-  <A, E, R>(self: Stream.Stream<A, E, R>, config: Config): Stream.Stream<A, E, Exclude<R, Config>>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R> | Stream.Stream<A, E, R>, config: Config) => {
-  const merged = Effect.map(currentConfig, (outer): Config => ({ ...outer, ...config }))
-  return Stream.isStream(self)
-    ? Stream.unwrap(Effect.map(merged, (config) => Stream.provideService(self, Config, config)))
-    : Effect.flatMap(merged, (config) => Effect.provideService(self, Config, config))
-})
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, config: Config) =>
+  Effect.flatMap(currentConfig, (outer) => Effect.provideService(self, Config, { ...outer, ...config }))
+)
 
 const currentConfig: Effect.Effect<Config> = Effect.map(
   Effect.serviceOption(Config),

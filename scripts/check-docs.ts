@@ -52,12 +52,7 @@ const compile = (examples: ReadonlyArray<Example>): string => {
       extends: "../../tsconfig.json",
       compilerOptions: {
         noUnusedLocals: false,
-        noUnusedParameters: false,
-        paths: {
-          "effect-local-llm": ["../../src/index.ts"],
-          "effect-local-llm/testing": ["../../src/testing/index.ts"],
-          "effect-local-llm/*": ["../../src/*.ts"]
-        }
+        noUnusedParameters: false
       },
       include: ["."]
     })

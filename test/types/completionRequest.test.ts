@@ -121,7 +121,10 @@ describe("an invalid request names its field", () => {
     ["messages[1].role", { messages: [...messages, { content: "" }] }],
     ["messages[0].content", { messages: [{ role: "user" }] }],
     ["messages[0].content", { messages: [{ role: "user", content: 5 }] }],
-    ["messages[0].content[0]", { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] }],
+    [
+      "messages[0].content[0]",
+      { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] }
+    ],
     ["messages[0].image", { messages: [{ role: "user", content: "", image: "aGk=" }] }],
     ["messages[0].images[1]", { messages: [{ role: "user", content: "", images: ["aGk=", 5] }] }],
     ["messages[0].images[0]", { messages: [{ role: "user", content: "", images: [""] }] }],

@@ -1,0 +1,124 @@
+/** The programs of `examples/`, as a user runs them, beside the fake server. */
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import * as Scope from "effect/Scope"
+import { spawn } from "node:child_process"
+import { readdirSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { FakeServer } from "../../src/testing/index.ts"
+
+const folder = new URL("../../examples/", import.meta.url)
+
+const scope = Scope.makeUnsafe()
+let server: FakeServer.FakeServer["Service"]
+beforeAll(() =>
+  Effect.runPromise(Scope.provide(FakeServer.make(), scope)).then((running) => {
+    server = running
+  })
+)
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+const start = (name: string, args: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}) => {
+  const child = spawn(
+    process.execPath,
+    ["--conditions=effect-local-llm:source", fileURLToPath(new URL(`${name}.ts`, folder)), ...args],
+    {
+      env: { ...process.env, OLLAMA_HOST: server.url, MODEL: "m", EMBEDDING_MODEL: "m", NO_COLOR: "1", ...environment }
+    }
+  )
+  const output = { stdout: "", stderr: "" }
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output.stdout += text))
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text))
+  return { child, output }
+}
+
+const run = (name: string, ...args: ReadonlyArray<string>) =>
+  new Promise<{ readonly stdout: string; readonly stderr: string; readonly code: number | null }>((resolve) => {
+    const { child, output } = start(name, args)
+    child.once("close", (code) => resolve({ ...output, code }))
+  })
+
+/** The messages of a request. */
+const messagesOf = (body: unknown): ReadonlyArray<{ readonly role?: unknown; readonly content?: unknown }> =>
+  Predicate.hasProperty(body, "messages") && Array.isArray(body.messages) ? body.messages : []
+
+const setScript = (script: FakeServer.Script) => Effect.runPromise(server.setScript(script))
+
+describe("examples", () => {
+  it("tool-loop calls the tool, and again after a failure", async () => {
+    await setScript(({ body }) => {
+      const results = messagesOf(body).filter(({ role }) => role === "tool").length
+      const call = (city: string) => ({ toolCalls: [{ id: "c", name: "get_weather", arguments: { city } }] })
+      return [call("Rome"), call("Paris")][results] ?? { text: "It is 21 degrees in Paris." }
+    })
+    const { code, stderr, stdout } = await run("tool-loop", "Weather in Paris?")
+    expect({ code, stderr, stdout }).toEqual({
+      code: 0,
+      stderr: "",
+      stdout: 'get_weather: "Rome is unknown"\nget_weather: {"celsius":21,"sky":"clear"}\nIt is 21 degrees in Paris.\n'
+    })
+  })
+
+  it("typed-output prints the fields, and asks again if a bound is missed", async () => {
+    const recipe = { title: "Pancakes", minutes: 0, ingredients: [{ name: "flour", grams: 200 }] }
+    let count = 0
+    await setScript(({ path }) => {
+      if (path === "/api/chat") count++
+      return { text: JSON.stringify({ ...recipe, minutes: count === 1 ? 0 : 25 }) }
+    })
+    const { code, stdout } = await run("typed-output")
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "Pancakes, 25 minutes\n200 g flour\n" })
+    expect(count).toBe(2)
+  })
+
+  it("retrieval puts the nearest documents into the prompt", async () => {
+    await setScript(({ body }) => ({ text: String(messagesOf(body)[0]?.content).split("\n")[1] ?? "" }))
+    const { code, stderr, stdout } = await run("retrieval", "The office is open when, on weekdays?")
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "The office is open from 9 to 17 o'clock on weekdays.\n" })
+    expect(stderr.split("\n").length).toBe(3)
+  })
+
+  it("chat-server streams the turns of a conversation, and stops the model server when the client leaves", async () => {
+    await setScript(({ body }) => ({ text: `${messagesOf(body).length} messages` }))
+    const { child, output } = start("chat-server", [], { PORT: "0" })
+    try {
+      const port = await new Promise<string>((resolve, reject) => {
+        child.once("close", () => reject(new Error(output.stderr)))
+        child.stdout.on("data", () => {
+          const port = /:(\d+)"?\s*$/.exec(output.stdout.trim())?.[1]
+          if (port !== undefined) resolve(port)
+        })
+      })
+      const ask = (name: string, signal?: AbortSignal) =>
+        fetch(`http://127.0.0.1:${port}/chat/${name}`, { method: "POST", body: "Why?", ...(signal && { signal }) })
+      // The system message, and then two for each turn before.
+      expect(await (await ask("anna")).text()).toBe("2 messages")
+      expect(await (await ask("anna")).text()).toBe("4 messages")
+      expect(await (await ask("ben")).text()).toBe("2 messages")
+
+      await setScript({
+        pieces: {
+          *[Symbol.iterator]() {
+            for (;;) yield "word "
+          }
+        },
+        delay: { between: 5 }
+      })
+      const controller = new AbortController()
+      const response = await ask("cleo", controller.signal)
+      await response.body?.getReader().read()
+      controller.abort()
+      await Effect.runPromise(server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client"))
+    } finally {
+      child.kill()
+    }
+  })
+
+  it("each is a page long", () => {
+    for (const file of readdirSync(folder)) {
+      expect(readFileSync(new URL(file, folder), "utf8").split("\n").length, file).toBeLessThan(61)
+    }
+  })
+})

@@ -6,7 +6,7 @@ import { sharedNow } from "../clock.ts"
 import { readStatus } from "../server/control.ts"
 import { parseScenario, scenario } from "../server/scenarios.ts"
 import { quantile } from "../statistics.ts"
-import { subjectsOf, type Subject } from "../subjects/catalogue.ts"
+import { againstAi, subjectsOf, type Subject } from "../subjects/catalogue.ts"
 import type { Figures, Measure, Target } from "./Measure.ts"
 import { takeTurns, taskMeasure } from "./turns.ts"
 
@@ -29,7 +29,8 @@ export const paced = taskMeasure({
     { level: "must", ...ndjson, atMost: 0.95, times: "ollama" },
     { level: "goal", ...ndjson, atMost: 1.3, times: "floor, NDJSON" },
     { level: "must", ...sse, atMost: 0.75, times: "openai" },
-    { level: "goal", ...sse, atMost: 1.3, times: "floor, SSE" }
+    { level: "goal", ...sse, atMost: 1.3, times: "floor, SSE" },
+    ...againstAi("cpuPerToken")
   ],
   subjects: subjectsOf("floor", "ours", "variant", "peer"),
   rounds: 3,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { expectTokens, startTiming } from "../client/readings.ts"
 import { parseScenario, scenario } from "../server/scenarios.ts"
 import { median, quantile } from "../statistics.ts"
-import { entryOf, everySubject, subjectsOf, type Subject } from "../subjects/catalogue.ts"
+import { againstAi, entryOf, everySubject, subjectsOf, type Subject } from "../subjects/catalogue.ts"
 import { taskMeasure } from "./turns.ts"
 
 const wait = { figure: "firstChunk" }
@@ -104,7 +104,8 @@ export const smallAnswer = taskMeasure({
     { level: "must", ...p50, atMost: 1, times: "ollama" },
     { level: "goal", ...p50, atMost: 1.1, times: "floor, NDJSON" },
     { level: "must", ...p99, atMost: 1.1, times: "ollama" },
-    { level: "goal", ...p99, atMost: 1.1, times: "floor, NDJSON" }
+    { level: "goal", ...p99, atMost: 1.1, times: "floor, NDJSON" },
+    ...againstAi("p50")
   ],
   subjects: everySubject,
   rounds: 5,

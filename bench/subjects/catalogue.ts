@@ -35,6 +35,11 @@ const ours = (kind: Kind, protocol: Protocol, variant: Variant = {}): Entry => (
   protocol,
   connect: async (...server) => (await import("./ours.ts")).connectWith(variant)(...server)
 })
+const effectAi = (protocol: Protocol): Entry => ({
+  kind: "variant",
+  protocol,
+  connect: async (...server) => (await import("./ours.ts")).connectEffectAi(...server)
+})
 const peer = (protocol: Protocol, name: keyof typeof Peers, ...packages: Array<string>): Entry => ({
   kind: "peer",
   protocol,
@@ -52,10 +57,12 @@ const catalogue = {
   "ours, NDJSON, no deadlines": ours("variant", "ndjson", { deadlines: false }),
   "ours, NDJSON, node:http": ours("variant", "ndjson", { httpClient: "layerNodeHttp" }),
   "ours, NDJSON, fetch": ours("variant", "ndjson", { httpClient: "layerFetch" }),
+  "ours, NDJSON, effect/ai": effectAi("ndjson"),
   "ours, SSE": ours("ours", "sse"),
   "ours, SSE, no deadlines": ours("variant", "sse", { deadlines: false }),
   "ours, SSE, node:http": ours("variant", "sse", { httpClient: "layerNodeHttp" }),
   "ours, SSE, fetch": ours("variant", "sse", { httpClient: "layerFetch" }),
+  "ours, SSE, effect/ai": effectAi("sse"),
   ollama: peer("ndjson", "ollama", "ollama"),
   openai: peer("sse", "openai", "openai"),
   "ai + ai-sdk-ollama": peer("ndjson", "aiOllama", "ai", "ai-sdk-ollama"),
@@ -70,6 +77,16 @@ export const entryOf = (name: SubjectName): Entry => catalogue[name]
 export function subjectsOf(...kinds: ReadonlyArray<Kind>): ReadonlyArray<SubjectName> {
   return everySubject.filter((name) => kinds.includes(catalogue[name].kind))
 }
+
+/** This library below `effect/ai` has to cost less than the `ai` package with its providers. */
+export const againstAi = (figure: string) =>
+  (["NDJSON", "SSE"] as const).map((protocol) => ({
+    level: "must" as const,
+    subject: `ours, ${protocol}, effect/ai` as const,
+    figure,
+    atMost: 1,
+    times: protocol === "NDJSON" ? ("ai + ai-sdk-ollama" as const) : ("ai + @ai-sdk/openai-compatible" as const)
+  }))
 
 export async function connectSubject(name: SubjectName, serverUrl: string): Promise<Subject> {
   const { protocol, connect } = catalogue[name]

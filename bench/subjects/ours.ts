@@ -36,3 +36,25 @@ export const connectWith =
       return runtime.runPromise(reading, signal && { signal })
     }
   }
+
+/** `LanguageModel.streamText` of `effect/ai` on this library. */
+export const connectEffectAi: Connect = async (serverUrl, protocol) => {
+  const LanguageModel = await import("effect/ai/LanguageModel")
+  const EffectAi = await import("../../src/EffectAi.ts")
+  const options = { baseUrl: serverUrl }
+  const provider = protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)
+  const layer = EffectAi.layerLanguageModel({ model: "none" }).pipe(Layer.provide(provider), Layer.provide(layerUndici))
+  const runtime = ManagedRuntime.make(layer)
+  await runtime.runPromise(LanguageModel.LanguageModel)
+  return (scenario, onText, signal) => {
+    const reading = LanguageModel.streamText({ prompt: messages }).pipe(
+      Stream.provideService(EffectAi.Config, { model: scenario }),
+      Stream.runForEachArray((parts) =>
+        Effect.sync(() => {
+          for (const part of parts) if (part.type === "text-delta") onText(part.delta)
+        })
+      )
+    )
+    return runtime.runPromise(reading, signal && { signal })
+  }
+}

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Commit from "./internal/commit.ts"
+import * as Values from "./internal/values.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import * as Provider from "./Provider.ts"
 import { AllProvidersFailed, ModelNotAvailable, ProviderError } from "./ProviderError.ts"
@@ -185,13 +186,15 @@ export function layer(
 const nameAt = ({ model }: Candidate, requested: string): string =>
   model === undefined ? requested : typeof model === "string" ? model : model(requested)
 
+/** An invalid request stays as it is, for the provider to reject. */
 const withModel = <Request extends { readonly model?: string | undefined }>(
-  { model }: Candidate,
+  candidate: Candidate,
   request: Request
 ): Request => {
-  if (model === undefined) return request
+  const { model } = candidate
+  if (model === undefined || !Values.isRecord(request)) return request
   if (typeof model === "string") return { ...request, model }
-  return request.model === undefined ? request : { ...request, model: model(request.model) }
+  return typeof request.model === "string" ? { ...request, model: model(request.model) } : request
 }
 
 const fail = (provider: string, errors: ReadonlyArray<ProviderError>) =>

@@ -53,9 +53,7 @@ it.effect.prop(
       const providers = yield* mocks(attempts.map(toScript))
       const { chunks, error, finals, text } = yield* settle(receive(fallback(providers).stream(prompt)))
       const outcomes = attempts.map(expected)
-      const isOver = ({ reason, text }: (typeof outcomes)[number]) =>
-        text !== "" || reason === undefined || reason === "InvalidRequest"
-      const answering = outcomes.findIndex(isOver)
+      const answering = outcomes.findIndex(({ commits, reason }) => commits || reason === "InvalidRequest")
       const asked = yield* Effect.forEach(providers, ({ requests }) => Effect.map(requests, ({ length }) => length))
       const last = answering === -1 ? attempts.length - 1 : answering
       expect(asked).toEqual(attempts.map((_, i) => (i <= last ? 1 : 0)))

@@ -55,13 +55,21 @@ export const toScript = (steps: Steps, attempt: number): MockProvider.Script =>
     return step === "nothing" ? "" : label(attempt, i)
   })
 
-/** What the attempt delivers before it ends or fails, and how. */
+/** What the attempt delivers before it ends or fails, how, and how many seconds pass until it commits or fails. */
 export const expected = (steps: Steps, attempt: number) => {
   const end = steps.findIndex((step) => step in failures)
   const delivered = end === -1 ? steps : steps.slice(0, end)
   const texts = delivered.map((step, i) => (silent.includes(step) ? "" : label(attempt, i)))
   const failure = failures[steps[end] ?? ""]
-  return { text: texts.join(""), reason: failure?._tag, isRetryable: failure?.isRetryable === true }
+  const begin = texts.findIndex((text) => text !== "")
+  const before = begin === -1 ? delivered : delivered.slice(0, begin)
+  return {
+    text: texts.join(""),
+    reason: failure?._tag,
+    isRetryable: failure?.isRetryable === true,
+    commits: begin !== -1 || failure === undefined,
+    seconds: 3 * before.filter((step) => step === "pause").length
+  }
 }
 
 export interface Received {

@@ -160,28 +160,7 @@ export const make = (
  * @see {@link make} for what leads to the next candidate.
  * @since 0.3.0
  */
-export function layer<const Candidates extends Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>>(
-  candidates: Candidates,
-  options?: Options
-): Layer.Layer<
-  Provider.Provider,
-  Layer.Error<Candidates[number]["provider"]>,
-  Layer.Services<Candidates[number]["provider"]>
->
-export function layer(
-  candidates: Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>,
-  options?: Options
-): Layer.Layer<Provider.Provider, unknown, unknown> {
-  return Layer.effect(
-    Provider.Provider,
-    Effect.map(
-      Effect.forEach(candidates, ({ model, provider }) =>
-        Effect.map(Layer.build(provider), (context) => ({ model, provider: Context.get(context, Provider.Provider) }))
-      ),
-      (candidates) => make(candidates, options)
-    )
-  )
-}
+export const layer = fromLayers
 
 const nameAt = ({ model }: Candidate, requested: string): string =>
   model === undefined ? requested : typeof model === "string" ? model : model(requested)
@@ -249,4 +228,28 @@ const union = (lists: ReadonlyArray<ReadonlyArray<ModelInfo>>): ReadonlyArray<Mo
   const models = new Map<string, ModelInfo>()
   for (const info of lists.flat()) if (!models.has(info.id)) models.set(info.id, info)
   return [...models.values()]
+}
+
+/** The errors and services of all layers together. */
+function fromLayers<const Candidates extends Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>>(
+  candidates: Candidates,
+  options?: Options
+): Layer.Layer<
+  Provider.Provider,
+  Layer.Error<Candidates[number]["provider"]>,
+  Layer.Services<Candidates[number]["provider"]>
+>
+function fromLayers(
+  candidates: Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>,
+  options?: Options
+): Layer.Layer<Provider.Provider, unknown, unknown> {
+  return Layer.effect(
+    Provider.Provider,
+    Effect.map(
+      Effect.forEach(candidates, ({ model, provider }) =>
+        Effect.map(Layer.build(provider), (context) => ({ model, provider: Context.get(context, Provider.Provider) }))
+      ),
+      (candidates) => make(candidates, options)
+    )
+  )
 }

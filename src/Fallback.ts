@@ -1,0 +1,255 @@
+/**
+ * Several providers as one: the next one answers if the one before it fails.
+ *
+ * @since 0.3.0
+ */
+import type * as Arr from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as Commit from "./internal/commit.ts"
+import * as Values from "./internal/values.ts"
+import type { ModelInfo } from "./ModelInfo.ts"
+import * as Provider from "./Provider.ts"
+import { AllProvidersFailed, ModelNotAvailable, ProviderError } from "./ProviderError.ts"
+
+/**
+ * One of the providers, and the model's name there.
+ *
+ * @since 0.3.0
+ */
+export interface Candidate {
+  readonly provider: Provider.Provider
+  /**
+   * The model that this provider is asked for: always the same one, or what the function returns for the name in the request. The
+   * function is not called for a request without a name. Default: the name in the request.
+   */
+  readonly model?: string | ((requested: string) => string) | undefined
+}
+
+/**
+ * One of the providers as a layer, and the model's name there.
+ *
+ * @since 0.3.0
+ */
+export interface LayerCandidate<out E = never, out R = never> extends Pick<Candidate, "model"> {
+  readonly provider: Layer.Layer<Provider.Provider, E, R>
+}
+
+/**
+ * Options besides the candidates. All fields are optional.
+ *
+ * @since 0.3.0
+ */
+export interface Options {
+  /** The name in errors. Default: `Fallback`. */
+  readonly name?: string | undefined
+}
+
+/**
+ * Makes a provider of several, in the order of preference.
+ *
+ * **Details**
+ *
+ * Every request starts with the first candidate. If it fails before the first chunk that carries anything, the next one gets the
+ * request. Later failures are passed on, so no text is delivered twice.
+ *
+ * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once: the request itself is wrong. For
+ * example, a prompt that does not fit (`ContextOverflow`) may fit elsewhere, and a missing model may exist elsewhere. If all fail,
+ * the error is `AllProvidersFailed`, with the error of each candidate in order. A `total` deadline in a completion request bounds all
+ * candidates together.
+ *
+ * `provider` of the final chunk, or of the embedding, is the name of the provider that answered, and so is the attribute
+ * `effect_local_llm.provider` of the current span.
+ *
+ * - `embed` and `model` ask the candidates in order. `model` fails with `ModelNotAvailable` if no candidate has the model.
+ * - `listModels` has the models of all candidates that answer, each name once. It fails if none answers.
+ * - `supportsModel` is true if any candidate has the model by its name there, and fails if none answers.
+ * - `isSameModel` is true if it is for any candidate.
+ *
+ * **Gotchas**
+ *
+ * - Vectors of different models cannot be compared. For `embed`, all candidates should have the same model.
+ * - Give the candidates names if several are of one kind: `Ollama.layer({ name: "gpu-1", … })`.
+ *
+ * **Example** (two providers with retries of their own)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Fallback, LmStudio, Ollama, Retry } from "effect-local-llm"
+ *
+ * const provider = Effect.gen(function*() {
+ *   const ollama = yield* Ollama.make()
+ *   const lmStudio = yield* LmStudio.make()
+ *   return Fallback.make([
+ *     { provider: Retry.apply(ollama, { attempts: 2 }) },
+ *     { provider: Retry.apply(lmStudio), model: "qwen2.5-7b-instruct" }
+ *   ])
+ * })
+ * ```
+ *
+ * @since 0.3.0
+ */
+export const make = (
+  candidates: Arr.NonEmptyReadonlyArray<Candidate>,
+  { name = "Fallback" }: Options = {}
+): Provider.Provider => {
+  const provider = Provider.make({
+    name,
+    stream: (request) =>
+      Stream.unwrap(
+        Effect.sync(() => {
+          const { first, next } = inTurn(candidates, name)
+          const open =
+            (candidate: Candidate): Commit.Open =>
+            (request) =>
+              Commit.named(candidate.provider.stream(withModel(candidate, request)), candidate.provider.name)
+          return Commit.attempts(request, open(first), ({ error, timeLeft }) =>
+            timeLeft > 0 ? Effect.map(next(error), open) : Effect.fail(error)
+          )
+        })
+      ),
+    embed: (request) =>
+      firstAnswer(candidates, name, (candidate) =>
+        Effect.map(candidate.provider.embed(withModel(candidate, request)), (embedding) => ({
+          ...embedding,
+          provider: embedding.provider ?? candidate.provider.name
+        }))
+      ),
+    listModels: Effect.flatMap(
+      Effect.forEach(candidates, ({ provider }) => Effect.result(provider.listModels), { concurrency: "unbounded" }),
+      (lists) =>
+        lists.some(Result.isSuccess)
+          ? Effect.succeed(union(lists.filter(Result.isSuccess).map(({ success }) => success)))
+          : fail(
+              name,
+              lists.filter(Result.isFailure).map(({ failure }) => failure)
+            )
+    ),
+    model: (model) =>
+      firstAnswer(candidates, name, (candidate) => candidate.provider.model(nameAt(candidate, model))).pipe(
+        Effect.catchReason("ProviderError", "AllProvidersFailed", (reason, error) =>
+          reason.errors.every((error) => error.reason._tag === "ModelNotAvailable")
+            ? Effect.fail(new ProviderError({ provider: name, reason: new ModelNotAvailable({ model }) }))
+            : Effect.fail(error)
+        )
+      ),
+    isSameModel: (a, b) => candidates.some(({ provider }) => provider.isSameModel(a, b))
+  })
+  return { ...provider, supportsModel: supportsModel(candidates, name) }
+}
+
+/**
+ * Provides a `Provider` made of several. Each candidate is a layer, so policies of its own can be added to it.
+ *
+ * **Example** (Ollama, and LM Studio if it fails, each with retries of its own)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { Fallback, LmStudio, Ollama, Retry } from "effect-local-llm"
+ *
+ * const live = Fallback.layer([
+ *   { provider: Retry.layer().pipe(Layer.provide(Ollama.layer({ baseUrl: "http://gpu-1:11434" }))) },
+ *   { provider: LmStudio.layer(), model: "qwen2.5-7b-instruct" }
+ * ]).pipe(Layer.provide(NodeHttpClient.layerUndici))
+ * ```
+ *
+ * @see {@link make} for what leads to the next candidate.
+ * @since 0.3.0
+ */
+export const layer = fromLayers
+
+const nameAt = ({ model }: Candidate, requested: string): string =>
+  model === undefined ? requested : typeof model === "string" ? model : model(requested)
+
+/** An invalid request stays as it is, for the provider to reject. */
+const withModel = <Request extends { readonly model?: string | undefined }>(
+  candidate: Candidate,
+  request: Request
+): Request => {
+  const { model } = candidate
+  if (model === undefined || !Values.isRecord(request)) return request
+  if (typeof model === "string") return { ...request, model }
+  return typeof request.model === "string" ? { ...request, model: model(request.model) } : request
+}
+
+const fail = (provider: string, errors: ReadonlyArray<ProviderError>) =>
+  Effect.fail(new ProviderError({ provider, reason: new AllProvidersFailed({ errors }) }))
+
+/** The candidates of one request: the first, and the one after each failure. */
+const inTurn = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: string) => {
+  const errors: Array<ProviderError> = []
+  const next = (error: ProviderError): Effect.Effect<Candidate, ProviderError> => {
+    if (error.reason._tag === "InvalidRequest") return Effect.fail(error)
+    errors.push(error)
+    const candidate = candidates[errors.length]
+    return candidate === undefined ? fail(name, errors) : Effect.succeed(candidate)
+  }
+  return { first: candidates[0], next }
+}
+
+const firstAnswer = <A>(
+  candidates: Arr.NonEmptyReadonlyArray<Candidate>,
+  name: string,
+  ask: (candidate: Candidate) => Effect.Effect<A, ProviderError>
+): Effect.Effect<A, ProviderError> =>
+  Effect.suspend(() => {
+    const { first, next } = inTurn(candidates, name)
+    const attempt = (candidate: Candidate): Effect.Effect<A, ProviderError> =>
+      ask(candidate).pipe(
+        Effect.tap(() => Effect.annotateCurrentSpan(Commit.providerAttribute, candidate.provider.name)),
+        Effect.catch((error) => Effect.flatMap(next(error), attempt))
+      )
+    return attempt(first)
+  })
+
+const supportsModel =
+  (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: string) =>
+  (model: string): Effect.Effect<boolean, ProviderError> =>
+    Effect.flatMap(
+      Effect.forEach(
+        candidates,
+        (candidate) => Effect.result(candidate.provider.supportsModel(nameAt(candidate, model))),
+        { concurrency: "unbounded" }
+      ),
+      (answers) =>
+        answers.some(Result.isSuccess)
+          ? Effect.succeed(answers.some((answer) => Result.isSuccess(answer) && answer.success))
+          : fail(
+              name,
+              answers.filter(Result.isFailure).map(({ failure }) => failure)
+            )
+    )
+
+const union = (lists: ReadonlyArray<ReadonlyArray<ModelInfo>>): ReadonlyArray<ModelInfo> => {
+  const models = new Map<string, ModelInfo>()
+  for (const info of lists.flat()) if (!models.has(info.id)) models.set(info.id, info)
+  return [...models.values()]
+}
+
+/** The errors and services of all layers together. */
+function fromLayers<const Candidates extends Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>>(
+  candidates: Candidates,
+  options?: Options
+): Layer.Layer<
+  Provider.Provider,
+  Layer.Error<Candidates[number]["provider"]>,
+  Layer.Services<Candidates[number]["provider"]>
+>
+function fromLayers(
+  candidates: Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>,
+  options?: Options
+): Layer.Layer<Provider.Provider, unknown, unknown> {
+  return Layer.effect(
+    Provider.Provider,
+    Effect.map(
+      Effect.forEach(candidates, ({ model, provider }) =>
+        Effect.map(Layer.build(provider), (context) => ({ model, provider: Context.get(context, Provider.Provider) }))
+      ),
+      (candidates) => make(candidates, options)
+    )
+  )
+}

@@ -1,0 +1,268 @@
+/**
+ * A second request for an answer that is late to begin.
+ *
+ * @since 0.3.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { CompletionRequest } from "./CompletionRequest.ts"
+import * as Budget from "./internal/budget.ts"
+import * as Commit from "./internal/commit.ts"
+import * as Values from "./internal/values.ts"
+import * as Provider from "./Provider.ts"
+import type { ProviderError } from "./ProviderError.ts"
+
+/**
+ * When a second request is sent, and how often. All fields are optional.
+ *
+ * @since 0.3.0
+ */
+export interface Settings {
+  /**
+   * The shortest wait before the second request. It is longer if the 95th percentile of the recent waits for this model is. Default: 2
+   * seconds.
+   */
+  readonly minDelay?: Duration.Input | undefined
+  /** Second requests for each request within 10 minutes, besides one that is always allowed. Default: 0.05. */
+  readonly share?: number | undefined
+  /**
+   * Whether a provider has the model in memory, so that a second request is of use. Default: unless `provider.model` fails or its
+   * `isLoaded` is `false`.
+   */
+  readonly isLoaded?: ((provider: Provider.Provider, model: string) => Effect.Effect<boolean>) | undefined
+}
+
+/**
+ * @since 0.3.0
+ */
+export interface Options extends Settings {
+  /** Who may get the second request, in the order of preference. Default: the provider itself. */
+  readonly alternatives?: ReadonlyArray<Provider.Provider> | undefined
+}
+
+/**
+ * The options of a layer.
+ *
+ * @since 0.3.0
+ */
+export interface LayerOptions<out E = never, out R = never> extends Settings {
+  /** Who may get the second request, in the order of preference. Default: the provider itself. */
+  readonly alternatives?: ReadonlyArray<Layer.Layer<Provider.Provider, E, R>> | undefined
+}
+
+/**
+ * A provider that sends a stream's request a second time if its answer is late to begin, and delivers the answer that begins first.
+ *
+ * **When to use**
+ *
+ * With several servers that have the same model in memory, of which one may be busy. A second request to the same server is of use only if
+ * it answers several requests at a time.
+ *
+ * **Details**
+ *
+ * An answer begins with the first chunk that carries anything: content, thinking, a tool call or the end. The other request is then
+ * interrupted and its connection is closed, so no text is delivered twice. Before that, other chunks of the first request, such as
+ * prompt progress, are passed on.
+ *
+ * The second request is sent after the 95th percentile of the recent waits for this model, or after `minDelay` if that is longer,
+ * to the first alternative that has the model in memory. Failures are not its purpose: if the first request fails before the second one
+ * is sent, that failure is passed on; if it fails later, the second one decides, and if both fail, the failure of the first is passed
+ * on. Failures of the second request are ignored otherwise.
+ *
+ * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider` of the
+ * current span. `embed`, `listModels` and `model` are those of the first provider.
+ *
+ * **Gotchas**
+ *
+ * - Servers notice a closed connection only at their first token, so the request that is given up still costs its prompt.
+ * - A request without a model's name, which leaves it to the defaults of a layer, is never sent twice.
+ * - For another name of the model at an alternative, use `Fallback.make([{ provider, model }])` as the alternative.
+ *
+ * @since 0.3.0
+ */
+export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
+  const { alternatives = [provider], isLoaded = reportsLoaded, share = 0.05 } = options
+  const minDelay = Option.getOrElse(Values.toDuration(options.minDelay), () => Duration.seconds(2))
+  const budget = Budget.make({ share, floor: 1, window: Duration.minutes(10) })
+  const waits = makeWaits()
+
+  const findLoaded = Effect.fnUntraced(function* (model: string) {
+    for (const alternative of alternatives) if (yield* isLoaded(alternative, model)) return alternative
+    return undefined
+  })
+
+  return Provider.make({
+    ...provider,
+    stream: (request) =>
+      Stream.fromChannel(
+        Channel.fromTransform((_, scope) =>
+          Effect.gen(function* () {
+            // An invalid request is rejected by the provider.
+            const model = Values.isRecord(request) ? request.model : undefined
+            const open = (provider: Provider.Provider, request: CompletionRequest) =>
+              Commit.start(Commit.named(provider.stream(request), provider.name), scope)
+            const startedAt = yield* Commit.now
+            yield* budget.count
+            const second = Effect.gen(function* () {
+              if (model === undefined) return undefined
+              yield* Effect.sleep(Math.max(Duration.toMillis(minDelay), waits.percentile(model)))
+              const alternative = yield* findLoaded(model)
+              if (alternative === undefined) return undefined
+              const timeLeft = startedAt + Commit.totalOf(request) - (yield* Commit.now)
+              if (!(timeLeft > 0) || !(yield* budget.take(1))) return undefined
+              return yield* open(alternative, Commit.withTimeLeft(request, timeLeft))
+            })
+            const onCommit = Effect.map(Commit.now, (now) => waits.add(model ?? "", now - startedAt))
+            return race(yield* open(provider, request), second, onCommit, scope)
+          })
+        )
+      )
+  })
+}
+
+/**
+ * Provides a `Provider` that sends requests a second time if an answer is late to begin, from another one.
+ *
+ * **Example** (two machines with the same models)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { Hedge, Ollama } from "effect-local-llm"
+ *
+ * const live = Hedge.layer({
+ *   alternatives: [Ollama.layer({ name: "gpu-2", baseUrl: "http://gpu-2:11434" })]
+ * }).pipe(
+ *   Layer.provide(Ollama.layer({ name: "gpu-1", baseUrl: "http://gpu-1:11434" })),
+ *   Layer.provide(NodeHttpClient.layerUndici)
+ * )
+ * ```
+ *
+ * @see {@link apply} for when that happens.
+ * @since 0.3.0
+ */
+export const layer = <E = never, R = never>({ alternatives, ...settings }: LayerOptions<E, R> = {}): Layer.Layer<
+  Provider.Provider,
+  E,
+  R | Provider.Provider
+> =>
+  Layer.effect(
+    Provider.Provider,
+    Effect.gen(function* () {
+      const provider = yield* Provider.Provider
+      if (alternatives === undefined) return apply(provider, settings)
+      const contexts = yield* Effect.forEach(alternatives, (alternative) => Layer.build(alternative))
+      return apply(provider, { ...settings, alternatives: contexts.map(Context.get(Provider.Provider)) })
+    })
+  )
+
+const reportsLoaded = (provider: Provider.Provider, model: string): Effect.Effect<boolean> =>
+  Effect.match(provider.model(model), {
+    onFailure: () => false,
+    onSuccess: (info) => info.isLoaded !== false
+  })
+
+/** The pull of the answer that commits first. */
+const race = (
+  first: Commit.Attempt,
+  openSecond: Effect.Effect<Commit.Attempt | undefined>,
+  onCommit: Effect.Effect<void>,
+  scope: Scope.Scope
+): Commit.ChunkPull => {
+  let second: Commit.Attempt | undefined
+  let isSecondOver = false
+  // The pulls have fibers of their own, so that the end of a wait for one does not stop it.
+  let firstFiber: Fiber.Fiber<Commit.Chunks, PullError> | undefined
+  let secondFiber: Fiber.Fiber<Commit.Chunks | undefined, PullError> | undefined
+  const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkIn(effect, scope, { startImmediately: true })
+
+  const runSecond = Effect.gen(function* () {
+    second = yield* openSecond
+    return second === undefined ? undefined : yield* untilCommit(second.pull)
+  })
+  const giveUpFirst = Effect.suspend(() => giveUp(firstFiber, first))
+  const giveUpSecond = Effect.suspend(() => giveUp(secondFiber, second))
+
+  const afterFirst = (exit: Exit.Exit<Commit.Chunks, PullError>): Commit.ChunkPull => {
+    firstFiber = undefined
+    if (Exit.isFailure(exit)) {
+      if (secondFiber === undefined || second === undefined || isSecondOver) {
+        return Effect.andThen(giveUpSecond, Effect.failCause(exit.cause))
+      }
+      return Effect.flatMap(Fiber.await(secondFiber), (other) => afterSecond(other, Effect.failCause(exit.cause)))
+    }
+    if (!Commit.commits(exit.value)) return Effect.succeed(exit.value)
+    current = first.pull
+    return Effect.as(Effect.andThen(giveUpSecond, onCommit), exit.value)
+  }
+
+  const afterSecond = (
+    exit: Exit.Exit<Commit.Chunks | undefined, PullError>,
+    otherwise: Commit.ChunkPull
+  ): Commit.ChunkPull => {
+    if (second === undefined || Exit.isFailure(exit) || exit.value === undefined) {
+      isSecondOver = true
+      return Effect.andThen(giveUpSecond, otherwise)
+    }
+    current = second.pull
+    return Effect.as(Effect.andThen(giveUpFirst, onCommit), exit.value)
+  }
+
+  const next: Commit.ChunkPull = Effect.gen(function* () {
+    const ofSecond = (secondFiber ??= yield* fork(runSecond))
+    const ofFirst = (firstFiber ??= yield* fork(first.pull))
+    const waitForFirst = Effect.map(Fiber.await(ofFirst), (exit) => () => afterFirst(exit))
+    const waitForSecond = Effect.map(Fiber.await(ofSecond), (exit) => () => afterSecond(exit, next))
+    // Both may be over at once, so what follows is run for the winner only.
+    const proceed = yield* isSecondOver ? waitForFirst : Effect.raceFirst(waitForFirst, waitForSecond)
+    return yield* proceed()
+  })
+  let current = next
+  return Effect.suspend(() => current)
+}
+
+type PullError = ProviderError | Cause.Done<void>
+
+const untilCommit = (pull: Commit.ChunkPull): Commit.ChunkPull =>
+  Effect.flatMap(pull, (chunks) => (Commit.commits(chunks) ? Effect.succeed(chunks) : untilCommit(pull)))
+
+/** Closes a connection at once. The answer does not wait until that is done. */
+const giveUp = (fiber: Fiber.Fiber<unknown, unknown> | undefined, attempt: Commit.Attempt | undefined) =>
+  Effect.forkDetach(
+    Effect.andThen(fiber === undefined ? Effect.void : Fiber.interrupt(fiber), attempt?.close ?? Effect.void),
+    { startImmediately: true }
+  )
+
+/** How many waits the percentile is taken from, for how many models. */
+const maxWaits = 100
+const maxModels = 100
+
+/** The recent waits for the first chunk, in milliseconds, for each model. Mutable state. */
+const makeWaits = () => {
+  const waits = new Map<string, Array<number>>()
+  return {
+    add: (model: string, millis: number): void => {
+      const recent = waits.get(model) ?? []
+      recent.push(millis)
+      if (recent.length > maxWaits) recent.shift()
+      // The model that was used last is the last.
+      waits.delete(model)
+      waits.set(model, recent)
+      for (const oldest of waits.keys()) if (waits.size > maxModels) waits.delete(oldest)
+    },
+    /** The 95th percentile; 0 without any wait. */
+    percentile: (model: string): number => {
+      const sorted = (waits.get(model) ?? []).toSorted((a, b) => a - b)
+      return sorted[Math.ceil(sorted.length * 0.95) - 1] ?? 0
+    }
+  }
+}

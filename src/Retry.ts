@@ -1,0 +1,189 @@
+/**
+ * Requests that are sent again after a failure that may pass.
+ *
+ * @since 0.3.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as Budget from "./internal/budget.ts"
+import * as Commit from "./internal/commit.ts"
+import * as NetworkError from "./internal/networkError.ts"
+import * as Values from "./internal/values.ts"
+import * as Provider from "./Provider.ts"
+import type { ProviderError } from "./ProviderError.ts"
+
+/**
+ * When and how often a request is sent again. All fields are optional.
+ *
+ * @since 0.3.0
+ */
+export interface Options {
+  /** How often a request is sent at most, the first time included. Default: 3. */
+  readonly attempts?: number | undefined
+  /**
+   * The wait before each further attempt, and whether there is one. Its input is the error. Default: 100 ms, doubling up to 10
+   * seconds, each varied at random by up to 20 %.
+   */
+  readonly schedule?: Schedule.Schedule<unknown, ProviderError> | undefined
+  /**
+   * The longest wait that a server may ask for with `Retry-After`. If it asks for more, the request fails at once. Default: 1
+   * minute.
+   */
+  readonly maxRetryAfter?: Duration.Input | undefined
+  /** How many retries all requests may have together. */
+  readonly budget?: BudgetOptions | undefined
+}
+
+/**
+ * The retries that all requests of one policy may have together within 10 seconds: `floor + share * requests`. A retry costs 1, and
+ * 2 after a `Timeout`, because the server may still work on the request that was given up. It keeps retries from multiplying the load
+ * on a server that is down or overloaded.
+ *
+ * @since 0.3.0
+ */
+export interface BudgetOptions {
+  /** Retries for each request. Default: 0.2. */
+  readonly share?: number | undefined
+  /** Retries besides those; `Infinity` for no limit. Default: 10. */
+  readonly floor?: number | undefined
+}
+
+/**
+ * The schedule where no other is set: 100 ms, doubling up to 10 seconds, each varied at random by up to 20 %. It never ends by itself.
+ *
+ * @since 0.3.0
+ */
+export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.min([
+  Schedule.jittered(Schedule.exponential("100 millis")),
+  Schedule.spaced("10 seconds")
+])
+
+/**
+ * A provider that sends requests again after a failure.
+ *
+ * **Details**
+ *
+ * Only errors with `isRetryable` lead to a retry, and an answer only before its first chunk that carries anything: content, thinking,
+ * a tool call or the end. After that, failures are passed on, so no text is delivered twice. Chunks before it, such as prompt
+ * progress, are passed on and may repeat.
+ *
+ * A wait that the server asks for takes precedence over that of the schedule. When there is no further attempt, the last error is
+ * passed on unchanged.
+ *
+ * A server may close an idle connection at the moment when a request is sent on it. So if the connection is closed within the first
+ * second of a request, the request is sent again at once, and neither `attempts` nor the budget counts that. This happens once for
+ * each request.
+ *
+ * `firstChunk` and `idle` deadlines apply to each attempt. A `total` deadline in a completion request bounds all attempts and the waits
+ * between them. One that comes from the options of a layer bounds each attempt. A `Timeout` of the kind `total` is not retried.
+ *
+ * It applies to all operations. Retries happen below the policies around it: apply it to each provider of a `Fallback`, since
+ * `AllProvidersFailed` is not retryable.
+ *
+ * **Gotchas**
+ *
+ * Each use of `apply` has a budget of its own.
+ *
+ * @since 0.3.0
+ */
+export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
+  const { floor = 10, share = 0.2 } = options.budget ?? {}
+  const budget = Budget.make({ floor, share, window: Duration.seconds(10) })
+  const retrying = <A>(effect: Effect.Effect<A, ProviderError>): Effect.Effect<A, ProviderError> =>
+    Effect.gen(function* () {
+      yield* budget.count
+      const recover = makeRecovery(options, budget)
+      const attempt: Effect.Effect<A, ProviderError> = Effect.flatMap(Commit.now, (startedAt) =>
+        Effect.catch(effect, (error) =>
+          Effect.flatMap(Commit.now, (failedAt) =>
+            Effect.andThen(recover({ error, elapsed: failedAt - startedAt, timeLeft: Infinity }), attempt)
+          )
+        )
+      )
+      return yield* attempt
+    })
+
+  return Provider.make({
+    ...provider,
+    stream: (request) =>
+      Stream.unwrap(
+        Effect.map(budget.count, () => {
+          const recover = makeRecovery(options, budget)
+          return Commit.attempts(request, provider.stream, (failure) => Effect.as(recover(failure), provider.stream))
+        })
+      ),
+    embed: (request) => retrying(provider.embed(request)),
+    listModels: retrying(provider.listModels),
+    model: (name) => retrying(provider.model(name))
+  })
+}
+
+/**
+ * Provides a `Provider` that sends requests again after a failure, from another one.
+ *
+ * **Example** (a server behind a proxy that is busy at times)
+ *
+ * ```ts
+ * import { Layer, Schedule } from "effect"
+ * import { Ollama, Retry } from "effect-local-llm"
+ *
+ * const live = Retry.layer({ attempts: 5, schedule: Schedule.spaced("1 second") }).pipe(
+ *   Layer.provide(Ollama.layer())
+ * )
+ * ```
+ *
+ * @see {@link apply} for what is retried.
+ * @since 0.3.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>
+  Layer.effect(
+    Provider.Provider,
+    Effect.map(Provider.Provider, (provider) => apply(provider, options))
+  )
+
+/** A connection that was idle is found to be closed as soon as it is used. */
+const staleWithin = 1000
+
+/** For one request: waits until its next attempt, or fails with the error. */
+const makeRecovery = (options: Options, budget: Budget.Budget) => {
+  const { attempts = 3, schedule = defaultSchedule } = options
+  const maxRetryAfter = Option.getOrElse(Values.toDuration(options.maxRetryAfter), () => Duration.minutes(1))
+  const makeStep = Schedule.toStep(schedule)
+  let step: Effect.Success<typeof makeStep> | undefined
+  let sent = 1
+  let isResent = false
+
+  return Effect.fnUntraced(function* ({
+    elapsed,
+    error,
+    timeLeft
+  }: Commit.Failure): Effect.fn.Return<void, ProviderError> {
+    const { reason } = error
+    const isStale = reason._tag === "NetworkError" && NetworkError.isClosed(reason) && elapsed < staleWithin
+    if (isStale && sent === 1 && !isResent && timeLeft > 0) {
+      isResent = true
+      return
+    }
+    // Options that are not numbers allow no retry.
+    if (!isWorthRetrying(error) || !(sent < attempts)) return yield* Effect.fail(error)
+    step ??= yield* makeStep
+    const { currentTimeMillisUnsafe } = yield* Clock.Clock
+    const [, delay] = yield* Pull.catchDone(step(currentTimeMillisUnsafe(), error), () => Effect.fail(error))
+    const { retryAfter = delay } = error
+    const isTooLong = retryAfter !== delay && Duration.isGreaterThan(retryAfter, maxRetryAfter)
+    if (isTooLong || !(Duration.toMillis(retryAfter) < timeLeft)) return yield* Effect.fail(error)
+    if (!(yield* budget.take(reason._tag === "Timeout" ? 2 : 1))) return yield* Effect.fail(error)
+    sent++
+    yield* Effect.sleep(retryAfter)
+  })
+}
+
+/** The `total` deadline is the time that the caller has. */
+const isWorthRetrying = ({ isRetryable, reason }: ProviderError): boolean =>
+  isRetryable && !(reason._tag === "Timeout" && reason.kind === "total")

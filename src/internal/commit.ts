@@ -1,0 +1,150 @@
+/**
+ * When an answer commits, and how requests are run until one does. An answer commits with the first chunk that carries anything.
+ * From then on, no policy may run the request again, because text would be delivered twice.
+ */
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { CompletionRequest } from "../CompletionRequest.ts"
+import type { ProviderError } from "../ProviderError.ts"
+import type { StreamingChunk } from "../StreamingChunk.ts"
+import * as Values from "./values.ts"
+
+export type Open = (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
+
+export type Chunks = Arr.NonEmptyReadonlyArray<StreamingChunk>
+
+export type ChunkPull = Pull.Pull<Chunks, ProviderError>
+
+const carries = (chunk: StreamingChunk): boolean =>
+  chunk.isFinal ||
+  chunk.content !== "" ||
+  (chunk.thinking !== undefined && chunk.thinking !== "") ||
+  (chunk.toolCallDeltas !== undefined && chunk.toolCallDeltas.length > 0) ||
+  (chunk.toolCalls !== undefined && chunk.toolCalls.length > 0)
+
+/** Whether the answer commits with these chunks. Prompt progress, for example, says nothing of the answer. */
+export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(carries)
+
+/** Milliseconds of the monotonic clock. */
+export const now: Effect.Effect<number> = Effect.map(
+  Clock.Clock,
+  (clock) => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+)
+
+/** One run of a request. */
+export interface Attempt {
+  readonly pull: ChunkPull
+  /** Closes its connection. */
+  readonly close: Effect.Effect<void>
+}
+
+/** Starts a run in a scope of its own, which ends with the outer one at the latest. */
+export const start = (chunks: ReturnType<Open>, outer: Scope.Scope): Effect.Effect<Attempt> =>
+  Effect.suspend(() => {
+    const scope = Scope.forkUnsafe(outer)
+    const close = Effect.uninterruptible(Scope.close(scope, Exit.void))
+    return Effect.map(Channel.toPullScoped(chunks.channel, scope), (pull) => ({ pull, close }))
+  })
+
+/** A failure before the commit. */
+export interface Failure {
+  readonly error: ProviderError
+  /** How long the attempt took, in milliseconds. */
+  readonly elapsed: number
+  /** How much of the request's `total` deadline is left, in milliseconds. */
+  readonly timeLeft: number
+}
+
+/**
+ * Runs a request until an answer commits. After a failure before the commit, `recover` decides what runs next, or fails. The
+ * failed attempt is closed by then. After the commit, chunks and failures are passed on.
+ */
+export const attempts = (
+  request: CompletionRequest,
+  first: Open,
+  recover: (failure: Failure) => Effect.Effect<Open, ProviderError>
+): Stream.Stream<StreamingChunk, ProviderError> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_, scope) =>
+      Effect.gen(function* () {
+        const begin = yield* now
+        const endsAt = begin + totalOf(request)
+        let attempt = yield* start(first(request), scope)
+        let startedAt = begin
+
+        const next = Effect.fnUntraced(function* (error: ProviderError): Effect.fn.Return<void, ProviderError> {
+          yield* attempt.close
+          const failedAt = yield* now
+          const open = yield* recover({ error, elapsed: failedAt - startedAt, timeLeft: endsAt - failedAt })
+          startedAt = yield* now
+          attempt = yield* start(open(withTimeLeft(request, endsAt - startedAt)), scope)
+        })
+
+        const beforeCommit: ChunkPull = Effect.suspend(() =>
+          Effect.matchCauseEffect(attempt.pull, {
+            onSuccess: (chunks): ChunkPull => {
+              if (commits(chunks)) current = attempt.pull
+              return Effect.succeed(chunks)
+            },
+            onFailure: (cause) => {
+              const error = findError(cause)
+              return error === undefined ? Effect.failCause(cause) : Effect.andThen(next(error), beforeCommit)
+            }
+          })
+        )
+        let current = beforeCommit
+        return Effect.suspend(() => current)
+      })
+    )
+  )
+
+/** A defect takes precedence over an error, and the end of a stream is none. */
+const findError = (cause: Cause.Cause<ProviderError | Cause.Done<void>>): ProviderError | undefined => {
+  if (Cause.hasDies(cause)) return undefined
+  const failure = Cause.findError(cause)
+  return Result.isFailure(failure) || Cause.isDone(failure.success) ? undefined : failure.success
+}
+
+/** The `total` deadline of a request, in milliseconds. The request may be invalid. */
+export const totalOf = (request: CompletionRequest): number =>
+  Values.isRecord(request) && Values.isRecord(request.deadlines)
+    ? Option.match(Values.toDuration(request.deadlines.total), { onNone: () => Infinity, onSome: Duration.toMillis })
+    : Infinity
+
+/** The request with what is left of its `total` deadline, if it has one. */
+export const withTimeLeft = (request: CompletionRequest, millis: number): CompletionRequest =>
+  millis === Infinity ? request : { ...request, deadlines: { ...request.deadlines, total: Math.max(1, millis) } }
+
+/** Reports who answered: in the final chunk, and as an attribute of the current span. An inner policy knows better. */
+export const named = (chunks: ReturnType<Open>, name: string): ReturnType<Open> =>
+  Stream.transformPull(chunks, (pull) =>
+    Effect.sync(() => {
+      const named = Effect.map(pull, (chunks) => addName(chunks, name))
+      const beforeCommit: ChunkPull = Effect.flatMap(named, (chunks) => {
+        if (!commits(chunks)) return Effect.succeed(chunks)
+        current = named
+        return Effect.as(Effect.annotateCurrentSpan(providerAttribute, name), chunks)
+      })
+      let current = beforeCommit
+      return Effect.suspend(() => current)
+    })
+  )
+
+/** The attribute of a span with the name of the provider that answered. */
+export const providerAttribute = "effect_local_llm.provider"
+
+const addName = (chunks: Chunks, name: string): Chunks => {
+  const last = Arr.lastNonEmpty(chunks)
+  if (!last.isFinal || last.provider !== undefined) return chunks
+  return Arr.map(chunks, (chunk) => (chunk.isFinal ? { ...chunk, provider: name } : chunk))
+}

@@ -1,0 +1,395 @@
+/** Requests that are sent again, and those that are not. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import type { CompletionRequest } from "../../src/CompletionRequest.ts"
+import * as MockProvider from "../../src/MockProvider.ts"
+import * as Provider from "../../src/Provider.ts"
+import type { ProviderErrorReason } from "../../src/ProviderError.ts"
+import * as Errors from "../../src/ProviderError.ts"
+import * as Retry from "../../src/Retry.ts"
+import type { FakeServer } from "../../src/testing/index.ts"
+import { Attempts, closed, expected, receive, refused, settle, toScript } from "../support/attempts.ts"
+import { request, setups, start } from "../support/setups.ts"
+
+const prompt: CompletionRequest = { model: "m", prompt: "x" }
+
+/** A mock that plays one script after the other, the last one again and again. */
+const mock = (scripts: ReadonlyArray<MockProvider.Script>, options?: MockProvider.Options) =>
+  Effect.suspend(() => {
+    let index = 0
+    return MockProvider.make(() => scripts[Math.min(index++, scripts.length - 1)] ?? [], options)
+  })
+
+const failing = (reason: ProviderErrorReason) => mock([[MockProvider.fail(reason)]])
+
+const count = (provider: MockProvider.MockProvider) => Effect.map(provider.requests, ({ length }) => length)
+
+it.effect.prop(
+  "whatever fails and wherever, one attempt delivers its text, in order and once",
+  { attempts: Attempts },
+  ({ attempts }) =>
+    Effect.gen(function* () {
+      const provider = yield* mock(attempts.map(toScript))
+      const { error, finals, text } = yield* settle(receive(Retry.apply(provider).stream(prompt)))
+      const sent = (yield* provider.requests).length
+      const last = expected(attempts[Math.min(sent, attempts.length) - 1] ?? [], Math.min(sent, attempts.length) - 1)
+      expect(text).toBe(last.text)
+      expect(error?.reason._tag).toBe(last.reason)
+      expect(finals).toBe(error === undefined ? 1 : 0)
+      // Nothing but failures that may pass, before any text, was tried again.
+      for (const [i, steps] of attempts.slice(0, sent - 1).entries()) {
+        expect(expected(steps, i)).toMatchObject({ commits: false, isRetryable: true })
+      }
+      // A closed connection may be replaced once without being counted.
+      expect(sent).toBeLessThanOrEqual(4)
+      if (error !== undefined && last.text === "" && last.isRetryable) expect(sent).toBeGreaterThanOrEqual(3)
+    })
+)
+
+const reasons: ReadonlyArray<[reason: ProviderErrorReason, requests: number]> = [
+  [refused, 3],
+  [new Errors.Timeout({ kind: "first-chunk", limit: Duration.seconds(1) }), 3],
+  [new Errors.Timeout({ kind: "idle", limit: Duration.seconds(1) }), 3],
+  [new Errors.Timeout({ kind: "total", limit: Duration.seconds(1) }), 1],
+  [new Errors.RateLimited({}), 3],
+  [new Errors.ApiError({ status: 503 }), 3],
+  [new Errors.ApiError({ status: 402 }), 1],
+  [new Errors.StreamError({}), 3],
+  [new Errors.StreamTruncated(), 3],
+  [new Errors.AuthenticationError({}), 1],
+  [new Errors.ModelNotAvailable({ model: "m" }), 1],
+  [new Errors.InvalidRequest({}), 1],
+  [new Errors.ContextOverflow({}), 1],
+  [new Errors.Unsupported({ feature: "tools" }), 1],
+  [new Errors.ParseError({ excerpt: Redacted.make("") }), 1]
+]
+
+for (const [reason, requests] of reasons) {
+  it.effect(`${reason.message}: ${requests} requests, then the error unchanged`, () =>
+    Effect.gen(function* () {
+      const provider = yield* failing(reason)
+      const error = yield* settle(Effect.flip(Retry.apply(provider).complete(prompt)))
+      expect(error.reason).toBe(reason)
+      expect(yield* count(provider)).toBe(requests)
+    })
+  )
+}
+
+describe("waits", () => {
+  const sentAfter = (provider: MockProvider.MockProvider, options?: Retry.Options, chosen = prompt) =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.forkChild(Effect.exit(Retry.apply(provider, options).complete(chosen)), {
+        startImmediately: true
+      })
+      return {
+        fiber,
+        after: (duration: Duration.Input) => Effect.andThen(TestClock.adjust(duration), count(provider))
+      }
+    })
+
+  it.effect("double from 100 ms, varied by up to 20 %", () =>
+    Effect.gen(function* () {
+      const { after } = yield* sentAfter(yield* failing(refused))
+      expect(yield* after("79 millis")).toBe(1)
+      expect(yield* after("41 millis")).toBe(2)
+      // 119 ms to 281 ms after the second request.
+      expect(yield* after("119 millis")).toBe(2)
+      expect(yield* after("121 millis")).toBe(3)
+    })
+  )
+
+  it.effect("are at most 10 seconds", () =>
+    Effect.gen(function* () {
+      const { after } = yield* sentAfter(yield* failing(refused), { attempts: 20, budget: { floor: 100 } })
+      // 0.1 + 0.2 + … + 12.8 seconds at most, and 20 % more.
+      expect(yield* after("30 seconds")).toBeGreaterThanOrEqual(8)
+      const before = yield* after("1 minute")
+      expect(yield* after("10 seconds")).toBeGreaterThan(before)
+    })
+  )
+
+  it.effect("are those of the schedule, which may also end them", () =>
+    Effect.gen(function* () {
+      const schedule = Schedule.upTo(Schedule.spaced("5 seconds"), { times: 2 })
+      const { after } = yield* sentAfter(yield* failing(refused), { attempts: Infinity, schedule })
+      expect(yield* after("4999 millis")).toBe(1)
+      expect(yield* after("1 millis")).toBe(2)
+      expect(yield* after("1 hour")).toBe(3)
+    })
+  )
+
+  for (const asked of [
+    new Errors.RateLimited({ retryAfter: Duration.seconds(7) }),
+    new Errors.ApiError({ status: 503, retryAfter: Duration.seconds(7) })
+  ]) {
+    it.effect(`are what the server asks for: ${asked.message}`, () =>
+      Effect.gen(function* () {
+        for (const schedule of [Schedule.spaced("1 millis"), Schedule.spaced("1 day")]) {
+          const { after } = yield* sentAfter(yield* failing(asked), { schedule })
+          expect(yield* after("6999 millis")).toBe(1)
+          expect(yield* after("1 millis")).toBe(2)
+        }
+      })
+    )
+  }
+
+  it.effect("are not longer than a minute because the server asks for it, or the caller's own limit", () =>
+    Effect.gen(function* () {
+      const minutes = (n: number) => failing(new Errors.RateLimited({ retryAfter: Duration.minutes(n) }))
+      const tooLong = yield* sentAfter(yield* minutes(2))
+      expect(tooLong.fiber.pollUnsafe()?._tag).toBe("Success")
+      const allowed = yield* sentAfter(yield* minutes(2), { maxRetryAfter: "5 minutes" })
+      expect(yield* allowed.after("2 minutes")).toBe(2)
+    })
+  )
+
+  it.effect("and attempts together stay within the total deadline of the request", () =>
+    Effect.gen(function* () {
+      const provider = yield* mock([[MockProvider.wait("4 seconds"), MockProvider.fail(refused)], [MockProvider.hang]])
+      const schedule = Schedule.spaced("3 seconds")
+      const { after, fiber } = yield* sentAfter(
+        provider,
+        { schedule },
+        { ...prompt, deadlines: { total: "10 seconds" } }
+      )
+      expect(yield* after("9999 millis")).toBe(2)
+      expect(fiber.pollUnsafe()).toBeUndefined()
+      expect(yield* after("1 millis")).toBe(2)
+      const error = yield* Effect.flip(Effect.flatten(Fiber.join(fiber)))
+      expect(error.reason).toMatchObject({ _tag: "Timeout", kind: "total" })
+      const late = yield* sentAfter(
+        yield* failing(refused),
+        { schedule },
+        { ...prompt, deadlines: { total: "2 seconds" } }
+      )
+      // There is no use in waiting for what cannot be sent.
+      expect(late.fiber.pollUnsafe()?._tag).toBe("Success")
+    })
+  )
+})
+
+describe("a connection that was closed while it was idle", () => {
+  it.effect("is replaced at once, without being counted", () =>
+    Effect.gen(function* () {
+      const provider = yield* mock([[MockProvider.fail(closed)], ["Hi"]])
+      const retrying = Retry.apply(provider, { attempts: 1, budget: { floor: 0, share: 0 } })
+      expect(yield* retrying.complete(prompt)).toMatchObject({ content: "Hi" })
+    })
+  )
+
+  it.effect("is replaced once for each request", () =>
+    Effect.gen(function* () {
+      const provider = yield* failing(closed)
+      yield* settle(Effect.flip(Retry.apply(provider, { attempts: 2 }).complete(prompt)))
+      expect(yield* count(provider)).toBe(3)
+    })
+  )
+
+  it.effect("is not the case after a second, or if there was no connection", () =>
+    Effect.gen(function* () {
+      for (const script of [[MockProvider.wait("1 second"), MockProvider.fail(closed)], [MockProvider.fail(refused)]]) {
+        const provider = yield* mock([script])
+        yield* settle(Effect.flip(Retry.apply(provider, { attempts: 1 }).complete(prompt)))
+        expect(yield* count(provider)).toBe(1)
+      }
+    })
+  )
+})
+
+describe("the budget", () => {
+  const many = (provider: Provider.Provider, times: number) =>
+    Effect.forEach(Array.from({ length: times }), () => Effect.exit(provider.complete(prompt)), {
+      concurrency: "unbounded"
+    })
+
+  for (const [reason, retries] of [
+    [refused, 30],
+    [new Errors.Timeout({ kind: "first-chunk", limit: Duration.seconds(1) }), 15]
+  ] as const) {
+    it.effect(
+      `${reason._tag}: 100 requests have ${retries} retries together within 10 seconds, and others after that`,
+      () =>
+        Effect.gen(function* () {
+          const provider = yield* failing(reason)
+          const retrying = Retry.apply(provider)
+          yield* settle(many(retrying, 100))
+          expect(yield* count(provider)).toBe(100 + retries)
+          yield* settle(many(retrying, 100))
+          expect(yield* count(provider)).toBe(2 * (100 + retries))
+        })
+    )
+  }
+
+  it.effect("is that of one policy, and can be set", () =>
+    Effect.gen(function* () {
+      const provider = yield* failing(refused)
+      for (const [budget, requests] of [
+        [{ floor: 0, share: 0 }, 10],
+        [{ floor: 3, share: 0 }, 13],
+        [{ floor: 0, share: 0.5 }, 15],
+        [{ floor: Infinity }, 30],
+        [{ floor: NaN }, 10]
+      ] as const) {
+        const before = yield* count(provider)
+        yield* settle(many(Retry.apply(provider, { budget }), 10))
+        expect((yield* count(provider)) - before).toBe(requests)
+      }
+    })
+  )
+})
+
+it.effect("embeddings, lists and descriptions of models are retried as well", () =>
+  Effect.gen(function* () {
+    let calls = 0
+    const broken = Effect.suspend(() => {
+      calls++
+      return Effect.fail(new Errors.ProviderError({ provider: "p", reason: refused }))
+    })
+    const retrying = Retry.apply(
+      Provider.make({
+        name: "p",
+        stream: () => Stream.fromEffect(broken),
+        embed: () => broken,
+        listModels: broken,
+        model: () => broken
+      })
+    )
+    const operations: ReadonlyArray<Effect.Effect<unknown, Errors.ProviderError>> = [
+      retrying.embed({ model: "m", input: "x" }),
+      retrying.listModels,
+      retrying.model("m"),
+      retrying.supportsModel("m"),
+      retrying.complete(prompt)
+    ]
+    for (const [i, operation] of operations.entries()) {
+      yield* settle(Effect.flip(operation))
+      expect(calls).toBe(3 * (i + 1))
+    }
+  })
+)
+
+it.effect("chunks before the text are passed on at once, and those after it are the provider's own", () =>
+  Effect.gen(function* () {
+    const chunks = [
+      { content: "", isFinal: false, promptProgress: { processed: 1, total: 2 } },
+      { content: "a", isFinal: false },
+      { content: "b", isFinal: false },
+      { content: "", isFinal: true, model: "m", finishReason: "stop" }
+    ] as const
+    const listModels = Effect.succeed([])
+    const provider = Provider.make({
+      name: "p",
+      listModels,
+      stream: () => Stream.rechunk(Stream.fromIterable(chunks), 1)
+    })
+    const received = yield* Stream.runCollect(Retry.apply(provider).stream(prompt))
+    for (const [i, chunk] of chunks.entries()) expect(received[i]).toBe(chunk)
+  })
+)
+
+it.effect("a defect is not retried, and wrong options and requests are no defects", () =>
+  Effect.gen(function* () {
+    let runs = 0
+    const stream = () => Stream.suspend(() => Stream.die(`the fault of a provider, run ${++runs}`))
+    const provider = Provider.make({ name: "p", listModels: Effect.succeed([]), stream })
+    expect(yield* Effect.exit(Retry.apply(provider).complete(prompt))).toMatchObject({ _tag: "Failure" })
+    expect(runs).toBe(1)
+    for (const attempts of [NaN, 0, -1]) {
+      const mock = yield* failing(refused)
+      yield* Effect.flip(Retry.apply(mock, { attempts, maxRetryAfter: NaN }).complete(prompt))
+      expect(yield* count(mock)).toBe(1)
+    }
+    for (const wrong of ["null", '{"model":"m","prompt":"x","deadlines":7}']) {
+      const error = yield* Effect.flip(Retry.apply(yield* failing(refused)).complete(JSON.parse(wrong)))
+      expect(error.reason._tag).toBe("InvalidRequest")
+    }
+  })
+)
+
+describe("on real sockets", () => {
+  const stalled: FakeServer.Answer = { status: 200, delay: { headers: Infinity } }
+  const quick = { schedule: Schedule.spaced("1 millis") }
+  const byTurn =
+    (...answers: ReadonlyArray<FakeServer.Answer>): FakeServer.Script =>
+    ({ index }) =>
+      answers[Math.min(index, answers.length - 1)] ?? {}
+
+  for (const setup of setups.filter(({ provider }) => provider === "Ollama")) {
+    const name = setup.client
+
+    it.live(`${name}: 429 with Retry-After, then the answer`, () =>
+      Effect.gen(function* () {
+        const busy = { status: 429, headers: { "retry-after": "1" }, body: { error: "busy" } }
+        const { provider, server } = yield* start(setup, byTurn(busy, { text: "Hi there" }))
+        // The schedule's own wait would not end in time.
+        const retrying = Retry.apply(provider, { schedule: Schedule.spaced("1 hour") })
+        expect(yield* retrying.complete(request)).toMatchObject({ content: "Hi there" })
+        expect((yield* server.state).requests).toHaveLength(2)
+      })
+    )
+
+    it.live(`${name}: reset before the headers is replaced at once`, () =>
+      Effect.gen(function* () {
+        const reset = { text: "Hi", cut: { how: "reset", afterBytes: 0 } } as const
+        const { provider } = yield* start(setup, byTurn(reset, { text: "Hi there" }))
+        const retrying = Retry.apply(provider, { attempts: 1, schedule: Schedule.spaced("1 hour") })
+        expect(yield* retrying.complete(request)).toMatchObject({ content: "Hi there" })
+      })
+    )
+
+    it.live(`${name}: cut in the middle of the answer is not retried`, () =>
+      Effect.gen(function* () {
+        // A reset may overtake the text otherwise.
+        const pause = { wait: "50 millis" } as const
+        for (const how of ["reset", "close", "end"] as const) {
+          const { provider, server } = yield* start(setup, { pieces: ["Rayleigh", pause], cut: { how } })
+          const { error, text } = yield* receive(Retry.apply(provider, quick).stream(request))
+          expect(error?.isRetryable).toBe(true)
+          expect(text).toBe("Rayleigh")
+          expect((yield* server.state).requests).toHaveLength(1)
+        }
+      })
+    )
+
+    it.live(`${name}: the connection of a failed attempt is closed before the next one`, () =>
+      Effect.gen(function* () {
+        const broken = { pieces: [{ error: "broken" }], holdOpen: true }
+        const { provider, server } = yield* start(setup, byTurn(broken, broken, stalled))
+        yield* Effect.forkChild(Retry.apply(provider, quick).complete(request))
+        const { requests } = yield* server.until(
+          ({ requests }) => requests.length === 3 && requests[1]?.outcome !== "answering"
+        )
+        expect(requests.map(({ outcome }) => outcome)).toEqual(["cut-by-client", "cut-by-client", "answering"])
+      })
+    )
+
+    it.live(`${name}: an interrupt closes the connection of any attempt`, () =>
+      Effect.gen(function* () {
+        const { provider, server } = yield* start(setup, byTurn({ status: 503, body: {} }, stalled))
+        const fiber = yield* Effect.forkChild(Retry.apply(provider, quick).complete(request))
+        yield* server.until(({ requests }) => requests.length === 2)
+        yield* Fiber.interrupt(fiber)
+        yield* server.until(({ requests }) => requests[1]?.outcome === "cut-by-client")
+      })
+    )
+  }
+})
+
+it.effect("as a layer", () =>
+  Effect.gen(function* () {
+    const provider = yield* Provider.Provider
+    expect(yield* settle(Effect.flip(provider.complete(prompt)))).toMatchObject({ provider: "Mock" })
+    expect(yield* Effect.flatMap(MockProvider.MockProvider, ({ requests }) => requests)).toHaveLength(2)
+  }).pipe(
+    Effect.provide(
+      Retry.layer({ attempts: 2 }).pipe(Layer.provideMerge(MockProvider.layer([MockProvider.fail(refused)])))
+    )
+  )
+)

@@ -225,8 +225,11 @@ const chatOptions = {
   tools: Schema.optional(Schema.Array(Tool)),
   /** Whether the model calls tools. Requires `tools`. Default: `"auto"`. */
   toolChoice: Schema.optional(ToolChoice),
-  /** Whether, or how much, the model thinks before it answers. Default: the model's own setting. */
-  think: Schema.optional(Schema.Union([Schema.Boolean, Schema.Literals(["low", "medium", "high"])]))
+  /**
+   * Whether, or how much, the model thinks before it answers. Default: the model's own setting. `"max"` needs Ollama 0.22 or
+   * later; on LM Studio it is `Unsupported`.
+   */
+  think: Schema.optional(Schema.Union([Schema.Boolean, Schema.Literals(["low", "medium", "high", "max"])]))
 }
 
 /** A field of the other kind of request. */

@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import type { Dialect } from "./internal/openai/dialect.ts"
 import { reasoningEffort } from "./internal/openai/dialect.ts"
 import { embed } from "./internal/openai/embeddings.ts"
@@ -77,7 +78,8 @@ const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = 
   }
 }
 
-const enableThinking: Dialect["think"] = (think) => ({ chat_template_kwargs: { enable_thinking: think !== false } })
+const enableThinking: Dialect["think"] = (think) =>
+  Result.succeed({ chat_template_kwargs: { enable_thinking: think !== false } })
 
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.

@@ -130,6 +130,10 @@ checkRequests<ChatRequest>(
     frequencyPenalty: [{ frequencyPenalty: -1 }, { ...chatBody, frequency_penalty: -1 }],
     "think: true is the default of the model": [{ think: true }, chatBody],
     "think: false": [{ think: false }, { ...chatBody, reasoning_effort: "none" }],
+    "think: max": [
+      { think: "max" },
+      { _tag: "Unsupported", feature: 'think: "max"', description: '"high" is the highest level here' }
+    ],
     "think: high": [{ think: "high" }, { ...chatBody, reasoning_effort: "high" }],
     "keepAlive in seconds": [{ keepAlive: "2 minutes" }, { ...chatBody, ttl: 120 }],
     "overflow is not sent": [{ overflow: "truncate" }, chatBody],

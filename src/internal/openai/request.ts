@@ -21,7 +21,7 @@ export const encodeChat = (
     }
     const tools = yield* RequestBody.encodeTools(request)
     const tool_choice = yield* encodeToolChoice(request.toolChoice, dialect)
-    const think = request.think === undefined ? {} : dialect.think(request.think)
+    const think = request.think === undefined ? {} : yield* dialect.think(request.think)
     return yield* encodeBody(request, { messages, tools, tool_choice, ...think }, dialect)
   })
 

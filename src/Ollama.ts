@@ -42,6 +42,11 @@ export interface Ollama extends Provider.Provider {
   /** The models in memory, with their size there, their context and when they are unloaded. */
   readonly running: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /**
+   * What the server has stored about a model: as `model` without what depends on memory, and its template, system message, default
+   * options and license. Never cached. Fails with `ModelNotAvailable` if there is none of that name.
+   */
+  readonly show: (model: string) => Effect.Effect<ModelDefinition, ProviderError>
+  /**
    * Downloads a model from its registry and reports the progress. Nothing is sent before the stream runs. When the consumer
    * stops, the download stops; running it again resumes where it was.
    *
@@ -64,6 +69,13 @@ export interface Ollama extends Provider.Provider {
   /** Removes a model from memory, after the answers that are being generated. */
   readonly unload: (model: string) => Effect.Effect<void, ProviderError>
 }
+
+/**
+ * A model as `show` returns it.
+ *
+ * @since 0.3.0
+ */
+export interface ModelDefinition extends ModelInfo, Models.Definition {}
 
 /**
  * Options of `pull`, `push` and `ensure`.
@@ -150,6 +162,7 @@ export const make = (options: Options = {}): Effect.Effect<Ollama, ProviderError
     running: Effect.map(server.call(Endpoints.running, undefined), (models) =>
       models.map((model) => ({ id: model.name, ...Models.fromRunning(model) }))
     ),
+    show: (model: string) => server.call(Endpoints.showDefinition, model, model),
     ...makeTransfers(server),
     ...makeCommands(server)
   }))

@@ -11,6 +11,8 @@ import type { ModelProgress } from "../../src/ModelProgress.ts"
 import * as Ollama from "../../src/Ollama.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
 import { FakeServer } from "../../src/testing/index.ts"
+import * as CannedHttp from "../support/cannedHttp.ts"
+import * as Captures from "../support/captures.ts"
 
 const clients = {
   undici: NodeHttpClient.layerUndici,
@@ -230,3 +232,13 @@ it.effect("names that are none and invalid deadlines are rejected before anythin
     expect((yield* server.state).requests).toEqual([])
   })
 )
+
+it.effect("show has the texts of a model, of a real server's answer", () => {
+  const capture = Captures.read("ollama/show")
+  return Effect.gen(function* () {
+    const shown = yield* Effect.flatMap(Ollama.make(), ({ show }) => show("think"))
+    expect(shown).toMatchObject({ id: "think", family: "llama", capabilities: ["completion", "thinking"] })
+    expect(shown.template?.startsWith("{{- range .Messages }}")).toBe(true)
+    expect(shown.license).toBeUndefined()
+  }).pipe(Effect.provide(CannedHttp.layer({ ...capture, pieces: [capture.body] })))
+})

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatRequest } from "../../src/CompletionRequest.ts"
 import * as LlamaServer from "../../src/LlamaServer.ts"
+import * as Provider from "../../src/Provider.ts"
 import { json, sky, think } from "../support/scriptedModels.ts"
 import { testCommon } from "./common.ts"
 import * as RealServer from "./llamaServer.ts"
@@ -54,6 +55,26 @@ RealServer.describeLlamaServer("LlamaServer", () => {
       expect(processed).toEqual(processed.toSorted((a, b) => a - b))
       const first = chunks.findIndex((chunk) => chunk.content !== "")
       expect(chunks.findLastIndex((chunk) => !chunk.isFinal && chunk.promptProgress !== undefined)).toBeLessThan(first)
+    })
+  )
+
+  it.live("typed answers, and one that was cut", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start({ model: "json" })
+      const City = Schema.Struct({ city: Schema.String, celsius: Schema.Int })
+      const ask = (more: Partial<ChatRequest>) =>
+        Effect.provideService(Provider.object(request(more), City), Provider.Provider, provider)
+      expect(yield* ask({})).toEqual({ city: "Paris", celsius: 21 })
+      const { reason } = yield* Effect.flip(ask({ maxTokens: 4 }))
+      expect(reason).toMatchObject({ _tag: "InvalidAnswer", isTruncated: true })
+    })
+  )
+
+  it.live("reports its slots", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start({ model: "sky", parameters: { n_parallel: 2 } })
+      const slots = yield* provider.slots
+      expect(slots.map(({ isProcessing }) => isProcessing)).toEqual([false, false])
     })
   )
 

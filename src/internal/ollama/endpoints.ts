@@ -34,15 +34,23 @@ export const tags: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(
   Models.toModelInfos
 )
 
-/** `POST /api/show`. */
-export const show: Endpoint<string, ModelInfo> = {
+const showAs = <Out>(toOut: (model: string, shown: typeof Models.Shown.Type) => Out): Endpoint<string, Out> => ({
   method: "POST",
   path: "/api/show",
   framing: "json",
   encode: (model) => Result.succeed({ model }),
   decoder: (context) =>
-    JsonEndpoint.decoder(Models.Shown, (shown) => Result.succeed(Models.fromShown(context.model, shown)))(context)
-}
+    JsonEndpoint.decoder(Models.Shown, (shown) => Result.succeed(toOut(context.model, shown)))(context)
+})
+
+/** `POST /api/show`. */
+export const show = showAs(Models.fromShown)
+
+/** `POST /api/show`, with the texts that belong to the model. */
+export const showDefinition = showAs((model, shown) => ({
+  ...Models.fromShown(model, shown),
+  ...Models.toDefinition(shown)
+}))
 
 /** `GET /api/ps`. */
 export const running: Endpoint<void, ReadonlyArray<Models.RunningModel>> = JsonEndpoint.get(

@@ -43,7 +43,30 @@ const toDetails = (details: typeof Details.Type | null | undefined) => ({
 export const Shown = Schema.Struct({
   details: Json.nullish(Details),
   capabilities: Json.nullish(Schema.Array(Schema.String)),
-  model_info: Json.nullish(Schema.Record(Schema.String, Schema.Unknown))
+  model_info: Json.nullish(Schema.Record(Schema.String, Schema.Unknown)),
+  template: Json.nullish(Schema.String),
+  system: Json.nullish(Schema.String),
+  parameters: Json.nullish(Schema.String),
+  license: Json.nullish(Schema.String)
+})
+
+/** What only Ollama reports about a model. Each is absent if the model has none. */
+export interface Definition {
+  /** The template of its prompts, in Go's template language. */
+  readonly template?: string | undefined
+  /** Its default system message. */
+  readonly system?: string | undefined
+  /** Its default options, one on each line as in a Modelfile, such as `stop "<|end|>"`. */
+  readonly parameters?: string | undefined
+  /** The text of its license. */
+  readonly license?: string | undefined
+}
+
+export const toDefinition = ({ license, parameters, system, template }: typeof Shown.Type): Definition => ({
+  template: template || undefined,
+  system: system || undefined,
+  parameters: parameters || undefined,
+  license: license || undefined
 })
 
 export const fromShown = (model: string, { capabilities, details, model_info }: typeof Shown.Type): ModelInfo => {

@@ -30,7 +30,7 @@ export interface Options extends Omit<Defaults, "model" | "tools" | "toolChoice"
 }
 
 /**
- * Options of one request, which replace those of the model. Any of `Options`.
+ * Options of one request of a language model, which replace those of the model. Any of `Options`.
  *
  * @since 0.3.0
  */

@@ -8,6 +8,7 @@ import * as CompletionRequest from "../CompletionRequest.ts"
 import * as Deadlines from "../Deadlines.ts"
 import * as Embedding from "../Embedding.ts"
 import * as PromptTruncation from "./promptTruncation.ts"
+import * as RequestFault from "./requestFault.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ProviderError, StreamTruncated } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
@@ -60,7 +61,9 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
     stream,
     completions: (open) => (request) =>
       Stream.suspend(() => {
-        const valid = CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
+        const valid = RequestFault.read(() =>
+          CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
+        )
         if (Result.isFailure(valid)) return Stream.fail(toError(valid.failure))
         const { deadlines, overflow } = valid.success
         const chunks = stream(open(valid.success), deadlines)
@@ -68,7 +71,7 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
       }),
     embeddings: (embed) => (request) =>
       Effect.suspend(() => {
-        const valid = Embedding.validate(Embedding.withDefaults(defaults, request))
+        const valid = RequestFault.read(() => Embedding.validate(Embedding.withDefaults(defaults, request)))
         if (Result.isFailure(valid)) return Effect.fail(toError(valid.failure))
         const { input, model } = valid.success
         return input.length === 0 ? Effect.succeed({ model, vectors: [] }) : embed(valid.success)

@@ -1,7 +1,18 @@
 /** What is invalid in a request, as an error that says what to do and does not quote the request. */
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { InvalidRequest } from "../ProviderError.ts"
+
+/** Reads an object of the caller. Its getters may throw. */
+export const read = <A, E>(reading: () => Result.Result<A, E>): Result.Result<A, E | InvalidRequest> =>
+  Result.flatMap(
+    Result.try({
+      try: reading,
+      catch: () => new InvalidRequest({ description: "reading one of its fields threw an exception" })
+    }),
+    (result) => result
+  )
 
 /** The fields of a request, and of those of its fields that are objects. */
 type Fields = Readonly<Record<string, object>>

@@ -19,6 +19,7 @@ import * as Rejection from "./rejection.ts"
 import type { Endpoint } from "./wire/endpoint.ts"
 import * as Framing from "./wire/framing.ts"
 import * as Lines from "./wire/lines.ts"
+import * as RequestFault from "./requestFault.ts"
 import * as RequestBody from "./wire/requestBody.ts"
 import { abortAfter } from "./wire/timeLimit.ts"
 
@@ -93,7 +94,12 @@ export const make = Effect.fnUntraced(function* (
               scope,
               Effect.suspend(() => release)
             )
-            const body = yield* Effect.fromResult(Result.flatMap(endpoint.encode(request), RequestBody.stringifyBody))
+            const body = yield* Effect.fromResult(
+              Result.flatMap(
+                RequestFault.read(() => endpoint.encode(request)),
+                RequestBody.stringifyBody
+              )
+            )
             const response = yield* execute(prepared, body)
             const pull = yield* Channel.toPullScoped(response.stream.channel, bodyScope)
             const bytes = Stream.fromPull(Effect.succeed(pull))

@@ -292,7 +292,7 @@ LlamaServer.describeLlamaServer("a small context", () => {
 LlamaServer.describeLlamaServer("a prompt that takes long to read", () => {
   // Two tokens at a time, which takes seconds on any machine.
   const parameters = { n_batch: 2, n_ubatch: 2, n_ctx: 16_384, sse_ping_interval: 1 }
-  const heard: Array<string> = []
+  const received: Array<string> = []
   withLayer(LlamaServer.layer({ model: "endless", parameters }), { excludeTestServices: true })((it) => {
     it.effect("is kept alive by comments, which are no chunks", () =>
       Effect.gen(function* () {
@@ -300,8 +300,8 @@ LlamaServer.describeLlamaServer("a prompt that takes long to read", () => {
         const { stream } = yield* LmStudio.make({ baseUrl: url })
         const seen = yield* record(stream(ask("endless", { ...long(15_000), maxTokens: 2 })))
         expect(seen).toMatchObject({ pieces: "|The| sky|", final: { usage: [15_004, 2, 15_006] } })
-        expect(heard.join("")).toMatch(/^:\n\n(:\n\n)*data: /)
-      }).pipe(Effect.provide(overhear(heard)))
+        expect(received.join("")).toMatch(/^:\n\n(:\n\n)*data: /)
+      }).pipe(Effect.provide(recordBody(received)))
     )
 
     it.effect("is not said to have begun by them", () =>
@@ -316,7 +316,7 @@ LlamaServer.describeLlamaServer("a prompt that takes long to read", () => {
 })
 
 /** undici, and what it brings. */
-const overhear = (heard: Array<string>): Layer.Layer<HttpClient.HttpClient> =>
+const recordBody = (received: Array<string>): Layer.Layer<HttpClient.HttpClient> =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.map(
@@ -324,7 +324,7 @@ const overhear = (heard: Array<string>): Layer.Layer<HttpClient.HttpClient> =>
       HttpClient.transformResponse(
         Effect.map((response): HttpClientResponse.HttpClientResponse => {
           const stream = Stream.tap(response.stream, (bytes) =>
-            Effect.sync(() => heard.push(new TextDecoder().decode(bytes)))
+            Effect.sync(() => received.push(new TextDecoder().decode(bytes)))
           )
           return Object.create(response, { stream: { value: stream } })
         })

@@ -54,9 +54,9 @@ export interface Options extends Settings {
  *
  * @since 0.3.0
  */
-export interface LayerOptions<out E = never, out R = never> extends Settings {
+export interface LayerOptions<out Alternative extends AnyLayer> extends Settings {
   /** Who may get the second request, in the order of preference. Default: the provider itself. */
-  readonly alternatives?: ReadonlyArray<Layer.Layer<Provider.Provider, E, R>> | undefined
+  readonly alternatives?: ReadonlyArray<Alternative> | undefined
 }
 
 /**
@@ -150,12 +150,18 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
  * @see {@link apply} for when that happens.
  * @since 0.3.0
  */
-export const layer = <E = never, R = never>({ alternatives, ...settings }: LayerOptions<E, R> = {}): Layer.Layer<
+export const layer = fromLayers
+
+/** The errors and services of all layers together. */
+function fromLayers<Alternative extends AnyLayer = never>(
+  options?: LayerOptions<Alternative>
+): Layer.Layer<Provider.Provider, Layer.Error<Alternative>, Layer.Services<Alternative> | Provider.Provider>
+function fromLayers({ alternatives, ...settings }: LayerOptions<AnyLayer> = {}): Layer.Layer<
   Provider.Provider,
-  E,
-  R | Provider.Provider
-> =>
-  Layer.effect(
+  unknown,
+  unknown
+> {
+  return Layer.effect(
     Provider.Provider,
     Effect.gen(function* () {
       const provider = yield* Provider.Provider
@@ -164,6 +170,9 @@ export const layer = <E = never, R = never>({ alternatives, ...settings }: Layer
       return apply(provider, { ...settings, alternatives: contexts.map(Context.get(Provider.Provider)) })
     })
   )
+}
+
+type AnyLayer = Layer.Layer<Provider.Provider, unknown, unknown>
 
 const reportsLoaded = (provider: Provider.Provider, model: string): Effect.Effect<boolean> =>
   Effect.match(provider.model(model), {

@@ -23,8 +23,8 @@ import { AllProvidersFailed, ModelNotAvailable, ProviderError } from "./Provider
 export interface Candidate {
   readonly provider: Provider.Provider
   /**
-   * The model that this provider is asked for: always the same one, or what the function returns for the name in the request. The
-   * function is not called for a request without a name. Default: the name in the request.
+   * The model that this provider is asked for: always the same one, or what the function returns for the name in the request.
+   * The function is not called for a request without a name. Default: the name in the request.
    */
   readonly model?: string | ((requested: string) => string) | undefined
 }
@@ -53,13 +53,13 @@ export interface Options {
  *
  * **Details**
  *
- * Every request starts with the first candidate. If it fails before the first chunk that carries anything, the next one gets the
- * request. Later failures are passed on, so no text is delivered twice.
+ * Every request starts with the first candidate. If it fails before the first chunk that carries anything, the next one gets
+ * the request. Later failures are passed on, so no text is delivered twice.
  *
- * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once: the request itself is wrong. For
- * example, a prompt that does not fit (`ContextOverflow`) may fit elsewhere, and a missing model may exist elsewhere. If all fail,
- * the error is `AllProvidersFailed`, with the error of each candidate in order. A `total` deadline in a completion request bounds all
- * candidates together.
+ * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once: the request itself is wrong.
+ * For example, a prompt that does not fit (`ContextOverflow`) may fit elsewhere, and a missing model may exist elsewhere. If
+ * all fail, the error is `AllProvidersFailed`, with the error of each candidate in order. A `total` deadline in a completion
+ * request bounds all candidates together.
  *
  * `provider` of the final chunk, or of the embedding, is the name of the provider that answered, and so is the attribute
  * `effect_local_llm.provider` of the current span.

@@ -28,15 +28,15 @@ import type { ProviderError } from "./ProviderError.ts"
  */
 export interface Settings {
   /**
-   * The shortest wait before the second request. It is longer if the 95th percentile of the recent waits for this model is. Default: 2
-   * seconds.
+   * The shortest wait before the second request. It is longer if the 95th percentile of the recent waits for this model is.
+   * Default: 2 seconds.
    */
   readonly minDelay?: Duration.Input | undefined
   /** Second requests for each request within 10 minutes, besides one that is always allowed. Default: 0.05. */
   readonly share?: number | undefined
   /**
-   * Whether a provider has the model in memory, so that a second request is of use. Default: unless `provider.model` fails or its
-   * `isLoaded` is `false`.
+   * Whether a provider has the model in memory, so that a second request is of use. Default: unless `provider.model` fails or
+   * its `isLoaded` is `false`.
    */
   readonly isLoaded?: ((provider: Provider.Provider, model: string) => Effect.Effect<boolean>) | undefined
 }
@@ -54,32 +54,33 @@ export interface Options extends Settings {
  *
  * @since 0.3.0
  */
-export interface LayerOptions<out E = never, out R = never> extends Settings {
+export interface LayerOptions<out Alternative extends AnyLayer> extends Settings {
   /** Who may get the second request, in the order of preference. Default: the provider itself. */
-  readonly alternatives?: ReadonlyArray<Layer.Layer<Provider.Provider, E, R>> | undefined
+  readonly alternatives?: ReadonlyArray<Alternative> | undefined
 }
 
 /**
- * A provider that sends a stream's request a second time if its answer is late to begin, and delivers the answer that begins first.
+ * A provider that sends a stream's request a second time if its answer is late to begin, and delivers the answer that begins
+ * first.
  *
  * **When to use**
  *
- * With several servers that have the same model in memory, of which one may be busy. A second request to the same server is of use only if
- * it answers several requests at a time.
+ * With several servers that have the same model in memory, of which one may be busy. A second request to the same server is of
+ * use only if it answers several requests at a time.
  *
  * **Details**
  *
- * An answer begins with the first chunk that carries anything: content, thinking, a tool call or the end. The other request is then
- * interrupted and its connection is closed, so no text is delivered twice. Before that, other chunks of the first request, such as
- * prompt progress, are passed on.
+ * An answer begins with the first chunk that carries anything: content, thinking, a tool call or the end. The other request is
+ * then interrupted and its connection is closed, so no text is delivered twice. Before that, other chunks of the first request,
+ * such as prompt progress, are passed on.
  *
- * The second request is sent after the 95th percentile of the recent waits for this model, or after `minDelay` if that is longer,
- * to the first alternative that has the model in memory. Failures are not its purpose: if the first request fails before the second one
- * is sent, that failure is passed on; if it fails later, the second one decides, and if both fail, the failure of the first is passed
- * on. Failures of the second request are ignored otherwise.
+ * The second request is sent after the 95th percentile of the recent waits for this model, or after `minDelay` if that is
+ * longer, to the first alternative that has the model in memory. Failures are not its purpose: if the first request fails
+ * before the second one is sent, that failure is passed on; if it fails later, the second one decides, and if both fail, the
+ * failure of the first is passed on. Failures of the second request are ignored otherwise.
  *
- * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider` of the
- * current span. `embed`, `listModels` and `model` are those of the first provider.
+ * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider`
+ * of the current span. `embed`, `listModels` and `model` are those of the first provider.
  *
  * **Gotchas**
  *
@@ -150,12 +151,18 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
  * @see {@link apply} for when that happens.
  * @since 0.3.0
  */
-export const layer = <E = never, R = never>({ alternatives, ...settings }: LayerOptions<E, R> = {}): Layer.Layer<
+export const layer = fromLayers
+
+/** The errors and services of all layers together. */
+function fromLayers<Alternative extends AnyLayer = never>(
+  options?: LayerOptions<Alternative>
+): Layer.Layer<Provider.Provider, Layer.Error<Alternative>, Layer.Services<Alternative> | Provider.Provider>
+function fromLayers({ alternatives, ...settings }: LayerOptions<AnyLayer> = {}): Layer.Layer<
   Provider.Provider,
-  E,
-  R | Provider.Provider
-> =>
-  Layer.effect(
+  unknown,
+  unknown
+> {
+  return Layer.effect(
     Provider.Provider,
     Effect.gen(function* () {
       const provider = yield* Provider.Provider
@@ -164,6 +171,9 @@ export const layer = <E = never, R = never>({ alternatives, ...settings }: Layer
       return apply(provider, { ...settings, alternatives: contexts.map(Context.get(Provider.Provider)) })
     })
   )
+}
+
+type AnyLayer = Layer.Layer<Provider.Provider, unknown, unknown>
 
 const reportsLoaded = (provider: Provider.Provider, model: string): Effect.Effect<boolean> =>
   Effect.match(provider.model(model), {

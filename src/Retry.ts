@@ -41,9 +41,9 @@ export interface Options {
 }
 
 /**
- * The retries that all requests of one policy may have together within 10 seconds: `floor + share * requests`. A retry costs 1, and
- * 2 after a `Timeout`, because the server may still work on the request that was given up. It keeps retries from multiplying the load
- * on a server that is down or overloaded.
+ * The retries that all requests of one policy may have together within 10 seconds: `floor + share * requests`. A retry costs 1,
+ * and 2 after a `Timeout`, because the server may still work on the request that was given up. It keeps retries from
+ * multiplying the load on a server that is down or overloaded.
  *
  * @since 0.3.0
  */
@@ -55,7 +55,8 @@ export interface BudgetOptions {
 }
 
 /**
- * The schedule where no other is set: 100 ms, doubling up to 10 seconds, each varied at random by up to 20 %. It never ends by itself.
+ * The schedule where no other is set: 100 ms, doubling up to 10 seconds, each varied at random by up to 20 %. It never ends by
+ * itself.
  *
  * @since 0.3.0
  */
@@ -69,19 +70,20 @@ export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.mi
  *
  * **Details**
  *
- * Only errors with `isRetryable` lead to a retry, and an answer only before its first chunk that carries anything: content, thinking,
- * a tool call or the end. After that, failures are passed on, so no text is delivered twice. Chunks before it, such as prompt
- * progress, are passed on and may repeat.
+ * Only errors with `isRetryable` lead to a retry, and an answer only before its first chunk that carries anything: content,
+ * thinking, a tool call or the end. After that, failures are passed on, so no text is delivered twice. Chunks before it, such
+ * as prompt progress, are passed on and may repeat.
  *
- * A wait that the server asks for takes precedence over that of the schedule. When there is no further attempt, the last error is
- * passed on unchanged.
+ * A wait that the server asks for takes precedence over that of the schedule. When there is no further attempt, the last error
+ * is passed on unchanged.
  *
- * A server may close an idle connection at the moment when a request is sent on it. So if the connection is closed within the first
- * second of a request, the request is sent again at once, and neither `attempts` nor the budget counts that. This happens once for
- * each request.
+ * A server may close an idle connection at the moment when a request is sent on it. So if the connection is closed within the
+ * first second of a request, the request is sent again at once, and neither `attempts` nor the budget counts that. This happens
+ * once for each request.
  *
- * `firstChunk` and `idle` deadlines apply to each attempt. A `total` deadline in a completion request bounds all attempts and the waits
- * between them. One that comes from the options of a layer bounds each attempt. A `Timeout` of the kind `total` is not retried.
+ * `firstChunk` and `idle` deadlines apply to each attempt. A `total` deadline in a completion request bounds all attempts and
+ * the waits between them. One that comes from the options of a layer bounds each attempt. A `Timeout` of the kind `total` is
+ * not retried.
  *
  * It applies to all operations. Retries happen below the policies around it: apply it to each provider of a `Fallback`, since
  * `AllProvidersFailed` is not retryable.

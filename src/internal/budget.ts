@@ -1,4 +1,4 @@
-/** How many further requests a policy may send: a share of the requests of its callers. It bounds the load on a server in trouble. */
+/** How many further requests a policy may send: a share of its callers' requests. It bounds the load on a server in trouble. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,6 @@
 /** Requests that are sent again, and those that are not. */
 import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,9 +15,7 @@ import * as Provider from "../../src/Provider.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import * as Errors from "../../src/ProviderError.ts"
 import * as Retry from "../../src/Retry.ts"
-import type { FakeServer } from "../../src/testing/index.ts"
 import { Attempts, closed, expected, receive, refused, settle, toScript } from "../support/attempts.ts"
-import { request, setups, start } from "../support/setups.ts"
 
 const prompt: CompletionRequest = { model: "m", prompt: "x" }
 
@@ -294,13 +293,20 @@ it.effect("chunks before the text are passed on at once, and those after it are 
   })
 )
 
-it.effect("a defect is not retried, and wrong options and requests are no defects", () =>
+it.effect("a defect is not retried, also beside an error, and wrong options and requests are no defects", () =>
   Effect.gen(function* () {
-    let runs = 0
-    const stream = () => Stream.suspend(() => Stream.die(`the fault of a provider, run ${++runs}`))
-    const provider = Provider.make({ name: "p", listModels: Effect.succeed([]), stream })
-    expect(yield* Effect.exit(Retry.apply(provider).complete(prompt))).toMatchObject({ _tag: "Failure" })
-    expect(runs).toBe(1)
+    const defect = Cause.die("the fault of a provider")
+    const error = Cause.fail(new Errors.ProviderError({ provider: "p", reason: refused }))
+    for (const cause of [defect, Cause.combine(error, defect)]) {
+      let runs = 0
+      const stream = () => {
+        runs++
+        return Stream.failCause(cause)
+      }
+      const provider = Provider.make({ name: "p", listModels: Effect.succeed([]), stream })
+      expect(yield* settle(Effect.exit(Retry.apply(provider).complete(prompt)))).toMatchObject({ _tag: "Failure" })
+      expect(runs).toBe(1)
+    }
     for (const attempts of [NaN, 0, -1]) {
       const mock = yield* failing(refused)
       yield* Effect.flip(Retry.apply(mock, { attempts, maxRetryAfter: NaN }).complete(prompt))
@@ -313,74 +319,19 @@ it.effect("a defect is not retried, and wrong options and requests are no defect
   })
 )
 
-describe("on real sockets", () => {
-  const stalled: FakeServer.Answer = { status: 200, delay: { headers: Infinity } }
-  const quick = { schedule: Schedule.spaced("1 millis") }
-  const byTurn =
-    (...answers: ReadonlyArray<FakeServer.Answer>): FakeServer.Script =>
-    ({ index }) =>
-      answers[Math.min(index, answers.length - 1)] ?? {}
-
-  for (const setup of setups.filter(({ provider }) => provider === "Ollama")) {
-    const name = setup.client
-
-    it.live(`${name}: 429 with Retry-After, then the answer`, () =>
-      Effect.gen(function* () {
-        const busy = { status: 429, headers: { "retry-after": "1" }, body: { error: "busy" } }
-        const { provider, server } = yield* start(setup, byTurn(busy, { text: "Hi there" }))
-        // The schedule's own wait would not end in time.
-        const retrying = Retry.apply(provider, { schedule: Schedule.spaced("1 hour") })
-        expect(yield* retrying.complete(request)).toMatchObject({ content: "Hi there" })
-        expect((yield* server.state).requests).toHaveLength(2)
-      })
-    )
-
-    it.live(`${name}: reset before the headers is replaced at once`, () =>
-      Effect.gen(function* () {
-        const reset = { text: "Hi", cut: { how: "reset", afterBytes: 0 } } as const
-        const { provider } = yield* start(setup, byTurn(reset, { text: "Hi there" }))
-        const retrying = Retry.apply(provider, { attempts: 1, schedule: Schedule.spaced("1 hour") })
-        expect(yield* retrying.complete(request)).toMatchObject({ content: "Hi there" })
-      })
-    )
-
-    it.live(`${name}: cut in the middle of the answer is not retried`, () =>
-      Effect.gen(function* () {
-        // A reset may overtake the text otherwise.
-        const pause = { wait: "50 millis" } as const
-        for (const how of ["reset", "close", "end"] as const) {
-          const { provider, server } = yield* start(setup, { pieces: ["Rayleigh", pause], cut: { how } })
-          const { error, text } = yield* receive(Retry.apply(provider, quick).stream(request))
-          expect(error?.isRetryable).toBe(true)
-          expect(text).toBe("Rayleigh")
-          expect((yield* server.state).requests).toHaveLength(1)
-        }
-      })
-    )
-
-    it.live(`${name}: the connection of a failed attempt is closed before the next one`, () =>
-      Effect.gen(function* () {
-        const broken = { pieces: [{ error: "broken" }], holdOpen: true }
-        const { provider, server } = yield* start(setup, byTurn(broken, broken, stalled))
-        yield* Effect.forkChild(Retry.apply(provider, quick).complete(request))
-        const { requests } = yield* server.until(
-          ({ requests }) => requests.length === 3 && requests[1]?.outcome !== "answering"
-        )
-        expect(requests.map(({ outcome }) => outcome)).toEqual(["cut-by-client", "cut-by-client", "answering"])
-      })
-    )
-
-    it.live(`${name}: an interrupt closes the connection of any attempt`, () =>
-      Effect.gen(function* () {
-        const { provider, server } = yield* start(setup, byTurn({ status: 503, body: {} }, stalled))
-        const fiber = yield* Effect.forkChild(Retry.apply(provider, quick).complete(request))
-        yield* server.until(({ requests }) => requests.length === 2)
-        yield* Fiber.interrupt(fiber)
-        yield* server.until(({ requests }) => requests[1]?.outcome === "cut-by-client")
-      })
-    )
-  }
-})
+it.effect("any number of attempts needs no more stack, and every run of a stream starts anew", () =>
+  Effect.gen(function* () {
+    const provider = yield* failing(refused)
+    const options = { attempts: 20_000, schedule: Schedule.forever, budget: { floor: Infinity } }
+    const retrying = Retry.apply(provider, options)
+    yield* settle(Effect.flip(retrying.complete(prompt)))
+    expect(yield* count(provider)).toBe(20_000)
+    const stream = Retry.apply(provider).stream(prompt)
+    yield* settle(receive(stream))
+    yield* settle(receive(stream))
+    expect(yield* count(provider)).toBe(20_006)
+  })
+)
 
 it.effect("as a layer", () =>
   Effect.gen(function* () {

@@ -2,14 +2,18 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import { Config, ConfigProvider, Effect, Layer } from "effect"
+import type { HttpClient } from "effect/http"
 import {
+  Fallback,
+  Hedge,
   LmStudio,
   LlamaServer,
   MockProvider,
   Ollama,
   OpenAiCompatible,
   Provider,
-  type ProviderError
+  type ProviderError,
+  Retry
 } from "../../src/index.ts"
 
 declare const condition: boolean
@@ -56,4 +60,29 @@ describe("layers", () => {
       yield* Layer.build(Layer.provide(Ollama.layerConfig(Config.succeed({ name: "b" })), [http, config]))
     }).pipe(Effect.scoped)
   )
+
+  it("policies take layers of different kinds, and need and fail with what those do", () => {
+    const ollama = Retry.layer().pipe(Layer.provide(Ollama.layer()))
+    const mock = MockProvider.layer([])
+    const free = Layer.provide(LmStudio.layerConfig(), NodeHttpClient.layerUndici)
+    type Expected = Layer.Layer<
+      Provider.Provider,
+      ProviderError.ProviderError | Config.ConfigError,
+      HttpClient.HttpClient
+    >
+    const fallback = () => Fallback.layer([{ provider: ollama }, { provider: mock, model: "m" }, { provider: free }])
+    expectTypeOf<ReturnType<typeof fallback>>().toEqualTypeOf<Expected>()
+    const hedged = () => Layer.provide(Hedge.layer({ alternatives: [mock, ollama, free] }), mock)
+    expectTypeOf<ReturnType<typeof hedged>>().toEqualTypeOf<Expected>()
+    const needy: Layer.Layer<Provider.Provider, "a", "b"> = Layer.effect(Provider.Provider, Effect.never)
+    const disjoint = () =>
+      [
+        Hedge.layer({ alternatives: [ollama, needy] }),
+        Fallback.layer([{ provider: ollama }, { provider: needy }])
+      ] as const
+    expectTypeOf<Layer.Error<ReturnType<typeof disjoint>[number]>>().toEqualTypeOf<ProviderError.ProviderError | "a">()
+    expectTypeOf<Layer.Services<ReturnType<typeof disjoint>[1]>>().toEqualTypeOf<HttpClient.HttpClient | "b">()
+    const alone = () => Hedge.layer()
+    expectTypeOf<ReturnType<typeof alone>>().toEqualTypeOf<Layer.Layer<Provider.Provider, never, Provider.Provider>>()
+  })
 })

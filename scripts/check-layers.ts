@@ -24,7 +24,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   types: [
     "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/requestFault"
   ],
-  values: ["internal/values", "internal/letters"]
+  values: ["internal/values", "internal/letters", "internal/genAi"]
 }
 
 const layersWithHttp = new Set(["program", "edges", "transport"])

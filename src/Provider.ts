@@ -52,6 +52,8 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
 export interface Provider {
   /** The provider's name, as errors carry it. */
   readonly name: string
+  /** The origin of its server, without credentials, such as `http://gpu-1:11434`. Absent if there is none, or several. */
+  readonly server?: string | undefined
   /** Requests an answer and emits it while it is generated. */
   readonly stream: (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
   /** Requests an answer and returns it when it is complete. A fold of `stream`, with the same guarantees. */
@@ -126,6 +128,8 @@ export const object = <A, RD>(
  */
 export const make = (options: {
   readonly name: string
+  /** Default: none. */
+  readonly server?: string | undefined
   readonly stream: Provider["stream"]
   /** Default: fails with `Unsupported`. */
   readonly embed?: Provider["embed"] | undefined
@@ -140,6 +144,7 @@ export const make = (options: {
   const find = (model: string) => Effect.map(listModels, (models) => models.find((info) => isSameModel(info.id, model)))
   return {
     name,
+    server: options.server,
     stream,
     complete: (request) => Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
     embed: options.embed ?? (() => fail(new Unsupported({ feature: "embeddings" }))),

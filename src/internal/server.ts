@@ -45,6 +45,8 @@ export interface Options {
   readonly deadlines?: Deadlines | undefined
   /** Options of every completion request that does not set its own, such as `model` and `contextLength`. Default: none. */
   readonly defaults?: Defaults | undefined
+  /** Whether the current span is sent as `traceparent` and `b3`, for a proxy that traces. Default: `false`. */
+  readonly traceHeaders?: boolean | undefined
   /** The longest line that is accepted, in bytes. It bounds the memory that one answer needs. Default: 8 MiB. */
   readonly maxLineBytes?: number | undefined
 }
@@ -113,7 +115,8 @@ export const make = Effect.fnUntraced(function* (
     Result.mapError((reason) => new ProviderError({ provider: name, reason })),
     Effect.fromResult
   )
-  const guard = yield* Effect.fromResult(Guard.make({ ...options, name, server: new URL(baseUrl).origin }))
+  const server = new URL(baseUrl).origin
+  const guard = yield* Effect.fromResult(Guard.make({ ...options, name, server }))
   const transport = yield* Effect.mapError(
     Transport.make({ ...options, baseUrl, missingModelHint: definition.missingModelHint }),
     guard.toError
@@ -151,6 +154,7 @@ export const make = Effect.fnUntraced(function* (
       }),
     provider: Provider.make({
       name,
+      server,
       stream: guard.completions((request) =>
         models.requireFor(
           Capabilities.ofRequest(request),
@@ -210,6 +214,7 @@ const optionTypes: ReadonlyMap<string, { readonly is: (u: unknown) => boolean; r
     ["headers", { is: Predicate.isObjectOrArray, description: "an object of texts" }],
     ["deadlines", any],
     ["defaults", any],
+    ["traceHeaders", { is: Predicate.isBoolean, description: "true or false" }],
     ["maxLineBytes", any]
   ])
 

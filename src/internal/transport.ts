@@ -9,6 +9,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -29,6 +30,7 @@ export interface Options {
   readonly token?: Redacted.Redacted<string> | undefined
   readonly headers?: Headers.Input | undefined
   readonly maxLineBytes?: number | undefined
+  readonly traceHeaders?: boolean | undefined
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: ((model: string) => string) | undefined
 }
@@ -74,7 +76,9 @@ export const make = Effect.fnUntraced(function* (
 
   const execute = (prepared: HttpClientRequest.HttpClientRequest, body: string | undefined) => {
     const request = body === undefined ? prepared : HttpClientRequest.bodyText(prepared, body, "application/json")
-    return Effect.mapError(Effect.updateContext(client.execute(request), addRequestOptions), Rejection.toReason)
+    const send = (request: HttpClientRequest.HttpClientRequest) =>
+      Effect.mapError(Effect.updateContext(client.execute(request), addRequestOptions), Rejection.toReason)
+    return options.traceHeaders === true ? Effect.flatMap(addTraceHeaders(request), send) : send(request)
   }
 
   return {
@@ -138,6 +142,13 @@ const mediaTypes: { readonly [K in Endpoint<never, unknown>["framing"]]: string 
   sse: "text/event-stream",
   json: "application/json"
 }
+
+/** The current span as `traceparent` and `b3`, for a proxy that traces. */
+const addTraceHeaders = (request: HttpClientRequest.HttpClientRequest) =>
+  Effect.match(Effect.currentSpan, {
+    onFailure: () => request,
+    onSuccess: (span) => HttpClientRequest.setHeaders(request, HttpTraceContext.toHeaders(span))
+  })
 
 /**
  * Model servers do not trace, and browsers reject headers that a server does not allow, so the client sends no trace and has

@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
+import { createServer } from "node:http"
 import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { FakeServer } from "../../src/testing/index.ts"
@@ -34,9 +35,9 @@ const start = (name: string, args: ReadonlyArray<string>, environment: Readonly<
   return { child, output }
 }
 
-const run = (name: string, ...args: ReadonlyArray<string>) =>
+const run = (name: string, environment: Readonly<Record<string, string>> = {}, ...args: ReadonlyArray<string>) =>
   new Promise<{ readonly stdout: string; readonly stderr: string; readonly code: number | null }>((resolve) => {
-    const { child, output } = start(name, args)
+    const { child, output } = start(name, args, environment)
     child.once("close", (code) => resolve({ ...output, code }))
   })
 
@@ -53,7 +54,7 @@ describe("examples", () => {
       const call = (city: string) => ({ toolCalls: [{ id: "c", name: "get_weather", arguments: { city } }] })
       return [call("Rome"), call("Paris")][results] ?? { text: "It is 21 degrees in Paris." }
     })
-    const { code, stderr, stdout } = await run("tool-loop", "Weather in Paris?")
+    const { code, stderr, stdout } = await run("tool-loop", {}, "Weather in Paris?")
     expect({ code, stderr, stdout }).toEqual({
       code: 0,
       stderr: "",
@@ -75,7 +76,7 @@ describe("examples", () => {
 
   it("retrieval puts the nearest documents into the prompt", async () => {
     await setScript(({ body }) => ({ text: String(messagesOf(body)[0]?.content).split("\n")[1] ?? "" }))
-    const { code, stderr, stdout } = await run("retrieval", "The office is open when, on weekdays?")
+    const { code, stderr, stdout } = await run("retrieval", {}, "The office is open when, on weekdays?")
     expect({ code, stdout }).toEqual({ code: 0, stdout: "The office is open from 9 to 17 o'clock on weekdays.\n" })
     expect(stderr.split("\n").length).toBe(3)
   })
@@ -114,6 +115,38 @@ describe("examples", () => {
     } finally {
       child.kill()
     }
+  })
+
+  it("telemetry exports a span and the metrics", async () => {
+    await setScript({ text: "Because of scattering." })
+    const received: Array<{ readonly url: string | undefined; readonly body: string }> = []
+    const collector = createServer((request, response) => {
+      let body = ""
+      request.setEncoding("utf8").on("data", (text: string) => (body += text))
+      request.on("end", () => {
+        received.push({ url: request.url, body })
+        response.setHeader("content-type", "application/json").end("{}")
+      })
+    })
+    await new Promise<void>((resolve) => collector.listen(0, "127.0.0.1", resolve))
+    try {
+      const address = collector.address()
+      const port = Predicate.isObject(address) ? address.port : 0
+      const { code, stdout } = await run("telemetry", { OTLP_URL: `http://127.0.0.1:${port}` })
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "Because of scattering.\n" })
+    } finally {
+      collector.close()
+    }
+    const bodies = (url: string) =>
+      received
+        .filter((each) => each.url === url)
+        .map(({ body }) => body)
+        .join("")
+    expect(bodies("/v1/traces")).toContain('"name":"chat m"')
+    expect(bodies("/v1/traces")).toContain('"key":"gen_ai.usage.output_tokens"')
+    expect(bodies("/v1/metrics")).toContain('"name":"gen_ai.client.operation.duration"')
+    expect(bodies("/v1/metrics")).toContain('"explicitBounds":[0.01,0.02,0.04')
+    expect(received.map(({ body }) => body).join("")).not.toContain("scattering")
   })
 
   it("each is a page long", () => {

@@ -16,6 +16,7 @@ import type { ChatRequest, Defaults } from "../../CompletionRequest.ts"
 import type * as Provider from "../../Provider.ts"
 import { ProviderError, type ProviderErrorReason } from "../../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../../StreamingChunk.ts"
+import * as GenAi from "../genAi.ts"
 import * as TypedAnswer from "../typedAnswer.ts"
 import * as RequestBody from "../wire/requestBody.ts"
 import * as AiErrors from "./error.ts"
@@ -139,7 +140,7 @@ const toStreamParts =
 
 const annotateRequest = (span: Span, provider: string, request: ChatRequest): void =>
   Telemetry.addGenAIAnnotations(span, {
-    provider: { name: provider },
+    provider: { name: GenAi.providerName(provider) },
     operation: { name: "chat" },
     request: {
       model: request.model,

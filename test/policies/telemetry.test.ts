@@ -1,0 +1,287 @@
+/** Spans and metrics of requests. */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as Tracer from "effect/Tracer"
+import type { CompletionRequest } from "../../src/CompletionRequest.ts"
+import * as Fallback from "../../src/Fallback.ts"
+import * as MockProvider from "../../src/MockProvider.ts"
+import * as Ollama from "../../src/Ollama.ts"
+import * as Provider from "../../src/Provider.ts"
+import * as Reasons from "../../src/ProviderError.ts"
+import * as Telemetry from "../../src/Telemetry.ts"
+import { FakeServer } from "../../src/testing/index.ts"
+import { request, serverNames, start } from "../support/setups.ts"
+
+/** A tracer that keeps its spans. */
+const makeTracer = () => {
+  const spans: Array<Tracer.NativeSpan> = []
+  const tracer = Tracer.make({
+    span: (options) => {
+      const span = new Tracer.NativeSpan(options)
+      spans.push(span)
+      return span
+    }
+  })
+  const last = () => {
+    const span = spans.at(-1)
+    if (span === undefined) throw new Error("no span")
+    const attributes: Readonly<Record<string, unknown>> = Object.fromEntries(span.attributes)
+    return { name: span.name, kind: span.kind, status: span.status._tag, ...attributes }
+  }
+  return { spans, tracer, last }
+}
+
+/** Runs an effect with a tracer and metrics of its own. */
+const observed = <A, E>(effect: Effect.Effect<A, E>) => {
+  const tracer = makeTracer()
+  return Effect.gen(function* () {
+    const exit = yield* Effect.exit(effect)
+    const metrics = yield* Metric.snapshot
+    return { ...tracer, exit, metrics }
+  }).pipe(Effect.provideService(Tracer.Tracer, tracer.tracer), Effect.provideService(Metric.MetricRegistry, new Map()))
+}
+
+const script: MockProvider.Script = [
+  MockProvider.wait("2 seconds"),
+  "Sun",
+  MockProvider.wait("1 second"),
+  "light",
+  MockProvider.wait("1 second"),
+  {
+    isFinal: true,
+    model: "m:latest",
+    responseId: "r1",
+    usage: { promptTokens: 10, completionTokens: 5, totalTokens: 15, cachedTokens: 4, reasoningTokens: 2 },
+    timings: { load: Duration.seconds(90) }
+  }
+]
+
+const mock = (script: MockProvider.Script) => Effect.map(MockProvider.make(script), (mock) => Telemetry.apply(mock))
+
+/** Runs with the test's clock, which passes by. */
+const inTime = <A, E>(effect: Effect.Effect<A, E>) =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(effect)
+    yield* TestClock.adjust("10 seconds")
+    return yield* Fiber.join(fiber)
+  })
+
+const histogramOf = (metrics: ReadonlyArray<Metric.Metric.Snapshot>, id: string, type?: string) => {
+  const found = metrics.find(
+    (metric) => metric.id === id && (type === undefined || metric.attributes?.["gen_ai.token.type"] === type)
+  )
+  if (found?.type !== "Histogram") throw new Error(`no histogram ${id}`)
+  const { buckets, count, sum } = found.state
+  return { bounds: buckets.map(([bound]) => bound), count, sum, attributes: found.attributes }
+}
+
+it.effect("a span and metrics of an answer", () =>
+  Effect.gen(function* () {
+    // The attributes when the request is sent.
+    let atStart: object = {}
+    const provider = Telemetry.apply(
+      Provider.make({
+        ...(yield* MockProvider.make(script)),
+        stream: (request) =>
+          Stream.unwrap(
+            Effect.gen(function* () {
+              const mock = yield* MockProvider.make(script)
+              const span = yield* Effect.orDie(Effect.currentSpan)
+              atStart = Object.fromEntries(span.attributes)
+              return mock.stream(request)
+            })
+          )
+      })
+    )
+    const ask = { model: "m", prompt: "Once", temperature: 0.5, stop: ["X"], seed: 7, maxTokens: 9 } as const
+    const { last, metrics, spans } = yield* observed(inTime(provider.complete(ask)))
+    const atItsStart = {
+      "gen_ai.operation.name": "text_completion",
+      "gen_ai.provider.name": "Mock",
+      "gen_ai.request.model": "m",
+      "gen_ai.request.stream": true,
+      "gen_ai.output.type": "text",
+      "gen_ai.request.temperature": 0.5,
+      "gen_ai.request.stop_sequences": ["X"],
+      "gen_ai.request.seed": 7,
+      "gen_ai.request.max_tokens": 9
+    }
+    expect(spans.length).toBe(1)
+    expect(atStart).toEqual(atItsStart)
+    expect(last()).toEqual({
+      name: "text_completion m",
+      kind: "client",
+      status: "Ended",
+      ...atItsStart,
+      "gen_ai.response.model": "m:latest",
+      "gen_ai.response.id": "r1",
+      "gen_ai.response.finish_reasons": ["stop"],
+      "gen_ai.response.time_to_first_chunk": 2,
+      "gen_ai.usage.input_tokens": 10,
+      "gen_ai.usage.output_tokens": 5,
+      "gen_ai.usage.cache_read.input_tokens": 4,
+      "gen_ai.usage.reasoning.output_tokens": 2
+    })
+
+    const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, Infinity]
+    const duration = histogramOf(metrics, "gen_ai.client.operation.duration")
+    expect(duration).toEqual({
+      bounds: seconds,
+      count: 1,
+      sum: 4,
+      attributes: {
+        "gen_ai.operation.name": "text_completion",
+        "gen_ai.provider.name": "Mock",
+        "gen_ai.request.model": "m",
+        "gen_ai.response.model": "m:latest"
+      }
+    })
+    expect(histogramOf(metrics, "gen_ai.client.operation.time_to_first_chunk")).toMatchObject({
+      bounds: seconds,
+      sum: 2
+    })
+    // Two seconds between the first chunk and the last of three.
+    const perChunk = histogramOf(metrics, "gen_ai.client.operation.time_per_output_chunk")
+    expect(perChunk).toMatchObject({ bounds: seconds, count: 1, sum: 1 })
+    const powers = [
+      1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864
+    ]
+    expect(histogramOf(metrics, "gen_ai.client.token.usage", "input")).toMatchObject({
+      bounds: [...powers, Infinity],
+      sum: 10
+    })
+    expect(histogramOf(metrics, "gen_ai.client.token.usage", "output")).toMatchObject({ sum: 5 })
+    expect(histogramOf(metrics, "effect_local_llm.client.load.duration")).toMatchObject({ count: 1, sum: 90 })
+  })
+)
+
+it.effect("a failure after text, a failure before it, an interruption, and a part that is taken", () =>
+  Effect.gen(function* () {
+    const chat: CompletionRequest = { model: "m", messages: [{ role: "user", content: "Why?" }], format: "json" }
+    const fail = MockProvider.fail(new Reasons.StreamTruncated())
+    const after = yield* observed((yield* mock(["Sun", fail])).complete(chat))
+    expect(after.last()).toMatchObject({
+      name: "chat m",
+      "error.type": "StreamTruncated",
+      "gen_ai.output.type": "json",
+      "gen_ai.response.time_to_first_chunk": 0
+    })
+    expect(histogramOf(after.metrics, "gen_ai.client.operation.duration").attributes).toMatchObject({
+      "error.type": "StreamTruncated"
+    })
+
+    const before = yield* observed((yield* mock([fail])).complete(chat))
+    expect(before.last()).not.toHaveProperty("gen_ai.response.time_to_first_chunk")
+    expect(before.metrics.map(({ id }) => id)).toEqual(["gen_ai.client.operation.duration"])
+
+    const hanging = yield* mock([MockProvider.hang])
+    const interrupted = yield* observed(
+      Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(hanging.complete(chat), { startImmediately: true })
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.interrupt(fiber)
+      })
+    )
+    expect(interrupted.last()).toMatchObject({ status: "Ended", "error.type": "interrupted" })
+
+    const taken = yield* observed(Stream.runDrain(Stream.take((yield* mock(["a", "b", "c"])).stream(chat), 1)))
+    expect(taken.last()).toMatchObject({ status: "Ended" })
+    expect(taken.last()).not.toHaveProperty("error.type")
+    expect(histogramOf(taken.metrics, "gen_ai.client.operation.duration").count).toBe(1)
+  })
+)
+
+it.effect("an embedding, and a request that is invalid", () =>
+  Effect.gen(function* () {
+    const provider = yield* mock([])
+    const embedding = yield* observed(provider.embed({ model: "m", input: ["a"] }))
+    expect(embedding.last()).toMatchObject({ name: "embeddings m", "gen_ai.response.model": "m" })
+    for (const invalid of [null, undefined, "Why?", { model: 5, messages: {} }]) {
+      const { exit, last } = yield* observed(provider.complete(invalid as unknown as CompletionRequest))
+      expect(exit._tag).toBe("Failure")
+      expect(last()).toMatchObject({ name: "chat", "error.type": "InvalidRequest" })
+    }
+  })
+)
+
+const secret = "a-secret-text"
+const Place = Schema.Literals(["prompt", "system", "answer", "thinking", "error", "tool", "extra"])
+
+it.effect.prop("no text of a prompt, an answer or an error is in a span or a metric", { place: Place }, ({ place }) =>
+  Effect.gen(function* () {
+    const at = (here: typeof place) => (here === place ? secret : "other")
+    const provider = yield* mock([
+      { content: at("answer"), thinking: at("thinking") },
+      { toolCalls: [{ id: "c", name: "f", arguments: { a: at("tool") } }] },
+      ...(place === "error" ? [MockProvider.fail(new Reasons.StreamError({ description: secret }))] : [])
+    ])
+    const { metrics, spans } = yield* observed(
+      provider.complete({
+        model: "m",
+        messages: [
+          { role: "system", content: at("system") },
+          { role: "user", content: at("prompt") }
+        ],
+        tools: [{ name: "f", description: at("tool") }],
+        extra: { a: at("extra") }
+      })
+    )
+    expect(spans.length).toBe(1)
+    const span = spans[0]
+    expect(JSON.stringify([span?.name, [...(span?.attributes ?? [])], span?.events, metrics])).not.toContain(secret)
+  })
+)
+
+it.effect("a policy inside adds who answered", () =>
+  Effect.gen(function* () {
+    const broken = yield* MockProvider.make([MockProvider.fail(new Reasons.NetworkError({}))], { name: "A" })
+    const other = yield* MockProvider.make(["Yes"], { name: "B" })
+    const provider = Telemetry.apply(Fallback.make([{ provider: broken }, { provider: other }]))
+    const { last, spans } = yield* observed(provider.complete(request))
+    expect(spans.length).toBe(1)
+    expect(last()).toMatchObject({ "gen_ai.provider.name": "Fallback", "effect_local_llm.provider": "B" })
+  })
+)
+
+describe.each(serverNames)("%s", (server) => {
+  it.live("has the address of the server, and no span below", () =>
+    Effect.gen(function* () {
+      const running = yield* start({ provider: server, client: "undici" }, { text: "Yes" })
+      const { last, spans } = yield* observed(Telemetry.apply(running.provider).complete(request))
+      expect(spans.length).toBe(1)
+      expect(last()).toMatchObject({
+        "server.address": "127.0.0.1",
+        "server.port": Number(new URL(running.server.url).port)
+      })
+      const name = expect.stringMatching(/^(ollama|lmstudio|llama-server|OpenAI-compatible server)$/)
+      expect(last()).toMatchObject({ "gen_ai.provider.name": name })
+      const { requests } = yield* running.server.state
+      for (const { headers } of requests) expect(Object.keys(headers)).not.toContain("traceparent")
+    })
+  )
+})
+
+it.live("the trace is sent if that is requested", () =>
+  Effect.gen(function* () {
+    const server = yield* FakeServer.make({ text: "Yes" })
+    const layer = Telemetry.layer().pipe(
+      Layer.provide(Ollama.layer({ baseUrl: server.url, traceHeaders: true })),
+      Layer.provide(NodeHttpClient.layerUndici)
+    )
+    const ask = Effect.provide(
+      Provider.Provider.use(({ complete }) => complete(request)),
+      layer
+    )
+    const { spans } = yield* observed(ask)
+    const { requests } = yield* server.state
+    expect(requests.at(-1)?.headers["traceparent"]).toBe(`00-${spans[0]?.traceId}-${spans[0]?.spanId}-01`)
+  })
+)

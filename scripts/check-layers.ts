@@ -9,6 +9,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   program: ["cli/"],
   edges: ["EffectAi", "Discovery", "testing/"],
   policies: ["Thinking", "Retry", "Fallback", "Pool", "Telemetry"],
+  parts: ["internal/pool/"],
   providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
   server: ["internal/server"],
   calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
@@ -25,7 +26,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 const layersWithHttp = new Set(["program", "edges", "transport"])
-const layersWithHttpTypes = new Set(["providers", "server"])
+const layersWithHttpTypes = new Set(["policies", "providers", "server"])
 const modulesOnNode = new Set(["cli/", "testing/"])
 
 interface Place {

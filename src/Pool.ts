@@ -258,10 +258,12 @@ export const layerConfig = (
     Effect.flatMap(readConfig(config), ({ token, urls = [], ...options }) =>
       make({
         ...options,
-        hosts: urls.map((url) => {
-          const baseUrl = BaseUrl.fromOllamaHost(url)
-          return { provider: Ollama.make({ baseUrl, token, name: baseUrl }) }
-        })
+        hosts: urls
+          .filter((url) => url.trim() !== "")
+          .map((url) => {
+            const baseUrl = BaseUrl.fromOllamaHost(url)
+            return { provider: Ollama.make({ baseUrl, token, name: baseUrl }) }
+          })
       })
     )
   )
@@ -270,7 +272,7 @@ const readConfig = (config: Config.Wrap<ConfigOptions>): Config.Config<ConfigOpt
   Config.isConfig(config)
     ? Config.unwrap<ConfigOptions>(config)
     : Config.unwrap<ConfigOptions>({
-        urls: Config.Array(Schema.NonEmptyString, "OLLAMA_HOSTS", { trim: true }),
+        urls: Config.Array(Schema.String, "OLLAMA_HOSTS"),
         token: Config.map(Config.option(Config.Redacted("OLLAMA_API_KEY")), Option.getOrUndefined),
         ...config
       })

@@ -149,7 +149,7 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
         const following = (host: Host.Host, pull: Chunks): Chunks =>
           Effect.matchEffect(pull, {
             onSuccess: (chunks) => deliver(host, chunks),
-            onFailure: (failure) => {
+            onFailure: (failure): Chunks => {
               if (Cause.isDone(failure)) return Effect.andThen(queue.leave(ticket, "succeeded"), Effect.fail(failure))
               const error = toError(host, failure)
               return Effect.andThen(queue.leave(ticket, error), Effect.fail(error))

@@ -41,10 +41,10 @@ export interface Turns {
 
 /** Bounded in number and time. A hash that two conversations share costs a prompt cache, nothing else. */
 export const make: Effect.Effect<Turns> = Effect.gen(function* () {
-  const cache = yield* Cache.make({
+  const cache = yield* Cache.make<number, Turn>({
     capacity: 10_000,
     timeToLive: "10 minutes",
-    lookup: (_: number): Effect.Effect<Turn> => Effect.never
+    lookup: () => Effect.never
   })
   const find = (key: number | undefined) =>
     key === undefined ? Effect.succeed(undefined) : Effect.map(Cache.getOption(cache, key), Option.getOrUndefined)

@@ -9,6 +9,9 @@ import * as Host from "./host.ts"
 /** How long a description counts as new. */
 const freshMillis = 10_000
 
+/** The same for a host that does not have the model: it may be on its way there. */
+const missingFreshMillis = 2000
+
 /** How long a host may take to describe a model. */
 const askTimeout = "5 seconds"
 
@@ -53,21 +56,24 @@ export const make = (options: {
   return {
     prepare: (hosts, name) =>
       Effect.suspend(() => {
-        if (name === undefined || hosts.length <= 1) return Effect.void
+        if (name === undefined) return Effect.void
         const time = now()
         const pending: Array<Fiber.Fiber<void>> = []
         let isKnown = false
         for (const host of hosts) {
           if (host.breaker.isOff() || host.isDraining) continue
           const model = Host.modelOf(host, name)
-          if (model.asking === undefined && time - model.askedAt >= freshMillis) {
+          // There is nothing to choose.
+          if (hosts.length === 1 && !model.isMissing) continue
+          const maxAge = model.isMissing ? missingFreshMillis : freshMillis
+          if (model.asking === undefined && time - model.askedAt >= maxAge) {
             const fiber = run(ask(host, name))
             model.asking = fiber
             fiber.addObserver(() => {
               model.asking = undefined
             })
           }
-          if (model.asking !== undefined && model.askedAt === -Infinity) pending.push(model.asking)
+          if (model.asking !== undefined && (model.isMissing || model.askedAt === -Infinity)) pending.push(model.asking)
           isKnown ||= Host.isLoaded(host, name, time)
         }
         return isKnown || pending.length === 0

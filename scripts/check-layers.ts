@@ -10,7 +10,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   edges: ["EffectAi", "Discovery", "testing/"],
   translation: ["internal/effectAi/"],
   policies: ["Thinking", "Retry", "Fallback", "Hedge", "Pool", "Telemetry"],
-  attempts: ["internal/commit", "internal/budget"],
+  attempts: ["internal/commit", "internal/budget", "internal/pool/"],
   providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
   server: ["internal/server"],
   calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
@@ -28,7 +28,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 const layersWithHttp = new Set(["program", "edges", "transport"])
-const layersWithHttpTypes = new Set(["providers", "server"])
+const layersWithHttpTypes = new Set(["policies", "providers", "server"])
 const modulesOnNode = new Set(["cli/", "testing/"])
 
 interface Place {

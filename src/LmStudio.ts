@@ -97,7 +97,8 @@ const definition: Server.ServerDefinition = {
         Effect.map(listModels, (models) => models.find(({ id }) => id === model))
       )
     ),
-  reportedCapabilities: new Set(["vision", "embedding"])
+  reportedCapabilities: new Set(["vision", "embedding"]),
+  oneModelAtATime: true
 }
 
 /**

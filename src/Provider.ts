@@ -71,6 +71,12 @@ export interface Provider {
   readonly supportsModel: (model: string) => Effect.Effect<boolean, ProviderError>
   /** Whether two names mean the same model on this server, such as `llama3.2` and `llama3.2:latest` on Ollama. */
   readonly isSameModel: (a: string, b: string) => boolean
+  /**
+   * Whether loading a second model may end the answers of the first, as on LM Studio. `Pool` then requests one model at a time.
+   *
+   * @since 0.3.0
+   */
+  readonly oneModelAtATime: boolean
 }
 
 /**
@@ -138,8 +144,10 @@ export const make = (options: {
   readonly model?: Provider["model"] | undefined
   /** Default: whether they are equal. */
   readonly isSameModel?: Provider["isSameModel"] | undefined
+  /** Default: `false`. */
+  readonly oneModelAtATime?: boolean | undefined
 }): Provider => {
-  const { isSameModel = (a, b) => a === b, listModels, name, stream } = options
+  const { isSameModel = (a, b) => a === b, listModels, name, oneModelAtATime = false, stream } = options
   const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
   const find = (model: string) => Effect.map(listModels, (models) => models.find((info) => isSameModel(info.id, model)))
   return {
@@ -156,6 +164,7 @@ export const make = (options: {
           info === undefined ? fail(new ModelNotAvailable({ model })) : Effect.succeed(info)
         )),
     supportsModel: (model) => Effect.map(find(model), (info) => info !== undefined),
-    isSameModel
+    isSameModel,
+    oneModelAtATime
   }
 }

@@ -76,6 +76,8 @@ export interface ServerDefinition extends BaseUrl.Defaults {
   readonly reportedCapabilities?: ReadonlySet<Capabilities.Capability>
   /** Whether two names mean the same model. Default: whether they are equal. */
   readonly isSameModel?: (a: string, b: string) => boolean
+  /** Whether loading a second model may end the answers of the first. Default: `false`. */
+  readonly oneModelAtATime?: boolean
 }
 
 /** Calls an endpoint that answers with one value. */
@@ -174,7 +176,8 @@ export const make = Effect.fnUntraced(function* (
       ),
       listModels,
       model: models.find,
-      isSameModel: definition.isSameModel
+      isSameModel: definition.isSameModel,
+      oneModelAtATime: definition.oneModelAtATime
     })
   }
 })

@@ -1,0 +1,284 @@
+/**
+ * Many hosts behind one `Provider`.
+ *
+ * @since 0.3.0
+ */
+import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as SubscriptionRef from "effect/SubscriptionRef"
+import * as CompletionRequest from "./CompletionRequest.ts"
+import * as Embedding from "./Embedding.ts"
+import * as BaseUrl from "./internal/baseUrl.ts"
+import * as Answer from "./internal/pool/answer.ts"
+import * as Conversation from "./internal/pool/conversation.ts"
+import * as Lists from "./internal/pool/lists.ts"
+import * as Models from "./internal/pool/models.ts"
+import * as PoolOptions from "./internal/pool/options.ts"
+import * as Queue from "./internal/pool/queue.ts"
+import * as RequestFault from "./internal/requestFault.ts"
+import * as Ollama from "./Ollama.ts"
+import * as Provider from "./Provider.ts"
+import type { ProviderErrorReason } from "./ProviderError.ts"
+import { InvalidRequest, ProviderError } from "./ProviderError.ts"
+
+/**
+ * A server of a pool.
+ *
+ * @since 0.3.0
+ */
+export interface Host<E = never, R = never> extends PoolOptions.HostOptions<E, R> {}
+
+/**
+ * The hosts of a pool, and how it treats them.
+ *
+ * @since 0.3.0
+ */
+export interface Options<E = never, R = never> extends PoolOptions.PoolOptions {
+  /** May be empty: `add` adds further hosts. */
+  readonly hosts: ReadonlyArray<Host<E, R>>
+}
+
+/**
+ * One host, as `state` reports it.
+ *
+ * @since 0.3.0
+ */
+export interface HostState extends Queue.HostState {}
+
+/**
+ * What `state` reports.
+ *
+ * @since 0.3.0
+ */
+export interface State extends Queue.State {}
+
+/**
+ * A `Provider` that gives each request to one of its hosts.
+ *
+ * **Details**
+ *
+ * A host answers at most `permits` requests at the same time. A permit is held until the answer has ended or its consumer stops.
+ * A request that was given up before its first chunk keeps its permit for up to `abandonedFor`, because servers cannot stop
+ * reading a prompt. The permit is free earlier if a later request for the same model gets its first chunk from that host.
+ *
+ * Of the hosts with a free permit, a request goes to
+ * 1. one that has the model in memory; a host that does not report it is trusted,
+ * 2. the one that answered the last turn of the conversation, since it has the prompt in its cache,
+ * 3. of two at random, the one with the shorter time to the first chunk, multiplied by the number of its requests.
+ *
+ * Hosts that lack the model are left out, and so are those whose context is known to be too small for the tokens of the last turn.
+ * If no host has a free permit, the request waits. The time counts towards `deadlines.firstChunk` and `deadlines.total`; without
+ * those it waits for at most 5 minutes. On hosts with `oneModelAtATime`, a request for another model waits until the answers of
+ * the first have ended; after 5 seconds no further request may overtake it.
+ *
+ * A request that fails before its first chunk with `NetworkError` or `ModelNotAvailable`, or because its prompt does not fit, goes
+ * to another host at once. After the first chunk it never does, so no text is delivered twice.
+ *
+ * A host is off after 5 failures in a row, or if fewer than 80 % of 5 or more requests in 30 seconds succeed: for 5 seconds, then
+ * twice as long each time, up to 5 minutes. It comes back when it lists its models. Requests that are wrong or too large, busy
+ * servers (429, or 503 with `Retry-After`) and consumers that stop are no failures of a host.
+ *
+ * **Errors** of the pool itself, with its name:
+ * - `RateLimited`: `maxWaiting` requests wait already.
+ * - `Timeout`: the deadline passed while the request waited.
+ * - `ModelNotAvailable`, `ContextOverflow`: no host has the model, or a context that is large enough.
+ * - `AllProvidersFailed`: all suitable hosts are off; with their last errors.
+ * - `NetworkError`: the pool has no hosts, or it was closed.
+ *
+ * If several hosts failed before the first chunk, the error is that of one of them, a retryable one if there is any. It has the
+ * name of the host, as all errors of hosts have.
+ *
+ * @since 0.3.0
+ */
+export interface Pool extends Provider.Provider {
+  /** The hosts and the number of requests that wait, now and after each change. To be read only. */
+  readonly state: SubscriptionRef.SubscriptionRef<State>
+  /**
+   * Gives no new requests to a host, waits until its answers have ended, and removes it. Fails with `InvalidRequest` if there is
+   * no host of that name. If it is interrupted, the host stays without new requests.
+   */
+  readonly drain: (host: string) => Effect.Effect<void, ProviderError>
+  /** Adds a host. Fails with `InvalidRequest` if its name is taken. */
+  readonly add: <E = never, R = never>(host: Host<E, R>) => Effect.Effect<void, ProviderError | E, R>
+}
+
+/**
+ * @since 0.3.0
+ */
+export const Pool = Context.Service<Pool>("effect-local-llm/Pool")
+
+/**
+ * How long requests wait for a host, in seconds, with the name of the pool as the attribute `pool`. Each wait counts, however it
+ * ends; a request that gets a host at once counts with 0.
+ *
+ * @since 0.3.0
+ */
+export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm_pool_wait_seconds", {
+  description: "How long requests wait for a host of a pool, in seconds",
+  boundaries: [0, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+})
+
+/**
+ * Makes a pool that lives as long as the scope. At its end, requests that wait fail with `NetworkError`. Fails with
+ * `InvalidRequest` if an option is invalid, and as the Effects fail that make the providers. Sends nothing.
+ *
+ * @since 0.3.0
+ */
+export const make = Effect.fnUntraced(function* <E = never, R = never>(
+  options: Options<E, R>
+): Effect.fn.Return<Pool, ProviderError | E, R | Scope.Scope> {
+  const { abandonedMillis, defaults, maxWaiting, name, permits } = yield* PoolOptions.resolve(options)
+  const clock = yield* Clock.Clock
+  const random = yield* Random.Random
+  const run = yield* FiberSet.makeRuntime<never, void, never>()
+  const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const wait = Metric.withAttributes(waitSeconds, { pool: name })
+  const queue = yield* Queue.make({
+    maxWaiting,
+    abandonedMillis,
+    now,
+    random: () => random.nextDoubleUnsafe(),
+    run,
+    onWaited: (seconds) => Metric.update(wait, seconds)
+  })
+  const models = Models.make({ now, run, refresh: queue.refresh })
+  const parts: Answer.Parts = { name, queue, models, turns: yield* Conversation.make }
+  const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
+
+  const add: Pool["add"] = (host) =>
+    Effect.flatMap(
+      Effect.suspend(() =>
+        PoolOptions.resolveHost(
+          host,
+          permits,
+          queue.hosts().map(({ name }) => name)
+        )
+      ),
+      queue.add
+    )
+  yield* Effect.forEach(options.hosts, (host) => add(host), { discard: true })
+
+  const provider = Provider.make({
+    name,
+    stream: (input) =>
+      Stream.suspend(() => {
+        const valid = RequestFault.read(() => {
+          const request = CompletionRequest.withDefaults(defaults, input)
+          // A host may have a default for the model.
+          const complete = CompletionRequest.validate(CompletionRequest.withDefaults({ model: "default" }, request))
+          return Result.map(complete, () => request)
+        })
+        return Result.isFailure(valid) ? Stream.fromEffect(fail(valid.failure)) : Answer.stream(parts, valid.success)
+      }),
+    embed: (input) =>
+      Effect.suspend(() => {
+        const valid = RequestFault.read(() => {
+          const request = Embedding.withDefaults(defaults, input)
+          return Result.map(Embedding.validate(Embedding.withDefaults({ model: "default" }, request)), () => request)
+        })
+        if (Result.isFailure(valid)) return fail(valid.failure)
+        return Answer.call(parts, valid.success, ({ name, provider }, request) =>
+          Effect.map(provider.embed(request), (embedding) => ({ ...embedding, provider: embedding.provider ?? name }))
+        )
+      }),
+    listModels: Lists.listModels(parts),
+    model: Lists.model(parts),
+    isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
+  })
+
+  return {
+    ...provider,
+    state: queue.state,
+    drain: (host) =>
+      Effect.flatMap(queue.drain(host), (isKnown) =>
+        isKnown ? Effect.void : fail(new InvalidRequest({ field: "host", description: "the pool has no such host" }))
+      ),
+    add
+  }
+})
+
+/**
+ * Provides `Provider` and `Pool`.
+ *
+ * **Example** (two machines, and one that answers a single request at a time)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { LmStudio, Ollama, Pool } from "effect-local-llm"
+ *
+ * const live = Pool.layer({
+ *   hosts: [
+ *     { provider: Ollama.make({ baseUrl: "http://gpu-1:11434" }), name: "gpu-1" },
+ *     { provider: Ollama.make({ baseUrl: "http://gpu-2:11434" }), name: "gpu-2" },
+ *     { provider: LmStudio.make({ baseUrl: "http://desk:1234" }), name: "desk", permits: 1 }
+ *   ],
+ *   defaults: { model: "llama3.2", deadlines: { firstChunk: "2 minutes" } }
+ * }).pipe(Layer.provide(NodeHttpClient.layerUndici))
+ * ```
+ *
+ * @since 0.3.0
+ */
+export const layer = <E = never, R = never>(
+  options: Options<E, R>
+): Layer.Layer<Provider.Provider | Pool, ProviderError | E, Exclude<R, Scope.Scope>> => toLayer(make(options))
+
+const toLayer = <E, R>(pool: Effect.Effect<Pool, E, R>) =>
+  Layer.effectContext(Effect.map(pool, (pool) => Context.make(Provider.Provider, pool).pipe(Context.add(Pool, pool))))
+
+/**
+ * The options of `layerConfig`.
+ *
+ * @since 0.3.0
+ */
+export interface ConfigOptions extends PoolOptions.PoolOptions {
+  /** The addresses of the Ollama servers, in the form of `OLLAMA_HOST`. */
+  readonly urls?: ReadonlyArray<string> | undefined
+  /** The token of all servers. */
+  readonly token?: Redacted.Redacted<string> | undefined
+}
+
+/**
+ * A pool of Ollama servers from the configuration. By default `urls` comes from `OLLAMA_HOSTS`, such as `gpu-1,gpu-2:11434`, and
+ * `token` from `OLLAMA_API_KEY`, which is optional. Each host has its address as its name.
+ *
+ * @since 0.3.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<ConfigOptions> = {}
+): Layer.Layer<Provider.Provider | Pool, Config.ConfigError | ProviderError, HttpClient.HttpClient> =>
+  toLayer(
+    Effect.flatMap(readConfig(config), ({ token, urls = [], ...options }) =>
+      make({
+        ...options,
+        hosts: urls
+          .filter((url) => url.trim() !== "")
+          .map((url) => {
+            const baseUrl = BaseUrl.fromOllamaHost(url)
+            return { provider: Ollama.make({ baseUrl, token, name: baseUrl }) }
+          })
+      })
+    )
+  )
+
+const readConfig = (config: Config.Wrap<ConfigOptions>): Config.Config<ConfigOptions> =>
+  Config.isConfig(config)
+    ? Config.unwrap<ConfigOptions>(config)
+    : Config.unwrap<ConfigOptions>({
+        urls: Config.Array(Schema.String, "OLLAMA_HOSTS"),
+        token: Config.map(Config.option(Config.Redacted("OLLAMA_API_KEY")), Option.getOrUndefined),
+        ...config
+      })

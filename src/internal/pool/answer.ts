@@ -1,0 +1,209 @@
+/** One request through the pool: it waits for a host, and moves on to another one if that fails before its first chunk. */
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Deadlines } from "../../CompletionRequest.ts"
+import * as Limits from "../../Deadlines.ts"
+import type { ProviderErrorReason } from "../../ProviderError.ts"
+import { ProviderError, Timeout } from "../../ProviderError.ts"
+import type { StreamingChunk } from "../../StreamingChunk.ts"
+import * as Conversation from "./conversation.ts"
+import * as Failure from "./failure.ts"
+import type * as Host from "./host.ts"
+import type * as Models from "./models.ts"
+import type * as Queue from "./queue.ts"
+
+export interface Parts {
+  /** The name of the pool. */
+  readonly name: string
+  readonly queue: Queue.Queue
+  readonly models: Models.Models
+  readonly turns: Conversation.Turns
+}
+
+/** What completion requests and embedding requests have in common. */
+interface Request {
+  readonly model?: string | undefined
+  readonly deadlines?: Deadlines | undefined
+}
+
+interface Attempts<R extends Request> {
+  readonly ticket: Queue.Ticket
+  /** Waits for a host. The request has what is left of its deadlines. */
+  readonly next: Effect.Effect<{ readonly host: Host.Host; readonly request: R }, ProviderError>
+  /** The error of a host as the pool reports it. */
+  readonly toError: (host: Host.Host, error: ProviderError) => ProviderError
+  /** The request failed before its first chunk. Fails if no other host may answer. */
+  readonly moveOn: (host: Host.Host, error: ProviderError) => Effect.Effect<void, ProviderError>
+}
+
+const makeAttempts = <R extends Request>(
+  { models, name, queue }: Parts,
+  request: R,
+  turn: Conversation.Turn | undefined
+): Attempts<R> => {
+  const { model } = request
+  const limits = Limits.resolve(request.deadlines)
+  const errors: Array<ProviderError> = []
+  const ticket: Queue.Ticket = {
+    model,
+    tokens: turn?.promptTokens ?? 0,
+    lastHost: turn?.host,
+    tried: new Set(),
+    since: queue.now(),
+    host: undefined,
+    sentAt: undefined,
+    hasFirstChunk: false
+  }
+  const toPoolError = (reason: ProviderErrorReason) =>
+    Failure.report(errors) ?? new ProviderError({ provider: name, reason })
+
+  const next = Effect.gen(function* () {
+    yield* models.prepare(queue.hosts(), model)
+    const kind = limits.total < limits.firstChunk ? "total" : "first-chunk"
+    const limit = Math.min(limits.total, limits.firstChunk)
+    const left = limit - (queue.now() - ticket.since)
+    const host = yield* Effect.mapError(queue.enter(ticket, { kind, limit, left }), toPoolError)
+    ticket.sentAt = queue.now()
+    const deadlines = subtract(request.deadlines, ticket.sentAt - ticket.since)
+    return { host, request: deadlines === request.deadlines ? request : { ...request, deadlines } }
+  })
+
+  const toError = (host: Host.Host, error: ProviderError): ProviderError => {
+    const { reason } = error
+    const configured =
+      reason._tag === "Timeout" && reason.kind !== "idle" ? deadlineOf(request, reason.kind) : undefined
+    if (configured === undefined && error.provider === host.name) return error
+    return new ProviderError({
+      provider: host.name,
+      server: error.server,
+      reason:
+        configured === undefined || reason._tag !== "Timeout"
+          ? reason
+          : new Timeout({ kind: reason.kind, limit: Duration.fromInputUnsafe(configured) })
+    })
+  }
+
+  return {
+    ticket,
+    next,
+    toError,
+    moveOn: (host, error) => {
+      const { reason } = error
+      errors.push(error)
+      ticket.tried.add(host)
+      if (reason._tag === "NetworkError") models.forget(host)
+      if (reason._tag === "ModelNotAvailable" && model !== undefined) models.setMissing(host, model)
+      if (reason._tag === "ContextOverflow") ticket.tokens = Math.max(ticket.tokens, reason.promptTokens ?? 0)
+      const isOver = !Failure.isForAnotherHost(reason)
+      return Effect.andThen(queue.leave(ticket, error), isOver ? Effect.fail(error) : Effect.void)
+    }
+  }
+}
+
+const deadlineOf = ({ deadlines }: Request, kind: "first-chunk" | "total"): Duration.Input | undefined =>
+  kind === "total" ? deadlines?.total : deadlines?.firstChunk
+
+/** What is left of deadlines that include the time in the pool. Those of the host stay as they are. */
+const subtract = (deadlines: Deadlines | undefined, millis: number): Deadlines | undefined => {
+  if (deadlines === undefined || millis < 1) return deadlines
+  const left = (limit: Duration.Input | undefined) =>
+    limit === undefined ? undefined : Math.max(0, Duration.toMillis(Duration.fromInputUnsafe(limit)) - millis)
+  return { ...deadlines, firstChunk: left(deadlines.firstChunk), total: left(deadlines.total) }
+}
+
+type Chunks = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderError>
+
+/** The answer to a valid request. Nothing happens before it is pulled. */
+export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>[0]) =>
+  Stream.fromChannel(
+    Channel.fromTransform((_, scope) =>
+      Effect.gen(function* () {
+        const { queue, turns } = parts
+        const conversation = Conversation.of(request)
+        const turn = conversation === undefined ? undefined : yield* turns.find(conversation)
+        const { moveOn, next, ticket, toError } = makeAttempts(parts, request, turn)
+        let attempt: Scope.Closeable | undefined
+        const close = (exit: Exit.Exit<unknown, unknown>) =>
+          attempt === undefined ? Effect.void : Scope.close(attempt, exit)
+        yield* Scope.addFinalizerExit(scope, (exit) => Effect.ensuring(close(exit), queue.leave(ticket, "stopped")))
+
+        const remember = (host: Host.Host, promptTokens: number | undefined) =>
+          conversation === undefined ? Effect.void : turns.remember(conversation, { host: host.name, promptTokens })
+
+        const deliver = (host: Host.Host, chunks: Arr.NonEmptyReadonlyArray<StreamingChunk>): Chunks => {
+          const last = chunks[chunks.length - 1]
+          if (last?.isFinal !== true) return Effect.succeed(chunks)
+          const [first, ...rest] = chunks
+          const name = (chunk: StreamingChunk): StreamingChunk =>
+            chunk.isFinal ? { ...chunk, provider: chunk.provider ?? host.name } : chunk
+          return Effect.as(remember(host, last.usage?.promptTokens), [name(first), ...rest.map(name)])
+        }
+
+        const following = (host: Host.Host, pull: Chunks): Chunks =>
+          Effect.matchEffect(pull, {
+            onSuccess: (chunks) => deliver(host, chunks),
+            onFailure: (failure): Chunks => {
+              if (Cause.isDone(failure)) return Effect.andThen(queue.leave(ticket, "succeeded"), Effect.fail(failure))
+              const error = toError(host, failure)
+              return Effect.andThen(queue.leave(ticket, error), Effect.fail(error))
+            }
+          })
+
+        const first: Chunks = Effect.flatMap(next, ({ host, request }) => {
+          const attemptScope = Scope.makeUnsafe()
+          attempt = attemptScope
+          return Effect.flatMap(Channel.toPullScoped(host.provider.stream(request).channel, attemptScope), (pull) =>
+            Effect.matchEffect(pull, {
+              onSuccess: (chunks) => {
+                current = following(host, pull)
+                return Effect.andThen(
+                  Effect.andThen(queue.begin(ticket), remember(host, undefined)),
+                  deliver(host, chunks)
+                )
+              },
+              onFailure: (failure): Chunks => {
+                if (Cause.isDone(failure)) return Effect.andThen(queue.leave(ticket, "stopped"), Effect.fail(failure))
+                return close(Exit.void).pipe(
+                  Effect.andThen(moveOn(host, toError(host, failure))),
+                  Effect.andThen(Effect.suspend(() => first))
+                )
+              }
+            })
+          )
+        })
+
+        let current: Chunks = first
+        return Effect.suspend(() => current)
+      })
+    )
+  )
+
+/** One call that returns one value. */
+export const call = <R extends Request, A>(
+  parts: Parts,
+  request: R,
+  run: (host: Host.Host, request: R) => Effect.Effect<A, ProviderError>
+): Effect.Effect<A, ProviderError> =>
+  Effect.suspend(() => {
+    const { moveOn, next, ticket, toError } = makeAttempts(parts, request, undefined)
+    const attempt: Effect.Effect<A, ProviderError> = Effect.flatMap(next, ({ host, request }) =>
+      Effect.matchEffect(run(host, request), {
+        onSuccess: (value) => {
+          ticket.hasFirstChunk = true
+          return Effect.as(parts.queue.leave(ticket, "succeeded"), value)
+        },
+        onFailure: (error) => Effect.andThen(moveOn(host, toError(host, error)), attempt)
+      })
+    )
+    return Effect.ensuring(
+      attempt,
+      Effect.suspend(() => parts.queue.leave(ticket, "stopped"))
+    )
+  })

@@ -1,0 +1,33 @@
+/** What a failed request shows about its host. */
+import type { ProviderError, ProviderErrorReason } from "../../ProviderError.ts"
+
+/** Whether the host is to blame, so that its breaker counts the failure. A busy server and a wrong request are no failures. */
+export const isOfHost = (reason: ProviderErrorReason): boolean => {
+  switch (reason._tag) {
+    case "RateLimited":
+    case "ContextOverflow":
+    case "InvalidRequest":
+    case "InvalidAnswer":
+    case "ModelNotAvailable":
+    case "Unsupported":
+    case "LineTooLong":
+      return false
+    case "ApiError":
+      return reason.status >= 500 ? reason.retryAfter === undefined : reason.status < 400
+    // It includes the time of the consumer.
+    case "Timeout":
+      return reason.kind !== "total"
+    default:
+      return true
+  }
+}
+
+/** Whether another host may answer, if the request failed before its first chunk. Nothing was generated then. */
+export const isForAnotherHost = (reason: ProviderErrorReason): boolean =>
+  reason._tag === "NetworkError" ||
+  reason._tag === "ModelNotAvailable" ||
+  (reason._tag === "ContextOverflow" && reason.promptTokens !== undefined)
+
+/** The error to report of several: one that may pass, or the last. */
+export const report = (errors: ReadonlyArray<ProviderError>): ProviderError | undefined =>
+  errors.findLast(({ isRetryable }) => isRetryable) ?? errors.at(-1)

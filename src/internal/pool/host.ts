@@ -1,0 +1,111 @@
+/** A host of a pool: its permits, and what is known about it. */
+import type * as Fiber from "effect/Fiber"
+import type { ModelInfo } from "../../ModelInfo.ts"
+import type * as Provider from "../../Provider.ts"
+import type { ProviderError } from "../../ProviderError.ts"
+import * as Breaker from "./breaker.ts"
+import * as Latency from "./latency.ts"
+
+export interface Settings {
+  readonly name: string
+  readonly provider: Provider.Provider
+  readonly permits: number
+  readonly oneModelAtATime: boolean
+}
+
+/** What is known about a model on a host. */
+export interface Model {
+  /** As the host reported it; `undefined` if it did not answer. */
+  info: ModelInfo | undefined
+  /** The host reported that it does not have the model. */
+  isMissing: boolean
+  askedAt: number
+  /** Set while the host is asked. */
+  asking: Fiber.Fiber<void> | undefined
+  answeredAt: number
+  latency: Latency.Latency | undefined
+}
+
+/** A request that was given up before its first chunk. The server may still read its prompt. */
+export interface Abandoned {
+  readonly model: string | undefined
+  readonly sentAt: number
+}
+
+export interface Host extends Settings {
+  readonly breaker: Breaker.Breaker
+  readonly models: Map<string, Model>
+  readonly abandoned: Set<Abandoned>
+  /** The number of requests that it answers. */
+  active: number
+  /** The model of these requests and of those that were abandoned. */
+  lane: { readonly model: string | undefined } | undefined
+  isDraining: boolean
+  lastError: ProviderError | undefined
+}
+
+export const make = (settings: Settings, random: () => number): Host => ({
+  ...settings,
+  breaker: Breaker.make(random),
+  models: new Map(),
+  abandoned: new Set(),
+  active: 0,
+  lane: undefined,
+  isDraining: false,
+  lastError: undefined
+})
+
+/** The permits that are not free. */
+export const used = ({ abandoned, active }: Host): number => active + abandoned.size
+
+export const isFree = (host: Host): boolean => used(host) < host.permits
+
+/** Names of models come from callers, so their number is bounded. */
+const maxModels = 256
+
+export const modelOf = ({ models }: Host, name: string): Model => {
+  const found = models.get(name)
+  if (found !== undefined) return found
+  const [oldest] = models.keys()
+  if (oldest !== undefined && models.size >= maxModels) models.delete(oldest)
+  const model: Model = {
+    info: undefined,
+    isMissing: false,
+    askedAt: -Infinity,
+    asking: undefined,
+    answeredAt: -Infinity,
+    latency: undefined
+  }
+  models.set(name, model)
+  return model
+}
+
+/** How long an answer shows that the model is in memory, although an older description says otherwise. */
+const answerTrustMillis = 30_000
+
+/** Whether the model is in memory, as far as is known. A host that does not report it is trusted. */
+export const isLoaded = ({ models }: Host, name: string | undefined, now: number): boolean => {
+  if (name === undefined) return true
+  const model = models.get(name)
+  if (model?.info === undefined) return false
+  return model.info.isLoaded !== false || now - model.answeredAt < answerTrustMillis
+}
+
+/** The most tokens that are known to fit, or `Infinity`. */
+export const contextLength = ({ models }: Host, name: string | undefined): number => {
+  const info = name === undefined ? undefined : models.get(name)?.info
+  return info?.loadedContextLength ?? info?.contextLength ?? Infinity
+}
+
+/** Whether a request for the model may begin now, as far as other models are concerned. */
+export const isLaneOpen = ({ lane, oneModelAtATime, provider }: Host, model: string | undefined): boolean => {
+  if (!oneModelAtATime || lane === undefined || lane.model === model) return true
+  return lane.model !== undefined && model !== undefined && provider.isSameModel(lane.model, model)
+}
+
+/** What the next request would wait for: the lower, the better. A host that was not tried yet is tried with one request. */
+export const cost = (host: Host, model: string | undefined, now: number): number => {
+  const latency = host.models.get(model ?? "")?.latency
+  if (latency === undefined) return used(host) === 0 ? 0 : Infinity
+  return Latency.read(latency, now) * (used(host) + 1)
+}

@@ -1,0 +1,259 @@
+/**
+ * The permits of all hosts, and one waiting list for them. A semaphore for each host would make a request choose its host
+ * before it is known which one has a free permit first.
+ *
+ * Everything that changes the hosts happens in one synchronous step, so no interruption can come in between.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import type { ProviderError, ProviderErrorReason } from "../../ProviderError.ts"
+import { NetworkError, RateLimited, Timeout } from "../../ProviderError.ts"
+import * as Choose from "./choose.ts"
+import * as Failure from "./failure.ts"
+import * as Host from "./host.ts"
+import * as Latency from "./latency.ts"
+
+/** One host, as `state` reports it. */
+export interface HostState {
+  readonly name: string
+  /** How many requests it answers at the same time, at most. */
+  readonly permits: number
+  /** How many requests it answers now. */
+  readonly active: number
+  /** How many requests were given up before their first chunk and still count against the permits. */
+  readonly abandoned: number
+  /** `off`: its requests fail, so it gets none until a probe succeeds. `draining`: it gets no new requests. */
+  readonly status: "ready" | "off" | "draining"
+}
+
+/** What `state` reports. */
+export interface State {
+  readonly hosts: ReadonlyArray<HostState>
+  /** How many requests wait for a host. */
+  readonly waiting: number
+}
+
+/** A request in the pool: it waits, or it has a host, or neither. */
+export interface Ticket extends Choose.Wanted {
+  /** When it entered the pool, in milliseconds. */
+  readonly since: number
+  host: Host.Host | undefined
+  /** When it was sent to its host, if it was. */
+  sentAt: number | undefined
+  hasFirstChunk: boolean
+}
+
+/** How a request left its host: it succeeded, it failed, or the consumer stopped. */
+export type Outcome = "succeeded" | "stopped" | ProviderError
+
+interface Waiter {
+  readonly ticket: Ticket
+  readonly granted: Deferred.Deferred<Host.Host, ProviderErrorReason>
+}
+
+export interface Queue {
+  readonly hosts: () => ReadonlyArray<Host.Host>
+  readonly now: () => number
+  readonly state: SubscriptionRef.SubscriptionRef<State>
+  /** Waits for a host, at most this long. */
+  readonly enter: (ticket: Ticket, limit: WaitLimit) => Effect.Effect<Host.Host, ProviderErrorReason>
+  /** The request has its first chunk. */
+  readonly begin: (ticket: Ticket) => Effect.Effect<void>
+  /** The request gives its permit back, or stops waiting. Has no effect the second time. */
+  readonly leave: (ticket: Ticket, outcome: Outcome) => Effect.Effect<void>
+  readonly add: (settings: Host.Settings) => Effect.Effect<void>
+  /** Returns whether there is such a host, after its answers have ended and it was removed. */
+  readonly drain: (name: string) => Effect.Effect<boolean>
+  /** Something that is known about the hosts has changed. */
+  readonly refresh: Effect.Effect<void>
+}
+
+export interface WaitLimit {
+  readonly kind: Timeout["kind"]
+  /** The deadline as it is configured. */
+  readonly limit: number
+  /** What is left of it, in milliseconds. */
+  readonly left: number
+}
+
+export interface Options {
+  readonly maxWaiting: number
+  readonly abandonedMillis: number
+  readonly now: () => number
+  readonly random: () => number
+  /** Runs an effect in the background, as long as the pool lives. */
+  readonly run: (effect: Effect.Effect<void>) => void
+  readonly onWaited: (seconds: number) => Effect.Effect<void>
+}
+
+/** How long requests for the loaded model may overtake one for another model, so that a server does not load for each request. */
+const overtakingMillis = 5000
+
+/** How long a probe may take, in place of the deadline of the host, which allows for a load. */
+const probeTimeout = "10 seconds"
+
+const closed: Choose.Choice = { _tag: "None", reason: new NetworkError({ description: "the pool was closed" }) }
+
+export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
+  const { abandonedMillis, maxWaiting, now, onWaited, random, run } = options
+  let hosts: ReadonlyArray<Host.Host> = []
+  let isClosed = false
+  const waiters = new Set<Waiter>()
+  const state = yield* SubscriptionRef.make<State>({ hosts: [], waiting: 0 })
+  const publish = SubscriptionRef.update(state, () => ({ hosts: hosts.map(toState), waiting: waiters.size }))
+
+  const take = (ticket: Ticket, host: Host.Host): void => {
+    host.active++
+    host.lane ??= { model: ticket.model }
+    ticket.host = host
+  }
+
+  /** Gives free permits to those who wait, the oldest first. */
+  const dispatch = (): void => {
+    const time = now()
+    const reserved = new Set<Host.Host>()
+    for (const waiter of waiters) {
+      const { granted, ticket } = waiter
+      const choice = isClosed ? closed : Choose.choose(hosts, ticket, { now: time, random, reserved })
+      if (choice._tag === "Busy") {
+        if (time - ticket.since >= overtakingMillis) for (const host of choice.otherModel) reserved.add(host)
+        continue
+      }
+      waiters.delete(waiter)
+      if (choice._tag === "Chosen") take(ticket, choice.host)
+      Deferred.doneUnsafe(granted, choice._tag === "Chosen" ? Effect.succeed(choice.host) : Effect.fail(choice.reason))
+    }
+  }
+
+  const refresh = Effect.andThen(Effect.sync(dispatch), publish)
+
+  const clearLane = (host: Host.Host): void => {
+    if (Host.used(host) === 0) host.lane = undefined
+  }
+
+  const endAbandoned = (host: Host.Host, which: (each: Host.Abandoned) => boolean): boolean => {
+    const ended = [...host.abandoned].filter(which)
+    for (const each of ended) host.abandoned.delete(each)
+    clearLane(host)
+    return ended.length > 0
+  }
+
+  const abandon = (host: Host.Host, abandoned: Host.Abandoned): void => {
+    host.abandoned.add(abandoned)
+    const end = Effect.suspend(() => (endAbandoned(host, (each) => each === abandoned) ? refresh : Effect.void))
+    run(Effect.delay(end, abandonedMillis))
+  }
+
+  /** Off until a probe succeeds. A probe is a list of models, never a generation. */
+  const recover = (host: Host.Host): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const probe = Effect.timeoutOption(Effect.exit(host.provider.listModels), probeTimeout)
+      return Effect.flatMap(Effect.delay(probe, host.breaker.nextOffMillis()), (result) => {
+        if (!hosts.includes(host)) return Effect.void
+        if (result._tag === "None" || result.value._tag === "Failure") return recover(host)
+        host.breaker.restore()
+        return refresh
+      })
+    })
+
+  const judge = (host: Host.Host, outcome: Outcome): void => {
+    if (outcome === "stopped") return
+    if (outcome !== "succeeded") {
+      host.lastError = outcome
+      if (!Failure.isOfHost(outcome.reason)) return
+    }
+    if (host.breaker.record(outcome === "succeeded", now())) run(recover(host))
+  }
+
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      isClosed = true
+      return refresh
+    })
+  )
+
+  return {
+    hosts: () => hosts,
+    now,
+    state,
+    refresh,
+    enter: (ticket, { kind, left, limit }) =>
+      Effect.suspend(() => {
+        const waiter: Waiter = { ticket, granted: Deferred.makeUnsafe() }
+        waiters.add(waiter)
+        dispatch()
+        if (!waiters.has(waiter)) {
+          return Effect.andThen(Effect.andThen(onWaited(0), publish), Deferred.await(waiter.granted))
+        }
+        if (waiters.size > maxWaiting) {
+          waiters.delete(waiter)
+          return Effect.fail(new RateLimited({ description: `${maxWaiting} requests already wait for a host` }))
+        }
+        const since = now()
+        const timeout = new Timeout({ kind, limit: Duration.millis(limit) })
+        return Effect.andThen(publish, Deferred.await(waiter.granted)).pipe(
+          Effect.timeoutOrElse({ duration: Math.max(0, left), orElse: () => Effect.fail(timeout) }),
+          Effect.ensuring(
+            Effect.suspend(() => {
+              waiters.delete(waiter)
+              return Effect.andThen(onWaited((now() - since) / 1000), publish)
+            })
+          )
+        )
+      }),
+    begin: (ticket) =>
+      Effect.suspend(() => {
+        const { host, model = "", sentAt } = ticket
+        if (host === undefined || sentAt === undefined) return Effect.void
+        ticket.hasFirstChunk = true
+        const known = Host.modelOf(host, model)
+        known.answeredAt = now()
+        known.latency = Latency.observe(known.latency, known.answeredAt - sentAt, known.answeredAt)
+        // A server reads prompts in their order, so it has read or dropped those before.
+        return endAbandoned(host, (each) => each.model === ticket.model && each.sentAt < sentAt) ? refresh : Effect.void
+      }),
+    leave: (ticket, outcome) =>
+      Effect.suspend(() => {
+        const { hasFirstChunk, host, model, sentAt } = ticket
+        if (host === undefined) return Effect.void
+        ticket.host = undefined
+        ticket.sentAt = undefined
+        host.active--
+        const isGivenUp = outcome === "stopped" || (outcome !== "succeeded" && outcome.reason._tag === "Timeout")
+        if (isGivenUp && !hasFirstChunk && sentAt !== undefined) abandon(host, { model, sentAt })
+        clearLane(host)
+        judge(host, outcome)
+        return refresh
+      }),
+    add: (settings) =>
+      Effect.suspend(() => {
+        hosts = [...hosts, Host.make(settings, random)]
+        return refresh
+      }),
+    drain: (name) =>
+      Effect.suspend(() => {
+        const host = hosts.find((host) => host.name === name)
+        if (host === undefined) return Effect.succeed(false)
+        host.isDraining = true
+        return Effect.gen(function* () {
+          yield* refresh
+          yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), () => host.active === 0))
+          hosts = hosts.filter((each) => each !== host)
+          yield* refresh
+          return true
+        })
+      })
+  }
+})
+
+const toState = (host: Host.Host): HostState => ({
+  name: host.name,
+  permits: host.permits,
+  active: host.active,
+  abandoned: host.abandoned.size,
+  status: host.isDraining ? "draining" : host.breaker.isOff() ? "off" : "ready"
+})

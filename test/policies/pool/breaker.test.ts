@@ -1,0 +1,148 @@
+/** Hosts that fail are off for a while. */
+import { expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { TestClock } from "effect/testing"
+import * as Breaker from "../../../src/internal/pool/breaker.ts"
+import * as MockProvider from "../../../src/MockProvider.ts"
+import * as Pool from "../../../src/Pool.ts"
+import {
+  ApiError,
+  ContextOverflow,
+  InvalidRequest,
+  ModelNotAvailable,
+  ProviderError,
+  RateLimited,
+  StreamError,
+  Unsupported
+} from "../../../src/ProviderError.ts"
+import type { ProviderErrorReason } from "../../../src/ProviderError.ts"
+import { ask, fake, host, reasonOf } from "./support.ts"
+
+const Event = Schema.Struct({ seconds: Schema.Literals([0, 1, 4, 20]), hasSucceeded: Schema.Boolean })
+
+it.effect.prop(
+  "it opens exactly after 5 failures in a row, or below 80 % of 5 or more in the last 30 seconds",
+  { events: Schema.Array(Event).check(Schema.isMaxLength(30)) },
+  ({ events }) =>
+    Effect.sync(() => {
+      const breaker = Breaker.make(() => 0.5)
+      let now = 0
+      const past: Array<{ at: number; hasSucceeded: boolean }> = []
+      for (const { hasSucceeded, seconds } of events) {
+        now += seconds * 1000
+        past.push({ at: now, hasSucceeded })
+        const opens = breaker.record(hasSucceeded, now)
+        const inARow = past.length >= 5 && past.slice(-5).every(({ hasSucceeded }) => !hasSucceeded)
+        // A slot of 3 seconds ends as a whole.
+        const rate = (window: number) => {
+          const recent = past.filter(({ at }) => now - at < window)
+          const succeeded = recent.filter(({ hasSucceeded }) => hasSucceeded).length
+          return { isLow: recent.length >= 5 && succeeded / recent.length < 0.8, count: recent.length }
+        }
+        if (inARow) expect(opens).toBe(!hasSucceeded)
+        else if (rate(27_000).count === rate(30_000).count) expect(opens).toBe(!hasSucceeded && rate(30_000).isLow)
+        expect(breaker.isOff()).toBe(opens)
+        if (opens) break
+      }
+    })
+)
+
+it("the time doubles from 5 seconds to 5 minutes, with a jitter of 20 %, until a request succeeds", () => {
+  for (const [random, factor] of [
+    [0, 0.8],
+    [1, 1.2]
+  ] as const) {
+    const breaker = Breaker.make(() => random)
+    const seconds = Array.from({ length: 8 }, () => breaker.nextOffMillis() / 1000 / factor)
+    expect(seconds.map((value) => Math.round(value))).toEqual([5, 10, 20, 40, 80, 160, 300, 300])
+    breaker.restore()
+    breaker.record(true, 0)
+    expect(Math.round(breaker.nextOffMillis() / factor)).toBe(5000)
+  }
+})
+
+const brokenUntil = Effect.fnUntraced(function* () {
+  const now = { isBroken: true, isListing: false, probes: 0 }
+  const broken = new StreamError({})
+  const list = Effect.suspend(() => {
+    now.probes++
+    return now.isListing
+      ? Effect.succeed([{ id: "m" }])
+      : Effect.fail(new ProviderError({ provider: "one", reason: new ApiError({ status: 500 }) }))
+  })
+  const one = yield* fake("one", () => (now.isBroken ? [MockProvider.fail(broken)] : ["Hi"]), { listModels: list })
+  return { now, one }
+})
+
+it.effect("a host that fails gets no requests until it lists its models, then one on trial", () =>
+  Effect.gen(function* () {
+    const { now, one } = yield* brokenUntil()
+    const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+    const fail = reasonOf(pool.complete(ask("x")))
+    for (let i = 0; i < 5; i++) expect(yield* fail).toMatchObject({ _tag: "StreamError" })
+    expect((yield* host(pool, "one"))?.status).toBe("off")
+    expect(yield* fail).toMatchObject({ _tag: "AllProvidersFailed", errors: [{ provider: "one" }] })
+    yield* TestClock.adjust("3900 millis")
+    expect(now.probes).toBe(0)
+    yield* TestClock.adjust("2200 millis")
+    expect(now.probes).toBe(1)
+    yield* TestClock.adjust("7800 millis")
+    expect(now.probes).toBe(1)
+    now.isListing = true
+    yield* TestClock.adjust("5 seconds")
+    expect(now.probes).toBe(2)
+    expect((yield* host(pool, "one"))?.status).toBe("ready")
+    // No generation was sent as a probe.
+    expect((yield* one.prompts).length).toBe(5)
+    expect(yield* fail).toMatchObject({ _tag: "StreamError" })
+    expect((yield* host(pool, "one"))?.status).toBe("off")
+    now.isBroken = false
+    yield* TestClock.adjust("15 seconds")
+    expect((yield* host(pool, "one"))?.status).toBe("off")
+    yield* TestClock.adjust("10 seconds")
+    expect((yield* pool.complete(ask("x"))).content).toBe("Hi")
+  })
+)
+
+it.effect("a probe that hangs counts as failed", () =>
+  Effect.gen(function* () {
+    const one = yield* fake("one", [MockProvider.fail(new StreamError({}))], { listModels: Effect.never })
+    const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+    for (let i = 0; i < 5; i++) yield* reasonOf(pool.complete(ask("x")))
+    yield* TestClock.adjust("10 minutes")
+    expect((yield* host(pool, "one"))?.status).toBe("off")
+  })
+)
+
+const harmless: ReadonlyArray<ProviderErrorReason> = [
+  new RateLimited({}),
+  new ApiError({ status: 503, retryAfter: Duration.seconds(1) }),
+  new ContextOverflow({}),
+  new InvalidRequest({}),
+  new ModelNotAvailable({ model: "m" }),
+  new Unsupported({ feature: "tools" })
+]
+
+for (const reason of harmless) {
+  it.effect(`${reason._tag} is no failure of the host`, () =>
+    Effect.gen(function* () {
+      const one = yield* fake("one", [MockProvider.fail(reason)])
+      const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+      for (let i = 0; i < 20; i++) yield* Effect.exit(pool.complete(ask("x")))
+      expect((yield* host(pool, "one"))?.status).toBe("ready")
+    })
+  )
+}
+
+it.effect("a host that is off leaves its requests to the others, also those that wait", () =>
+  Effect.gen(function* () {
+    const { one } = yield* brokenUntil()
+    const two = yield* fake("two")
+    const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+    for (let i = 0; i < 5; i++) yield* reasonOf(pool.complete(ask("x")))
+    yield* pool.add({ provider: two })
+    for (let i = 0; i < 10; i++) expect((yield* pool.complete(ask("x"))).provider).toBe("two")
+  })
+)

@@ -1,0 +1,36 @@
+/** The table of policies: each alone, and all of them together. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Fallback from "../../src/Fallback.ts"
+import * as Hedge from "../../src/Hedge.ts"
+import * as Pool from "../../src/Pool.ts"
+import type * as Provider from "../../src/Provider.ts"
+import type { ProviderError } from "../../src/ProviderError.ts"
+import * as Retry from "../../src/Retry.ts"
+import * as Telemetry from "../../src/Telemetry.ts"
+import * as Thinking from "../../src/Thinking.ts"
+
+type Policy = (provider: Provider.Provider) => Effect.Effect<Provider.Provider, ProviderError, Scope.Scope>
+
+const policy =
+  (apply: (provider: Provider.Provider) => Provider.Provider): Policy =>
+  (provider) =>
+    Effect.succeed(apply(provider))
+
+const pool: Policy = (provider) => Pool.make({ hosts: [{ provider }] })
+
+/** In the order that `docs/resilience.md` recommends. */
+export const all = (hosts: ReadonlyArray<Pool.Host>) =>
+  Effect.map(Pool.make({ hosts }), (pool) =>
+    Telemetry.apply(Fallback.make([{ provider: Retry.apply(Hedge.apply(Thinking.apply(pool))) }]))
+  )
+
+export const policies: { readonly [name: string]: Policy } = {
+  Thinking: policy((provider) => Thinking.apply(provider)),
+  Retry: policy((provider) => Retry.apply(provider)),
+  Fallback: policy((provider) => Fallback.make([{ provider }])),
+  Hedge: policy((provider) => Hedge.apply(provider)),
+  Telemetry: policy((provider) => Telemetry.apply(provider)),
+  Pool: pool,
+  "all of them": (provider) => all([{ provider }])
+}

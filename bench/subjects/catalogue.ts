@@ -57,6 +57,7 @@ const catalogue = {
   "ours, NDJSON, no deadlines": ours("variant", "ndjson", { deadlines: false }),
   "ours, NDJSON, node:http": ours("variant", "ndjson", { httpClient: "layerNodeHttp" }),
   "ours, NDJSON, fetch": ours("variant", "ndjson", { httpClient: "layerFetch" }),
+  "ours, NDJSON, policies": ours("variant", "ndjson", { policies: true }),
   "ours, NDJSON, effect/ai": effectAi("ndjson"),
   "ours, SSE": ours("ours", "sse"),
   "ours, SSE, no deadlines": ours("variant", "sse", { deadlines: false }),

@@ -1,13 +1,25 @@
 /** The words of the command line, arranged for the parser of `effect/cli`. */
 
 /** All flags, and whether a value follows. */
-const hasValue: ReadonlyMap<string, boolean> = new Map([
-  ["--provider", true],
-  ["--url", true],
-  ["--model", true],
-  ["--system", true],
-  ["--temperature", true],
-  ["--max-tokens", true],
+const hasValue: ReadonlyMap<string, boolean> = new Map<string, boolean>([
+  ...[
+    "--provider",
+    "--url",
+    "--host",
+    "--model",
+    "-m",
+    "--system",
+    "-s",
+    "--image",
+    "--think",
+    "--context",
+    "--temperature",
+    "--max-tokens",
+    "--stop",
+    "--seed",
+    "--schema"
+  ].map((flag) => [flag, true] as const),
+  ...["--json", "--jsonl", "--quiet", "-q"].map((flag) => [flag, false] as const),
   ["--completions", true],
   ["--help", false],
   ["-h", false],

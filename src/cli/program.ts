@@ -45,16 +45,51 @@ const chatInput = {
     ),
     Argument.variadic()
   ),
+  hosts: Flag.String("host").pipe(
+    Flag.withDescription("The address of a server. Several make a pool, which chooses one for each request"),
+    Flag.atLeast(0)
+  ),
   model: Flag.String("model").pipe(
+    Flag.withAlias("m"),
     Flag.withDescription("The model (default: the first that the server lists)"),
     optional
   ),
-  system: Flag.String("system").pipe(Flag.withDescription("The system message"), optional),
+  system: Flag.String("system").pipe(Flag.withAlias("s"), Flag.withDescription("The system message"), optional),
+  images: Flag.File("image", { mustExist: true }).pipe(
+    Flag.withDescription("An image that belongs to the prompt; several flags for several"),
+    Flag.atLeast(0)
+  ),
+  think: Flag.Literals("think", ["on", "off", "low", "medium", "high", "max"]).pipe(
+    Flag.withDescription("Whether, or how much, the model thinks (default: the model's own)"),
+    optional
+  ),
+  contextLength: Flag.Int("context").pipe(
+    Flag.withDescription("The context to load the model with, in tokens (Ollama only)"),
+    optional
+  ),
   temperature: Flag.Finite("temperature").pipe(
     Flag.withDescription("The sampling temperature, 0 to 2 (default: the model's own)"),
     optional
   ),
   maxTokens: Flag.Int("max-tokens").pipe(Flag.withDescription("The largest number of tokens to generate"), optional),
+  stop: Flag.String("stop").pipe(
+    Flag.withDescription("A text that ends the answer; several flags for several"),
+    Flag.atLeast(0)
+  ),
+  seed: Flag.Int("seed").pipe(
+    Flag.withDescription("The same seed gives the same answer, as far as servers can"),
+    optional
+  ),
+  schema: Flag.FileText("schema").pipe(
+    Flag.withDescription("A file with a JSON Schema. The answer is its JSON; one that does not match is an error"),
+    optional
+  ),
+  json: Flag.Boolean("json").pipe(Flag.withDescription("Print the whole answer as one JSON object")),
+  jsonl: Flag.Boolean("jsonl").pipe(Flag.withDescription("Print each chunk as a line of JSON, as it arrives")),
+  quiet: Flag.Boolean("quiet").pipe(
+    Flag.withAlias("q"),
+    Flag.withDescription("Print the answer only, without thinking and summary")
+  ),
   ...serverFlags
 }
 
@@ -75,6 +110,10 @@ const command = Command.make("local-llm", chatInput, chat).pipe(
     { command: 'local-llm "Why is the sky blue?"', description: "Ask the server that runs on this machine" },
     { command: "local-llm Summarize this letter < letter.txt", description: "A prompt and a file" },
     { command: "local-llm -- models of the atom", description: "A prompt that begins like a subcommand or a flag" },
+    {
+      command: "local-llm -m qwen3 --schema recipe.json Pancakes",
+      description: "An answer as JSON that matches a schema"
+    },
     { command: "local-llm models --url http://gpu-2:1234", description: "List the models of a server elsewhere" }
   ])
 )

@@ -1,0 +1,71 @@
+/** Answers as JSON: the whole completion, or a value that matches a JSON Schema. */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as JsonSchema from "effect/JsonSchema"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaRepresentation from "effect/SchemaRepresentation"
+import * as Completion from "../Completion.ts"
+import type { ChatRequest } from "../CompletionRequest.ts"
+import * as TypedAnswer from "../internal/typedAnswer.ts"
+import type { Provider } from "../Provider.ts"
+import { ProviderError } from "../ProviderError.ts"
+import * as Output from "./output.ts"
+
+export interface Format {
+  readonly jsonSchema: object
+  readonly schema: Schema.Codec<unknown, unknown>
+}
+
+/** The file of `--schema` is not a JSON Schema. */
+export class WrongSchema extends Data.TaggedError("WrongSchema")<{ readonly message: string }> {}
+
+export const parseSchema = (text: string): Effect.Effect<Format, WrongSchema> =>
+  Effect.fromResult(
+    Result.try({
+      try: (): Format => {
+        const jsonSchema: unknown = JSON.parse(text)
+        if (!Predicate.isObject(jsonSchema)) throw new Error("Expected an object")
+        const document = JsonSchema.fromSchemaDraft2020_12(jsonSchema)
+        return { jsonSchema, schema: toCodec(SchemaRepresentation.fromJsonSchemaDocument(document)) }
+      },
+      catch: (error) =>
+        new WrongSchema({
+          message: `the file of --schema has no JSON Schema: ${error instanceof Error ? error.message : "unknown error"}`
+        })
+    })
+  )
+
+/** A schema that is made of a JSON Schema needs no services. */
+const toCodec = (schema: Schema.Top): Schema.Codec<unknown, unknown> =>
+  Schema.Unknown.check(
+    Schema.makeFilter((value) => {
+      const result = Schema.decodeUnknownResult(Schema.make<Schema.Codec<unknown, unknown>>(schema.ast))(value)
+      return Result.isSuccess(result) ? undefined : result.failure.message
+    })
+  )
+
+const encodeCompletion = Schema.encodeEffect(Schema.fromJsonString(Completion.Completion))
+
+/** Prints one line: the completion with `--json`, otherwise the value. Fails if the answer does not match. */
+export const print = Effect.fnUntraced(function* (
+  provider: Provider,
+  request: ChatRequest,
+  format: Format | undefined,
+  { json }: { readonly json: boolean }
+) {
+  const completion = yield* provider.complete(request)
+  if (format !== undefined) {
+    const value = yield* Effect.mapError(TypedAnswer.decode(completion, format.schema), (reason) => {
+      const text = Redacted.value(reason.text)
+      return new ProviderError({
+        provider: provider.name,
+        reason: Object.assign(reason, { detail: Redacted.make(text) })
+      })
+    })
+    if (!json) return yield* Output.write(`${JSON.stringify(value)}\n`)
+  }
+  yield* Output.write(`${yield* Effect.orDie(encodeCompletion(completion))}\n`)
+})

@@ -88,7 +88,7 @@ it.effect.prop(
         break
       }
     }),
-  { arbitrary: { numRuns: 60 } }
+  { arbitrary: { runs: 60 } }
 )
 
 it.effect("the waiting list is bounded, in order, and each answer starts the next", () =>

@@ -13,6 +13,8 @@ import * as Provider from "../../../src/Provider.ts"
 import { FakeServer } from "../../../src/testing/index.ts"
 import { ask, reasonOf } from "./support.ts"
 
+const serve = (script?: FakeServer.Script) => FakeServer.make(script, { models: ["m:latest"] })
+
 const hosts = (...urls: ReadonlyArray<string>) =>
   urls.map((baseUrl) => ({ provider: Ollama.make({ baseUrl, name: baseUrl }) }))
 
@@ -21,9 +23,9 @@ const untilIdle = (server: FakeServer.FakeServer["Service"]) =>
 
 it.live("a host that is not there, or resets each connection, costs no request", () =>
   Effect.gen(function* () {
-    const gone = yield* Effect.scoped(Effect.map(FakeServer.make(), ({ url }) => url))
-    const resets = yield* FakeServer.make({ text: "never", cut: { how: "reset", afterBytes: 0 } })
-    const good = yield* FakeServer.make({ text: "Hi" })
+    const gone = yield* Effect.scoped(Effect.map(serve(), ({ url }) => url))
+    const resets = yield* serve({ text: "never", cut: { how: "reset", afterBytes: 0 } })
+    const good = yield* serve({ text: "Hi" })
     const pool = yield* Pool.make({ hosts: hosts(gone, resets.url, good.url) })
     for (let i = 0; i < 20; i++) {
       expect(yield* pool.complete(ask("x"))).toMatchObject({ content: "Hi", provider: good.url })
@@ -35,7 +37,7 @@ it.live("a host that is not there, or resets each connection, costs no request",
 
 it.live("a host that dies in the middle of an answer: the text is not doubled, and the next request is answered", () =>
   Effect.gen(function* () {
-    const dies = yield* FakeServer.make({ pieces: ["one ", { wait: "50 millis" }, "two "], cut: { how: "reset" } })
+    const dies = yield* serve({ pieces: ["one ", { wait: "50 millis" }, "two "], cut: { how: "reset" } })
     const pool = yield* Pool.make({ hosts: hosts(dies.url) })
     const texts: Array<string> = []
     const error = yield* Effect.flip(
@@ -43,7 +45,7 @@ it.live("a host that dies in the middle of an answer: the text is not doubled, a
     )
     expect("one two ".startsWith(texts.join(""))).toBe(true)
     expect(error.isRetryable).toBe(true)
-    const good = yield* FakeServer.make({ text: "Hi" })
+    const good = yield* serve({ text: "Hi" })
     yield* pool.add({ provider: Ollama.make({ baseUrl: good.url }), name: "good" })
     yield* pool.drain(dies.url)
     expect(yield* pool.complete(ask("x"))).toMatchObject({ content: "Hi", provider: "good" })
@@ -52,7 +54,7 @@ it.live("a host that dies in the middle of an answer: the text is not doubled, a
 
 it.live("a host that hangs: the deadline closes the connection, and the permit stays taken", () =>
   Effect.gen(function* () {
-    const hangs = yield* FakeServer.make(FakeServer.silence)
+    const hangs = yield* serve(FakeServer.silence)
     const pool = yield* Pool.make({ hosts: hosts(hangs.url) })
     const reason = yield* reasonOf(pool.complete({ ...ask("x"), deadlines: { firstChunk: "100 millis" } }))
     expect(reason).toMatchObject({ _tag: "Timeout", kind: "first-chunk" })
@@ -65,10 +67,8 @@ it.live("a host that hangs: the deadline closes the connection, and the permit s
 it.live("interruption closes the connections of all, before the first chunk and after it; no socket is left", () =>
   Effect.gen(function* () {
     const servers = [
-      yield* FakeServer.make({ pieces: FakeServer.endless("again ") }),
-      yield* FakeServer.make((request) =>
-        request.path === "/api/generate" ? FakeServer.silence : { text: "no description" }
-      )
+      yield* serve({ pieces: FakeServer.endless("again ") }),
+      yield* serve((request) => (request.path === "/api/generate" ? FakeServer.silence : { text: "no description" }))
     ]
     yield* Effect.scoped(
       Effect.gen(function* () {
@@ -93,7 +93,7 @@ it.live("interruption closes the connections of all, before the first chunk and 
 
 it.live("hosts from the configuration", () =>
   Effect.gen(function* () {
-    const servers = [yield* FakeServer.make({ text: "Hi" }), yield* FakeServer.make({ text: "Hi" })]
+    const servers = [yield* serve({ text: "Hi" }), yield* serve({ text: "Hi" })]
     const value = ` ${servers.map(({ url }) => url.replace("http://", "")).join(" , ")},`
     const live = Pool.layerConfig({}).pipe(
       Layer.provide(NodeHttpClient.layerUndici),

@@ -218,7 +218,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       }),
     leave: (ticket, outcome) =>
       Effect.suspend(() => {
-        const { hasFirstChunk, host, model, sentAt } = ticket
+        const { hasFirstChunk, host, model, sentAt, since } = ticket
         if (host === undefined) return Effect.void
         ticket.host = undefined
         ticket.sentAt = undefined
@@ -226,7 +226,9 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         const isGivenUp = outcome === "stopped" || (outcome !== "succeeded" && outcome.reason._tag === "Timeout")
         if (isGivenUp && !hasFirstChunk && sentAt !== undefined) abandon(host, { model, sentAt })
         clearLane(host)
-        judge(host, outcome)
+        // A deadline that passed mostly in the pool says nothing about the host.
+        const waitedLonger = sentAt !== undefined && now() - sentAt < sentAt - since
+        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome)
         return refresh
       }),
     add: (settings) =>

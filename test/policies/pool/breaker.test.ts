@@ -2,6 +2,7 @@
 import { expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Breaker from "../../../src/internal/pool/breaker.ts"
@@ -144,5 +145,30 @@ it.effect("a host that is off leaves its requests to the others, also those that
     for (let i = 0; i < 5; i++) yield* reasonOf(pool.complete(ask("x")))
     yield* pool.add({ provider: two })
     for (let i = 0; i < 10; i++) expect((yield* pool.complete(ask("x"))).provider).toBe("two")
+  })
+)
+
+it.effect("a deadline that passes mostly in the pool is no failure of the host", () =>
+  Effect.gen(function* () {
+    const one = yield* fake("one", [MockProvider.wait("8 seconds"), "Hi"])
+    const pool = yield* Pool.make({ hosts: [{ provider: one }], permits: 1, abandonedFor: 0 })
+    for (let i = 0; i < 6; i++) {
+      const first = yield* Effect.forkChild(pool.complete(ask("x")), { startImmediately: true })
+      const second = yield* Effect.forkChild(
+        reasonOf(pool.complete({ ...ask("x"), deadlines: { firstChunk: "10 seconds" } })),
+        { startImmediately: true }
+      )
+      yield* TestClock.adjust("11 seconds")
+      yield* Fiber.join(first)
+      expect(yield* Fiber.join(second)).toMatchObject({ _tag: "Timeout" })
+    }
+    expect((yield* host(pool, "one"))?.status).toBe("ready")
+    for (let i = 0; i < 5; i++) {
+      yield* Effect.exit(pool.complete({ ...ask("x"), deadlines: { firstChunk: 1 } })).pipe(
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust("1 second")
+    }
+    expect((yield* host(pool, "one"))?.status).toBe("off")
   })
 )

@@ -250,6 +250,7 @@ it.effect("one model at a time: after 5 seconds no request overtakes one for ano
     yield* TestClock.adjust("5 seconds")
     const at = ended.indexOf("B")
     expect(at).toBeGreaterThan(2)
+    expect(at).toBeLessThan(10)
     expect(ended.slice(at).every((model, i) => (model === "B") === (i === 0))).toBe(true)
     expect(ended.length).toBe(17)
   })

@@ -66,7 +66,7 @@ it.effect.prop(
         for (const { abandoned, active } of hosts) expect(active + abandoned).toBeLessThanOrEqual(permits)
         expect(waiting).toBeLessThanOrEqual(10)
       }
-      for (const fiber of fibers) yield* Fiber.join(fiber)
+      for (const fiber of fibers) expect(fiber.pollUnsafe()).toBeDefined()
       for (const each of fakes) {
         expect(each.peak()).toBeLessThanOrEqual(permits)
         expect(each.active()).toBe(0)
@@ -209,6 +209,8 @@ it.effect("requests that wait fail when the pool is closed", () =>
         return { pool, closed: Fiber.join(waiting) }
       })
     )
+    const two = yield* Effect.scoped(Pool.make({ hosts: [{ provider: one }, { provider: one }] }))
+    expect(yield* reasonOf(two.complete(ask("4")))).toMatchObject({ _tag: "NetworkError" })
     expect(yield* closed).toMatchObject({ _tag: "NetworkError" })
     expect(yield* reasonOf(pool.complete(ask("3")))).toMatchObject({ _tag: "NetworkError" })
   })

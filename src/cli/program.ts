@@ -84,9 +84,17 @@ const chatInput = {
     Flag.withDescription("A file with a JSON Schema. The answer is its JSON; one that does not match is an error"),
     optional
   ),
-  json: Flag.Boolean("json").pipe(Flag.withDescription("Print the whole answer as one JSON object")),
-  jsonl: Flag.Boolean("jsonl").pipe(Flag.withDescription("Print each chunk as a line of JSON, as it arrives")),
+  json: Flag.Boolean("json").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Print the whole answer as one JSON object")
+  ),
+  jsonl: Flag.Boolean("jsonl").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Print each chunk as a line of JSON, as it arrives")
+  ),
   quiet: Flag.Boolean("quiet").pipe(
+    Flag.withDefault(false),
+
     Flag.withAlias("q"),
     Flag.withDescription("Print the answer only, without thinking and summary")
   ),

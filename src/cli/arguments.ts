@@ -17,7 +17,8 @@ const hasValue: ReadonlyMap<string, boolean> = new Map<string, boolean>([
     "--max-tokens",
     "--stop",
     "--seed",
-    "--schema"
+    "--schema",
+    "--dimensions"
   ].map((flag) => [flag, true] as const),
   ...["--json", "--jsonl", "--quiet", "-q"].map((flag) => [flag, false] as const),
   ["--completions", true],
@@ -27,7 +28,18 @@ const hasValue: ReadonlyMap<string, boolean> = new Map<string, boolean>([
   ["-v", false]
 ])
 
-const subcommands: ReadonlySet<string> = new Set(["chat", "models"])
+const subcommands: ReadonlySet<string> = new Set([
+  "chat",
+  "models",
+  "show",
+  "ps",
+  "pull",
+  "rm",
+  "cp",
+  "load",
+  "unload",
+  "embed"
+])
 
 /**
  * Puts the subcommand first, then the flags, then `--` and the words of the prompt.

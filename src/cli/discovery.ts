@@ -9,11 +9,13 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as Net from "node:net"
 import * as BaseUrl from "../internal/baseUrl.ts"
 import * as LlamaServer from "../LlamaServer.ts"
 import * as LmStudio from "../LmStudio.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
+import type { ModelProgress } from "../ModelProgress.ts"
 import * as Ollama from "../Ollama.ts"
 import * as OpenAiCompatible from "../OpenAiCompatible.ts"
 import type { Provider } from "../Provider.ts"
@@ -28,9 +30,20 @@ export interface Selection {
   readonly model?: string | undefined
 }
 
+/** What some servers can do besides answering. */
+export interface Management {
+  readonly running?: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
+  readonly show?: (model: string) => Effect.Effect<ModelInfo, ProviderError>
+  readonly pull?: (model: string) => Stream.Stream<ModelProgress, ProviderError>
+  readonly deleteModel?: (model: string) => Effect.Effect<void, ProviderError>
+  readonly copyModel?: (from: string, to: string) => Effect.Effect<void, ProviderError>
+  readonly load?: (model: string) => Effect.Effect<unknown, ProviderError>
+  readonly unload?: (model: string) => Effect.Effect<void, ProviderError>
+}
+
 /** A server that answered. */
 export interface Server {
-  readonly provider: Provider
+  readonly provider: Provider & Management
   readonly models: ReadonlyArray<ModelInfo>
 }
 
@@ -63,7 +76,7 @@ interface ServerType {
   readonly tokenVariable: string
   /** Whether such a server is at an address, for a server whose usual port other programs use too. */
   readonly identify?: (address: string) => Effect.Effect<boolean, never, HttpClient.HttpClient>
-  readonly connect: Effect.Effect<Provider, ProviderError | Config.ConfigError, Requirements>
+  readonly connect: Effect.Effect<Provider & Management, ProviderError | Config.ConfigError, Requirements>
 }
 
 /**
@@ -111,7 +124,10 @@ const serverTypes = {
     port: 1234,
     urlVariable: "LMSTUDIO_BASE_URL",
     tokenVariable: "LM_API_TOKEN",
-    connect: Effect.map(Layer.build(LmStudio.layerConfig()), Context.get(LmStudio.LmStudio))
+    connect: Effect.map(Layer.build(LmStudio.layerConfig()), (context) => {
+      const server = Context.get(context, LmStudio.LmStudio)
+      return { ...server, pull: server.download }
+    })
   },
   openai: {
     name: "OpenAI-compatible server",

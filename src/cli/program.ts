@@ -20,6 +20,7 @@ import * as Arguments from "./arguments.ts"
 import { chat } from "./chat.ts"
 import * as Discovery from "./discovery.ts"
 import * as Failure from "./failure.ts"
+import * as Manage from "./manage.ts"
 import { listModels } from "./models.ts"
 import * as Output from "./output.ts"
 
@@ -105,15 +106,43 @@ const chatCommand = Command.make("chat", chatInput, chat).pipe(
   Command.withDescription("Send a prompt to a model and print the answer while it is generated")
 )
 
-const modelsCommand = Command.make("models", serverFlags, listModels).pipe(
-  Command.withDescription("List the models of the servers")
-)
+const json = Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("Print JSON"))
+const manageInput = { ...serverFlags, json }
+const modelInput = { name: Argument.String("model").pipe(Argument.withDescription("Its name")), ...manageInput }
+
+const commands = [
+  chatCommand,
+  Command.make("models", manageInput, listModels).pipe(Command.withDescription("List the models of the servers")),
+  Command.make("show", modelInput, Manage.show).pipe(
+    Command.withDescription("Show what a server reports about a model")
+  ),
+  Command.make("ps", manageInput, Manage.ps).pipe(Command.withDescription("List the models in memory")),
+  Command.make("pull", modelInput, Manage.pull).pipe(
+    Command.withDescription("Download a model. Stopped with Ctrl-C, it resumes the next time")
+  ),
+  Command.make("rm", modelInput, Manage.remove).pipe(Command.withDescription("Delete a model")),
+  Command.make("cp", { ...modelInput, to: Argument.String("to") }, Manage.copy).pipe(
+    Command.withDescription("Give a model a second name")
+  ),
+  Command.make("load", modelInput, Manage.load).pipe(Command.withDescription("Load a model into memory")),
+  Command.make("unload", modelInput, Manage.unload).pipe(Command.withDescription("Remove a model from memory")),
+  Command.make(
+    "embed",
+    {
+      words: chatInput.words,
+      model: chatInput.model,
+      dimensions: Flag.Int("dimensions").pipe(Flag.withDescription("The length of the vector"), optional),
+      ...manageInput
+    },
+    Manage.embed
+  ).pipe(Command.withDescription("Print the vector of a text"))
+] as const
 
 const command = Command.make("local-llm", chatInput, chat).pipe(
   Command.withDescription(
     "Send a prompt to a model on your own machine, on Ollama, llama-server, LM Studio or an OpenAI-compatible server. Without a subcommand: chat."
   ),
-  Command.withSubcommands([chatCommand, modelsCommand]),
+  Command.withSubcommands(commands),
   Command.withExamples([
     { command: 'local-llm "Why is the sky blue?"', description: "Ask the server that runs on this machine" },
     { command: "local-llm Summarize this letter < letter.txt", description: "A prompt and a file" },
@@ -147,7 +176,7 @@ const describeError = (error: unknown): string => {
     return `unknown flag ${error.option}${suggestions} (words after -- are never flags)`
   }
   if (CliError.isCliError(error) && error._tag === "UnexpectedArgument") {
-    return `${error.message}; to send a prompt that begins with "models", put -- before it`
+    return `${error.message}; to send a prompt that begins with the name of a command, put -- before it`
   }
   return error instanceof Error ? Failure.describe(error) : String(error)
 }

@@ -249,7 +249,10 @@ describe("arguments", () => {
     { args: ["--modle", "m", "Why?"], message: "unknown flag --modle; did you mean --model?" },
     { args: ["--temperature", "warm", "Why?"], message: 'Invalid value for flag --temperature: "warm".' },
     { args: ["Why?", "--model"], message: "Missing value for flag --model." },
-    { args: ["models", "of", "the", "atom"], message: 'to send a prompt that begins with "models", put -- before it' }
+    {
+      args: ["models", "of", "the", "atom"],
+      message: "to send a prompt that begins with the name of a command, put -- before it"
+    }
   ])("that are wrong are explained in one line: $args", ({ args, message }) =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* CommandLine.run(args)

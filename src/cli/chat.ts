@@ -3,16 +3,14 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { ChatRequest } from "../CompletionRequest.ts"
-import * as Pool from "../Pool.ts"
 import * as Answer from "./answer.ts"
-import * as Demo from "./demo.ts"
-import * as Discovery from "./discovery.ts"
 import * as Prompt from "./prompt.ts"
+import * as Select from "./select.ts"
+import * as Session from "./session.ts"
 import * as Typed from "./typed.ts"
 
-export interface Input extends Discovery.Selection {
+export interface Input extends Select.Input {
   readonly words: ReadonlyArray<string>
-  readonly hosts: ReadonlyArray<string>
   readonly system: string | undefined
   readonly images: ReadonlyArray<string>
   readonly think: "on" | "off" | "low" | "medium" | "high" | "max" | undefined
@@ -35,20 +33,20 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
   yield* check(input)
   const format = input.schema === undefined ? undefined : yield* Typed.parseSchema(input.schema)
   const images = yield* Effect.forEach(input.images, readImage)
+  const isSession = yield* Session.isPossible
+  if (isSession && input.words.length === 0 && images.length === 0 && !input.json && !input.jsonl && !format) {
+    const selected = yield* Select.select(input)
+    return yield* Session.run({ ...selected, system: input.system, options: toOptions(input), quiet: input.quiet })
+  }
   const content = yield* Prompt.read(input.words)
-  const { model, provider } = yield* select(input)
+  const { model, provider } = yield* Select.select(input)
   const request: ChatRequest = {
+    ...toOptions(input),
     model,
     messages: [
       ...(input.system === undefined ? [] : [{ role: "system", content: input.system } as const]),
       { role: "user", content, ...(images.length === 0 ? {} : { images }) }
     ],
-    temperature: input.temperature,
-    maxTokens: input.maxTokens,
-    contextLength: input.contextLength,
-    seed: input.seed,
-    ...(input.stop.length === 0 ? {} : { stop: input.stop }),
-    ...(input.think === undefined ? {} : { think: toThink(input.think) }),
     ...(format === undefined ? {} : { format: format.jsonSchema })
   }
   if (input.jsonl) return yield* Answer.printChunks(provider, request)
@@ -68,6 +66,15 @@ const check = ({ hosts, json, jsonl, schema, url }: Input) => {
   return message === undefined ? Effect.void : Effect.fail(new WrongFlags({ message }))
 }
 
+const toOptions = (input: Input): Omit<ChatRequest, "messages"> => ({
+  temperature: input.temperature,
+  maxTokens: input.maxTokens,
+  contextLength: input.contextLength,
+  seed: input.seed,
+  ...(input.stop.length === 0 ? {} : { stop: input.stop }),
+  ...(input.think === undefined ? {} : { think: toThink(input.think) })
+})
+
 const toThink = (think: NonNullable<Input["think"]>): NonNullable<ChatRequest["think"]> =>
   think === "on" ? true : think === "off" ? false : think
 
@@ -76,23 +83,3 @@ const readImage = (path: string) =>
     FileSystem.FileSystem.use((files) => files.readFile(path)),
     () => new WrongFlags({ message: `the image ${path} cannot be read` })
   )
-
-/** The server and the model. Several hosts become a pool. */
-const select = Effect.fnUntraced(function* (input: Input) {
-  const [host, ...others] = input.hosts
-  if (host !== undefined) {
-    const selected = yield* Effect.forEach([host, ...others], (url) => Discovery.findModel({ ...input, url }), {
-      concurrency: "unbounded"
-    })
-    const hosts = selected.map(({ provider }, i) => ({ provider, name: input.hosts[i] }))
-    const model = input.model ?? selected[0]?.model ?? ""
-    return { model, provider: hosts.length === 1 && hosts[0] ? hosts[0].provider : yield* Pool.make({ hosts }) }
-  }
-  return yield* Effect.catchTag(
-    Discovery.findModel(input),
-    "NoServerRunning",
-    Effect.fnUntraced(function* (error) {
-      return (yield* Demo.isAllowed) && input.model === undefined ? yield* Demo.start : yield* error
-    })
-  )
-})

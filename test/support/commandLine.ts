@@ -18,6 +18,8 @@ export interface Running {
   /** Waits until the output satisfies the predicate. */
   readonly until: (predicate: (output: Output) => boolean) => Effect.Effect<void>
   readonly kill: (signal: "SIGINT" | "SIGTERM") => Effect.Effect<void>
+  /** Types a text. */
+  readonly type: (text: string) => Effect.Effect<void>
   readonly closeStdin: Effect.Effect<void>
   /** Closes the reading end, as `head` does. */
   readonly closeStdout: Effect.Effect<void>
@@ -93,17 +95,21 @@ const startProcess = Effect.fnUntraced(function* (
   return {
     until: (predicate) =>
       Effect.callback<void>((resume) => {
-        const check = (): void => {
-          if (predicate({ stdout, stderr })) resume(Effect.void)
-        }
         const streams = [child.stdout, child.stderr]
+        const stop = (): void => {
+          for (const stream of streams) stream.off("data", check)
+        }
+        const check = (): void => {
+          if (!predicate({ stdout, stderr })) return
+          stop()
+          resume(Effect.void)
+        }
         for (const stream of streams) stream.on("data", check)
         check()
-        return Effect.sync(() => {
-          for (const stream of streams) stream.off("data", check)
-        })
+        return Effect.sync(stop)
       }),
     kill: (signal) => Effect.sync(() => child.kill(signal)),
+    type: (text) => Effect.sync(() => void child.stdin.write(text)),
     closeStdin: Effect.sync(() => child.stdin.end()),
     closeStdout: Effect.sync(() => child.stdout.destroy()),
     closeStderr: Effect.sync(() => child.stderr.destroy()),

@@ -28,15 +28,24 @@ export const parseSchema = (text: string): Effect.Effect<Format, WrongSchema> =>
       try: (): Format => {
         const jsonSchema: unknown = JSON.parse(text)
         if (!Predicate.isObject(jsonSchema)) throw new Error("Expected an object")
-        const document = JsonSchema.fromSchemaDraft2020_12(jsonSchema)
-        return { jsonSchema, schema: toCodec(SchemaRepresentation.fromJsonSchemaDocument(document)) }
+        const document = isDraft07(jsonSchema)
+          ? JsonSchema.fromSchemaDraft07(jsonSchema)
+          : JsonSchema.fromSchemaDraft2020_12(jsonSchema)
+        // The file is the user's own, so its patterns may run.
+        return {
+          jsonSchema,
+          schema: toCodec(SchemaRepresentation.fromJsonSchemaDocument(document, { patterns: "apply" }))
+        }
       },
       catch: (error) =>
         new WrongSchema({
-          message: `the file of --schema has no JSON Schema: ${error instanceof Error ? error.message : "unknown error"}`
+          message: `the file of --schema cannot be used: ${error instanceof Error ? error.message : "unknown error"}`
         })
     })
   )
+
+const isDraft07 = (schema: { readonly $schema?: unknown; readonly definitions?: unknown }): boolean =>
+  schema.definitions !== undefined || String(schema.$schema).includes("draft-07")
 
 /** A schema that is made of a JSON Schema needs no services. */
 const toCodec = (schema: Schema.Top): Schema.Codec<unknown, unknown> =>

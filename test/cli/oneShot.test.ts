@@ -62,7 +62,7 @@ describe("flags", () => {
     [["x", "--host", "a", "--url", "b"], "--host and --url exclude each other"],
     [["x", "--image", "/no/such/file.png"], "/no/such/file.png"],
     [["x", "--schema", "/no/such/file.json"], "/no/such/file.json"],
-    [["x", "--schema", image], "has no JSON Schema"],
+    [["x", "--schema", image], "cannot be used"],
     [["x", "--think", "much"], "think"]
   ])("%j is an error of one line", ([args, message]) =>
     Effect.gen(function* () {
@@ -128,6 +128,20 @@ describe("answers", () => {
       const { code, stderr, stdout } = yield* run({ text: text === "" ? " " : text }, ["Where?", "--schema", city])
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
       expect(stderr).toContain("does not match the schema")
+    })
+  )
+
+  it.live.each<[schema: object, matching: string, other: string]>([
+    [{ properties: { a: { $ref: "#/definitions/x" } }, definitions: { x: { type: "integer", minimum: 3 } } }, "5", "1"],
+    [{ properties: { a: { $ref: "#/$defs/x" } }, $defs: { x: { type: "integer", minimum: 3 } } }, "5", "1"],
+    [{ properties: { a: { type: "string", pattern: "^\\d+$" } } }, '"12"', '"x"']
+  ])("%j", ([schema, matching, other]) =>
+    Effect.gen(function* () {
+      const path = file("s.json", JSON.stringify({ type: "object", required: ["a"], ...schema }))
+      const codes = yield* Effect.forEach([matching, other], (value) =>
+        Effect.map(run({ text: `{"a":${value}}` }, ["x", "--schema", path]), ({ code }) => code)
+      )
+      expect(codes).toEqual([0, 1])
     })
   )
 

@@ -274,6 +274,45 @@ describe("tools", () => {
     }).pipe(Effect.provide([layer(script("Paris", "Paris")), handlers]))
   )
 
+  it.effect("a call that waits for approval runs after it, and its result is sent", () =>
+    Effect.gen(function* () {
+      const guarded = Toolkit.make(
+        Tool.make("delete_file", {
+          parameters: Schema.Struct({ path: Schema.String }),
+          success: Schema.String,
+          needsApproval: true
+        })
+      )
+      const live = guarded.toLayer({ delete_file: ({ path }) => Effect.succeed(`deleted ${path}`) })
+      for (const approved of [true, false]) {
+        const script = ({ messages = [] }: ValidRequest): MockProvider.Script =>
+          messages.at(-1)?.role === "tool"
+            ? ["Done."]
+            : [{ toolCalls: [{ id: "c1", name: "delete_file", arguments: { path: "a" } }] }]
+        const requests = yield* Effect.gen(function* () {
+          const chat = yield* Chat.empty
+          const first = yield* chat.generateText({ prompt: "Delete a", toolkit: guarded })
+          const approval = first.content.find((part) => part.type === "tool-approval-request")
+          const response = Prompt.makePart("tool-approval-response", {
+            approvalId: approval?.approvalId ?? "",
+            approved
+          })
+          const second = yield* chat.generateText({
+            prompt: Prompt.fromMessages([Prompt.makeMessage("tool", { content: [response] })]),
+            toolkit: guarded
+          })
+          expect(second.text).toBe("Done.")
+          return yield* (yield* MockProvider.MockProvider).requests
+        }).pipe(Effect.provide([layer(script), live]))
+        const [user, call, result] = requests[1]?.messages ?? []
+        expect([user?.role, call?.role, result?.role]).toEqual(["user", "assistant", "tool"])
+        expect(result).toMatchObject({ toolCallId: "c1", isError: !approved })
+        if (approved) expect(result?.content).toBe("deleted a")
+        else expect(result?.content).toContain("denied")
+      }
+    })
+  )
+
   it.effect("tools of an answer that was cut do not run", () =>
     Effect.gen(function* () {
       const parts = yield* Stream.runCollect(LanguageModel.streamText({ prompt: "Weather?", toolkit }))

@@ -7,7 +7,7 @@ import { listFiles, root } from "./support/repository.ts"
 const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   index: ["index"],
   program: ["cli/"],
-  edges: ["EffectAi", "Discovery", "testing/"],
+  edges: ["EffectAi", "Discovery", "StreamResponse", "testing/"],
   translation: ["internal/effectAi/"],
   policies: ["Thinking", "Retry", "Fallback", "Hedge", "Pool", "Telemetry"],
   attempts: ["internal/commit", "internal/budget", "internal/pool/"],

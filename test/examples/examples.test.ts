@@ -41,6 +41,19 @@ const run = (name: string, environment: Readonly<Record<string, string>> = {}, .
     child.once("close", (code) => resolve({ ...output, code }))
   })
 
+/** Starts a server on a free port, and waits until it listens. */
+const startServer = async (name: string) => {
+  const { child, output } = start(name, [], { PORT: "0" })
+  const port = await new Promise<string>((resolve, reject) => {
+    child.once("close", () => reject(new Error(output.stderr)))
+    child.stdout.on("data", () => {
+      const port = /:(\d+)"?\s*$/.exec(output.stdout.trim())?.[1]
+      if (port !== undefined) resolve(port)
+    })
+  })
+  return { child, port }
+}
+
 /** The messages of a request. */
 const messagesOf = (body: unknown): ReadonlyArray<{ readonly role?: unknown; readonly content?: unknown }> =>
   Predicate.hasProperty(body, "messages") && Array.isArray(body.messages) ? body.messages : []
@@ -83,15 +96,8 @@ describe("examples", () => {
 
   it("chat-server streams the turns of a conversation, and stops the model server when the client leaves", async () => {
     await setScript(({ body }) => ({ text: `${messagesOf(body).length} messages` }))
-    const { child, output } = start("chat-server", [], { PORT: "0" })
+    const { child, port } = await startServer("chat-server")
     try {
-      const port = await new Promise<string>((resolve, reject) => {
-        child.once("close", () => reject(new Error(output.stderr)))
-        child.stdout.on("data", () => {
-          const port = /:(\d+)"?\s*$/.exec(output.stdout.trim())?.[1]
-          if (port !== undefined) resolve(port)
-        })
-      })
       const ask = (name: string, signal?: AbortSignal) =>
         fetch(`http://127.0.0.1:${port}/chat/${name}`, { method: "POST", body: "Why?", ...(signal && { signal }) })
       // The system message, and then two for each turn before.
@@ -112,6 +118,22 @@ describe("examples", () => {
       await response.body?.getReader().read()
       controller.abort()
       await Effect.runPromise(server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client"))
+    } finally {
+      child.kill()
+    }
+  })
+
+  it("sse-server sends events, and the status of a failure before the first text", async () => {
+    const { child, port } = await startServer("sse-server")
+    try {
+      const ask = () => fetch(`http://127.0.0.1:${port}/chat`, { method: "POST", body: "Why?" })
+      await setScript({ text: "Because." })
+      const events = (await (await ask()).text()).split("\n\n")
+      expect(events[0]).toBe('data: {"content":"Because.","isFinal":false}')
+      await setScript({ status: 404, body: { error: "model 'm' not found" } })
+      const response = await ask()
+      expect([response.status, await response.json()]).toMatchObject([404, { error: { reason: "ModelNotAvailable" } }])
+      expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toContain("<form>")
     } finally {
       child.kill()
     }

@@ -6,7 +6,7 @@ import type { ChatRequest } from "../CompletionRequest.ts"
 import * as Answer from "./answer.ts"
 import * as Prompt from "./prompt.ts"
 import * as Select from "./select.ts"
-import * as Session from "./session.ts"
+import * as Conversation from "./conversation.ts"
 import * as Typed from "./typed.ts"
 
 export interface Input extends Select.Input {
@@ -33,10 +33,10 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
   yield* check(input)
   const format = input.schema === undefined ? undefined : yield* Typed.parseSchema(input.schema)
   const images = yield* Effect.forEach(input.images, readImage)
-  const isSession = yield* Session.isPossible
-  if (isSession && input.words.length === 0 && images.length === 0 && !input.json && !input.jsonl && !format) {
+  const isConversation = yield* Conversation.isPossible
+  if (isConversation && input.words.length === 0 && images.length === 0 && !input.json && !input.jsonl && !format) {
     const selected = yield* Select.select(input)
-    return yield* Session.run({ ...selected, system: input.system, options: toOptions(input), quiet: input.quiet })
+    return yield* Conversation.run({ ...selected, system: input.system, options: toOptions(input), quiet: input.quiet })
   }
   const content = yield* Prompt.read(input.words)
   const { model, provider } = yield* Select.select(input)

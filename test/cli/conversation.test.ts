@@ -15,28 +15,28 @@ const chats = ({ requests }: FakeServer.State) => requests.filter(({ path }) => 
 
 const start = Effect.fnUntraced(function* (script: FakeServer.Script, args: ReadonlyArray<string> = []) {
   const server = yield* FakeServer.make(script, { models: ["m:latest", "n:latest"] })
-  const session = yield* CommandLine.startOnTerminal(args, {
+  const program = yield* CommandLine.startOnTerminal(args, {
     env: { OLLAMA_HOST: server.url, TERM: "xterm" },
     keepStdinOpen: true
   })
-  yield* session.until(({ stdout }) => stdout.includes("> "))
+  yield* program.until(({ stdout }) => stdout.includes("> "))
   let seen = 0
   /** Types a line, and waits for a text after what was there before. */
   const say = Effect.fnUntraced(function* (line: string, answer: string) {
-    yield* session.type(line)
-    yield* session.until(({ stdout }) => {
+    yield* program.type(line)
+    yield* program.until(({ stdout }) => {
       const at = stdout.indexOf(answer, seen)
       if (at !== -1) seen = at + answer.length
       return at !== -1
     })
   })
-  return { server, session, say }
+  return { server, program, say }
 })
 
 describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
   it.live("has turns, commands and an end", () =>
     Effect.gen(function* () {
-      const { say, server, session } = yield* start(
+      const { say, server, program } = yield* start(
         ({ body }) => ({ text: `answer to ${messagesOf(body).length}` }),
         ["-s", "Be brief.", "--seed", "7"]
       )
@@ -63,8 +63,8 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
       yield* say("/help\r", "Ctrl-D ends")
       yield* say("New?\r", "answer to 1")
       yield* say("", "tokens")
-      yield* session.type("\u0004")
-      expect((yield* session.result).code).toBe(0)
+      yield* program.type("\u0004")
+      expect((yield* program.result).code).toBe(0)
       const requests = chats(yield* server.state)
       expect(requests.map(({ body }) => messagesOf(body).length)).toEqual([2, 4, 1])
       expect(requests[0]?.body).toMatchObject({ model: "m:latest", options: { seed: 7 } })
@@ -82,17 +82,17 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
         },
         delay: { between: 2 }
       }
-      const { say, server, session } = yield* start(endless)
+      const { say, server, program } = yield* start(endless)
       yield* say("Why?\r", "word word word")
-      yield* session.type("\u0003")
+      yield* program.type("\u0003")
       yield* server.until((state) => chats(state)[0]?.outcome === "cut-by-client")
-      yield* session.until(({ stdout }) => stdout.includes("stopped"))
+      yield* program.until(({ stdout }) => stdout.includes("stopped"))
       yield* server.setScript({ text: "Still here." })
       yield* say("Again?\r", "Still here.")
       // At the prompt, it clears the line.
       yield* say("not this\u0003", "^C")
-      yield* session.type("\u0004")
-      expect((yield* session.result).code).toBe(0)
+      yield* program.type("\u0004")
+      expect((yield* program.result).code).toBe(0)
       const last = messagesOf(chats(yield* server.state).at(-1)?.body)
       expect(last.length).toBe(3)
     })
@@ -100,14 +100,14 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
 
   it.live("a failure is one line, and the conversation goes on", () =>
     Effect.gen(function* () {
-      const { say, server, session } = yield* start(({ path }) =>
+      const { say, server, program } = yield* start(({ path }) =>
         path === "/api/chat" ? { status: 500, body: { error: "out of memory" } } : { text: "" }
       )
       yield* say("Why?\r", "out of memory")
       yield* server.setScript({ text: "Better." })
       yield* say("Again?\r", "Better.")
-      yield* session.type("\u0004")
-      expect((yield* session.result).code).toBe(0)
+      yield* program.type("\u0004")
+      expect((yield* program.result).code).toBe(0)
       // The question that failed is not part of the conversation.
       expect(messagesOf(chats(yield* server.state).at(-1)?.body).length).toBe(1)
     })
@@ -117,11 +117,11 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
     "a slow answer has a spinner, which is gone when it begins; control sequences of the model are replaced",
     () =>
       Effect.gen(function* () {
-        const { say, session } = yield* start({ text: "\u001B[2Jevil", delay: { first: 1000 } })
+        const { say, program } = yield* start({ text: "\u001B[2Jevil", delay: { first: 1000 } })
         yield* say("Why?\r", "loading the model")
         yield* say("", "␛[2Jevil")
-        yield* session.type("\u0004")
-        const { code, stdout } = yield* session.result
+        yield* program.type("\u0004")
+        const { code, stdout } = yield* program.result
         expect(code).toBe(0)
         expect(stdout).not.toContain("\u001B[2J")
       })

@@ -84,8 +84,8 @@ export interface State extends Queue.State {}
  * those it waits for at most 5 minutes. On hosts with `oneModelAtATime`, a request for another model waits until the answers of
  * the first have ended; after 5 seconds no further request may overtake it.
  *
- * A request that fails before its first chunk with `NetworkError` or `ModelNotAvailable`, or because its prompt does not fit, goes
- * to another host at once. After the first chunk it never does, so no text is delivered twice.
+ * A request that fails before its first chunk with `NetworkError`, `RateLimited`, status 503 or `ModelNotAvailable`, or because its
+ * prompt does not fit, goes to another host at once. After the first chunk it never does, so no text is delivered twice.
  *
  * A host is off after 5 failures in a row, or if fewer than 80 % of 5 or more requests in 30 seconds succeed: for 5 seconds, then
  * twice as long each time, up to 5 minutes. It comes back when it lists its models. Requests that are wrong or too large, busy

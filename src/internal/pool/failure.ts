@@ -25,6 +25,9 @@ export const isOfHost = (reason: ProviderErrorReason): boolean => {
 /** Whether another host may answer, if the request failed before its first chunk. Nothing was generated then. */
 export const isForAnotherHost = (reason: ProviderErrorReason): boolean =>
   reason._tag === "NetworkError" ||
+  // This host is busy, or it is starting.
+  reason._tag === "RateLimited" ||
+  (reason._tag === "ApiError" && reason.status === 503) ||
   reason._tag === "ModelNotAvailable" ||
   (reason._tag === "ContextOverflow" && reason.promptTokens !== undefined)
 

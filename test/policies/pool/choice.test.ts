@@ -16,6 +16,7 @@ import {
   ContextOverflow,
   ModelNotAvailable,
   NetworkError,
+  RateLimited,
   ProviderError
 } from "../../../src/ProviderError.ts"
 import * as Thinking from "../../../src/Thinking.ts"
@@ -164,6 +165,14 @@ it.effect("a connection that fails before the first chunk moves on at once; afte
     expect(yield* answeredBy(pool, ask("x"))).toBe("good")
     expect((yield* dead.prompts).length).toBe(1)
 
+    for (const reason of [new RateLimited({}), new ApiError({ status: 503 })]) {
+      const busy = yield* fake("busy", [MockProvider.fail(reason)], { info: { isLoaded: true } })
+      const idle = yield* fake("idle", ["Hi"], { info: { isLoaded: false } })
+      const either = yield* Pool.make({ hosts: [{ provider: busy }, { provider: idle }] })
+      expect(yield* answeredBy(either, ask("x"))).toBe("idle")
+      const alone = yield* Pool.make({ hosts: [{ provider: busy }] })
+      expect(yield* reasonOf(alone.complete(ask("x")))).toMatchObject({ _tag: reason._tag, isRetryable: true })
+    }
     const half = yield* fake("half", ["part", MockProvider.fail(new NetworkError({}))], { info: { isLoaded: true } })
     const other = yield* Pool.make({ hosts: [{ provider: half }, { provider: good }] })
     const texts: Array<string> = []

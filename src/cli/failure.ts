@@ -16,7 +16,8 @@ const maxDetail = 300
 export const describe = (error: Error): string => {
   if (!isProviderError(error)) return error.message
   const { reason } = error
-  const detail = "detail" in reason && reason.detail !== undefined ? Redacted.value(reason.detail) : ""
+  const redacted = reason._tag === "InvalidAnswer" ? reason.text : "detail" in reason ? reason.detail : undefined
+  const detail = redacted === undefined ? "" : Redacted.value(redacted)
   // What is known about a failed connection repeats the text of the platform.
   const shown =
     reason._tag === "NetworkError" && reason.description !== undefined ? "" : shorten(Text.toSingleLine(detail))

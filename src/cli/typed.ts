@@ -3,7 +3,6 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
-import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaRepresentation from "effect/SchemaRepresentation"
@@ -47,14 +46,19 @@ export const parseSchema = (text: string): Effect.Effect<Format, WrongSchema> =>
 const isDraft07 = (schema: { readonly $schema?: unknown; readonly definitions?: unknown }): boolean =>
   schema.definitions !== undefined || String(schema.$schema).includes("draft-07")
 
-/** A schema that is made of a JSON Schema needs no services. */
-const toCodec = (schema: Schema.Top): Schema.Codec<unknown, unknown> =>
-  Schema.Unknown.check(
+/**
+ * A schema that is made of a JSON Schema needs no services. Excess properties are an error: an object that allows them has an
+ * index signature for them, and one with `additionalProperties: false` would drop them otherwise.
+ */
+const toCodec = (schema: Schema.Top): Schema.Codec<unknown, unknown> => {
+  const codec = Schema.make<Schema.Codec<unknown, unknown>>(schema.ast)
+  return Schema.Unknown.check(
     Schema.makeFilter((value) => {
-      const result = Schema.decodeUnknownResult(Schema.make<Schema.Codec<unknown, unknown>>(schema.ast))(value)
+      const result = Schema.decodeUnknownResult(codec, { onExcessProperty: "error" })(value)
       return Result.isSuccess(result) ? undefined : result.failure.message
     })
   )
+}
 
 const encodeCompletion = Schema.encodeEffect(Schema.fromJsonString(Completion.Completion))
 
@@ -67,13 +71,10 @@ export const print = Effect.fnUntraced(function* (
 ) {
   const completion = yield* provider.complete(request)
   if (format !== undefined) {
-    const value = yield* Effect.mapError(TypedAnswer.decode(completion, format.schema), (reason) => {
-      const text = Redacted.value(reason.text)
-      return new ProviderError({
-        provider: provider.name,
-        reason: Object.assign(reason, { detail: Redacted.make(text) })
-      })
-    })
+    const value = yield* Effect.mapError(
+      TypedAnswer.decode(completion, format.schema),
+      (reason) => new ProviderError({ provider: provider.name, reason })
+    )
     if (!json) return yield* Output.write(`${JSON.stringify(value)}\n`)
   }
   yield* Output.write(`${yield* Effect.orDie(encodeCompletion(completion))}\n`)

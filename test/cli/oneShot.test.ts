@@ -134,6 +134,8 @@ describe("answers", () => {
   it.live.each<[schema: object, matching: string, other: string]>([
     [{ properties: { a: { $ref: "#/definitions/x" } }, definitions: { x: { type: "integer", minimum: 3 } } }, "5", "1"],
     [{ properties: { a: { $ref: "#/$defs/x" } }, $defs: { x: { type: "integer", minimum: 3 } } }, "5", "1"],
+    [{ properties: { a: { type: "integer" } }, additionalProperties: false }, "1", '1,"b":2'],
+    [{ properties: { a: { type: "integer" } } }, '1,"b":2', '"x"'],
     [{ properties: { a: { type: "string", pattern: "^\\d+$" } } }, '"12"', '"x"']
   ])("%j", ([schema, matching, other]) =>
     Effect.gen(function* () {

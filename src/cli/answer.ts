@@ -64,5 +64,5 @@ const encodeChunk = Schema.encodeEffect(FromJsonString)
 /** Each chunk is one line of JSON. */
 export const printChunks = (provider: Provider, request: CompletionRequest) =>
   Stream.runForEach(provider.stream(request), (chunk) =>
-    Effect.flatMap(Effect.orDie(encodeChunk(chunk)), (line) => Output.write(`${line}\n`))
+    Effect.flatMap(Effect.orDie(encodeChunk(chunk)), Output.writeJsonLine)
   )

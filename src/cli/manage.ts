@@ -57,7 +57,7 @@ const findAll = Effect.fnUntraced(function* (selection: Discovery.Selection) {
   return servers.length === 0 ? yield* Discovery.nothingFound(failures) : servers
 })
 
-const writeJson = (value: unknown) => Output.write(`${JSON.stringify(value)}\n`)
+const writeJson = (value: unknown) => Output.writeJsonLine(JSON.stringify(value))
 
 const clean = (text: string): string => (process.stdout.isTTY ? Text.toSingleLine(text) : text)
 

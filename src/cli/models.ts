@@ -19,7 +19,7 @@ export const listModels = Effect.fnUntraced(function* (selection: Input) {
   const shown = selection.url === undefined ? servers : servers.slice(0, 1)
   if (selection.json) {
     const list = shown.flatMap(({ models, provider }) => models.map((model) => ({ provider: provider.name, ...model })))
-    return yield* Output.write(`${JSON.stringify(list)}\n`)
+    return yield* Output.writeJsonLine(JSON.stringify(list))
   }
   for (const { models, provider } of shown) {
     if (models.length === 0) yield* Output.note(`${provider.name}: no models`)

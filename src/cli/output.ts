@@ -27,6 +27,10 @@ export const write = (text: string): Effect.Effect<void, OutputFailed | ReaderGo
       : new OutputFailed({ message: `standard output cannot be written: ${error.message}` })
   )
 
+/** Writes a line of JSON to standard output. */
+export const writeJsonLine = (json: string): Effect.Effect<void, OutputFailed | ReaderGone> =>
+  write(`${process.stdout.isTTY ? Text.escapeControls(json) : json}\n`)
+
 /** Writes to standard error. It never holds the answer, so a failure is ignored. */
 export const writeError = (text: string): Effect.Effect<void> => Effect.ignore(writeTo(process.stderr, text))
 

@@ -42,5 +42,15 @@ const replacement = (character: string): string => {
   return character < " " ? String.fromCharCode(0x2400 + character.charCodeAt(0)) : "\uFFFD"
 }
 
+/**
+ * The same for the text of JSON, whose value stays the same: what `JSON.stringify` leaves of such characters is written as
+ * `\u` and its code.
+ */
+export const escapeControls = (json: string): string =>
+  json.replaceAll(
+    /[\x7F-\x9F\u202A-\u202E\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+
 /** The same in a single line. */
 export const toSingleLine = (text: string): string => replaceControls(text.replaceAll(/[\r\n\u2028\u2029]\s*/g, " "))

@@ -75,7 +75,7 @@ export const print = Effect.fnUntraced(function* (
       TypedAnswer.decode(completion, format.schema),
       (reason) => new ProviderError({ provider: provider.name, reason })
     )
-    if (!json) return yield* Output.write(`${JSON.stringify(value)}\n`)
+    if (!json) return yield* Output.writeJsonLine(JSON.stringify(value))
   }
-  yield* Output.write(`${yield* Effect.orDie(encodeCompletion(completion))}\n`)
+  yield* Output.writeJsonLine(yield* Effect.orDie(encodeCompletion(completion)))
 })

@@ -92,6 +92,27 @@ describe.skipIf(!CommandLine.hasTerminals)("control characters on a terminal", (
     })
   )
 
+  it.live.each([
+    ["Why?", "--json"],
+    ["Why?", "--jsonl"],
+    ["models", "--json"],
+    ["ps", "--json"]
+  ])("are escaped in JSON, whose value stays the same: %j", (args) =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(
+        ({ path }): FakeServer.Answer =>
+          path === "/api/ps" ? { status: 200, body: { models: [{ name: hostile }] } } : { text: hostile },
+        { models: [hostile] }
+      )
+      const { code, stdout } = yield* CommandLine.runOnTerminal(args, { env: { OLLAMA_HOST: server.url } })
+      expect(code).toBe(0)
+      expect(stdout).toSatisfy(isHarmless)
+      const texts: Array<unknown> = []
+      for (const line of stdout.trim().split("\n")) JSON.parse(line, (_, value) => (texts.push(value), value))
+      expect(texts).toContain(hostile)
+    })
+  )
+
   it.live("are replaced in errors", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(

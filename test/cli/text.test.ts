@@ -48,6 +48,13 @@ describe("text for output", () => {
     expect(encode(false, ["a\uD83D", "b", "\uDE00c\uD83D"])).toBe("a\uFFFDb\uFFFDc\uFFFD")
   })
 
+  it("keeps its value as JSON, where controls are escaped", () => {
+    const value = { "a\u009B31m": "b\u202Ec\u2066\x7F\u001B[2J\u0085 é😀\u2028" }
+    const escaped = Text.escapeControls(JSON.stringify(value))
+    expect(JSON.parse(escaped)).toEqual(value)
+    expect(escaped).toBe(Text.replaceControls(escaped))
+  })
+
   it("is put on a single line", () => {
     expect(Text.toSingleLine("a\r\n  b\n\nc\u2028d\u001B[0m")).toBe("a b c d␛[0m")
   })

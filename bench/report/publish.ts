@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { measures } from "../measures/all.ts"
 import { drawChart } from "./charts.ts"
+import { fillIn } from "./fillIn.ts"
 import { measureNamed, type Result } from "./results.ts"
 import { beforeAndAfter, paragraphsOf, targetsTable } from "./tables.ts"
 
@@ -48,11 +49,4 @@ async function section(result: Result): Promise<string> {
   if (chart !== undefined) writeFileSync(new URL(`${measure}.svg`, folder), chart)
   const image = chart === undefined ? [] : [`![${measureNamed(measure).chart?.title}](performance/${measure}.svg)`]
   return [...image, ...paragraphsOf(result), `Measured on ${date}. ${environment}`].join("\n\n")
-}
-
-function fillIn(document: string, name: string, content: string): string {
-  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
-  const [from, to] = [document.indexOf(begin), document.indexOf(end)]
-  if (from === -1 || to < from) throw new Error(`docs/performance.md lacks the markers ${begin} and ${end}`)
-  return `${document.slice(0, from + begin.length)}\n\n${content}\n\n${document.slice(to)}`
 }

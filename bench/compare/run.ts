@@ -1,0 +1,87 @@
+// npm run compare [-- --check]: what each client does when something goes wrong. Writes docs/comparison.md, or checks it.
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { execFileSync } from "node:child_process"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { parseArgs } from "node:util"
+import { make } from "../../src/testing/FakeServer.ts"
+import { fillIn } from "../report/fillIn.ts"
+import type { Protocol } from "../server/wire.ts"
+import type { Read } from "../subjects/catalogue.ts"
+import { clients } from "./clients.ts"
+import { situations, within, type Observed, type Situation } from "./situations.ts"
+
+const { values: flags } = parseArgs({ options: { check: { type: "boolean", default: false } } })
+
+if (!existsSync(new URL("../node_modules/ollama", import.meta.url))) {
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: new URL("..", import.meta.url), stdio: "inherit" })
+}
+// Some clients leave a rejected promise behind when they are stopped, and some print what they skip.
+process.on("unhandledRejection", () => undefined)
+console.warn = () => undefined
+
+/** The client's answer, and whether the server noticed within a second that the client had gone. */
+const observe = (
+  connect: (url: string) => Promise<Read>,
+  protocol: Protocol,
+  situation: Situation
+): Promise<Observed> =>
+  Effect.gen(function* () {
+    const server = yield* make(situation.answer(protocol))
+    const answer = yield* Effect.promise(() => connect(server.url).then((read) => drive(read, situation)))
+    const isCut = server.until(({ requests }) => requests.some(({ outcome }) => outcome === "cut-by-client"))
+    const closed = situation.stop === undefined ? false : Option.isSome(yield* Effect.timeoutOption(isCut, "1 second"))
+    return { ...answer, isClosed: closed }
+  }).pipe(Effect.scoped, Effect.runPromise)
+
+async function drive(read: Read, { limit = 3000, stop }: Situation) {
+  const controller = new AbortController()
+  let text = ""
+  const onText = (part: string): void => {
+    text += part
+    if (stop === "at the first text" && part !== "") throw new Error("the consumer stops")
+  }
+  if (typeof stop === "number") setTimeout(() => controller.abort(), stop)
+  const ending = read("any", onText, controller.signal).then(
+    () => "complete" as const,
+    () => "failed" as const
+  )
+  return { end: await within(limit, ending, "waiting" as const), text }
+}
+
+const endings = { complete: "ends as complete", failed: "fails", waiting: "waits" }
+
+async function compare(protocol: Protocol): Promise<string> {
+  const names = Object.keys(clients[protocol])
+  const rows: Array<ReadonlyArray<string>> = [
+    ["", ...names],
+    ["---", ...names.map(() => "---")]
+  ]
+  for (const situation of situations) {
+    const row = [situation.title]
+    for (const connect of Object.values(clients[protocol])) {
+      const observed = await observe(connect, protocol, situation)
+      const words = situation.describe?.(observed) ?? endings[observed.end]
+      row.push(`${situation.isRight(observed) ? "✓" : "✗"} ${words}`)
+    }
+    rows.push(row)
+    console.log(row.join(" | "))
+  }
+  return formatTable(rows)
+}
+
+/** With columns of equal width, as the formatter of the repository leaves them. */
+function formatTable(rows: ReadonlyArray<ReadonlyArray<string>>): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
+  const pad = (cell: string, column: number) => cell.padEnd(widths[column] ?? 0, cell === "---" ? "-" : " ")
+  return rows.map((row) => `| ${row.map(pad).join(" | ")} |`).join("\n")
+}
+
+const page = new URL("../../docs/comparison.md", import.meta.url)
+const published = readFileSync(page, "utf8")
+let text = published
+for (const protocol of ["ndjson", "sse"] as const) text = fillIn(text, protocol, await compare(protocol))
+if (!flags.check) writeFileSync(page, text)
+else if (text !== published) throw new Error("docs/comparison.md differs from what was observed")
+// A client that waits for ever would keep the process.
+process.exit()

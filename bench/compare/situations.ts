@@ -1,0 +1,110 @@
+// What may happen to an answer, and what a client should do then.
+import { setTimeout as sleep } from "node:timers/promises"
+import { endless, silence, type Answer } from "../../src/testing/FakeServer.ts"
+import type { Protocol } from "../server/wire.ts"
+
+/** What the client did. */
+export interface Observed {
+  /** The text that it passed on. */
+  readonly text: string
+  readonly end: "complete" | "failed" | "waiting"
+  /** Whether the server saw, within the time of the situation, that the client closed the connection. */
+  readonly isClosed: boolean
+}
+
+export interface Situation {
+  readonly title: string
+  readonly answer: (protocol: Protocol) => Answer
+  /** Stops the client: by its own failure at the first text, or by a signal after so many milliseconds. */
+  readonly stop?: "at the first text" | number
+  /** How long the client may take, in milliseconds. Default: 3,000. */
+  readonly limit?: number
+  readonly isRight: (observed: Observed) => boolean
+  /** In the words of the table. Default: how the answer ended. */
+  readonly describe?: (observed: Observed) => string
+}
+
+const text = "The sky is blue."
+const isFailure = ({ end, text }: Observed) => end === "failed" && text.length > 0
+const isStopped = ({ isClosed }: Observed) => isClosed
+const describeServer = ({ isClosed }: Observed) => (isClosed ? "the server stops" : "the server goes on")
+
+/** 16 MiB without the end of a line. */
+const longLine = (protocol: Protocol) => ({
+  *[Symbol.iterator]() {
+    const beginning = { ndjson: '{"message":{"content":"', sse: 'data: {"choices":[{"index":0,"delta":{"content":"' }
+    yield "Now: "
+    yield { raw: beginning[protocol] }
+    for (let sent = 0; sent < 256; sent++) yield { raw: "x".repeat(65_536) }
+    yield { wait: Infinity }
+  }
+})
+
+export const situations: ReadonlyArray<Situation> = [
+  {
+    title: "The body ends without its end marker",
+    answer: () => ({ text, cut: { how: "end" } }),
+    isRight: isFailure
+  },
+  {
+    title: "The connection is reset in the middle",
+    answer: () => ({ pieces: ["The ", "sky ", { wait: 300 }], cut: { how: "reset" } }),
+    isRight: isFailure
+  },
+  {
+    title: "A record in the middle is not JSON",
+    answer: () => ({ pieces: ["The ", { record: '{"broken' }, "sky"] }),
+    isRight: isFailure
+  },
+  {
+    title: "The server reports an error in the middle",
+    answer: () => ({ pieces: ["The ", "sky ", { error: "out of memory" }] }),
+    isRight: isFailure
+  },
+  {
+    title: "A line of 16 MiB that does not end",
+    answer: (protocol) => ({ pieces: longLine(protocol) }),
+    limit: 5000,
+    isRight: isFailure,
+    describe: ({ end }) => (end === "waiting" ? "collects it" : end === "failed" ? "fails" : "ends as complete")
+  },
+  {
+    title: "The consumer fails or breaks its loop at the first text",
+    answer: () => ({ pieces: endless("word "), delay: { between: 5 } }),
+    stop: "at the first text",
+    isRight: isStopped,
+    describe: describeServer
+  },
+  {
+    title: "The consumer stops before the headers, while the model loads",
+    answer: () => silence,
+    stop: 500,
+    isRight: isStopped,
+    describe: describeServer
+  },
+  {
+    title: "The consumer stops in the middle: the result differs from a complete answer",
+    answer: () => ({ pieces: endless("word "), delay: { between: 5 } }),
+    stop: 500,
+    isRight: ({ end }) => end === "failed",
+    describe: ({ end }) => (end === "failed" ? "yes" : "no")
+  },
+  {
+    title: "The connection stays open after the end marker",
+    answer: () => ({ text, holdOpen: true }),
+    isRight: ({ end }) => end === "complete"
+  },
+  {
+    title: "Characters are split over packets",
+    answer: () => ({ text: "Größe 日本語 🦊", drip: { bytes: 1 } }),
+    isRight: (observed) => observed.end === "complete" && observed.text === "Größe 日本語 🦊",
+    describe: ({ text }) => (text === "Größe 日本語 🦊" ? "whole" : "damaged")
+  }
+]
+
+/** Waits for a promise, but not for ever. */
+export const within = async <A, B>(limit: number, promise: Promise<A>, otherwise: B): Promise<A | B> => {
+  const timer = new AbortController()
+  const late = sleep(limit, otherwise, { signal: timer.signal }).catch(() => otherwise)
+  return Promise.race([promise, late]).finally(() => timer.abort())
+}

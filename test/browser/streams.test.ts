@@ -1,0 +1,161 @@
+/** Answers of a model server, read by a page of another origin. */
+import { expect, layer } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { FakeServer } from "../../src/testing/index.ts"
+import type { ServerName } from "./lab.ts"
+import * as Chromium from "./support/chromium.ts"
+import * as Lab from "./support/lab.ts"
+
+const serverNames: ReadonlyArray<ServerName> = ["Ollama", "LmStudio", "LlamaServer"]
+
+/** The server allows the page. */
+const start = Effect.fnUntraced(function* (script: FakeServer.Script) {
+  const { origin } = yield* Chromium.Pages
+  return yield* FakeServer.make(script, { origins: [origin] })
+})
+
+/** One piece, and the rest when the test allows it. */
+const heldBack = Effect.map(Deferred.make<void>(), (allowed) => {
+  const rest = Stream.concat(Stream.drain(Stream.fromEffect(Deferred.await(allowed))), Stream.make(" is", " blue."))
+  const allow = Deferred.succeed(allowed, undefined)
+  return { pieces: Stream.concat(Stream.make<Array<FakeServer.Piece>>({ thinking: "Hm. " }, "The sky"), rest), allow }
+})
+
+layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })("streams in a browser", (it) => {
+  for (const server of serverNames) {
+    it.effect(`${server}: chunks arrive while the server holds the rest back`, () =>
+      Effect.gen(function* () {
+        const { allow, pieces } = yield* heldBack
+        const { state, url } = yield* start({ pieces })
+        const lab = yield* Lab.open
+        const asked = yield* lab.ask({ server, url })
+        expect(yield* asked.until(({ chunks }) => chunks === 2)).toMatchObject({
+          text: "Hm. The sky",
+          outcome: "reading"
+        })
+        yield* allow
+        expect(yield* asked.end).toMatchObject({ text: "Hm. The sky is blue.", outcome: "complete" })
+        const { preflights, requests } = yield* state
+        expect(preflights).toHaveLength(1)
+        expect(requests).toMatchObject([{ outcome: "completed" }])
+      })
+    )
+
+    it.effect(`${server}: stopping closes the connection, in an answer and before its headers`, () =>
+      Effect.gen(function* () {
+        const lab = yield* Lab.open
+        const endless = yield* start({ pieces: FakeServer.endless("again "), delay: { between: "5 millis" } })
+        const asked = yield* lab.ask({ server, url: endless.url })
+        yield* asked.until(({ chunks }) => chunks > 3)
+        yield* asked.stop
+        const { requests } = yield* endless.until(({ requests }) => requests[0]?.outcome !== "answering")
+        expect(requests).toMatchObject([{ outcome: "cut-by-client" }])
+        expect(yield* asked.end).toMatchObject({ outcome: "interrupted" })
+
+        const silent = yield* start(FakeServer.silence)
+        const waiting = yield* lab.ask({ server, url: silent.url })
+        yield* silent.until(({ requests }) => requests.length === 1)
+        yield* waiting.stop
+        yield* silent.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
+        // Once more changes nothing.
+        yield* waiting.stop
+        expect(yield* waiting.end).toMatchObject({ outcome: "interrupted", chunks: 0 })
+      })
+    )
+
+    it.effect(`${server}: a page that takes enough closes the connection`, () =>
+      Effect.gen(function* () {
+        const lab = yield* Lab.open
+        const endless = yield* start({ pieces: FakeServer.endless("again ") })
+        expect(yield* lab.read({ server, url: endless.url, take: 3 })).toMatchObject({ chunks: 3, outcome: "complete" })
+        yield* endless.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
+      })
+    )
+
+    it.effect(`${server}: a page that is left, reloaded or closed closes the connection`, () =>
+      Effect.gen(function* () {
+        const { origin } = yield* Chromium.Pages
+        const endless = yield* start({ pieces: FakeServer.endless("again "), delay: { between: "5 millis" } })
+        const leave: ReadonlyArray<(page: Lab.LabPage["page"]) => Promise<unknown>> = [
+          (page) => page.goto(`${origin}/elsewhere`),
+          (page) => page.reload(),
+          (page) => page.close()
+        ]
+        for (const [index, step] of leave.entries()) {
+          const lab = yield* Lab.open
+          const asked = yield* lab.ask({ server, url: endless.url })
+          yield* asked.until(({ chunks }) => chunks > 3)
+          yield* Effect.promise(() => step(lab.page))
+          yield* endless.until(({ requests }) => requests[index]?.outcome === "cut-by-client")
+        }
+      })
+    )
+  }
+
+  it.effect("sends no header that Ollama does not allow", () =>
+    Effect.gen(function* () {
+      const server = yield* start({ text: "Blue." })
+      const lab = yield* Lab.open
+      expect(yield* lab.read({ url: server.url, token: "secret" })).toMatchObject({ outcome: "complete" })
+      const { preflights, requests } = yield* server.state
+      expect(preflights.map(({ headers }) => headers["access-control-request-headers"])).toEqual([
+        "authorization,content-type"
+      ])
+      expect(requests).toMatchObject([{ headers: { authorization: "Bearer secret" } }])
+      for (const name of ["traceparent", "b3"]) expect(requests[0]?.headers).not.toHaveProperty(name)
+    })
+  )
+
+  it.effect("headers that Ollama does not allow fail before the request: trace headers, and those of the options", () =>
+    Effect.gen(function* () {
+      const server = yield* start({ text: "Blue." })
+      const lab = yield* Lab.open
+      for (const options of [{ traceHeaders: true }, { headers: { "x-team": "a" } }]) {
+        const reading = yield* lab.read({ url: server.url, ...options })
+        expect(reading).toMatchObject({ outcome: "failed", failure: { reason: "NetworkError" } })
+      }
+      expect((yield* server.state).requests).toEqual([])
+    })
+  )
+
+  it.effect("asks for permission once, and keeps the connection for the next question", () =>
+    Effect.gen(function* () {
+      const server = yield* start({ text: "Blue." })
+      const lab = yield* Lab.open
+      for (let count = 1; count <= 5; count++) {
+        expect(yield* lab.read({ url: server.url })).toMatchObject({ outcome: "complete" })
+      }
+      expect(yield* server.state).toMatchObject({ preflights: { length: 1 }, requests: { length: 5 }, connections: 1 })
+    })
+  )
+
+  it.effect("six answers of one server come at once, the seventh waits for a connection", () =>
+    Effect.gen(function* () {
+      const server = yield* start({ pieces: FakeServer.endless("again "), delay: { between: "20 millis" } })
+      const lab = yield* Lab.open
+      const asked = yield* Effect.forEach(Array.from({ length: 7 }), () => lab.ask({ url: server.url }))
+      const [first] = asked
+      yield* server.until(({ requests }) => requests.length === 6)
+      yield* Effect.forEach(asked.slice(0, 6), ({ until }) => until(({ chunks }) => chunks > 0))
+      yield* Effect.sleep("300 millis")
+      expect(yield* server.state).toMatchObject({ requests: { length: 6 } })
+      if (first !== undefined) yield* first.stop
+      yield* server.until(({ requests }) => requests.length === 7)
+    })
+  )
+
+  it.effect("two pages are independent", () =>
+    Effect.gen(function* () {
+      const server = yield* start({ pieces: FakeServer.endless("again "), delay: { between: "5 millis" } })
+      const [left, right] = [yield* Lab.open, yield* Lab.open]
+      const [one, other] = [yield* left.ask({ url: server.url }), yield* right.ask({ url: server.url })]
+      yield* other.until(({ chunks }) => chunks > 3)
+      yield* one.stop
+      yield* server.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
+      const { chunks } = yield* other.look
+      expect(yield* other.until((reading) => reading.chunks > chunks + 3)).toMatchObject({ outcome: "reading" })
+    })
+  )
+})

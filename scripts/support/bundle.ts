@@ -17,7 +17,7 @@ export const bundle = async (
   const build = await rolldown({
     input,
     platform: "browser",
-    resolve: { conditionNames: ["effect-local-llm:source"] },
+    resolve: { conditionNames: ["effect-local-llm:source", "browser"] },
     plugins: [
       {
         name: "entry",
@@ -31,8 +31,8 @@ export const bundle = async (
   const { output } = await build.generate({ minify, codeSplitting: false })
   await build.close()
   const imports = output.flatMap((part) => (part.type === "chunk" ? [...part.imports, ...part.dynamicImports] : []))
-  return {
-    code: output[0].code,
-    nodeModules: imports.filter((name) => name.startsWith("node:") || builtinModules.includes(name))
-  }
+  const isOfNode = (name: string) => name.startsWith("node:") || builtinModules.includes(name)
+  const missing = imports.filter((name) => !isOfNode(name))
+  if (missing.length > 0) throw new Error(`cannot be resolved: ${missing.join(", ")}`)
+  return { code: output[0].code, nodeModules: imports.filter(isOfNode) }
 }

@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/browser/**/*.test.ts"],
+    // One of them is against a real llama.cpp server.
+    globalSetup: "test/real/setup.ts",
     // One browser at a time: it is heavy, and some tests look at the clock.
     fileParallelism: false,
     testTimeout: 60_000,

@@ -5,7 +5,7 @@ import { FetchHttpClient } from "effect/http"
 import { LlamaServer, LmStudio, Ollama } from "effect-local-llm"
 
 const servers = { Ollama: Ollama.make, LmStudio: LmStudio.make, LlamaServer: LlamaServer.make }
-const isServer = (name: string): name is keyof typeof servers => name in servers
+const isServer = (name: string): name is keyof typeof servers => Object.hasOwn(servers, name)
 
 const find = <E extends Element>(selector: string, type: new () => E): E => {
   const found = document.querySelector(selector)
@@ -39,19 +39,21 @@ const ask = Effect.fn(
   Effect.provide(FetchHttpClient.layer)
 )
 
+let interrupt = (): void => {}
+stop.addEventListener("click", () => interrupt())
+
 form.addEventListener("submit", (event) => {
   event.preventDefault()
+  if (inputs.disabled) return
   const fields = new FormData(form)
   inputs.disabled = true
   stop.disabled = false
   status.textContent = "Asking …"
-  thinking.replaceChildren()
-  answer.replaceChildren()
-  const interrupt = Effect.runCallback(ask(fields), {
+  for (const text of [thinking, answer]) text.replaceChildren()
+  interrupt = Effect.runCallback(ask(fields), {
     onExit: () => {
       inputs.disabled = false
       stop.disabled = true
     }
   })
-  stop.onclick = () => interrupt()
 })

@@ -1,6 +1,7 @@
 /** What a page is told when a server does not answer as it should. */
 import { expect, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { gzipSync } from "node:zlib"
 import type { FakeServer as Fake } from "../../src/testing/index.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 import type { Failure, Question } from "./lab.ts"
@@ -22,7 +23,10 @@ const notReadable = {
     /^Ollama \(http:\S+\): the connection failed: is the server running, and does it allow pages of this origin \(CORS\)\?$/
   )
 }
-const closed = { reason: "NetworkError", message: expect.stringMatching(/the connection failed: the connection was closed$/) }
+const closed = {
+  reason: "NetworkError",
+  message: expect.stringMatching(/the connection failed: the connection was closed$/)
+}
 
 interface Case extends Omit<Question, "url"> {
   readonly script: Fake.Script
@@ -39,6 +43,22 @@ const cases: Readonly<Record<string, Case>> = {
   "a busy server": {
     script: { status: 503, body: { error: "server busy, please try again.  maximum pending requests exceeded" } },
     failure: { reason: "ApiError", status: 503 }
+  },
+  "a token that is missing": {
+    script: { status: 401, body: { error: "unauthorized" } },
+    failure: { reason: "AuthenticationError" }
+  },
+  "too many requests, and a time to wait that the page may not read": {
+    script: { status: 429, headers: { "retry-after": "7" }, body: { error: "slow down" } },
+    failure: { reason: "RateLimited", retryAfter: undefined }
+  },
+  "too many requests, and a time to wait that the page may read": {
+    script: { status: 429, headers: { "retry-after": "7", "access-control-expose-headers": "retry-after" } },
+    failure: { reason: "RateLimited", retryAfter: 7000 }
+  },
+  "an empty answer": {
+    script: { status: 200 },
+    failure: { reason: "StreamTruncated" }
   },
   "a status that the page may not read": {
     script: { status: 500, headers: unreadable, body: { error: "secret" } },
@@ -153,6 +173,26 @@ layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })("fail
       const lab = yield* Lab.open
       const reading = yield* lab.read({ url: "http://127.0.0.1:1" })
       expect(reading).toMatchObject({ outcome: "failed", failure: notReadable })
+    })
+  )
+
+  it.effect("a proxy that redirects the preflight", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({
+        status: 307,
+        headers: { location: "/v2", "access-control-allow-origin": "*" }
+      })
+      const reading = yield* (yield* Lab.open).read({ url: server.url })
+      expect(reading).toMatchObject({ outcome: "failed", failure: notReadable })
+      expect((yield* server.state).requests).toEqual([])
+    })
+  )
+
+  it.effect("a proxy that compresses is no failure: the browser decompresses", () =>
+    Effect.gen(function* () {
+      const body = gzipSync('{"model":"m","message":{"content":"Blue."},"done":true,"done_reason":"stop"}\n')
+      const server = yield* start({ status: 200, headers: { "content-encoding": "gzip" }, body })
+      expect(yield* (yield* Lab.open).read({ url: server.url })).toMatchObject({ text: "Blue.", outcome: "complete" })
     })
   )
 })

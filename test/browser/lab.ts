@@ -1,5 +1,6 @@
 /** What tests run inside a page: reading answers with the providers of this library. The tests call `lab` of the page. */
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
@@ -12,7 +13,8 @@ import * as LmStudio from "../../src/LmStudio.ts"
 import * as Ollama from "../../src/Ollama.ts"
 import type * as Provider from "../../src/Provider.ts"
 import { isProviderError } from "../../src/ProviderError.ts"
-import * as Policies from "./support/policies.ts"
+import type { PartName } from "./support/parts.ts"
+import { part } from "./support/parts.ts"
 
 const servers = { Ollama: Ollama.make, LmStudio: LmStudio.make, LlamaServer: LlamaServer.make }
 
@@ -39,6 +41,8 @@ export interface Failure {
   readonly message: string
   readonly detail?: string | undefined
   readonly status?: number | undefined
+  /** In milliseconds. */
+  readonly retryAfter?: number | undefined
 }
 
 /** How an answer stands. */
@@ -57,12 +61,13 @@ const keptCharacters = 1000
 
 const toFailure = (error: unknown): Failure => {
   if (!isProviderError(error)) return { reason: "not a ProviderError", message: String(error) }
-  const { message, reason } = error
+  const { message, reason, retryAfter } = error
   return {
     reason: reason._tag,
     message,
     detail: "detail" in reason && reason.detail !== undefined ? Redacted.value(reason.detail) : undefined,
-    status: "status" in reason ? reason.status : undefined
+    status: "status" in reason ? reason.status : undefined,
+    retryAfter: retryAfter && Duration.toMillis(retryAfter)
   }
 }
 
@@ -122,10 +127,8 @@ const lab = {
   look: (number: number): Reading | undefined => readings[number]?.reading,
   stop: (number: number): void => readings[number]?.stop(),
   /** Runs one of the other parts of the library, and returns what it found. */
-  run: (name: keyof typeof Policies, urls: ReadonlyArray<string>): Promise<unknown> => {
-    const part: (urls: ReadonlyArray<string>) => Effect.Effect<unknown, unknown, HttpClient.HttpClient> = Policies[name]
-    return Effect.runPromise(Effect.provide(part(urls), FetchHttpClient.layer))
-  }
+  run: (name: PartName, urls: ReadonlyArray<string>): Promise<unknown> =>
+    Effect.runPromise(Effect.provide(part(name)(urls), FetchHttpClient.layer))
 }
 
 declare global {

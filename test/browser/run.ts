@@ -10,7 +10,11 @@ const root = join(folder, "../..")
 const lock = readFileSync(join(folder, "package-lock.json"), "utf8")
 const installedLock = join(folder, "node_modules/.installed.json")
 
-const run = (command: string, args: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}): boolean =>
+const run = (
+  command: string,
+  args: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>> = {}
+): boolean =>
   spawnSync(command, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...environment } }).status === 0
 
 /** Once, and again when the lock file changes. */

@@ -131,18 +131,21 @@ layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })("stre
     })
   )
 
-  it.effect("six answers of one server come at once, the seventh waits for a connection", () =>
+  it.effect("six answers of one server come at once; the seventh waits for a connection, in another tab as well", () =>
     Effect.gen(function* () {
       const server = yield* start({ pieces: FakeServer.endless("again "), delay: { between: "20 millis" } })
       const lab = yield* Lab.open
-      const asked = yield* Effect.forEach(Array.from({ length: 7 }), () => lab.ask({ url: server.url }))
-      const [first] = asked
-      yield* server.until(({ requests }) => requests.length === 6)
-      yield* Effect.forEach(asked.slice(0, 6), ({ until }) => until(({ chunks }) => chunks > 0))
-      yield* Effect.sleep("300 millis")
-      expect(yield* server.state).toMatchObject({ requests: { length: 6 } })
-      if (first !== undefined) yield* first.stop
-      yield* server.until(({ requests }) => requests.length === 7)
+      const tab = yield* Lab.openTab(lab)
+      const asked = yield* Effect.forEach(Array.from({ length: 6 }), () => lab.ask({ url: server.url }))
+      yield* Effect.forEach(asked, ({ until }) => until(({ chunks }) => chunks > 0))
+      for (const place of [lab, tab]) {
+        const seventh = yield* place.read({ url: server.url, deadlines: { firstChunk: 500 } })
+        expect(seventh).toMatchObject({ failure: { reason: "Timeout" } })
+      }
+      expect((yield* server.state).requests).toHaveLength(6)
+      const waiting = yield* lab.ask({ url: server.url })
+      yield* Effect.forEach(asked.slice(0, 1), ({ stop }) => stop)
+      yield* waiting.until(({ chunks }) => chunks > 0)
     })
   )
 
@@ -156,6 +159,35 @@ layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })("stre
       yield* server.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
       const { chunks } = yield* other.look
       expect(yield* other.until((reading) => reading.chunks > chunks + 3)).toMatchObject({ outcome: "reading" })
+    })
+  )
+
+  it.effect("a page whose policy forbids to generate code reads answers, and finds what is wrong in them", () =>
+    Effect.gen(function* () {
+      const server = yield* start({ thinking: "Hm.", text: "Blue." })
+      const lab = yield* Lab.openAt("/strict")
+      for (const name of serverNames) {
+        const reading = yield* lab.read({ server: name, url: server.url })
+        expect(reading).toMatchObject({ text: "Hm.Blue.", outcome: "complete" })
+      }
+      yield* server.setScript({ pieces: [{ record: '{"model":"m","message":{"content":7},"done":false}' }] })
+      expect(yield* lab.read({ url: server.url })).toMatchObject({ failure: { reason: "ParseError" } })
+    })
+  )
+
+  it.effect("a token reaches a server that allows every origin and every header, as LM Studio does", () =>
+    Effect.gen(function* () {
+      const allowed = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" }
+      const events = { "content-type": "text/event-stream", ...allowed }
+      const body =
+        'data: {"choices":[{"index":0,"delta":{"content":"Blue."},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+      const server = yield* FakeServer.make(({ method }) =>
+        method === "OPTIONS" ? { status: 200, headers: allowed } : { status: 200, headers: events, body }
+      )
+      const lab = yield* Lab.open
+      const reading = yield* lab.read({ server: "LmStudio", url: server.url, token: "secret" })
+      expect(reading).toMatchObject({ text: "Blue.", outcome: "complete" })
+      expect((yield* server.state).requests).toMatchObject([{ headers: { authorization: "Bearer secret" } }])
     })
   )
 })

@@ -39,17 +39,15 @@ export const layer: Layer.Layer<Chromium> = Layer.effect(
     )
     return Chromium.of({
       open: (url) =>
-        Effect.map(
-          Effect.acquireRelease(
-            Effect.promise(async () => {
-              const context = await browser.newContext()
-              const page = await context.newPage()
-              await page.goto(url)
-              return page
-            }),
-            (page) => Effect.promise(() => page.context().close())
-          ),
-          (page) => page
+        Effect.acquireRelease(
+          Effect.promise(async () => {
+            const context = await browser.newContext()
+            const page = await context.newPage()
+            page.setDefaultTimeout(20_000)
+            await page.goto(url)
+            return page
+          }),
+          (page) => Effect.promise(() => page.context().close())
         ),
       memory: Effect.promise(async () => {
         const session = await browser.newBrowserCDPSession()
@@ -69,7 +67,7 @@ export class Pages extends Context.Service<Pages, { readonly origin: string }>()
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-/** `/` is the page of `examples/browser`, `/lab` an empty page with the functions of `lab.ts`. */
+/** `/` is the page of `examples/browser`, `/lab` an empty page with the functions of `lab.ts`; `/strict` forbids `eval`. */
 export const layerPages: Layer.Layer<Pages> = Layer.effect(
   Pages,
   Effect.gen(function* () {
@@ -82,10 +80,12 @@ export const layerPages: Layer.Layer<Pages> = Layer.effect(
       ])
     )
     const page = readFileSync(file("../../../examples/browser/index.html"), "utf8").replace("./main.ts", "/main.js")
+    const labPage = `<!doctype html><title>Lab</title><script type="module" src="/lab.js"></script>`
     const files: ReadonlyMap<string, readonly [string, Readonly<Record<string, string>>]> = new Map([
       ["/", [page, html]],
       ["/main.js", [example.code, javascript]],
-      ["/lab", [`<!doctype html><title>Lab</title><script type="module" src="/lab.js"></script>`, html]],
+      ["/lab", [labPage, html]],
+      ["/strict", [labPage, { ...html, "content-security-policy": "script-src 'self'" }]],
       ["/lab.js", [lab.code, javascript]],
       ["/elsewhere", ["<!doctype html><title>Elsewhere</title>", html]]
     ])

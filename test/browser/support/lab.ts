@@ -1,10 +1,9 @@
 /** The lab page, driven from a test. */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { Page } from "playwright-core"
 import type { FakeServer } from "../../../src/testing/index.ts"
 import type { Question, Reading } from "../lab.ts"
-import type * as Policies from "./policies.ts"
+import type { PartName } from "./parts.ts"
 import { Chromium, Pages } from "./chromium.ts"
 
 export interface Asked {
@@ -22,14 +21,27 @@ export interface LabPage {
   readonly ask: (question: Question) => Effect.Effect<Asked>
   /** Asks, and waits for the end. */
   readonly read: (question: Question) => Effect.Effect<Reading>
-  readonly run: (name: keyof typeof Policies, ...servers: ReadonlyArray<Server>) => Effect.Effect<unknown>
+  readonly run: (name: PartName, ...servers: ReadonlyArray<Server>) => Effect.Effect<unknown>
 }
 
 type Server = FakeServer.FakeServer["Service"]
 
-export const open: Effect.Effect<LabPage, never, Chromium | Pages | Scope.Scope> = Effect.gen(function* () {
+/** Opens a page with the lab. */
+export const openAt = Effect.fnUntraced(function* (path: string) {
   const { origin } = yield* Pages
-  const page = yield* (yield* Chromium).open(`${origin}/lab`)
+  return yield* drive(yield* (yield* Chromium).open(origin + path))
+})
+
+export const open = openAt("/lab")
+
+/** Opens the lab in another tab of the same session. */
+export const openTab = Effect.fnUntraced(function* ({ page }: LabPage) {
+  const tab = yield* Effect.promise(() => page.context().newPage())
+  yield* Effect.promise(() => tab.goto(page.url()))
+  return yield* drive(tab)
+})
+
+const drive = Effect.fnUntraced(function* (page: Page): Effect.fn.Return<LabPage> {
   yield* Effect.promise(() => page.waitForFunction(() => "lab" in globalThis))
 
   const ask = (question: Question) =>
@@ -41,7 +53,12 @@ export const open: Effect.Effect<LabPage, never, Chromium | Pages | Scope.Scope>
         )
         const until = (predicate: (reading: Reading) => boolean): Effect.Effect<Reading> =>
           Effect.flatMap(look, (reading) =>
-            predicate(reading) ? Effect.succeed(reading) : Effect.delay(Effect.suspend(() => until(predicate)), 20)
+            predicate(reading)
+              ? Effect.succeed(reading)
+              : Effect.delay(
+                  Effect.suspend(() => until(predicate)),
+                  20
+                )
           )
         return {
           look,

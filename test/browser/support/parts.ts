@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
@@ -28,33 +29,36 @@ const complete = (provider: Provider.Provider) => Effect.map(provider.complete(r
 
 const hosts = (urls: Urls) => urls.map((baseUrl) => ({ name: baseUrl, provider: Ollama.make({ baseUrl }) }))
 
-export const pool = (urls: Urls) =>
+const pool = (urls: Urls) =>
   Effect.flatMap(Pool.make({ hosts: hosts(urls), permits: 1 }), (provider) =>
     Effect.all([complete(provider), complete(provider)], { concurrency: "unbounded" })
   ).pipe(Effect.scoped)
 
-export const retry = ([baseUrl]: Urls) =>
+const retry = ([baseUrl]: Urls) =>
   Effect.flatMap(Ollama.make({ baseUrl }), (provider) => complete(Retry.apply(provider)))
 
-export const fallback = ([broken, working]: Urls) =>
-  Effect.flatMap(Effect.all([Ollama.make({ baseUrl: broken }), LmStudio.make({ baseUrl: working })]), ([first, second]) =>
-    complete(Fallback.make([{ provider: first }, { provider: second }]))
+const fallback = ([broken, working]: Urls) =>
+  Effect.flatMap(
+    Effect.all([Ollama.make({ baseUrl: broken }), LmStudio.make({ baseUrl: working })]),
+    ([first, second]) => complete(Fallback.make([{ provider: first }, { provider: second }]))
   )
 
-export const hedge = ([slow, fast]: Urls) =>
+const hedge = ([slow, fast]: Urls) =>
   Effect.flatMap(Effect.all([Ollama.make({ baseUrl: slow }), Ollama.make({ baseUrl: fast })]), ([first, second]) =>
-    complete(Hedge.apply(first, { alternatives: [second], isLoaded: () => Effect.succeed(true), minDelay: "50 millis" }))
+    complete(
+      Hedge.apply(first, { alternatives: [second], isLoaded: () => Effect.succeed(true), minDelay: "50 millis" })
+    )
   )
 
-export const telemetry = ([baseUrl]: Urls) =>
+const telemetry = ([baseUrl]: Urls) =>
   Effect.flatMap(Ollama.make({ baseUrl }), (provider) => complete(Telemetry.apply(provider)))
 
-export const thinking = ([baseUrl]: Urls) =>
+const thinking = ([baseUrl]: Urls) =>
   Effect.flatMap(LmStudio.make({ baseUrl }), (provider) =>
     Effect.map(Thinking.apply(provider).complete(request), ({ content, thinking }) => ({ content, thinking }))
   )
 
-export const typed = ([baseUrl]: Urls) =>
+const typed = ([baseUrl]: Urls) =>
   Effect.flatMap(Ollama.make({ baseUrl }), (provider) =>
     Effect.provideService(
       Provider.object(request, Schema.Struct({ city: Schema.String, celsius: Schema.Number })),
@@ -65,7 +69,7 @@ export const typed = ([baseUrl]: Urls) =>
 
 const toolkit = Toolkit.make(Tool.make("now", { success: Schema.String }))
 
-export const languageModel = ([baseUrl]: Urls) =>
+const languageModel = ([baseUrl]: Urls) =>
   Effect.gen(function* () {
     const texts = yield* Stream.runCollect(
       Stream.map(LanguageModel.streamText({ prompt: "What time is it?", toolkit }), (part) =>
@@ -80,29 +84,48 @@ export const languageModel = ([baseUrl]: Urls) =>
     ])
   )
 
-export const embeddings = ([baseUrl]: Urls) =>
+const embeddings = ([baseUrl]: Urls) =>
   Effect.map(
     EmbeddingModel.EmbeddingModel.use(({ embedMany }) => embedMany(["The sky", "is blue"])),
     ({ embeddings }) => embeddings.length
-  ).pipe(
-    Effect.provide(EffectAi.layerEmbeddingModel({ model: "fake" }).pipe(Layer.provide(Ollama.layer({ baseUrl }))))
-  )
+  ).pipe(Effect.provide(EffectAi.layerEmbeddingModel({ model: "fake" }).pipe(Layer.provide(Ollama.layer({ baseUrl })))))
 
-export const discovery = ([ollama, lmstudio]: Urls) =>
+const discovery = ([ollama, lmstudio]: Urls) =>
   Effect.map(
     Discovery.discover({ urls: { ollama, lmstudio, "llama-server": "http://127.0.0.1:1" }, timeLimit: "2 seconds" }),
     ({ found }) => found.map(({ kind }) => kind)
   )
 
-export const pull = ([baseUrl]: Urls) =>
+const pull = ([baseUrl]: Urls) =>
   Effect.flatMap(Ollama.make({ baseUrl }), ({ pull }) =>
     Effect.map(Stream.runCollect(pull("llama3.2")), (reports) => reports.length > 0)
   )
 
-export const models = ([baseUrl]: Urls) =>
+const models = ([baseUrl]: Urls) =>
   Effect.flatMap(Ollama.make({ baseUrl }), ({ listModels, model }) =>
     Effect.all([Effect.map(listModels, (models) => models.map(({ id }) => id)), model("fake")])
   )
 
-export const mock = (_: Urls) =>
-  Effect.flatMap(MockProvider.make(["Rayleigh ", "scattering."]), (provider) => complete(provider))
+const mock = () => Effect.flatMap(MockProvider.make(["Rayleigh ", "scattering."]), (provider) => complete(provider))
+
+type Part = (urls: Urls) => Effect.Effect<unknown, unknown, HttpClient.HttpClient>
+
+const parts = {
+  pool,
+  retry,
+  fallback,
+  hedge,
+  telemetry,
+  thinking,
+  typed,
+  languageModel,
+  embeddings,
+  discovery,
+  pull,
+  models,
+  mock
+} satisfies Readonly<Record<string, Part>>
+
+export type PartName = keyof typeof parts
+
+export const part = (name: PartName): Part => parts[name]

@@ -66,6 +66,13 @@ layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })(
       })
     )
 
+    it.effect("layerConfig reads a configuration of the page; there is no other", () =>
+      Effect.gen(function* () {
+        const server = yield* start(blue)
+        expect(yield* (yield* Lab.open).run("configured", server)).toEqual([server.url, "http://127.0.0.1:11434"])
+      })
+    )
+
     it.effect("effect/ai runs a tool", () =>
       Effect.gen(function* () {
         const server = yield* start({ toolCalls: [{ id: "c", name: "now", arguments: {} }] })

@@ -1,7 +1,7 @@
 // npm run test:browser: the tests in a real browser. It is installed here, with its driver, the first time.
 // With CHROMIUM set to the path of a Chromium or Chrome, that one is used.
 import { spawnSync } from "node:child_process"
-import { existsSync, readFileSync, mkdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -25,46 +25,49 @@ const install = (): boolean => {
   return true
 }
 
-/** The variables with which a browser starts, or `undefined` if there is none. */
-const findBrowser = (): Readonly<Record<string, string>> | undefined => {
+/** The variables with which `support/chromium.ts` starts a browser. */
+type Browser = Readonly<Record<"CHROMIUM" | "CHROMIUM_LIBRARIES", string>>
+
+/** The first browser that starts: that of the user, that of the package, that of the system. */
+const findBrowser = (): Browser | undefined => {
   const own = process.env["CHROMIUM"]
-  if (own !== undefined && own !== "") return { CHROMIUM: own }
+  if (own !== undefined && own !== "") return { CHROMIUM: own, CHROMIUM_LIBRARIES: "" }
   return (
     unpackChromium() ??
     ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
-      .filter(existsSync)
-      .map((path) => ({ CHROMIUM: path }))[0]
+      .map((path) => ({ CHROMIUM: path, CHROMIUM_LIBRARIES: "" }))
+      .find(starts)
   )
 }
 
-/** The one in the package. It brings the system libraries that it needs, for Linux on x64. */
-const unpackChromium = (): Readonly<Record<string, string>> | undefined => {
+const starts = ({ CHROMIUM, CHROMIUM_LIBRARIES }: Browser): boolean =>
+  spawnSync(CHROMIUM, ["--version"], { env: { ...process.env, LD_LIBRARY_PATH: CHROMIUM_LIBRARIES } }).status === 0
+
+/** The one in the package is for Linux on x64, and brings the system libraries that it needs. */
+const unpackChromium = (): Browser | undefined => {
   if (process.platform !== "linux" || process.arch !== "x64") return undefined
   const { version } = JSON.parse(readFileSync(join(folder, "node_modules/@sparticuz/chromium/package.json"), "utf8"))
   const cache = join(root, `.cache/chromium-${version}`)
-  const environment = { CHROMIUM: join(cache, "chromium"), LD_LIBRARY_PATH: join(cache, "al2023/lib") }
-  const script = 'await (await import("@sparticuz/chromium")).default.executablePath()'
+  const browser = { CHROMIUM: join(cache, "chromium"), CHROMIUM_LIBRARIES: join(cache, "al2023/lib") }
+  if (starts(browser)) return browser
+  // A part of it may be there.
+  rmSync(cache, { recursive: true, force: true })
   mkdirSync(cache, { recursive: true })
-  // It unpacks into the temporary folder; the libraries only if it believes to be at its usual place.
-  const place = { TMPDIR: cache, AWS_EXECUTION_ENV: "AWS_Lambda_nodejs22.x" }
-  const unpacked = spawnSync(process.execPath, ["--input-type=module", "--eval", script], {
-    cwd: folder,
-    stdio: "inherit",
-    env: { ...process.env, ...place }
-  })
-  if (unpacked.status !== 0) return undefined
-  const version_ = spawnSync(environment.CHROMIUM, ["--version"], { env: { ...process.env, ...environment } })
-  return version_.status === 0 ? environment : undefined
+  const script = 'await (await import("@sparticuz/chromium")).default.executablePath()'
+  // It unpacks into the temporary folder, and the libraries only where this variable is set.
+  const env = { ...process.env, TMPDIR: cache, AWS_EXECUTION_ENV: "AWS_Lambda_nodejs22.x" }
+  spawnSync(process.execPath, ["--input-type=module", "--eval", script], { cwd: folder, stdio: "inherit", env })
+  return starts(browser) ? browser : undefined
 }
 
-if (!install()) {
-  console.log("SKIPPED: the tests in a browser, because their packages cannot be installed")
-} else {
-  const browser = findBrowser()
+const main = (): boolean => {
+  const browser = install() ? findBrowser() : undefined
   if (browser === undefined) {
-    console.log("SKIPPED: the tests in a browser, because there is none; set CHROMIUM to the path of a Chromium")
-  } else {
-    const vitest = ["run", "--config", "vitest.browser.config.ts", ...process.argv.slice(2)]
-    if (!run("tsc", ["-p", folder]) || !run("vitest", vitest, browser)) process.exitCode = 1
+    console.log("SKIPPED: the tests in a browser. There is none; set CHROMIUM to the path of a Chromium or Chrome.")
+    return true
   }
+  const vitest = ["run", "--config", "vitest.browser.config.ts", ...process.argv.slice(2)]
+  return run("tsc", ["-p", folder]) && run("vitest", vitest, browser)
 }
+
+if (!main()) process.exitCode = 1

@@ -26,6 +26,7 @@ export const layer: Layer.Layer<Chromium> = Layer.effect(
       Effect.promise(() =>
         chromium.launch({
           executablePath: process.env["CHROMIUM"] ?? "",
+          env: { ...process.env, LD_LIBRARY_PATH: process.env["CHROMIUM_LIBRARIES"] },
           args: ["--disable-gpu", "--disable-quic", "--disable-sync", "--enable-precise-memory-info"],
           // Pages in the background shall be slowed down as usual.
           ignoreDefaultArgs: [

@@ -1,4 +1,5 @@
 /** The parts of the library above the providers, each used once, inside a page. The addresses are those of fake servers. */
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -106,6 +107,15 @@ const models = ([baseUrl]: Urls) =>
     Effect.all([Effect.map(listModels, (models) => models.map(({ id }) => id)), model("fake")])
   )
 
+/** From a configuration of the page, and without one: a page has no environment. */
+const configured = ([OLLAMA_HOST]: Urls) =>
+  Effect.gen(function* () {
+    const address = (layer: ReturnType<typeof Ollama.layerConfig>) =>
+      Provider.Provider.use(({ server }) => Effect.succeed(server)).pipe(Effect.provide(layer))
+    const own = Layer.provide(Ollama.layerConfig(), ConfigProvider.layer(ConfigProvider.fromUnknown({ OLLAMA_HOST })))
+    return [yield* address(own), yield* address(Ollama.layerConfig())]
+  })
+
 const mock = () => Effect.flatMap(MockProvider.make(["Rayleigh ", "scattering."]), (provider) => complete(provider))
 
 type Part = (urls: Urls) => Effect.Effect<unknown, unknown, HttpClient.HttpClient>
@@ -123,7 +133,8 @@ const parts = {
   discovery,
   pull,
   models,
-  mock
+  mock,
+  configured
 } satisfies Readonly<Record<string, Part>>
 
 export type PartName = keyof typeof parts

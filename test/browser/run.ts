@@ -61,9 +61,13 @@ const unpackChromium = (): Browser | undefined => {
 }
 
 const main = (): boolean => {
-  const browser = install() ? findBrowser() : undefined
+  const isInstalled = install()
+  const browser = isInstalled ? findBrowser() : undefined
   if (browser === undefined) {
-    console.log("SKIPPED: the tests in a browser. There is none; set CHROMIUM to the path of a Chromium or Chrome.")
+    const reason = isInstalled
+      ? "there is none that starts; set CHROMIUM to the path of a Chromium or Chrome"
+      : "the packages of test/browser cannot be installed"
+    console.log(`SKIPPED: the tests in a browser, because ${reason}`)
     return true
   }
   const vitest = ["run", "--config", "vitest.browser.config.ts", ...process.argv.slice(2)]

@@ -195,4 +195,21 @@ layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })("fail
       expect(yield* (yield* Lab.open).read({ url: server.url })).toMatchObject({ text: "Blue.", outcome: "complete" })
     })
   )
+
+  it.effect("a server that does not answer the preflight in time gets no request, neither late nor after a stop", () =>
+    Effect.gen(function* () {
+      const allowed = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" }
+      const server = yield* FakeServer.make({ status: 200, headers: allowed, delay: { headers: "1 second" } })
+      const lab = yield* Lab.open
+      const late = yield* lab.read({ url: server.url, deadlines: { firstChunk: 200 } })
+      expect(late).toMatchObject({ outcome: "failed", failure: { reason: "Timeout" } })
+      const asked = yield* lab.ask({ url: server.url })
+      yield* server.until(({ preflights }) => preflights.length === 2)
+      yield* asked.stop
+      expect(yield* asked.end).toMatchObject({ outcome: "interrupted" })
+      yield* server.until(({ preflights }) => preflights.every(({ outcome }) => outcome === "completed"))
+      yield* Effect.sleep("300 millis")
+      expect((yield* server.state).requests).toEqual([])
+    })
+  )
 })

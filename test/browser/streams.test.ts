@@ -190,4 +190,28 @@ layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })("stre
       expect((yield* server.state).requests).toMatchObject([{ headers: { authorization: "Bearer secret" } }])
     })
   )
+
+  it.effect("a worker reads answers as a page does, and closes the connection when it is terminated", () =>
+    Effect.gen(function* () {
+      const server = yield* start({ pieces: FakeServer.endless("again "), delay: { between: "5 millis" } })
+      const { page } = yield* Lab.open
+      const reading = yield* Effect.promise(async () => {
+        const started = page.waitForEvent("worker")
+        await page.evaluate(() => {
+          const worker = new Worker("/lab.js", { type: "module" })
+          document.addEventListener("click", () => worker.terminate())
+        })
+        const worker = await started
+        return worker.evaluate(async (url) => {
+          while (!("lab" in globalThis)) await new Promise((resolve) => setTimeout(resolve, 10))
+          const number = lab.ask({ url })
+          while ((lab.look(number)?.chunks ?? 0) < 4) await new Promise((resolve) => setTimeout(resolve, 10))
+          return lab.look(number)
+        }, server.url)
+      })
+      expect(reading).toMatchObject({ outcome: "reading", text: expect.stringMatching(/^again again/) })
+      yield* Effect.promise(() => page.mouse.click(1, 1))
+      yield* server.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
+    })
+  )
 })

@@ -199,7 +199,7 @@ export class ContextOverflow extends Schema.Error<ContextOverflow>(id("ContextOv
  */
 export class ApiError extends Schema.Error<ApiError>(id("ApiError"))({
   _tag: Schema.tag("ApiError"),
-  /** The HTTP status. */
+  /** The HTTP status; 0 for a redirect in a browser, which hides the status. */
   status: Schema.Number,
   /** How long the server asks to wait, from its `Retry-After` header; at most one day. */
   retryAfter: Schema.optional(Schema.Duration),
@@ -209,7 +209,8 @@ export class ApiError extends Schema.Error<ApiError>(id("ApiError"))({
     return this.status >= 500
   }
   override get message(): string {
-    return withDescription(`the server answered with status ${this.status}`, this.description)
+    const what = this.status === 0 ? "a redirect" : `status ${this.status}`
+    return withDescription(`the server answered with ${what}`, this.description)
   }
 }
 

@@ -1,3 +1,4 @@
+import { bundle } from "./bundle.ts"
 import { cancellation, capacity, paced } from "./concurrent.ts"
 import { imports } from "./imports.ts"
 import type { Measure } from "./Measure.ts"
@@ -13,5 +14,6 @@ export const measures: ReadonlyArray<Measure> = [
   capacity,
   smallAnswer,
   cancellation,
-  imports
+  imports,
+  bundle
 ]

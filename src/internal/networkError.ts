@@ -12,6 +12,7 @@ const clientTimeout = "a timeout of the HTTP client itself passed"
 const notHttps = "the server speaks http, not https; use http:// in baseUrl"
 const notHttp = "the server does not speak HTTP; use https:// in baseUrl if it speaks https"
 const untrusted = "the certificate of the server is not trusted"
+const notReadable = "is the server running, and does it allow pages of this origin (CORS)?"
 const invalidHeader = "a header has a value that HTTP does not allow"
 
 /** Codes of Node and of undici, and those of Bun, in the order of their weight: an outer error may have a vaguer one. */
@@ -46,6 +47,18 @@ const sentences: ReadonlyMap<string, string> = new Map([
   ["ConnectionClosed", closed]
 ])
 
+/**
+ * What browsers say, of which none has a code: Chromium, Safari and Firefox before the headers of an answer, Chromium and Firefox
+ * after them. They do not tell a page whether there is no server or the page is not allowed to read what it answers.
+ */
+const browserSentences: ReadonlyMap<string, string> = new Map([
+  ["Failed to fetch", notReadable],
+  ["Load failed", notReadable],
+  ["NetworkError when attempting to fetch resource.", notReadable],
+  ["network error", closed],
+  ["Error in input stream", closed]
+])
+
 /** Codes that may appear in a message although no sentence is known for them. */
 const codeLike = /^(?:E[A-Z][A-Z0-9]{1,30}|ERR_[A-Z0-9_]{1,60}|UND_ERR_[A-Z_]{1,60}|HPE_[A-Z_]{1,60})$/
 
@@ -57,9 +70,10 @@ export const networkError = (cause: unknown): NetworkError => {
   const address = failures.map((failure) => readAddress(failure)).find((address) => address !== undefined)
   const sentence = known === undefined ? undefined : sentences.get(known)
   const place = [code, address].filter((part) => part !== undefined).join(" ")
+  const said = failures.map((failure) => browserSentences.get(readMessage(failure))).find((text) => text !== undefined)
   const texts = failures.map(readMessage).filter((text) => text !== "" && !quotesHeader.test(text))
   return new NetworkError({
-    description: sentence === undefined ? place || undefined : `${place} (${sentence})`,
+    description: sentence === undefined ? place || said : `${place} (${sentence})`,
     detail: toDetail([...new Set(texts)].join("\n"))
   })
 }

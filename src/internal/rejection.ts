@@ -102,10 +102,11 @@ const ofRedirect = (
   { headers, status }: HttpClientResponse.HttpClientResponse,
   baseUrl: string
 ): ProviderErrorReason => {
+  if (status === 0) return new ApiError({ status, description: "set baseUrl to the address that it redirects to" })
   const location = headers["location"]
-  if (status !== 0 && location === undefined) return new ApiError({ status })
-  const target = URL.parse(location ?? "", baseUrl)
-  const isSameHost = target !== null && location !== undefined && target.hostname === URL.parse(baseUrl)?.hostname
+  if (location === undefined) return new ApiError({ status })
+  const target = URL.parse(location, baseUrl)
+  const isSameHost = target !== null && target.hostname === URL.parse(baseUrl)?.hostname
   const to = isSameHost ? ` to ${target.origin}` : ""
   return new ApiError({
     status,

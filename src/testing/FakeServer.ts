@@ -12,6 +12,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import type { Answer, Piece, ReceivedRequest, Reply, Script } from "./internal/answer.ts"
+import * as Cors from "./internal/cors.ts"
 import * as Delivery from "./internal/delivery.ts"
 import type { State } from "./internal/log.ts"
 import * as Log from "./internal/log.ts"
@@ -48,6 +49,13 @@ export class FakeServer extends Context.Service<
 export interface Options {
   /** The models that it lists. It answers requests for any model. Default: one, `fake:latest`. */
   readonly models?: ReadonlyArray<string> | undefined
+  /**
+   * The pages that may use it, as with `OLLAMA_ORIGINS`: origins such as `http://localhost:5173`, or `"*"`. Their preflights are
+   * answered as Ollama answers them, which allows only the headers of its list; other origins get the status 403. The script is
+   * asked in neither case. A header in a `Reply` replaces that of CORS. Default: it knows nothing of CORS, so browsers allow only
+   * pages of its own origin.
+   */
+  readonly origins?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -57,7 +65,7 @@ export interface Options {
  */
 export const make = Effect.fnUntraced(function* (
   script: Script = { text: "This answer comes from a fake server." },
-  { models = ["fake:latest"] }: Options = {}
+  { models = ["fake:latest"], origins }: Options = {}
 ): Effect.fn.Return<FakeServer["Service"], never, Scope.Scope> {
   const log = Log.make()
   let currentScript = script
@@ -79,6 +87,9 @@ export const make = Effect.fnUntraced(function* (
 
     const path = entry.path.replace(/\?.*/, "")
     const wire = entry.method === "POST" ? wires[path] : undefined
+    const cors = origins === undefined ? { headers: {} } : Cors.decide(request, origins)
+    if ("reply" in cors) return yield* Delivery.sendReply(channel, cors.reply)
+    for (const [name, value] of Object.entries(cors.headers)) response.setHeader(name, value)
     const scripted = yield* ask(currentScript, { ...entry })
     if ("status" in scripted) return yield* Delivery.sendReply(channel, scripted)
     if (wire === undefined) {

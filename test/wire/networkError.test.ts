@@ -54,6 +54,12 @@ const table: ReadonlyArray<readonly [what: string, cause: unknown, description: 
     fail("Parse Error: Expected HTTP/", { code: "HPE_INVALID_CONSTANT" }),
     "HPE_INVALID_CONSTANT (the server does not speak HTTP; use https:// in baseUrl if it speaks https)"
   ],
+  [
+    "no answer that a page may read",
+    new TypeError("Failed to fetch"),
+    "is the server running, and does it allow pages of this origin (CORS)?"
+  ],
+  ["an answer that breaks in a browser", new TypeError("network error"), "the connection was closed"],
   ["an unknown code", fail("boom", { code: "EWHATEVER" }), "EWHATEVER"],
   ["something that is no code", fail("boom", { code: "my secret" }), undefined],
   ["an address with credentials", fail("boom", { address: "user:pass@host" }), undefined],

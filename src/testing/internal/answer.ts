@@ -131,7 +131,7 @@ export type Script = Answer | ((request: ReceivedRequest) => Answer | Effect.Eff
  * @since 0.1.0
  */
 export interface ReceivedRequest {
-  /** How many came before it. */
+  /** How many came before it, without the preflights. */
   readonly index: number
   readonly method: string
   /** The path, with the query if there is one. */

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Http from "node:http"
 import type { ReceivedRequest } from "./answer.ts"
+import { isPreflight } from "./cors.ts"
 
 /**
  * The requests and connections so far.
@@ -9,8 +10,10 @@ import type { ReceivedRequest } from "./answer.ts"
  * @since 0.1.0
  */
 export interface State {
-  /** The requests, in the order in which they came. */
+  /** The requests, in the order in which they came, without the preflights. */
   readonly requests: ReadonlyArray<ReceivedRequest>
+  /** The preflights: what browsers asked before they sent a request of a page of another origin. */
+  readonly preflights: ReadonlyArray<ReceivedRequest>
   /** Connections that are open now, those included that a client keeps for its next request. */
   readonly openConnections: number
   /** Connections that were ever opened. */
@@ -20,7 +23,8 @@ export interface State {
 export type Entry = { -readonly [K in keyof ReceivedRequest]: ReceivedRequest[K] }
 
 export const make = () => {
-  const entries: Array<Entry> = []
+  const requests: Array<Entry> = []
+  const preflights: Array<Entry> = []
   const waiting = new Set<() => void>()
   let openConnections = 0
   let connections = 0
@@ -29,7 +33,12 @@ export const make = () => {
   const changed = (): void => {
     for (const look of waiting) look()
   }
-  const state = (): State => ({ requests: entries.map((entry) => ({ ...entry })), openConnections, connections })
+  const state = (): State => ({
+    requests: requests.map((entry) => ({ ...entry })),
+    preflights: preflights.map((entry) => ({ ...entry })),
+    openConnections,
+    connections
+  })
 
   return {
     state,
@@ -39,7 +48,7 @@ export const make = () => {
     },
     begin: (request: Http.IncomingMessage, body: unknown): Entry => {
       const entry: Entry = {
-        index: entries.length,
+        index: requests.length,
         method: request.method ?? "",
         path: request.url ?? "",
         headers: Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)])),
@@ -47,6 +56,7 @@ export const make = () => {
         outcome: "answering",
         bytesWritten: 0
       }
+      const entries = isPreflight(request) ? preflights : requests
       entries.push(entry)
       changed()
       return entry

@@ -257,6 +257,11 @@ describe("tool calls of Ollama", () => {
       calls: [called("f", "call_0"), { id: "call_1", name: "f", arguments: {} }],
       final: final({ finishReason: "tool-calls" })
     },
+    "a call without a name": {
+      lines: [text("", { tool_calls: [call("")] }), done],
+      pieces: "|",
+      failure: failure("ParseError", { description: "tool call 0 has no name" })
+    },
     "arguments that are not JSON": {
       lines: [withArguments('{"city":'), done],
       pieces: "|",
@@ -334,11 +339,33 @@ describe("an answer that the server ended early", () => {
 
 describe("an answer in a field that is not read", () => {
   const notRead = failure("ParseError", { description: "an answer only in fields that are not read" })
+  const lost = failure("ParseError", { description: "a part of the answer is an image or a refusal" })
   const table: Readonly<Record<string, Row>> = {
     "fails if there is no other text": {
-      lines: [text("", { images: ["aGk="] }), done],
+      lines: [text("", { output: ["aGk="] }), done],
       pieces: "|",
       failure: notRead
+    },
+    "fails beside text, if it is an image": {
+      lines: [text("Look:", { images: ["aGk="] }), text("!"), done],
+      pieces: "Look:|!|",
+      failure: lost
+    },
+    "fails beside thinking, if it is a refusal": {
+      lines: [doneWith({ thinking: "Hm", refusal: "No" })],
+      pieces: "(Hm)|",
+      failure: lost
+    },
+    "is not an image that is empty": {
+      lines: [text("Hi", { images: null, refusal: "" }), done],
+      pieces: "Hi|",
+      final: final()
+    },
+    "is not a call beside an empty list": {
+      lines: [{ ...text("", { tool_calls: [] }), tool_calls: [call("f")] }, done],
+      pieces: "|",
+      calls: [called("f", "call_0")],
+      final: final({ finishReason: "tool-calls" })
     },
     "fails in the form of another protocol": {
       lines: [{ choices: [{ delta: { content: "Hi" } }], done: false }, done],

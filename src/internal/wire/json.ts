@@ -29,7 +29,8 @@ export const stringify = (value: unknown): string | undefined => {
 export const hasOtherContent = (object: object | null | undefined, known: ReadonlySet<string>): boolean =>
   Object.entries(object ?? {}).some(([key, value]) => !known.has(key) && isContent(value))
 
-const isContent = (value: unknown): boolean =>
+/** Whether a value may be a part of an answer: neither empty nor metadata such as a number. */
+export const isContent = (value: unknown): boolean =>
   typeof value === "string" ? value !== "" : Predicate.isObjectOrArray(value) && Object.keys(value).length > 0
 
 export const isObject = (u: unknown): u is JsonObject => Predicate.isObject(u)

@@ -342,6 +342,30 @@ describe("tools", () => {
       expect(deferred.toolCalls).toMatchObject([{ name: "fly" }])
     }).pipe(Effect.provide([layer([{ toolCalls: [{ id: "c", name: "fly", arguments: {} }] }]), handlers]))
   )
+
+  it.effect("what comes together with a tool that the model invents is delivered before the error", () =>
+    Effect.gen(function* () {
+      const call = (name: string) => ({ id: name, name, arguments: { city: "Paris" } })
+      const mock = yield* MockProvider.make([])
+      const provider = Provider.make({
+        ...mock,
+        stream: () =>
+          Stream.fromIterable([
+            { content: "Wait", isFinal: false },
+            { content: "", isFinal: false, toolCalls: [call("get_weather"), call("fly"), call("get_weather")] }
+          ])
+      })
+      const parts: Array<string> = []
+      const error = yield* LanguageModel.streamText({ prompt: "Why?", toolkit }).pipe(
+        Stream.runForEach((part) => Effect.sync(() => parts.push(part.type))),
+        Effect.flip,
+        Effect.provide(EffectAi.layerLanguageModel({ model: "m" })),
+        Effect.provideService(Provider.Provider, provider)
+      )
+      expect(error.reason._tag).toBe("ToolNotFoundError")
+      expect(parts).toEqual(["text-start", "text-delta", "text-end", "tool-call"])
+    }).pipe(Effect.provide(handlers))
+  )
 })
 
 describe("objects", () => {

@@ -52,6 +52,35 @@ it.effect("JSON in a code block, and JSON in the thinking of an answer without c
   })
 )
 
+it.effect("keys of the answer that the schema does not have are not quoted", () =>
+  Effect.gen(function* () {
+    const schema = Schema.Struct({ prices: Schema.Record(Schema.String, Schema.Struct({ euro: Schema.String })) })
+    const error = yield* Provider.object(request, schema).pipe(
+      Effect.flip,
+      Effect.provide(MockProvider.layer(['{"prices":{"secret":{"euro":5}}}']))
+    )
+    expect(error.reason).toMatchObject({ description: "prices.….euro: Expected string" })
+  })
+)
+
+it.effect("what the compiler would reject is an error", () =>
+  Effect.gen(function* () {
+    const throwing = new Proxy(request, {
+      ownKeys: () => {
+        throw new Error("secret")
+      }
+    })
+    const wrong: { readonly schema: typeof City } = JSON.parse('{"schema":{"type":"object"}}')
+    const missing: { readonly schema: typeof City } = JSON.parse("{}")
+    const runs = [
+      Provider.object(throwing, City),
+      Provider.object(request, wrong.schema),
+      Provider.object(request, missing.schema)
+    ]
+    for (const run of runs) expect((yield* Effect.flip(run)).reason._tag).toBe("InvalidRequest")
+  }).pipe(Effect.provide(MockProvider.layer([text])))
+)
+
 it.effect("an answer that does not match is an error with the text, which no rendering shows", () =>
   Effect.gen(function* () {
     const answers = [

@@ -411,12 +411,15 @@ const missingModel = () =>
  *
  * @since 0.2.0
  */
-export const checkOptions = (options: {
+export const checkOptions = ({
+  deadlines,
+  defaults
+}: {
   readonly deadlines?: Deadlines | undefined
   readonly defaults?: Defaults | undefined
 }): InvalidRequest | undefined => {
-  const result = validateOptions({ deadlines: options.deadlines, defaults: options.defaults })
-  return Result.isFailure(result) ? toInvalidRequest(result.failure) : undefined
+  const result = RequestFault.read(() => Result.mapError(validateOptions({ deadlines, defaults }), toInvalidRequest))
+  return Result.isFailure(result) ? result.failure : undefined
 }
 
 const strict = { onExcessProperty: "error" } as const

@@ -33,6 +33,7 @@ export const decode = <A, RD>(
     Effect.fail(new InvalidAnswer({ text: Redacted.make(text), isTruncated: finishReason === "length", description }))
   const value = Json.parse(toText(completion))
   if (value === undefined) return fail(text.trim() === "" ? "it is empty" : "it is not JSON")
+  if (Json.isTooDeep(value)) return fail("it is nested too deeply")
   return Effect.catch(Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(value), (error) => {
     const { description = "", field } = RequestFault.make({}, isKeyOf(schema))(error)
     return fail(field === undefined ? description : `${field}: ${description}`)

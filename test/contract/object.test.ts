@@ -1,9 +1,11 @@
 /** Typed answers. */
 import { describe, expect, it } from "@effect/vitest"
+import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as EffectAi from "../../src/EffectAi.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import * as Provider from "../../src/Provider.ts"
 import { serverNames, start } from "../support/setups.ts"
@@ -79,6 +81,29 @@ it.effect("what the compiler would reject is an error", () =>
     ]
     for (const run of runs) expect((yield* Effect.flip(run)).reason._tag).toBe("InvalidRequest")
   }).pipe(Effect.provide(MockProvider.layer([text])))
+)
+
+it.effect("an answer that is nested too deeply is not a defect", () =>
+  Effect.gen(function* () {
+    interface Tree {
+      readonly children: ReadonlyArray<Tree>
+    }
+    const Tree: Schema.Codec<Tree> = Schema.Struct({
+      children: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree))
+    }).annotate({ identifier: "Tree" })
+    const nest = (levels: number) => `${'{"children":['.repeat(levels)}${"]}".repeat(levels)}`
+    for (const levels of [3000, 100_000]) {
+      const run = Provider.object(request, Tree).pipe(Effect.provide(MockProvider.layer([nest(levels)])))
+      expect((yield* Effect.flip(run)).reason).toMatchObject({ description: "it is nested too deeply" })
+      const ask = LanguageModel.generateObject({ prompt: "x", schema: Tree }).pipe(
+        Effect.provide(EffectAi.layerLanguageModel({ model: "m" })),
+        Effect.provide(MockProvider.layer([nest(levels)]))
+      )
+      expect((yield* Effect.flip(ask)).reason._tag).toBe("StructuredOutputError")
+    }
+    const shallow = Provider.object(request, Tree).pipe(Effect.provide(MockProvider.layer([nest(200)])))
+    expect((yield* shallow).children.length).toBe(1)
+  })
 )
 
 it.effect("an answer that does not match is an error with the text, which no rendering shows", () =>

@@ -235,6 +235,7 @@ describe("an answer to a prompt", () => {
 })
 
 describe("tool calls of Ollama", () => {
+  const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`
   const withArguments = (value: unknown): object =>
     text("", { tool_calls: [{ function: { name: "f", arguments: value } }] })
   const doneWord = (done_reason: string): object => ({ ...done, done_reason })
@@ -256,6 +257,11 @@ describe("tool calls of Ollama", () => {
       pieces: "||",
       calls: [called("f", "call_0"), { id: "call_1", name: "f", arguments: {} }],
       final: final({ finishReason: "tool-calls" })
+    },
+    "arguments that are nested too deeply": {
+      lines: [withArguments(deep), done],
+      pieces: "|",
+      failure: failure("ParseError", { description: "the arguments of tool call 0 are nested too deeply" })
     },
     "a call without a name": {
       lines: [text("", { tool_calls: [call("")] }), done],

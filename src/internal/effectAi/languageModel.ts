@@ -18,6 +18,7 @@ import { ProviderError, type ProviderErrorReason } from "../../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../../StreamingChunk.ts"
 import * as GenAi from "../genAi.ts"
 import * as TypedAnswer from "../typedAnswer.ts"
+import * as Json from "../wire/json.ts"
 import * as RequestBody from "../wire/requestBody.ts"
 import * as AiErrors from "./error.ts"
 import * as AiPrompt from "./prompt.ts"
@@ -95,8 +96,12 @@ const toText = (hook: Hook, completion: Completion) => {
   const { content, finishReason, thinking = "", toolCalls } = completion
   if (hook.responseFormat.type === "text" || toolCalls.length > 0) return Effect.succeed({ content, thinking })
   const json = TypedAnswer.toText(completion)
-  return finishReason === "length"
-    ? Effect.fail(AiErrors.truncatedObject(json))
+  if (finishReason === "length") {
+    const description = "the answer is truncated: maxTokens or the context of the model was used up"
+    return Effect.fail(AiErrors.invalidObject(json, description))
+  }
+  return Json.isTooDeep(Json.parse(json))
+    ? Effect.fail(AiErrors.invalidObject(json, "the answer is nested too deeply"))
     : Effect.succeed({ content: json, thinking: content.trim() === "" ? "" : thinking })
 }
 

@@ -146,12 +146,11 @@ const makeToolCalls = () => {
       const complete: Array<ToolCall> = []
       for (const { function: fn, id } of calls) {
         const value = toArguments(fn.arguments)
-        if (value === undefined || fn.name === "") {
+        const problem = findProblem(fn.name, value)
+        if (problem !== undefined) {
           // If the answer was cut, such a call is expected. Only the last record says so.
-          failure ??= Json.parseError(
-            value === undefined ? String(fn.arguments) : "",
-            value === undefined ? `the arguments of tool call ${count} are not JSON` : `tool call ${count} has no name`
-          )
+          const text = typeof fn.arguments === "string" ? fn.arguments : ""
+          failure ??= Json.parseError(text, problem.replace("X", `${count}`))
           continue
         }
         const unique = id && !ids.has(id) ? id : ToolCallId.make(count, ids)
@@ -167,6 +166,12 @@ const makeToolCalls = () => {
     bytes: () => bytes,
     failure: () => failure
   }
+}
+
+const findProblem = (name: string, value: unknown): string | undefined => {
+  if (value === undefined) return "the arguments of tool call X are not JSON"
+  if (name === "") return "tool call X has no name"
+  return Json.isTooDeep(value) ? "the arguments of tool call X are nested too deeply" : undefined
 }
 
 /** Some servers send the arguments as JSON text. `undefined` if it is not JSON. */

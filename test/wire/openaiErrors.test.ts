@@ -186,6 +186,11 @@ describe("an answer in a field that is not read", () => {
       pieces: "(Hm)|",
       failure: media
     },
+    "fails if it is thinking that is no text": {
+      events: [chunk({ thinking: { text: "Hm" } }), finish(), DONE],
+      pieces: "|",
+      failure: notRead
+    },
     "is not an image that is empty": {
       events: [chunk({ content: "Hi", images: [], audio: null }), finish(), DONE],
       pieces: "Hi|",

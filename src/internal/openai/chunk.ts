@@ -148,6 +148,8 @@ export const hasUnreadContent = (choice: Choice): boolean =>
 
 /** Fields that are read, and those that are not parts of an answer. */
 const deltaFields = new Set([...Object.keys(Delta.fields), "role", "name", "reasoning_details", "annotations"])
+// It is read if it is a text.
+deltaFields.delete("thinking")
 
 const choiceFields = new Set([
   ...Object.keys(Choice.fields),

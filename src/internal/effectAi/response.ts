@@ -104,7 +104,7 @@ const makeCalls = (ids: Ids) => {
 
   const findPlaces = (): Map<string, Array<number>> => {
     const found = new Map<string, Array<number>>()
-    for (const [index, { name, serverId }] of [...open].reverse()) {
+    for (const [index, { name, serverId }] of [...open].toReversed()) {
       const key = serverId === undefined ? nameKey(name) : idKey(serverId)
       const indices = found.get(key)
       if (indices === undefined) found.set(key, [index])

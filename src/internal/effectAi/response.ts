@@ -17,7 +17,11 @@ export interface Ids {
 export const makeIds = (prefix: string, taken: ReadonlyArray<string>): Ids => {
   const used = new Set(taken)
   let count = 0
-  const next = () => `${prefix}_${count++}`
+  const next = (): string => {
+    // A generator may give every answer the same prefix.
+    while (used.has(`${prefix}_${count}`)) count++
+    return `${prefix}_${count++}`
+  }
   return {
     next,
     ofCall: (id) => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import type * as AiError from "effect/ai/AiError"
 import * as Chat from "effect/ai/Chat"
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
+import * as IdGenerator from "effect/ai/IdGenerator"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as AiModel from "effect/ai/Model"
 import * as Prompt from "effect/ai/Prompt"
@@ -12,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Ref from "effect/Ref"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -272,6 +274,23 @@ describe("tools", () => {
       const results = requests.at(-1)?.messages?.flatMap(({ toolCallId }) => toolCallId ?? []) ?? []
       expect(results.toSorted()).toEqual(ids.toSorted())
     }).pipe(Effect.provide([layer(script("Paris", "Paris")), handlers]))
+  )
+
+  it.effect("calls of a conversation have different ids, though the generator repeats them", () =>
+    Effect.gen(function* () {
+      const chat = yield* Chat.empty
+      for (let i = 0; i < 3; i++) yield* chat.generateText({ prompt: "Weather?", toolkit })
+      const { content } = yield* Ref.get(chat.history)
+      const ids = content.flatMap((message) =>
+        message.role === "assistant"
+          ? message.content.flatMap((part) => (part.type === "tool-call" ? [part.id] : []))
+          : []
+      )
+      expect(ids).toEqual(["call_0", "same_0", "same_1"])
+    }).pipe(
+      Effect.provide([layer([callOf("Paris")]), handlers]),
+      Effect.provideService(IdGenerator.IdGenerator, { generateId: () => Effect.succeed("same") })
+    )
   )
 
   it.effect("a call that waits for approval runs after it, and its result is sent", () =>

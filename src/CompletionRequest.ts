@@ -28,12 +28,21 @@ const SchemaOrJsonSchema = Schema.declare((u): u is object => Schema.isSchema(u)
   expected: "a Schema or a JSON Schema object"
 })
 
+/** An address of another kind would be sent as if it was base64. */
+const ImageText = Schema.NonEmptyString.check(
+  Schema.makeFilter((text) =>
+    /^(?!data:)[a-z][a-z0-9+.-]{0,20}:|^data:(?![^,]{0,200};base64,)/i.test(text)
+      ? "Expected bytes or base64 text; servers do not load images"
+      : undefined
+  )
+)
+
 /**
  * An image: its bytes, or its base64 text (with or without the `data:` prefix). Servers accept PNG and JPEG, Ollama also WebP.
  *
  * @since 0.1.0
  */
-export const Image = Schema.Union([Schema.NonEmptyString, Schema.Uint8Array])
+export const Image = Schema.Union([ImageText, Schema.Uint8Array])
 
 /**
  * @since 0.1.0
@@ -411,12 +420,15 @@ const missingModel = () =>
  *
  * @since 0.2.0
  */
-export const checkOptions = (options: {
+export const checkOptions = ({
+  deadlines,
+  defaults
+}: {
   readonly deadlines?: Deadlines | undefined
   readonly defaults?: Defaults | undefined
 }): InvalidRequest | undefined => {
-  const result = validateOptions({ deadlines: options.deadlines, defaults: options.defaults })
-  return Result.isFailure(result) ? toInvalidRequest(result.failure) : undefined
+  const result = RequestFault.read(() => Result.mapError(validateOptions({ deadlines, defaults }), toInvalidRequest))
+  return Result.isFailure(result) ? result.failure : undefined
 }
 
 const strict = { onExcessProperty: "error" } as const

@@ -123,7 +123,7 @@ const makeLoad =
         (instance) => contextLength === undefined || instance.contextLength === contextLength
       )
       if (loaded !== undefined) return Effect.succeed(loaded.id)
-      return call(Manage.load, { model, context_length: contextLength }, model)
+      return call(Manage.load, { model, contextLength }, model)
     })
 
 const makeUnload =

@@ -23,8 +23,8 @@ import * as Guard from "./internal/guard.ts"
 import * as Letters from "./internal/letters.ts"
 import * as Values from "./internal/values.ts"
 import * as Provider from "./Provider.ts"
-import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
-import { InvalidRequest, NetworkError } from "./ProviderError.ts"
+import type { ProviderError } from "./ProviderError.ts"
+import { InvalidRequest, NetworkError, ProviderErrorReason } from "./ProviderError.ts"
 import type { ContentChunk, FinalChunk } from "./StreamingChunk.ts"
 import { StreamingChunk } from "./StreamingChunk.ts"
 
@@ -219,6 +219,9 @@ const play = (
   { aborted, model }: { readonly model: string; readonly aborted: Effect.Effect<void> }
 ): Stream.Stream<StreamingChunk, ProviderErrorReason> =>
   Stream.suspend(() => {
+    if (!Predicate.isIterable(script)) {
+      return Stream.fail(invalidScript("script", "Expected a function that returns an array of steps"))
+    }
     const steps = script[Symbol.iterator]()
     let index = -1
     let isOver = false
@@ -257,7 +260,8 @@ const play = (
       const step = result.value
       if (typeof step === "string") return emit({ content: step })
       if (step instanceof Wait) return sleep(step.duration)
-      if (step instanceof Failure) return Effect.fail(step.reason)
+      if (step instanceof Failure)
+        return isReason(step.reason) ? Effect.fail(step.reason) : invalidStep("Expected a reason")
       return Predicate.isObject(step) ? emit(step) : invalidStep("Expected a step")
     })
 
@@ -265,5 +269,7 @@ const play = (
   })
 
 type Chunks = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderErrorReason>
+
+const isReason = Schema.is(ProviderErrorReason)
 
 const validateChunk = Schema.decodeUnknownResult(Schema.toType(StreamingChunk), { onExcessProperty: "error" })

@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
@@ -117,14 +118,16 @@ export const object = <A, RD>(
   request: CompletionRequest,
   schema: Schema.ConstraintDecoder<A, RD>
 ): Effect.Effect<A, ProviderError, Provider | RD> =>
-  Effect.flatMap(Provider, ({ complete, name }) =>
-    Effect.flatMap(complete({ ...request, format: schema }), (completion) =>
+  Effect.flatMap(Provider, ({ complete, name }) => {
+    const typed = Answer.toRequest(request, schema)
+    if (Result.isFailure(typed)) return Effect.fail(new ProviderError({ provider: name, reason: typed.failure }))
+    return Effect.flatMap(complete(typed.success), (completion) =>
       Effect.mapError(
         Answer.decode(completion, schema),
         (reason) => new ProviderError({ provider: completion.provider ?? name, reason })
       )
     )
-  )
+  })
 
 /**
  * Derives the operations that follow from others. It neither validates requests nor applies deadlines, so a policy can use it

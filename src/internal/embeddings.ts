@@ -4,7 +4,7 @@ import * as Redacted from "effect/Redacted"
 import type { Embedding, ValidRequest } from "../Embedding.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import type { ProviderError } from "../ProviderError.ts"
-import { ContextOverflow, ParseError } from "../ProviderError.ts"
+import { ContextOverflow, ParseError, Unsupported } from "../ProviderError.ts"
 
 /** The texts that one request to a server has. */
 export interface BatchRequest extends ValidRequest {
@@ -33,7 +33,7 @@ export const embed = Effect.fnUntraced(function* (
   const sendBatch = ({ start, texts }: Batch): Effect.Effect<ReadonlyArray<Embedding>, ProviderError> =>
     Effect.matchEffect(send({ ...request, input: texts }), {
       onSuccess: (embedding) => {
-        const problem = findProblem(embedding, texts.length, start)
+        const problem = findProblem(embedding, texts.length, start, request.dimensions)
         return problem === undefined ? Effect.succeed([embedding]) : Effect.fail(toError(problem))
       },
       onFailure: (error) => {
@@ -66,16 +66,27 @@ const toBatches = (texts: ReadonlyArray<string>): ReadonlyArray<Batch> => {
   return batches
 }
 
-const findProblem = ({ vectors }: Embedding, expected: number, start: number): ParseError | undefined => {
+const findProblem = (
+  { vectors }: Embedding,
+  expected: number,
+  start: number,
+  dimensions: number | undefined
+): ParseError | Unsupported | undefined => {
   const excerpt = Redacted.make("")
   if (vectors.length !== expected) {
     const texts = `input[${start}] to input[${start + expected - 1}]`
     return new ParseError({ description: `${vectors.length} vectors for the ${expected} texts ${texts}`, excerpt })
   }
   const empty = vectors.findIndex((vector) => vector.length === 0)
-  return empty === -1
-    ? undefined
-    : new ParseError({ description: `the vector of input[${start + empty}] is empty`, excerpt })
+  if (empty !== -1) return new ParseError({ description: `the vector of input[${start + empty}] is empty`, excerpt })
+  const other = vectors.findIndex((vector) => vector.length !== (dimensions ?? vectors[0]?.length))
+  if (other === -1) return undefined
+  // Servers ignore what they do not know.
+  if (dimensions !== undefined) {
+    const description = `the vectors have ${vectors[other]?.length} instead of ${dimensions}`
+    return new Unsupported({ feature: "dimensions", description })
+  }
+  return new ParseError({ description: `the vector of input[${start + other}] has another length`, excerpt })
 }
 
 const combine = (requestedModel: string, parts: ReadonlyArray<Embedding>): Embedding => {

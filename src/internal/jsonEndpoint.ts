@@ -42,7 +42,7 @@ export const decoder = <A, Out>(
     record: ({ data }, out) => {
       const value = Json.parse(data)
       if (value === undefined) return Json.parseError(data, "not JSON")
-      if (Json.isObject(value) && value.error != null) {
+      if ((Json.isObject(value) && value.error != null) || ErrorReport.isError(value)) {
         return ErrorReport.toReason({ report: ErrorReport.readBody(data), endpoint, model })
       }
       const result = Result.flatMap(

@@ -110,6 +110,8 @@ const readCodes = (failure: object): ReadonlyArray<string> => {
   const code = Predicate.hasProperty(failure, "code") && typeof failure.code === "string" ? [failure.code] : []
   if (/\bwrong version number\b|\bpacket length too long\b/i.test(message))
     return ["ERR_SSL_WRONG_VERSION_NUMBER", ...code]
+  // undici gives no code to an answer that is not HTTP.
+  if (/\bExpected HTTP\//.test(message)) return ["HPE_INVALID_CONSTANT", ...code]
   return [...code, ...(message.match(/\b[A-Z][A-Z_]{3,60}\b/g) ?? []).filter((word) => sentences.has(word))]
 }
 

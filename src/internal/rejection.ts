@@ -74,7 +74,7 @@ const acceptEvents = (
     if (!/^\s*[{[]/.test(new TextDecoder().decode(first[0]))) return whole
     const text = yield* readBeginning(whole, context.abort)
     const value = Json.parse(text)
-    if (Json.isObject(value) && Boolean(value.error)) {
+    if (ErrorReport.isError(value)) {
       return yield* Effect.fail(ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) }))
     }
     const description = "JSON instead of a stream; a proxy in front of the server may ignore `stream`"

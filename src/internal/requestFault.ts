@@ -5,11 +5,11 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { InvalidRequest } from "../ProviderError.ts"
 
 /** Reads an object of the caller. Its getters may throw. */
-export const read = <A, E>(reading: () => Result.Result<A, E>): Result.Result<A, E | InvalidRequest> =>
+export const read = <A, E>(reading: () => Result.Result<A, E>, field?: string): Result.Result<A, E | InvalidRequest> =>
   Result.flatMap(
     Result.try({
       try: reading,
-      catch: () => new InvalidRequest({ description: "reading one of its fields threw an exception" })
+      catch: () => new InvalidRequest({ field, description: "reading one of its fields threw an exception" })
     }),
     (result) => result
   )
@@ -17,14 +17,14 @@ export const read = <A, E>(reading: () => Result.Result<A, E>): Result.Result<A,
 /** The fields of a request, and of those of its fields that are objects. */
 type Fields = Readonly<Record<string, object>>
 
-/** The first fault of an invalid request. */
+/** The first fault of an invalid request. Only keys that are known may be in its path. */
 export const make =
-  (fields: Fields) =>
+  (fields: Fields, isKnown: (key: string) => boolean = () => true) =>
   (error: Schema.SchemaError): InvalidRequest => {
     const issue = toStandardIssues(error.issue).issues[0]
     const path = (issue?.path ?? []).map((segment) => (typeof segment === "object" ? segment.key : segment))
     return new InvalidRequest({
-      field: path.length === 0 ? undefined : formatPath(path),
+      field: path.length === 0 ? undefined : formatPath(path, isKnown),
       description: issue?.message === unknownField ? adviseOn(path, fields) : issue?.message
     })
   }
@@ -36,9 +36,13 @@ const toStandardIssues = SchemaIssue.makeFormatterStandardSchemaV1({
 })
 
 /** A key that is not an identifier may be text of the caller, so it is not quoted. */
-const formatPath = (path: ReadonlyArray<PropertyKey>): string =>
+const formatPath = (path: ReadonlyArray<PropertyKey>, isKnown: (key: string) => boolean): string =>
   path
-    .map((key) => (typeof key === "number" ? `[${key}]` : /^\w{1,40}$/.test(String(key)) ? `.${String(key)}` : ".…"))
+    .map((key) => {
+      if (typeof key === "number") return `[${key}]`
+      const name = String(key)
+      return /^\w{1,40}$/.test(name) && isKnown(name) ? `.${name}` : ".…"
+    })
     .join("")
     .replace(/^\./, "")
 

@@ -128,7 +128,11 @@ export const make = Effect.fnUntraced(function* (
   const completion = transport.open(definition.completion)
   const call: Call = (endpoint, request, model, deadlines) =>
     Effect.suspend(() => {
-      const invalid = findInvalidCall(model, deadlines)
+      // Everything but the lists is about one model.
+      const invalid =
+        endpoint.method === "GET" && model === undefined
+          ? CompletionRequest.checkOptions({ deadlines })
+          : findInvalidCall(model, deadlines)
       return invalid === undefined
         ? guard.one(transport.open(endpoint)(request, model), deadlines)
         : Effect.fail(guard.toError(invalid))
@@ -182,9 +186,9 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
-/** What is invalid in a call that is not a completion, if anything. */
+/** What is invalid in a call about a model, if anything. */
 const findInvalidCall = (model: unknown, deadlines: Deadlines | undefined): InvalidRequest | undefined =>
-  model !== undefined && (!Predicate.isString(model) || model.trim() === "")
+  !Predicate.isString(model) || model.trim() === ""
     ? new InvalidRequest({ field: "model", description: "Expected the name of a model" })
     : CompletionRequest.checkOptions({ deadlines })
 

@@ -61,9 +61,8 @@ export const make = Effect.fnUntraced(function* (
     const description = "Expected a whole number of bytes, 1 or more"
     return yield* Effect.fail(new InvalidRequest({ field: "maxLineBytes", description }))
   }
-  const baseRequest = HttpClientRequest.make("GET")(baseUrl).pipe(
-    HttpClientRequest.setHeaders(yield* Effect.fromResult(makeHeaders(options)))
-  )
+  const headers = yield* Effect.fromResult(RequestFault.read(() => makeHeaders(options), "headers"))
+  const baseRequest = HttpClientRequest.make("GET")(baseUrl).pipe(HttpClientRequest.setHeaders(headers))
   // A request is aborted when its scope is closed, before the headers as well.
   const client = HttpClient.withScope(yield* HttpClient.HttpClient)
 
@@ -109,7 +108,7 @@ export const make = Effect.fnUntraced(function* (
             const bytes = Stream.fromPull(Effect.succeed(pull))
             const context = {
               model,
-              endpoint: `${endpoint.method} ${endpoint.path}`,
+              endpoint: endpoint.name ?? `${endpoint.method} ${endpoint.path}`,
               maxLineBytes,
               missingModelHint: options.missingModelHint?.(model)
             }
@@ -183,8 +182,9 @@ const reservedHeaders = new Set([
 const makeHeaders = ({ headers, token }: Options): Result.Result<Headers.Headers, InvalidRequest> =>
   Result.gen(function* () {
     const sent: Record<string, string> = { "accept-encoding": "identity" }
-    for (const [name, value] of Object.entries(Headers.fromInput(headers))) {
-      const trimmed = String(value).trim()
+    for (const [name, value] of Object.entries<unknown>(Headers.fromInput(headers))) {
+      if (typeof value !== "string") return yield* invalidHeaders(`Expected a text as the value of "${name}"`)
+      const trimmed = value.trim()
       if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return yield* invalidHeaders("Expected header names without spaces")
       if (reservedHeaders.has(name)) return yield* invalidHeaders(`"${name}" is set by the client`)
       if (!/^[\t\u0020-\u007E\u0080-\u00FF]*$/.test(trimmed)) {
@@ -193,9 +193,10 @@ const makeHeaders = ({ headers, token }: Options): Result.Result<Headers.Headers
       sent[name] = trimmed
     }
     if (token !== undefined) {
-      const trimmed = Redacted.value(token).trim()
+      const text: unknown = yield* RequestFault.read(() => Result.succeed(Redacted.value(token)), "token")
+      const trimmed = typeof text === "string" ? text.trim() : ""
       if (!/^[\u0020-\u007E]+$/.test(trimmed)) {
-        const description = "Expected ASCII characters without line ends or other controls"
+        const description = "Expected a text of ASCII characters without line ends or other controls"
         return yield* Result.fail(new InvalidRequest({ field: "token", description }))
       }
       sent["authorization"] = `Bearer ${trimmed}`

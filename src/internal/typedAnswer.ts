@@ -1,11 +1,23 @@
 /** An answer as a value of a schema. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Completion } from "../Completion.ts"
-import { InvalidAnswer } from "../ProviderError.ts"
+import type { CompletionRequest } from "../CompletionRequest.ts"
+import { InvalidAnswer, InvalidRequest } from "../ProviderError.ts"
 import * as RequestFault from "./requestFault.ts"
 import * as Json from "./wire/json.ts"
+import * as RequestBody from "./wire/requestBody.ts"
+
+/** The request for an answer that matches the schema. */
+export const toRequest = (
+  request: CompletionRequest,
+  schema: Schema.Constraint
+): Result.Result<CompletionRequest, InvalidRequest> =>
+  Schema.isSchema(schema)
+    ? RequestFault.read(() => Result.succeed({ ...request, format: schema }))
+    : Result.fail(new InvalidRequest({ field: "schema", description: "Expected a Schema" }))
 
 /** Where the JSON of an answer is. LM Studio puts the answer of some models that think into their thinking. */
 export const toText = ({ content, thinking = "" }: Completion): string =>
@@ -21,8 +33,9 @@ export const decode = <A, RD>(
     Effect.fail(new InvalidAnswer({ text: Redacted.make(text), isTruncated: finishReason === "length", description }))
   const value = Json.parse(toText(completion))
   if (value === undefined) return fail(text.trim() === "" ? "it is empty" : "it is not JSON")
+  if (Json.isTooDeep(value)) return fail("it is nested too deeply")
   return Effect.catch(Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(value), (error) => {
-    const { description = "", field } = toFault(error)
+    const { description = "", field } = RequestFault.make({}, isKeyOf(schema))(error)
     return fail(field === undefined ? description : `${field}: ${description}`)
   })
 }
@@ -34,4 +47,9 @@ const withoutFence = (text: string): string => {
   return start === -1 ? text : text.slice(start + 1, -3)
 }
 
-const toFault = RequestFault.make({})
+/** Whether the schema has a key. Others, as of a record, are text of the model. */
+const isKeyOf = (schema: Schema.Constraint): ((key: string) => boolean) => {
+  const jsonSchema = RequestBody.toJsonSchema(Schema.toCodecJson(schema), "schema")
+  const text = Result.isSuccess(jsonSchema) ? JSON.stringify(jsonSchema.success) : ""
+  return (key) => text.includes(JSON.stringify(key))
+}

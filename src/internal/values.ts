@@ -7,12 +7,13 @@ type JsonObject = { readonly [key: string]: unknown }
 
 /** `a` with the fields of `b` in place of its own. Objects that both have are merged in turn, one level deep. */
 export const merge = (a: object, b: object): JsonObject => {
-  const merged: { [key: string]: unknown } = { ...a }
+  const merged = new Map<string, unknown>(Object.entries(a))
   for (const [key, value] of Object.entries(b)) {
-    const own = merged[key]
-    merged[key] = Predicate.isObject(own) && Predicate.isObject(value) ? { ...own, ...value } : value
+    const own = merged.get(key)
+    merged.set(key, Predicate.isObject(own) && Predicate.isObject(value) ? { ...own, ...value } : value)
   }
-  return merged
+  // Unlike an assignment, this keeps a key such as `__proto__`.
+  return Object.fromEntries(merged)
 }
 
 /** `a` with the fields of `b` that it does not set. */

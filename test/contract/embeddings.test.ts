@@ -65,7 +65,7 @@ describe.each(setups)("$provider over $client", (setup) => {
 
   it.effect("a missing vector, an empty one and one too many are errors", () =>
     Effect.gen(function* () {
-      for (const vectors of [[], [[1]], [[1], []], [[1], [1], [1]]]) {
+      for (const vectors of [[], [[1]], [[1], []], [[1], [1], [1]], [[1], [1, 2]]]) {
         const { provider } = yield* start(
           setup,
           answering(() => ({ status: 200, body: toBody(vectors) }))
@@ -74,6 +74,21 @@ describe.each(setups)("$provider over $client", (setup) => {
         expect(error.reason._tag).toBe("ParseError")
         expect(error.message).toContain("input[")
       }
+    })
+  )
+
+  it.effect("vectors of another number of dimensions than requested are an error", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start(
+        setup,
+        answering(() => ({ status: 200, body: toBody([[1, 2, 3]]) }))
+      )
+      const request = { model: "fake:latest", input: "a" }
+      expect((yield* Effect.flip(provider.embed({ ...request, dimensions: 2 }))).reason).toMatchObject({
+        _tag: "Unsupported",
+        feature: "dimensions"
+      })
+      expect((yield* provider.embed({ ...request, dimensions: 3 })).vectors).toEqual([[1, 2, 3]])
     })
   )
 

@@ -56,41 +56,44 @@ const bodies = [
   `{"models":${"[".repeat(5000)}${"]".repeat(5000)}}`
 ]
 
-it.live("no answer is a defect", () =>
-  Effect.gen(function* () {
-    let body = ""
-    const { url: baseUrl } = yield* FakeServer.make(() => ({
-      status: 200,
-      headers: { "content-type": "application/json" },
-      body
-    }))
-    const http = yield* Layer.build(NodeHttpClient.layerUndici)
-    for (body of bodies) {
-      const ollama = yield* Effect.provide(Ollama.make({ baseUrl }), http)
-      const lmStudio = yield* Effect.provide(LmStudio.make({ baseUrl }), http)
-      const llama = yield* Effect.provide(LlamaServer.make({ baseUrl }), http)
-      const other = yield* Effect.provide(OpenAiCompatible.make({ baseUrl }), http)
-      const runs = [
-        ...[ollama, lmStudio, llama, other].flatMap(({ embed, listModels, model }) => [
-          embed({ model: "m", input: ["a", "b"] }),
-          model("__proto__"),
-          model("m"),
-          listModels
-        ]),
-        ollama.running,
-        ollama.version,
-        ollama.deleteModel("m"),
-        Stream.runDrain(ollama.pull("m")),
-        lmStudio.load("m"),
-        lmStudio.unload("m"),
-        Stream.runDrain(Stream.take(lmStudio.download("m"), 1)),
-        llama.slots,
-        llama.load("m")
-      ]
-      for (const run of runs) {
-        const exit = yield* Effect.exit(Effect.asVoid<unknown, unknown, never>(run))
-        expect(Exit.isSuccess(exit) || isProviderError(Cause.squash(exit.cause)), body.slice(0, 200)).toBe(true)
+it.live(
+  "no answer is a defect",
+  () =>
+    Effect.gen(function* () {
+      let body = ""
+      const { url: baseUrl } = yield* FakeServer.make(() => ({
+        status: 200,
+        headers: { "content-type": "application/json" },
+        body
+      }))
+      const http = yield* Layer.build(NodeHttpClient.layerUndici)
+      for (body of bodies) {
+        const ollama = yield* Effect.provide(Ollama.make({ baseUrl }), http)
+        const lmStudio = yield* Effect.provide(LmStudio.make({ baseUrl }), http)
+        const llama = yield* Effect.provide(LlamaServer.make({ baseUrl }), http)
+        const other = yield* Effect.provide(OpenAiCompatible.make({ baseUrl }), http)
+        const runs = [
+          ...[ollama, lmStudio, llama, other].flatMap(({ embed, listModels, model }) => [
+            embed({ model: "m", input: ["a", "b"] }),
+            model("__proto__"),
+            model("m"),
+            listModels
+          ]),
+          ollama.running,
+          ollama.version,
+          ollama.deleteModel("m"),
+          Stream.runDrain(ollama.pull("m")),
+          lmStudio.load("m"),
+          lmStudio.unload("m"),
+          Stream.runDrain(Stream.take(lmStudio.download("m"), 1)),
+          llama.slots,
+          llama.load("m")
+        ]
+        for (const run of runs) {
+          const exit = yield* Effect.exit(Effect.asVoid<unknown, unknown, never>(run))
+          expect(Exit.isSuccess(exit) || isProviderError(Cause.squash(exit.cause)), body.slice(0, 200)).toBe(true)
+        }
       }
-    }
-  })
+    }),
+  60_000
 )

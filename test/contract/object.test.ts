@@ -1,9 +1,11 @@
 /** Typed answers. */
 import { describe, expect, it } from "@effect/vitest"
+import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as EffectAi from "../../src/EffectAi.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import * as Provider from "../../src/Provider.ts"
 import { serverNames, start } from "../support/setups.ts"
@@ -49,6 +51,58 @@ it.effect("JSON in a code block, and JSON in the thinking of an answer without c
     expect(yield* ask({ thinking: text }, " ")).toMatchObject({ success: paris })
     // The content is the answer if there is any.
     expect(yield* ask({ thinking: text }, "{}")).toMatchObject({ failure: { reason: { _tag: "InvalidAnswer" } } })
+  })
+)
+
+it.effect("keys of the answer that the schema does not have are not quoted", () =>
+  Effect.gen(function* () {
+    const schema = Schema.Struct({ prices: Schema.Record(Schema.String, Schema.Struct({ euro: Schema.String })) })
+    const error = yield* Provider.object(request, schema).pipe(
+      Effect.flip,
+      Effect.provide(MockProvider.layer(['{"prices":{"secret":{"euro":5}}}']))
+    )
+    expect(error.reason).toMatchObject({ description: "prices.….euro: Expected string" })
+  })
+)
+
+it.effect("what the compiler would reject is an error", () =>
+  Effect.gen(function* () {
+    const throwing = new Proxy(request, {
+      ownKeys: () => {
+        throw new Error("secret")
+      }
+    })
+    const wrong: { readonly schema: typeof City } = JSON.parse('{"schema":{"type":"object"}}')
+    const missing: { readonly schema: typeof City } = JSON.parse("{}")
+    const runs = [
+      Provider.object(throwing, City),
+      Provider.object(request, wrong.schema),
+      Provider.object(request, missing.schema)
+    ]
+    for (const run of runs) expect((yield* Effect.flip(run)).reason._tag).toBe("InvalidRequest")
+  }).pipe(Effect.provide(MockProvider.layer([text])))
+)
+
+it.effect("an answer that is nested too deeply is not a defect", () =>
+  Effect.gen(function* () {
+    interface Tree {
+      readonly children: ReadonlyArray<Tree>
+    }
+    const Tree: Schema.Codec<Tree> = Schema.Struct({
+      children: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree))
+    }).annotate({ identifier: "Tree" })
+    const nest = (levels: number) => `${'{"children":['.repeat(levels)}${"]}".repeat(levels)}`
+    for (const levels of [3000, 100_000]) {
+      const run = Provider.object(request, Tree).pipe(Effect.provide(MockProvider.layer([nest(levels)])))
+      expect((yield* Effect.flip(run)).reason).toMatchObject({ description: "it is nested too deeply" })
+      const ask = LanguageModel.generateObject({ prompt: "x", schema: Tree }).pipe(
+        Effect.provide(EffectAi.layerLanguageModel({ model: "m" })),
+        Effect.provide(MockProvider.layer([nest(levels)]))
+      )
+      expect((yield* Effect.flip(ask)).reason._tag).toBe("StructuredOutputError")
+    }
+    const shallow = Provider.object(request, Tree).pipe(Effect.provide(MockProvider.layer([nest(200)])))
+    expect((yield* shallow).children.length).toBe(1)
   })
 )
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type Config, ConfigProvider, Context, Effect, Layer } from "effect"
+import { type Config, ConfigProvider, Context, Effect, Layer, Redacted } from "effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import { LmStudio, Ollama, Provider, type ProviderError } from "../../src/index.ts"
@@ -65,10 +65,26 @@ const configured: ReadonlyArray<
   ]
 ]
 
+const wiped = Redacted.make("SECRET")
+Redacted.wipeUnsafe(wiped)
+
+const throwing = Object.defineProperty({ toJSON: () => "throwing" }, "idle", {
+  get: () => {
+    throw new Error("SECRET")
+  }
+})
+
 describe("options that the compiler would reject", () => {
   const options: ReadonlyArray<readonly [field: string | undefined, options: object]> = [
     ["token", { token: "SECRET" }],
     ["token", { token: null }],
+    ["token", { token: Redacted.make(undefined) }],
+    ["token", { token: wiped }],
+    ["headers", { headers: { authorization: Redacted.make("SECRET") } }],
+    ["headers", { headers: { "x-key": null } }],
+    ["headers", { headers: [5] }],
+    [undefined, { defaults: throwing }],
+    [undefined, { deadlines: throwing }],
     ["headers", { headers: null }],
     ["headers", { headers: 5 }],
     ["baseUrl", { baseUrl: new URL("http://127.0.0.1") }],

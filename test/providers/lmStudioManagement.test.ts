@@ -158,6 +158,59 @@ it.effect("a download that fails, has no job, or does not move is an error", () 
   })
 )
 
+it.effect("the id of a download may be any text, and no error quotes it", () =>
+  Effect.gen(function* () {
+    for (const job_id of ["\ud800", "SECRET/../?#"]) {
+      const { lmStudio } = yield* start(({ method }) =>
+        method === "POST"
+          ? { status: 200, body: { job_id, status: "downloading" } }
+          : { status: 404, body: { error: { type: "job_not_found", message: job_id } } }
+      )
+      const fiber = yield* Effect.forkChild(Effect.flip(Stream.runDrain(lmStudio.download("qwen"))))
+      while (fiber.pollUnsafe() === undefined) {
+        yield* TestClock.adjust("1 second")
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 2)))
+      }
+      const error = yield* Fiber.join(fiber)
+      expect(error.reason).toMatchObject({ _tag: "Unsupported", feature: "GET /api/v1/models/download/status" })
+      expect(error.message).not.toContain("SECRET")
+    }
+  })
+)
+
+it.effect("an invalid context is rejected", () =>
+  Effect.gen(function* () {
+    const { lmStudio: studio, server } = yield* start(lmStudio(models()))
+    for (const contextLength of [Number.NaN, -5, 0, 1.5]) {
+      const { reason } = yield* Effect.flip(studio.load("qwen", { contextLength }))
+      expect(reason).toMatchObject({ _tag: "InvalidRequest", field: "contextLength" })
+    }
+    expect(yield* posts(server)).toEqual([])
+  })
+)
+
+it.effect("a router that does not carry out a command", () =>
+  Effect.gen(function* () {
+    const { llama } = yield* start(() => ({ status: 200, body: { success: false } }))
+    for (const run of [llama.load("qwen"), llama.unload("qwen")]) {
+      expect((yield* Effect.flip(run)).reason._tag).toBe("StreamError")
+    }
+  })
+)
+
+it.effect("numbers that cannot be are not reported", () =>
+  Effect.gen(function* () {
+    const body = {
+      models: [{ key: "m", size_bytes: -1, max_context_length: -1, loaded_instances: [instance("m", -1)] }],
+      data: [{ id: "m", meta: { size: -1, n_ctx_train: -5 }, max_model_len: 10 }],
+      default_generation_settings: { n_ctx: -1 }
+    }
+    const { llama, lmStudio: studio } = yield* start(() => ({ status: 200, body }))
+    expect(yield* studio.model("m")).toEqual({ id: "m", isLoaded: true })
+    expect(yield* llama.model("m")).toEqual({ id: "m", isLoaded: true, contextLength: 10 })
+  })
+)
+
 it.effect("slots of a llama.cpp server, and its router", () =>
   Effect.gen(function* () {
     const { llama, server } = yield* start(({ path }) => ({

@@ -176,6 +176,7 @@ describe("MockProvider", () => {
     ["a final chunk without an id in its tool call", { isFinal: true, toolCalls: [{ name: "f", arguments: {} }] }],
     ["tool calls that are not a list", { toolCalls: 5 }],
     ["a field of the final chunk on another one", { usage: { totalTokens: 3 } }],
+    ["a failure without a reason", new MockProvider.Failure(JSON.parse('{"reason":"boom"}'))],
     ["a wait without a duration", new MockProvider.Wait({ duration: Number.NaN })],
     ["a number", 5]
   ]
@@ -195,6 +196,15 @@ describe("MockProvider", () => {
       })
     )
   }
+
+  it.effect("a function that returns no steps fails the stream", () =>
+    Effect.gen(function* () {
+      const scripts: { readonly nothing: MockProvider.Script } = JSON.parse("{}")
+      const mock = yield* MockProvider.make(() => scripts.nothing)
+      const error = yield* Effect.flip(Stream.runDrain(mock.stream(request)))
+      assert.deepInclude(error.reason, { _tag: "InvalidRequest", field: "script" })
+    })
+  )
 
   it.effect("an exception of a script is a defect, so no handler of provider errors hides it", () =>
     Effect.gen(function* () {

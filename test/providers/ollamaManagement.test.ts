@@ -215,8 +215,15 @@ it.effect("the models in memory", () =>
 it.effect("names that are none and invalid deadlines are rejected before anything is sent", () =>
   Effect.gen(function* () {
     const { ollama, server } = yield* start()
+    // As from a program without types.
+    const missing: { readonly model: string } = JSON.parse("{}")
     const runs: ReadonlyArray<Effect.Effect<unknown, ProviderError>> = [
       Stream.runDrain(ollama.pull("")),
+      Stream.runDrain(ollama.pull(missing.model)),
+      ollama.deleteModel(missing.model),
+      ollama.unload(missing.model),
+      ollama.show(missing.model),
+      ollama.copyModel(missing.model, "x"),
       Stream.runDrain(ollama.push(" ")),
       Stream.runDrain(ollama.create({ model: "", from: "m" })),
       Stream.runDrain(ollama.pull("m", { deadlines: { idle: -1 } })),

@@ -95,6 +95,7 @@ describe("a valid request", () => {
       messages: [...asked, ...messages, { role: "tool", content: "21", toolCallId: "call_0" }]
     },
     images: { messages: [{ role: "user", content: "x", images: ["aGk=", new Uint8Array(2)] }] },
+    "images as data URIs": { prompt: "x", images: ["data:image/png;base64,aGk=", "DATA:;BASE64,aGk="] },
     "images with a prompt": { prompt: "x", images: ["aGk="] },
     "extra fields": { messages, extra: { options: { num_gpu: 1 } } },
     "one answer by extra": { messages, extra: { n: 1, best_of: 1 } },
@@ -128,6 +129,9 @@ describe("an invalid request names its field", () => {
     ["messages[0].image", { messages: [{ role: "user", content: "", image: "aGk=" }] }],
     ["messages[0].images[1]", { messages: [{ role: "user", content: "", images: ["aGk=", 5] }] }],
     ["messages[0].images[0]", { messages: [{ role: "user", content: "", images: [""] }] }],
+    ["messages[0].images[0]", { messages: [{ role: "user", content: "", images: ["https://host/a.png"] }] }],
+    ["messages[0].images[0]", { messages: [{ role: "user", content: "", images: ["data:image/svg+xml,<svg>"] }] }],
+    ["images[0]", { prompt: "x", images: ["file:///a.png"] }],
     ["messages[0].toolCalls[0].name", { messages: [{ role: "assistant", content: "", toolCalls: [{ id: "a" }] }] }],
     ["messages[0].toolCalls", { messages: [{ role: "user", content: "", toolCalls: [call] }] }],
     ["messages[0].toolCallId", { messages: [{ role: "user", content: "", toolCallId: "call_0" }] }],

@@ -63,6 +63,11 @@ const table: ReadonlyArray<readonly [what: string, cause: unknown, description: 
   ["an unknown code", fail("boom", { code: "EWHATEVER" }), "EWHATEVER"],
   ["something that is no code", fail("boom", { code: "my secret" }), undefined],
   ["an address with credentials", fail("boom", { address: "user:pass@host" }), undefined],
+  [
+    "an answer that is not HTTP, without a code",
+    fail("Response does not match the HTTP/1.1 protocol (Expected HTTP/, RTSP/ or ICE/)"),
+    "HPE_INVALID_CONSTANT (the server does not speak HTTP; use https:// in baseUrl if it speaks https)"
+  ],
   ["a host name with credentials", fail("boom", { hostname: "user:pass@host" }), undefined],
   ["a cycle of causes", cyclic, "ECONNRESET (the connection was closed)"],
   ["a cycle of combined errors", endless, "ECONNRESET (the connection was closed)"],

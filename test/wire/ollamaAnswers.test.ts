@@ -235,6 +235,7 @@ describe("an answer to a prompt", () => {
 })
 
 describe("tool calls of Ollama", () => {
+  const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`
   const withArguments = (value: unknown): object =>
     text("", { tool_calls: [{ function: { name: "f", arguments: value } }] })
   const doneWord = (done_reason: string): object => ({ ...done, done_reason })
@@ -256,6 +257,16 @@ describe("tool calls of Ollama", () => {
       pieces: "||",
       calls: [called("f", "call_0"), { id: "call_1", name: "f", arguments: {} }],
       final: final({ finishReason: "tool-calls" })
+    },
+    "arguments that are nested too deeply": {
+      lines: [withArguments(deep), done],
+      pieces: "|",
+      failure: failure("ParseError", { description: "the arguments of tool call 0 are nested too deeply" })
+    },
+    "a call without a name": {
+      lines: [text("", { tool_calls: [call("")] }), done],
+      pieces: "|",
+      failure: failure("ParseError", { description: "tool call 0 has no name" })
     },
     "arguments that are not JSON": {
       lines: [withArguments('{"city":'), done],
@@ -334,11 +345,33 @@ describe("an answer that the server ended early", () => {
 
 describe("an answer in a field that is not read", () => {
   const notRead = failure("ParseError", { description: "an answer only in fields that are not read" })
+  const lost = failure("ParseError", { description: "a part of the answer is an image or a refusal" })
   const table: Readonly<Record<string, Row>> = {
     "fails if there is no other text": {
-      lines: [text("", { images: ["aGk="] }), done],
+      lines: [text("", { output: ["aGk="] }), done],
       pieces: "|",
       failure: notRead
+    },
+    "fails beside text, if it is an image": {
+      lines: [text("Look:", { images: ["aGk="] }), text("!"), done],
+      pieces: "Look:|!|",
+      failure: lost
+    },
+    "fails beside thinking, if it is a refusal": {
+      lines: [doneWith({ thinking: "Hm", refusal: "No" })],
+      pieces: "(Hm)|",
+      failure: lost
+    },
+    "is not an image that is empty": {
+      lines: [text("Hi", { images: null, refusal: "" }), done],
+      pieces: "Hi|",
+      final: final()
+    },
+    "is not a call beside an empty list": {
+      lines: [{ ...text("", { tool_calls: [] }), tool_calls: [call("f")] }, done],
+      pieces: "|",
+      calls: [called("f", "call_0")],
+      final: final({ finishReason: "tool-calls" })
     },
     "fails in the form of another protocol": {
       lines: [{ choices: [{ delta: { content: "Hi" } }], done: false }, done],

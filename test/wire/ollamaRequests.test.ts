@@ -174,6 +174,10 @@ checkRequests<ChatRequest>(
       { keepAlive: 5, temperature: 0, extra: { keep_alive: "1h", truncate: true, options: { temperature: 1 } } },
       { ...chatBody, keep_alive: "1h", truncate: true, options: { temperature: 1 } }
     ],
+    "extra keys that mean something in JavaScript": [
+      { extra: JSON.parse('{"__proto__":{"a":1},"constructor":{"b":2}}') },
+      { ...chatBody, ...JSON.parse('{"__proto__":{"a":1},"constructor":{"b":2}}') }
+    ],
     "extra keys are added": [{ extra: { logprobs: true } }, { ...chatBody, logprobs: true }],
 
     "arguments that are not an object": [

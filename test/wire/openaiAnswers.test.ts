@@ -52,6 +52,11 @@ const answers: Readonly<Record<string, Row>> = {
     ],
     final: final({ usage: [undefined, 3, undefined], timings: {} })
   },
+  "usage and the finish with every piece of text": {
+    events: [chunk({ content: "a" }, "stop", usage), chunk({ content: "b" }, "stop", usage), DONE],
+    pieces: "a|b|",
+    final: final({ usage: [8, 3, 11] })
+  },
   "usage in part": {
     events: [finish("stop", { usage: { prompt_tokens: 8 } }), DONE],
     final: final({ usage: [8, undefined, undefined] })
@@ -96,6 +101,17 @@ const answers: Readonly<Record<string, Row>> = {
   "reasoning under one name, the other empty": {
     events: [chunk({ reasoning_content: "", reasoning: "Hm" }), finish(), DONE],
     pieces: "(Hm)|",
+    final: final()
+  },
+  "thinking, and what is not a text in its place": {
+    events: [
+      chunk({ thinking: "Hm" }),
+      chunk({ content: "Hi", thinking: "?" }),
+      chunk({ thinking: false }),
+      finish(),
+      DONE
+    ],
+    pieces: "(Hm)|(?)Hi||",
     final: final()
   },
   "empty reasoning is left out": {

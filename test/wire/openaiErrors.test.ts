@@ -35,6 +35,11 @@ const errors: Readonly<Record<string, Row>> = {
     events: [{ error: { message: "boom", code: 500, type: "server_error" } }],
     failure: failure("StreamError", { detail: "boom" })
   },
+  "an error of vLLM": {
+    events: [text("Hi"), { object: "error", message: "boom", type: "InternalServerError", param: null, code: 500 }],
+    pieces: "Hi|",
+    failure: failure("StreamError", { detail: "boom" })
+  },
   "an error beside a chunk": {
     events: [{ ...text("Hi"), error: { message: "boom" } }],
     failure: failure("StreamError", { detail: "boom" })
@@ -128,11 +133,12 @@ describe("an answer that the server ended early", () => {
 describe("an error of the server comes first", () => {
   const table: Readonly<Record<string, ReadonlyArray<object>>> = {
     "before arguments that are not JSON": [chunk({ tool_calls: [{ function: { name: "f", arguments: "{" } }] })],
-    "before a refusal": [chunk({ refusal: "No" })]
+    "before a refusal": [chunk({ refusal: "No" })],
+    "before another finish reason": [finish("abort")]
   }
   for (const [what, events] of Object.entries(table)) {
     it.effect(what, () =>
-      Effect.map(read(chat, toBody([...events, finish("error"), DONE])), (seen) => {
+      Effect.map(read(chat, toBody([...events, finish("error"), finish(), DONE])), (seen) => {
         expect(seen.failure).toMatchObject({ _tag: "StreamError" })
       })
     )
@@ -141,9 +147,10 @@ describe("an error of the server comes first", () => {
 
 describe("an answer in a field that is not read", () => {
   const notRead = failure("ParseError", { description: "an answer only in fields that are not read" })
+  const media = failure("ParseError", { description: "a part of the answer is an image or audio" })
   const table: Readonly<Record<string, Row>> = {
     "fails if there is no other text": {
-      events: [chunk({ audio: { transcript: "Hi" } }), finish(), DONE],
+      events: [chunk({ sound: { transcript: "Hi" } }), finish(), DONE],
       pieces: "|",
       failure: notRead
     },
@@ -158,8 +165,36 @@ describe("an answer in a field that is not read", () => {
       failure: notRead
     },
     "fails if it is on the finish chunk": {
-      events: [chunk({ images: [{ url: "x" }] }, "stop"), DONE],
+      events: [chunk({ output: [{ url: "x" }] }, "stop"), DONE],
       failure: notRead
+    },
+    "fails beside text, if it is an image": {
+      events: [chunk({ content: "Look:", images: [{ url: "x" }] }), finish(), DONE],
+      pieces: "Look:|",
+      failure: media
+    },
+    "fails after text, if it is audio": {
+      events: [text("Hi"), chunk({ audio: { data: "aGk=" } }), text("!"), finish(), DONE],
+      pieces: "Hi||!|",
+      failure: media
+    },
+    "fails beside thinking, if it is an image of a whole message": {
+      events: [
+        { choices: [{ index: 0, message: { reasoning: "Hm", images: [{ url: "x" }] }, finish_reason: "stop" }] },
+        DONE
+      ],
+      pieces: "(Hm)|",
+      failure: media
+    },
+    "fails if it is thinking that is no text": {
+      events: [chunk({ thinking: { text: "Hm" } }), finish(), DONE],
+      pieces: "|",
+      failure: notRead
+    },
+    "is not an image that is empty": {
+      events: [chunk({ content: "Hi", images: [], audio: null }), finish(), DONE],
+      pieces: "Hi|",
+      final: final()
     },
     "does not matter beside text": {
       events: [chunk({ annotations_x: ["a"] }), text("Hi"), finish(), DONE],

@@ -21,6 +21,7 @@ import {
 import { record } from "../support/transcript.ts"
 
 const chat = Endpoints.chat(lmStudio)
+const deep = `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`
 
 const answers: Readonly<Record<string, Row>> = {
   "a call in fragments": {
@@ -160,6 +161,11 @@ const answers: Readonly<Record<string, Row>> = {
       { id: "b", name: "g", arguments: {} }
     ],
     final: finalWithCalls
+  },
+  "arguments that are nested too deeply": {
+    events: [calls(fragment(deep, { id: "a" }, "f")), finish(), DONE],
+    pieces: `[0#a f(${deep}]|`,
+    failure: failure("ParseError", { description: "the arguments of tool call 0 are nested too deeply" })
   },
   "arguments that are not JSON": {
     events: [calls(fragment('{"x":', { id: "a" }, "f")), finish("tool_calls"), DONE],

@@ -66,9 +66,8 @@ const toFields = ({ provider, reason, server }: ProviderError): Fields => {
   return fields
 }
 
-/** `maxTokens` or the context cut the JSON of an object. */
-export const truncatedObject = (responseText: string): AiError.AiError => {
-  const description = "the answer is truncated: maxTokens or the context of the model was used up"
+/** The JSON of an object is not complete, or cannot be decoded. */
+export const invalidObject = (responseText: string, description: string): AiError.AiError => {
   const reason = new AiError.StructuredOutputError({ description, responseText })
   return AiError.make({ module, method: "generateObject", reason })
 }

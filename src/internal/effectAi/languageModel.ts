@@ -18,6 +18,7 @@ import { ProviderError, type ProviderErrorReason } from "../../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../../StreamingChunk.ts"
 import * as GenAi from "../genAi.ts"
 import * as TypedAnswer from "../typedAnswer.ts"
+import * as Json from "../wire/json.ts"
 import * as RequestBody from "../wire/requestBody.ts"
 import * as AiErrors from "./error.ts"
 import * as AiPrompt from "./prompt.ts"
@@ -49,7 +50,8 @@ export const make = (
           AiErrors.make("generateText", error)
         )
         annotateResponse(hook.span, completion)
-        yield* checkTools(hook, "generateText", completion.toolCalls)
+        const unknown = completion.toolCalls.find(({ name }) => isUnknownTool(hook, name))
+        if (unknown !== undefined) return yield* AiErrors.toolNotFound("generateText", unknown.name, hook.tools)
         const text = yield* toText(hook, completion)
         return AiResponse.toParts(completion, text, yield* makeIds(hook))
       }),
@@ -94,21 +96,18 @@ const toText = (hook: Hook, completion: Completion) => {
   const { content, finishReason, thinking = "", toolCalls } = completion
   if (hook.responseFormat.type === "text" || toolCalls.length > 0) return Effect.succeed({ content, thinking })
   const json = TypedAnswer.toText(completion)
-  return finishReason === "length"
-    ? Effect.fail(AiErrors.truncatedObject(json))
+  if (finishReason === "length") {
+    const description = "the answer is truncated: maxTokens or the context of the model was used up"
+    return Effect.fail(AiErrors.invalidObject(json, description))
+  }
+  return Json.isTooDeep(Json.parse(json))
+    ? Effect.fail(AiErrors.invalidObject(json, "the answer is nested too deeply"))
     : Effect.succeed({ content: json, thinking: content.trim() === "" ? "" : thinking })
 }
 
 /** Models invent the names of tools. */
-const checkTools = (
-  { toolCallValidation, tools }: Hook,
-  method: string,
-  calls: ReadonlyArray<{ readonly name: string }>
-): Effect.Effect<void, AiError.AiError> => {
-  if (toolCallValidation === "deferred") return Effect.void
-  const unknown = calls.find(({ name }) => !tools.some((tool) => tool.name === name))
-  return unknown === undefined ? Effect.void : Effect.fail(AiErrors.toolNotFound(method, unknown.name, tools))
-}
+const isUnknownTool = ({ toolCallValidation, tools }: Hook, name: string): boolean =>
+  toolCallValidation !== "deferred" && !tools.some((tool) => tool.name === name)
 
 const toStreamParts =
   (hook: Hook, ids: AiResponse.Ids) =>
@@ -118,21 +117,33 @@ const toStreamParts =
     Stream.transformPull(chunks, (pull) =>
       Effect.sync(() => {
         const read = AiResponse.makeReader(ids)
+        let failure: AiError.AiError | undefined
+
+        const give = (parts: Array<Response.StreamPartEncoded>): typeof next => {
+          const unknown = parts.findIndex((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
+          const call = parts[unknown]
+          if (call?.type === "tool-call") failure = AiErrors.toolNotFound("streamText", call.name, hook.tools)
+          // What came before it is delivered. No handler runs before the end of an answer.
+          const given = failure === undefined ? parts : parts.slice(0, unknown)
+          // A chunk without text, such as the progress of the prompt, has no part.
+          return Arr.isArrayNonEmpty(given) ? Effect.succeed(given) : next
+        }
+
         const next: Pull.Pull<
           Arr.NonEmptyReadonlyArray<Response.StreamPartEncoded>,
           AiError.AiError,
           void,
           R
-        > = Effect.flatMap(pull, (chunks) => {
-          const parts: Array<Response.StreamPartEncoded> = []
-          for (const chunk of chunks) {
-            read(chunk, parts)
-            if (chunk.isFinal) annotateResponse(hook.span, chunk)
-          }
-          // A chunk without text, such as the progress of the prompt, has no part.
-          if (!Arr.isArrayNonEmpty(parts)) return next
-          const calls = parts.filter((part) => part.type === "tool-call")
-          return calls.length === 0 ? Effect.succeed(parts) : Effect.as(checkTools(hook, "streamText", calls), parts)
+        > = Effect.suspend(() => {
+          if (failure !== undefined) return Effect.fail(failure)
+          return Effect.flatMap(pull, (chunks) => {
+            const parts: Array<Response.StreamPartEncoded> = []
+            for (const chunk of chunks) {
+              read(chunk, parts)
+              if (chunk.isFinal) annotateResponse(hook.span, chunk)
+            }
+            return give(parts)
+          })
         })
         return next
       })

@@ -17,7 +17,11 @@ export interface Ids {
 export const makeIds = (prefix: string, taken: ReadonlyArray<string>): Ids => {
   const used = new Set(taken)
   let count = 0
-  const next = () => `${prefix}_${count++}`
+  const next = (): string => {
+    // A generator may give every answer the same prefix.
+    while (used.has(`${prefix}_${count}`)) count++
+    return `${prefix}_${count++}`
+  }
   return {
     next,
     ofCall: (id) => {
@@ -92,6 +96,8 @@ interface OpenCall {
 
 const makeCalls = (ids: Ids) => {
   const open = new Map<number, OpenCall>()
+  /** Where the open calls are, the first of each kind at the end. Made when a call completes: they complete one after the other. */
+  let places: Map<string, Array<number>> | undefined
 
   const start = (call: OpenCall, parts: StreamParts): string => {
     const id = call.serverId === undefined ? ids.next() : ids.ofCall(call.serverId)
@@ -100,17 +106,31 @@ const makeCalls = (ids: Ids) => {
     return id
   }
 
-  const find = ({ id, name }: ToolCall): [number, OpenCall] | undefined => {
-    const calls = [...open]
-    return (
-      calls.find(([, call]) => call.serverId === id) ??
-      calls.find(([, call]) => call.serverId === undefined && call.name === name)
-    )
+  const findPlaces = (): Map<string, Array<number>> => {
+    const found = new Map<string, Array<number>>()
+    for (const [index, { name, serverId }] of [...open].toReversed()) {
+      const key = serverId === undefined ? nameKey(name) : idKey(serverId)
+      const indices = found.get(key)
+      if (indices === undefined) found.set(key, [index])
+      else indices.push(index)
+    }
+    return found
+  }
+
+  /** Takes the call from the open ones: the one with its id, or the first one of its name that has none. */
+  const take = ({ id, name }: ToolCall): OpenCall | undefined => {
+    places ??= findPlaces()
+    const index = places.get(idKey(id))?.pop() ?? places.get(nameKey(name))?.pop()
+    if (index === undefined) return undefined
+    const call = open.get(index)
+    open.delete(index)
+    return call
   }
 
   return {
     /** A start names the tool, so it waits for the arguments, which follow the whole name. */
     add: ({ argumentsDelta, id, index, name }: ToolCallDelta, parts: StreamParts): void => {
+      places = undefined
       let call = open.get(index)
       if (call === undefined) {
         call = { serverId: undefined, name: "", held: "", id: undefined }
@@ -125,10 +145,9 @@ const makeCalls = (ids: Ids) => {
       call.held = ""
     },
     complete: (toolCall: ToolCall, parts: StreamParts): void => {
-      const found = find(toolCall)
-      if (found?.[1].id !== undefined) parts.push({ type: "tool-params-end", id: found[1].id })
-      if (found !== undefined) open.delete(found[0])
-      parts.push(toCallPart(found?.[1].id ?? ids.ofCall(toolCall.id), toolCall))
+      const id = take(toolCall)?.id
+      if (id !== undefined) parts.push({ type: "tool-params-end", id })
+      parts.push(toCallPart(id ?? ids.ofCall(toolCall.id), toolCall))
     },
     /** Calls that were cut have no `tool-call` part, so no handler runs. */
     end: (parts: StreamParts): void => {
@@ -137,6 +156,9 @@ const makeCalls = (ids: Ids) => {
     }
   }
 }
+
+const idKey = (id: string): string => `id ${id}`
+const nameKey = (name: string): string => `name ${name}`
 
 const toCallPart = (id: string, call: ToolCall): Response.ToolCallPartEncoded => ({
   type: "tool-call",

@@ -27,7 +27,7 @@ export const toModelInfos = ({ models }: typeof Tags.Type): ReadonlyArray<ModelI
 
 const toModelInfo = ({ capabilities, details, name, size }: typeof Model.Type): ModelInfo => ({
   id: name,
-  sizeBytes: size ?? undefined,
+  sizeBytes: Json.toCount(size),
   ...toDetails(details),
   capabilities: capabilities ?? undefined
 })
@@ -36,7 +36,7 @@ const toDetails = (details: typeof Details.Type | null | undefined) => ({
   family: details?.family ?? undefined,
   parameterSize: details?.parameter_size ?? undefined,
   quantization: details?.quantization_level ?? undefined,
-  contextLength: details?.context_length ?? undefined
+  contextLength: Json.toCount(details?.context_length)
 })
 
 /** The answer of `POST /api/show`. `model_info` has keys such as `llama.context_length`. */
@@ -103,8 +103,8 @@ export const fromRunning = (running: RunningModel | undefined): Partial<ModelInf
     ? { isLoaded: false }
     : {
         isLoaded: true,
-        loadedContextLength: running.context_length || undefined,
-        memoryBytes: running.size ?? undefined,
+        loadedContextLength: Json.toCount(running.context_length) || undefined,
+        memoryBytes: Json.toCount(running.size),
         expiresAt: toExpiry(running.expires_at)
       }
 

@@ -25,7 +25,13 @@ const fields = {
   tool_calls: Json.nullish(Schema.Array(WireToolCall))
 }
 
-const Message = Schema.Struct({ content: Json.nullish(Schema.String), ...fields })
+const Message = Schema.Struct({
+  content: Json.nullish(Schema.String),
+  ...fields,
+  // Parts of an answer that no chunk can carry.
+  images: Json.nullish(Schema.Unknown),
+  refusal: Json.nullish(Schema.Unknown)
+})
 
 /** A line of either route: chat puts the answer into `message`, generate puts it at the top, with `response` for the text. */
 const Line = Schema.Struct({
@@ -52,8 +58,10 @@ const lineSchema = Json.lineSchema(Line)
 export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChunk> => {
   const calls = makeToolCalls()
   let hasAnswer = false
-  /** A record with content in a field that is not read. */
+  /** A record with content in a field that is not read. It matters if there is no other answer. */
   let unread: string | undefined
+  /** A record with a part of the answer that no chunk can carry. */
+  let lost: string | undefined
 
   const read = (text: string, chunks: Array<StreamingChunk>): Progress => {
     const record = Json.parse(text)
@@ -65,11 +73,14 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     }
     const content = message?.content || response || ""
     const thinking = message?.thinking || record.thinking
-    const wireCalls = message?.tool_calls ?? record.tool_calls
+    const wireCalls = message?.tool_calls?.length ? message.tool_calls : record.tool_calls
     const toolCalls = wireCalls == null || wireCalls.length === 0 ? noCalls : calls.read(wireCalls)
     if (calls.bytes() > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
     if (content !== "" || toolCalls.length > 0) hasAnswer = true
     else if (!hasAnswer && !thinking && hasUnreadContent(record)) unread ??= text.slice(0, 200)
+    if (message != null && (Json.isContent(message.images) || Json.isContent(message.refusal))) {
+      lost ??= text.slice(0, 200)
+    }
     const chunk: Writable<ContentChunk> = { content, isFinal: false }
     if (thinking) chunk.thinking = thinking
     if (toolCalls.length > 0) chunk.toolCalls = toolCalls
@@ -94,6 +105,9 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     if (typeof finishReason !== "string") return Result.fail(finishReason)
     const failure = calls.failure()
     if (failure !== undefined && finishReason !== "length") return Result.fail(failure)
+    if (lost !== undefined) {
+      return Result.fail(Json.parseError(lost, "a part of the answer is an image or a refusal"))
+    }
     if (!hasAnswer && unread !== undefined) {
       return Result.fail(Json.parseError(unread, "an answer only in fields that are not read"))
     }
@@ -132,9 +146,11 @@ const makeToolCalls = () => {
       const complete: Array<ToolCall> = []
       for (const { function: fn, id } of calls) {
         const value = toArguments(fn.arguments)
-        if (value === undefined) {
+        const problem = findProblem(fn.name, value)
+        if (problem !== undefined) {
           // If the answer was cut, such a call is expected. Only the last record says so.
-          failure ??= Json.parseError(String(fn.arguments), `the arguments of tool call ${count} are not JSON`)
+          const text = typeof fn.arguments === "string" ? fn.arguments : ""
+          failure ??= Json.parseError(text, problem.replace("X", `${count}`))
           continue
         }
         const unique = id && !ids.has(id) ? id : ToolCallId.make(count, ids)
@@ -150,6 +166,12 @@ const makeToolCalls = () => {
     bytes: () => bytes,
     failure: () => failure
   }
+}
+
+const findProblem = (name: string, value: unknown): string | undefined => {
+  if (value === undefined) return "the arguments of tool call X are not JSON"
+  if (name === "") return "tool call X has no name"
+  return Json.isTooDeep(value) ? "the arguments of tool call X are nested too deeply" : undefined
 }
 
 /** Some servers send the arguments as JSON text. `undefined` if it is not JSON. */

@@ -24,8 +24,12 @@ const Delta = Schema.Struct({
   refusal: optionalText,
   reasoning_content: optionalText,
   reasoning: optionalText,
+  thinking: Json.nullish(Schema.Unknown),
   tool_calls: Json.nullish(Schema.Array(ToolCalls.Fragment)),
-  function_call: Json.nullish(ToolCalls.FunctionFragment)
+  function_call: Json.nullish(ToolCalls.FunctionFragment),
+  // Parts of an answer that no chunk can carry.
+  images: Json.nullish(Schema.Unknown),
+  audio: Json.nullish(Schema.Unknown)
 })
 
 interface Delta extends Schema.Schema.Type<typeof Delta> {}
@@ -83,7 +87,8 @@ export const toPiece = (delta: Delta | null | undefined, text: string | null | u
   const content = delta?.content
   const piece = {
     content: (typeof content === "string" ? content : "") || (text ?? ""),
-    thinking: delta?.reasoning_content || delta?.reasoning || "",
+    thinking:
+      delta?.reasoning_content || delta?.reasoning || (typeof delta?.thinking === "string" ? delta.thinking : ""),
     refusal: delta?.refusal ?? "",
     fragments: toFragments(delta)
   }
@@ -105,7 +110,10 @@ export const findOnlyText = ({ delta, error, finish_reason, text }: Choice): str
   delta.tool_calls == null &&
   !delta.reasoning_content &&
   !delta.reasoning &&
+  delta.thinking == null &&
   !delta.refusal &&
+  delta.images == null &&
+  delta.audio == null &&
   delta.function_call == null &&
   text == null &&
   !finish_reason &&
@@ -128,7 +136,11 @@ const toFragments = (delta: Delta | null | undefined): ReadonlyArray<ToolCalls.F
 export const isEmpty = (piece: Piece): boolean =>
   piece.content === "" && piece.thinking === "" && piece.refusal === "" && piece.fragments.length === 0
 
-/** Whether a choice may have a part of the answer in a field that is not read, such as `audio`. */
+/** Whether a choice has an image or audio. */
+export const hasMedia = ({ delta, message }: Choice): boolean =>
+  [delta?.images, delta?.audio, message?.images, message?.audio].some(Json.isContent)
+
+/** Whether a choice may have a part of the answer in a field that is not read. */
 export const hasUnreadContent = (choice: Choice): boolean =>
   Json.hasOtherContent(choice, choiceFields) ||
   Json.hasOtherContent(choice.delta, deltaFields) ||
@@ -136,6 +148,8 @@ export const hasUnreadContent = (choice: Choice): boolean =>
 
 /** Fields that are read, and those that are not parts of an answer. */
 const deltaFields = new Set([...Object.keys(Delta.fields), "role", "name", "reasoning_details", "annotations"])
+// It is read if it is a text.
+deltaFields.delete("thinking")
 
 const choiceFields = new Set([
   ...Object.keys(Choice.fields),

@@ -1,9 +1,11 @@
 /** The OpenAI-compatible protocol as endpoints: what is sent where, and how the answer is read. */
+import * as Result from "effect/Result"
 import type { CompletionRequest } from "../../CompletionRequest.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
+import { StreamError } from "../../ProviderError.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
-import type { Endpoint } from "../wire/endpoint.ts"
+import type { Endpoint, JsonObject } from "../wire/endpoint.ts"
 import type { Dialect } from "./dialect.ts"
 import * as Models from "./models.ts"
 import * as Request from "./request.ts"
@@ -37,9 +39,22 @@ export const properties: Endpoint<void, Partial<ModelInfo>> = JsonEndpoint.get(
 /** `GET /slots` of llama.cpp's server. */
 export const slots = JsonEndpoint.get("/slots", Models.Slots, Models.toSlots)
 
+/** A command to llama.cpp's router, which reports whether it was carried out. */
+const command = (path: string): Endpoint<JsonObject, void> => ({
+  method: "POST",
+  path,
+  framing: "json",
+  encode: Result.succeed,
+  decoder: JsonEndpoint.decoder(Models.Done, ({ success }) =>
+    success === false
+      ? Result.fail(new StreamError({ description: "the server did not carry out the command" }))
+      : Result.succeed<void>(undefined)
+  )
+})
+
 /** `POST /models/load` and `/models/unload` of llama.cpp's server, if it is a router. */
-export const load = JsonEndpoint.post("/models/load", Models.Done, () => undefined)
-export const unload = JsonEndpoint.post("/models/unload", Models.Done, () => undefined)
+export const load = command("/models/load")
+export const unload = command("/models/unload")
 
 /** `GET /v1/models`. */
 export const models: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(

@@ -1,6 +1,7 @@
 /** LM Studio's own routes that load, unload and download models, since 0.4.0. Facts: its documentation of `/api/v1/models`. */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as CompletionRequest from "../../CompletionRequest.ts"
 import type { ModelProgress } from "../../ModelProgress.ts"
 import { StreamError } from "../../ProviderError.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
@@ -8,11 +9,24 @@ import type { Endpoint, JsonObject } from "../wire/endpoint.ts"
 import * as Json from "../wire/json.ts"
 
 /** Loads a model; the answer is the name of the instance. */
-export const load: Endpoint<JsonObject, string> = JsonEndpoint.post(
-  "/api/v1/models/load",
-  Schema.Struct({ instance_id: Schema.String }),
-  ({ instance_id }) => instance_id
-)
+export const load: Endpoint<LoadRequest, string> = {
+  ...JsonEndpoint.post(
+    "/api/v1/models/load",
+    Schema.Struct({ instance_id: Schema.String }),
+    ({ instance_id }) => instance_id
+  ),
+  encode: ({ contextLength, model }) =>
+    // The context means the same in a request for an answer.
+    Result.map(CompletionRequest.validate({ model, contextLength, prompt: "-" }), () => ({
+      model,
+      context_length: contextLength
+    }))
+}
+
+interface LoadRequest {
+  readonly model: string
+  readonly contextLength: number | undefined
+}
 
 export const unload: Endpoint<JsonObject, void> = JsonEndpoint.post(
   "/api/v1/models/unload",
@@ -38,14 +52,14 @@ const decoder = JsonEndpoint.decoder(Job, (job): Result.Result<Download, StreamE
   if (job.status === "failed")
     return Result.fail(new StreamError({ description: "LM Studio could not download the model" }))
   const isFinal = job.status === "completed" || job.status === "already_downloaded"
-  const totalBytes = job.total_size_bytes ?? 0
-  const speed = job.bytes_per_second ?? undefined
+  const totalBytes = Json.toCount(job.total_size_bytes) ?? 0
+  const speed = Json.toCount(job.bytes_per_second)
   return Result.succeed({
-    jobId: job.job_id ?? undefined,
+    jobId: job.job_id || undefined,
     progress: {
       status: job.status,
       isFinal,
-      completedBytes: job.downloaded_bytes ?? (isFinal ? totalBytes : 0),
+      completedBytes: Json.toCount(job.downloaded_bytes) ?? (isFinal ? totalBytes : 0),
       totalBytes,
       ...(speed === undefined ? {} : { bytesPerSecond: speed })
     }
@@ -60,9 +74,13 @@ export const download: Endpoint<JsonObject, Download> = {
   decoder
 }
 
+const statusPath = "/api/v1/models/download/status"
+
 export const downloadStatus = (jobId: string): Endpoint<void, Download> => ({
   method: "GET",
-  path: `/api/v1/models/download/status/${encodeURIComponent(jobId)}`,
+  // Lone surrogates cannot be encoded.
+  path: `${statusPath}/${encodeURIComponent(new TextDecoder().decode(new TextEncoder().encode(jobId)))}`,
+  name: `GET ${statusPath}`,
   framing: "json",
   encode: () => Result.succeed(undefined),
   decoder

@@ -49,17 +49,17 @@ export const modelsV1: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
     models.map((model) => {
       const loaded = model.loaded_instances ?? []
       return {
-        instances: loaded.map(({ config, id }) => ({ id, contextLength: config?.context_length ?? undefined })),
+        instances: loaded.map(({ config, id }) => ({ id, contextLength: Json.toCount(config?.context_length) })),
         info: {
           id: model.key,
-          sizeBytes: model.size_bytes ?? undefined,
+          sizeBytes: Json.toCount(model.size_bytes),
           family: model.architecture ?? undefined,
           parameterSize: model.params_string ?? undefined,
           quantization: model.quantization?.name ?? undefined,
-          contextLength: model.max_context_length ?? undefined,
+          contextLength: Json.toCount(model.max_context_length),
           capabilities: toCapabilities(model.type, model.capabilities),
           isLoaded: loaded.length > 0,
-          loadedContextLength: loaded[0]?.config?.context_length ?? undefined
+          loadedContextLength: Json.toCount(loaded[0]?.config?.context_length)
         }
       }
     })
@@ -75,10 +75,10 @@ export const modelsV0: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
         id: model.id,
         family: model.arch ?? undefined,
         quantization: model.quantization ?? undefined,
-        contextLength: model.max_context_length ?? undefined,
+        contextLength: Json.toCount(model.max_context_length),
         capabilities: toCapabilities(model.type, { vision: model.type === "vlm" }),
         isLoaded: model.state === "loaded",
-        loadedContextLength: model.loaded_context_length ?? undefined
+        loadedContextLength: Json.toCount(model.loaded_context_length)
       }
     }))
 )

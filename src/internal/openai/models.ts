@@ -16,8 +16,8 @@ export const toModelInfos = ({ data }: typeof Models.Type): ReadonlyArray<ModelI
 
 const toModelInfo = ({ id, max_model_len, meta }: typeof Model.Type): ModelInfo => ({
   id,
-  sizeBytes: meta?.size ?? undefined,
-  contextLength: meta?.n_ctx_train ?? max_model_len ?? undefined
+  sizeBytes: Json.toCount(meta?.size),
+  contextLength: Json.toCount(meta?.n_ctx_train) ?? Json.toCount(max_model_len)
 })
 
 /** The answer of llama.cpp's `/health` once the model is loaded. */
@@ -37,7 +37,7 @@ export const fromProperties = ({
   modalities
 }: typeof Properties.Type): Partial<ModelInfo> => ({
   isLoaded: is_sleeping !== true,
-  loadedContextLength: default_generation_settings?.n_ctx ?? undefined,
+  loadedContextLength: Json.toCount(default_generation_settings?.n_ctx),
   ...(modalities?.vision == null ? {} : { capabilities: modalities.vision ? ["completion", "vision"] : ["completion"] })
 })
 
@@ -47,7 +47,7 @@ export const Slots = Schema.Array(
 )
 
 export const toSlots = (slots: typeof Slots.Type) =>
-  slots.map(({ id, is_processing, n_ctx }) => ({ id, isProcessing: is_processing, contextLength: n_ctx ?? undefined }))
+  slots.map(({ id, is_processing, n_ctx }) => ({ id, isProcessing: is_processing, contextLength: Json.toCount(n_ctx) }))
 
 /** The answer of llama.cpp's router to a command. */
 export const Done = Schema.Struct({ success: Json.nullish(Schema.Boolean) })

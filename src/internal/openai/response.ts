@@ -11,6 +11,7 @@ import {
   chunkSchema,
   findOnlyText,
   emptyPiece,
+  hasMedia,
   hasUnreadContent,
   isEmpty,
   toPiece,
@@ -32,8 +33,10 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
   let hasAnswer = false
   let hasDelta = false
   let isRefused = false
-  /** A record with content in a field that is not read. */
+  /** A record with content in a field that is not read. It matters if there is no other answer. */
   let unread: string | undefined
+  /** A record with a part of the answer that no chunk can carry. */
+  let media: string | undefined
 
   const finish = (chunks: Array<StreamingChunk>): Progress => {
     // `[DONE]` alone proves nothing: servers send it after a failure too.
@@ -43,6 +46,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     const finishReason = FinishReason.read(finishWord, Result.isSuccess(toolCalls) ? toolCalls.success.length : 1)
     if (typeof finishReason !== "string") return finishReason
     if (Result.isFailure(toolCalls)) return toolCalls.failure
+    if (media !== undefined) return Json.parseError(media, "a part of the answer is an image or audio")
     if (!hasAnswer && unread !== undefined) return Json.parseError(unread, "an answer only in fields that are not read")
     chunks.push({
       content: "",
@@ -58,7 +62,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     if (data === "" && eventName !== "error") return "open"
     if (eventName !== "error" && isDone(data)) return finish(chunks)
     const value = Json.parse(data)
-    if (eventName === "error" || (Json.isObject(value) && Boolean(value.error))) {
+    if (eventName === "error" || ErrorReport.isError(value)) {
       return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
     }
     const isChunk = Json.isObject(value) && "choices" in value
@@ -73,6 +77,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
 
   const readChunk = (chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
     const choices = chunk.choices ?? []
+    const emitted = chunks.length
     let isRead = choices.length === 0
     for (let i = 0; i < choices.length; i++) {
       const choice = choices[i]
@@ -87,8 +92,9 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     if (choices.length === 0 && chunk.prompt_progress) addPiece(emptyPiece, chunk, chunks)
     if (calls.bytes() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
     const isUsageReported = metadata.read(chunk)
-    // Nothing that is needed comes after both.
-    return finishWord !== undefined && isUsageReported ? finish(chunks) : "open"
+    // Nothing that is needed comes after both. Servers that report both with every piece of text go on.
+    const isEnd = finishWord !== undefined && isUsageReported && chunks.length === emitted
+    return isEnd ? finish(chunks) : "open"
   }
 
   const readChoice = (choice: Choice, chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
@@ -106,10 +112,11 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     }
     const piece = findPiece(choice, chunk)
     if (piece === undefined) return Json.parseError(data, "a part of the content has no known form")
-    if (choice.finish_reason) finishWord = choice.finish_reason
+    if (choice.finish_reason && !FinishReason.isFailure(finishWord)) finishWord = choice.finish_reason
     if (piece.refusal !== "") isRefused = true
     if (piece.content !== "" || piece.refusal !== "" || piece.fragments.length > 0) hasAnswer = true
     else if (!hasAnswer && isEmpty(piece) && hasUnreadContent(choice)) unread ??= data.slice(0, 200)
+    if (hasMedia(choice)) media ??= data.slice(0, 200)
     // The final chunk stands for a finish chunk without content.
     return finishWord === undefined || !isEmpty(piece) ? addPiece(piece, chunk, chunks) : "open"
   }

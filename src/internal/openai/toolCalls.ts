@@ -139,20 +139,26 @@ export const make = (): ToolCallAssembly => {
         const text = join(call)
         // The arguments of the last call may not have begun when the answer was cut.
         const value = text.trim() !== "" ? Json.parse(text) : isCut && isLast ? undefined : {}
-        if (value !== undefined && call.name !== "") {
+        const problem = findProblem(call, value)
+        if (problem === undefined) {
           complete.push({
             id: call.id === "" ? ToolCallId.make(call.position, byId) : call.id,
             name: call.name,
             arguments: value
           })
         } else if (!isCut) {
-          const problem = value === undefined ? "the arguments of tool call X are not JSON" : "tool call X has no name"
-          return Result.fail(Json.parseError(text, problem.replace("X", `${call.position}`)))
+          return Result.fail(Json.parseError(text, problem))
         }
       }
       return Result.succeed(complete)
     }
   }
+}
+
+const findProblem = ({ name, position }: Call, value: unknown): string | undefined => {
+  if (value === undefined) return `the arguments of tool call ${position} are not JSON`
+  if (name === "") return `tool call ${position} has no name`
+  return Json.isTooDeep(value) ? `the arguments of tool call ${position} are nested too deeply` : undefined
 }
 
 /** A fragment with its defaults. */

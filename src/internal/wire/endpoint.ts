@@ -6,6 +6,8 @@ export interface Endpoint<Request, Out> {
   readonly method: "GET" | "POST" | "DELETE"
   /** Below the base URL, such as `/api/chat`. */
   readonly path: string
+  /** What errors call it, if the path has a part that the server chose. Default: method and path. */
+  readonly name?: string | undefined
   /** How the body is divided into records: one on each line, server-sent events, or the body as a whole. */
   readonly framing: "ndjson" | "sse" | "json"
   /** The JSON body; `undefined` for none. */

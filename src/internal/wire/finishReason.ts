@@ -9,13 +9,8 @@ import * as Json from "./json.ts"
  * was cut is reported as such even if it has calls.
  */
 export const read = (word: string | null | undefined, toolCalls: number): FinishReason | ProviderErrorReason => {
+  if (isFailure(word)) return new StreamError({ description: `the server ended the answer with "${word}"` })
   switch (word) {
-    case "error":
-    case "abort":
-    case "aborted":
-    case "cancelled":
-    case "canceled":
-      return new StreamError({ description: `the server ended the answer with "${word}"` })
     case "length":
     // Mistral's word for a full context.
     case "model_length":
@@ -29,6 +24,11 @@ export const read = (word: string | null | undefined, toolCalls: number): Finish
       return toolCalls > 0 ? "tool-calls" : word === "stop" ? "stop" : "other"
   }
 }
+
+const failures: ReadonlySet<string | null | undefined> = new Set(["error", "abort", "aborted", "cancelled", "canceled"])
+
+/** Whether an answer ended because the server could not go on. */
+export const isFailure = (word: string | null | undefined): boolean => failures.has(word)
 
 /** Whether an answer ended because no more tokens were allowed. */
 export const isLength = (word: string | null | undefined): boolean => word === "length" || word === "model_length"

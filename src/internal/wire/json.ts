@@ -16,6 +16,18 @@ export const parse = (text: string): unknown => {
   }
 }
 
+/** The most levels of a value from a model. Schemas and `JSON.stringify` recurse, and the stack is limited. */
+const maxDepth = 500
+
+/** Whether a JSON value is nested so deeply that working with it may exceed the stack. Takes linear time. */
+export const isTooDeep = (value: unknown): boolean => {
+  let level = [value].filter(Predicate.isObjectOrArray)
+  for (let depth = 0; depth < maxDepth && level.length > 0; depth++) {
+    level = level.flatMap((parent) => Object.values<unknown>(parent).filter(Predicate.isObjectOrArray))
+  }
+  return level.length > 0
+}
+
 /** The JSON text of a value, or `undefined` if it has none, for example because it is nested too deeply. */
 export const stringify = (value: unknown): string | undefined => {
   try {
@@ -29,7 +41,8 @@ export const stringify = (value: unknown): string | undefined => {
 export const hasOtherContent = (object: object | null | undefined, known: ReadonlySet<string>): boolean =>
   Object.entries(object ?? {}).some(([key, value]) => !known.has(key) && isContent(value))
 
-const isContent = (value: unknown): boolean =>
+/** Whether a value may be a part of an answer: neither empty nor metadata such as a number. */
+export const isContent = (value: unknown): boolean =>
   typeof value === "string" ? value !== "" : Predicate.isObjectOrArray(value) && Object.keys(value).length > 0
 
 export const isObject = (u: unknown): u is JsonObject => Predicate.isObject(u)

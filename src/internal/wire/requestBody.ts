@@ -99,7 +99,7 @@ export const toJsonSchema = (schema: object, field: string): Result.Result<Json.
 
 /** The base64 text of an image given as bytes, base64 text or data URI. */
 export const toBase64 = (image: Image): string =>
-  typeof image === "string" ? image.replace(/^data:[^,]*,/, "") : Base64.encode(image)
+  typeof image === "string" ? image.replace(/^data:[^,]*,/i, "") : Base64.encode(image)
 
 /** Tool arguments and `extra` are the caller's values: they may hold what JSON cannot. */
 export const stringify = (value: unknown, field?: string): Result.Result<string, InvalidRequest> =>

@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import type * as AiError from "effect/ai/AiError"
 import * as Chat from "effect/ai/Chat"
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
+import * as IdGenerator from "effect/ai/IdGenerator"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as AiModel from "effect/ai/Model"
 import * as Prompt from "effect/ai/Prompt"
@@ -12,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Ref from "effect/Ref"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -274,6 +276,23 @@ describe("tools", () => {
     }).pipe(Effect.provide([layer(script("Paris", "Paris")), handlers]))
   )
 
+  it.effect("calls of a conversation have different ids, though the generator repeats them", () =>
+    Effect.gen(function* () {
+      const chat = yield* Chat.empty
+      for (let i = 0; i < 3; i++) yield* chat.generateText({ prompt: "Weather?", toolkit })
+      const { content } = yield* Ref.get(chat.history)
+      const ids = content.flatMap((message) =>
+        message.role === "assistant"
+          ? message.content.flatMap((part) => (part.type === "tool-call" ? [part.id] : []))
+          : []
+      )
+      expect(ids).toEqual(["call_0", "same_0", "same_1"])
+    }).pipe(
+      Effect.provide([layer([callOf("Paris")]), handlers]),
+      Effect.provideService(IdGenerator.IdGenerator, { generateId: () => Effect.succeed("same") })
+    )
+  )
+
   it.effect("a call that waits for approval runs after it, and its result is sent", () =>
     Effect.gen(function* () {
       const guarded = Toolkit.make(
@@ -341,6 +360,30 @@ describe("tools", () => {
       })
       expect(deferred.toolCalls).toMatchObject([{ name: "fly" }])
     }).pipe(Effect.provide([layer([{ toolCalls: [{ id: "c", name: "fly", arguments: {} }] }]), handlers]))
+  )
+
+  it.effect("what comes together with a tool that the model invents is delivered before the error", () =>
+    Effect.gen(function* () {
+      const call = (name: string) => ({ id: name, name, arguments: { city: "Paris" } })
+      const mock = yield* MockProvider.make([])
+      const provider = Provider.make({
+        ...mock,
+        stream: () =>
+          Stream.fromIterable([
+            { content: "Wait", isFinal: false },
+            { content: "", isFinal: false, toolCalls: [call("get_weather"), call("fly"), call("get_weather")] }
+          ])
+      })
+      const parts: Array<string> = []
+      const error = yield* LanguageModel.streamText({ prompt: "Why?", toolkit }).pipe(
+        Stream.runForEach((part) => Effect.sync(() => parts.push(part.type))),
+        Effect.flip,
+        Effect.provide(EffectAi.layerLanguageModel({ model: "m" })),
+        Effect.provideService(Provider.Provider, provider)
+      )
+      expect(error.reason._tag).toBe("ToolNotFoundError")
+      expect(parts).toEqual(["text-start", "text-delta", "text-end", "tool-call"])
+    }).pipe(Effect.provide(handlers))
   )
 })
 

@@ -9,6 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as EffectAi from "../../../src/EffectAi.ts"
+import * as AiResponse from "../../../src/internal/effectAi/response.ts"
 import * as LmStudio from "../../../src/LmStudio.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Ollama from "../../../src/Ollama.ts"
@@ -145,6 +146,29 @@ it.effect("the parts in their order", () =>
     ])
   })
 )
+
+it("20,000 calls take linear time", () => {
+  for (const hasIds of [true, false]) {
+    const indices = Array.from({ length: 20_000 }, (_, i) => i)
+    const read = AiResponse.makeReader(AiResponse.makeIds("p", []))
+    const parts: Parameters<typeof read>[1] = []
+    const startedAt = performance.now()
+    for (const index of indices) {
+      const id = hasIds ? { id: `c${index}` } : {}
+      read(
+        { content: "", isFinal: false, toolCallDeltas: [{ index, ...id, name: "f", argumentsDelta: `${index}` }] },
+        parts
+      )
+    }
+    const toolCalls = indices.map((index) => ({ id: `c${index}`, name: "f", arguments: index }))
+    read({ content: "", isFinal: true, model: "m", finishReason: "tool-calls", toolCalls }, parts)
+    expect(performance.now() - startedAt).toBeLessThan(5000)
+    const calls = parts.filter((part) => part.type === "tool-call")
+    const ends = parts.filter((part) => part.type === "tool-params-end")
+    expect(calls.map(({ params }) => params)).toEqual(indices)
+    expect(ends.map(({ id }) => id)).toEqual(calls.map(({ id }) => id))
+  }
+})
 
 describe("captures", () => {
   const any = Tool.dynamic("get_weather", { parameters: { type: "object" } })

@@ -8,7 +8,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
 import * as Commit from "./internal/commit.ts"
 import * as Values from "./internal/values.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
@@ -99,16 +98,18 @@ export const make = (
   const provider = Provider.make({
     name,
     stream: (request) =>
-      Stream.unwrap(
+      Commit.attempts(
+        request,
         Effect.sync(() => {
           const { first, next } = inTurn(candidates, name)
           const open =
             (candidate: Candidate): Commit.Open =>
             (request) =>
               Commit.named(candidate.provider.stream(withModel(candidate, request)), candidate.provider.name)
-          return Commit.attempts(request, open(first), ({ error, timeLeft }) =>
-            timeLeft > 0 ? Effect.map(next(error), open) : Effect.fail(error)
-          )
+          return {
+            first: open(first),
+            recover: ({ error, timeLeft }) => (timeLeft > 0 ? Effect.map(next(error), open) : Effect.fail(error))
+          }
         })
       ),
     embed: (request) =>

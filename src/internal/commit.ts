@@ -65,18 +65,22 @@ export interface Failure {
   readonly timeLeft: number
 }
 
-/**
- * Runs a request until an answer commits. After a failure before the commit, `recover` decides what runs next, or fails. The
- * failed attempt is closed by then. After the commit, chunks and failures are passed on.
- */
+/** What one request runs: first, and after a failure before the commit. */
+export interface Plan {
+  readonly first: Open
+  /** Decides what runs next, or fails. The failed attempt is closed by then. */
+  readonly recover: (failure: Failure) => Effect.Effect<Open, ProviderError>
+}
+
+/** Runs a request until an answer commits. After the commit, chunks and failures are passed on. */
 export const attempts = (
   request: CompletionRequest,
-  first: Open,
-  recover: (failure: Failure) => Effect.Effect<Open, ProviderError>
+  plan: Effect.Effect<Plan>
 ): Stream.Stream<StreamingChunk, ProviderError> =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
+        const { first, recover } = yield* plan
         const begin = yield* now
         const endsAt = begin + totalOf(request)
         let attempt = yield* start(first(request), scope)
@@ -129,14 +133,13 @@ export const withTimeLeft = (request: CompletionRequest, millis: number): Comple
 export const named = (chunks: ReturnType<Open>, name: string): ReturnType<Open> =>
   Stream.transformPull(chunks, (pull) =>
     Effect.sync(() => {
-      const named = Effect.map(pull, (chunks) => addName(chunks, name))
-      const beforeCommit: ChunkPull = Effect.flatMap(named, (chunks) => {
-        if (!commits(chunks)) return Effect.succeed(chunks)
-        current = named
-        return Effect.as(Effect.annotateCurrentSpan(providerAttribute, name), chunks)
+      let hasCommitted = false
+      return Effect.flatMap(pull, (chunks) => {
+        const named = addName(chunks, name)
+        if (hasCommitted || !commits(chunks)) return Effect.succeed(named)
+        hasCommitted = true
+        return Effect.as(Effect.annotateCurrentSpan(providerAttribute, name), named)
       })
-      let current = beforeCommit
-      return Effect.suspend(() => current)
     })
   )
 

@@ -128,7 +128,8 @@ export const Pool = Context.Service<Pool>("effect-local-llm/Pool")
  */
 export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm_pool_wait_seconds", {
   description: "How long requests wait for a host of a pool, in seconds",
-  boundaries: [0, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+  boundaries: [0, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300],
+  attributes: { unit: "s" }
 })
 
 /**

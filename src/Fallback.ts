@@ -95,7 +95,7 @@ export const make = (
   candidates: Arr.NonEmptyReadonlyArray<Candidate>,
   { name = "Fallback" }: Options = {}
 ): Provider.Provider => {
-  const provider = Provider.make({
+  return Provider.make({
     name,
     stream: (request) =>
       Commit.attempts(
@@ -137,9 +137,9 @@ export const make = (
             : Effect.fail(error)
         )
       ),
+    supportsModel: supportsModel(candidates, name),
     isSameModel: (a, b) => candidates.some(({ provider }) => provider.isSameModel(a, b))
   })
-  return { ...provider, supportsModel: supportsModel(candidates, name) }
 }
 
 /**

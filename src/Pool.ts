@@ -197,6 +197,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
       }),
     listModels: Lists.listModels(parts),
     model: Lists.model(parts),
+    supportsModel: Lists.supportsModel(parts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
   })
 

@@ -142,6 +142,8 @@ export const make = (options: {
   readonly listModels: Provider["listModels"]
   /** Default: the entry of `listModels`. */
   readonly model?: Provider["model"] | undefined
+  /** Default: whether an entry of `listModels` is the same model. */
+  readonly supportsModel?: Provider["supportsModel"] | undefined
   /** Default: whether they are equal. */
   readonly isSameModel?: Provider["isSameModel"] | undefined
   /** Default: `false`. */
@@ -163,7 +165,7 @@ export const make = (options: {
         Effect.flatMap(find(model), (info) =>
           info === undefined ? fail(new ModelNotAvailable({ model })) : Effect.succeed(info)
         )),
-    supportsModel: (model) => Effect.map(find(model), (info) => info !== undefined),
+    supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), (info) => info !== undefined)),
     isSameModel,
     oneModelAtATime
   }

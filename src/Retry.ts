@@ -122,7 +122,8 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
       ),
     embed: (request) => retrying(provider.embed(request)),
     listModels: retrying(provider.listModels),
-    model: (name) => retrying(provider.model(name))
+    model: (name) => retrying(provider.model(name)),
+    supportsModel: (name) => retrying(provider.supportsModel(name))
   })
 }
 

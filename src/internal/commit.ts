@@ -15,7 +15,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
-import type { ProviderError } from "../ProviderError.ts"
+import { ProviderError, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as Values from "./values.ts"
 
@@ -91,7 +91,7 @@ export const attempts = (
           const failedAt = yield* now
           const open = yield* recover({ error, elapsed: failedAt - startedAt, timeLeft: endsAt - failedAt })
           startedAt = yield* now
-          attempt = yield* start(open(withTimeLeft(request, endsAt - startedAt)), scope)
+          attempt = yield* start(within(open, request, endsAt - startedAt), scope)
         })
 
         const beforeCommit: ChunkPull = Effect.suspend(() =>
@@ -125,9 +125,17 @@ export const totalOf = (request: CompletionRequest): number =>
     ? Option.match(Values.toDuration(request.deadlines.total), { onNone: () => Infinity, onSome: Duration.toMillis })
     : Infinity
 
-/** The request with what is left of its `total` deadline, if it has one. */
-export const withTimeLeft = (request: CompletionRequest, millis: number): CompletionRequest =>
-  millis === Infinity ? request : { ...request, deadlines: { ...request.deadlines, total: Math.max(1, millis) } }
+/** Runs a request with what is left of its `total` deadline, if it has one. The error has the deadline of the request. */
+export const within = (open: Open, request: CompletionRequest, millisLeft: number): ReturnType<Open> => {
+  if (millisLeft === Infinity) return open(request)
+  const limit = Duration.millis(totalOf(request))
+  const shortened = { ...request, deadlines: { ...request.deadlines, total: Math.max(1, millisLeft) } }
+  return Stream.mapError(open(shortened), (error) => {
+    const { provider, reason, server } = error
+    if (reason._tag !== "Timeout" || reason.kind !== "total") return error
+    return new ProviderError({ provider, server, reason: new Timeout({ kind: "total", limit }) })
+  })
+}
 
 /** Reports who answered: in the final chunk, and as an attribute of the current span. An inner policy knows better. */
 export const named = (chunks: ReturnType<Open>, name: string): ReturnType<Open> =>

@@ -159,6 +159,16 @@ describe("the second request", () => {
     })
   )
 
+  it.effect("does not wait for an alternative that does not say whether it has the model", () =>
+    Effect.gen(function* () {
+      const [first, second] = yield* mocks([MockProvider.hang], ["Hi"])
+      const silent = Provider.make({ ...first, name: "silent", model: () => Effect.never })
+      const fiber = yield* fork(Hedge.apply(first, { alternatives: [silent, second] }).complete(prompt))
+      yield* TestClock.adjust("4 seconds")
+      expect(yield* Fiber.join(fiber)).toMatchObject({ provider: "second" })
+    })
+  )
+
   it.effect("has what is left of the total deadline", () =>
     Effect.gen(function* () {
       const [first, second] = yield* mocks(

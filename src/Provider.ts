@@ -128,7 +128,8 @@ export const object = <A, RD>(
 
 /**
  * Derives the operations that follow from others. It neither validates requests nor applies deadlines, so a policy can use it
- * as a server's provider does: `Provider.make({ ...provider, stream: (request) => … })`.
+ * as a server's provider does: `Provider.make({ ...provider, stream: (request) => … })`. What is given is used as it is, so a policy
+ * that changes `listModels` may have to change `model` and `supportsModel` as well.
  *
  * @since 0.1.0
  */

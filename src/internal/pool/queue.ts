@@ -44,6 +44,7 @@ export interface Ticket extends Choose.Wanted {
   host: Host.Host | undefined
   /** When it was sent to its host, if it was. */
   sentAt: number | undefined
+  /** Whatever it carries: progress shows that the server can stop. */
   hasFirstChunk: boolean
 }
 
@@ -61,11 +62,12 @@ export interface Queue {
   readonly state: SubscriptionRef.SubscriptionRef<State>
   /** Waits for a host, at most this long. */
   readonly enter: (ticket: Ticket, limit: WaitLimit) => Effect.Effect<Host.Host, ProviderErrorReason>
-  /** The request has its first chunk. */
+  /** The request has its first chunk that carries anything. */
   readonly begin: (ticket: Ticket) => Effect.Effect<void>
   /** The request gives its permit back, or stops waiting. Has no effect the second time. */
   readonly leave: (ticket: Ticket, outcome: Outcome) => Effect.Effect<void>
-  readonly add: (settings: Host.Settings) => Effect.Effect<void>
+  /** Returns whether the host was added: its name may be taken. */
+  readonly add: (settings: Host.Settings) => Effect.Effect<boolean>
   /** Returns whether there is such a host, after its answers have ended and it was removed. */
   readonly drain: (name: string) => Effect.Effect<boolean>
   /** Something that is known about the hosts has changed. */
@@ -120,7 +122,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       const { granted, ticket } = waiter
       const choice = isClosed ? closed : Choose.choose(hosts, ticket, { now: time, random, reserved })
       if (choice._tag === "Busy") {
-        if (time - ticket.since >= overtakingMillis) for (const host of choice.otherModel) reserved.add(host)
+        const first = choice.otherModel.toSorted((a, b) => Host.used(a) - Host.used(b))[0]
+        if (first !== undefined && time - ticket.since >= overtakingMillis) reserved.add(first)
         continue
       }
       waiters.delete(waiter)
@@ -155,18 +158,18 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       return Effect.flatMap(Effect.delay(probe, host.breaker.nextOffMillis()), (result) => {
         if (!hosts.includes(host)) return Effect.void
         if (result._tag === "None" || result.value._tag === "Failure") return recover(host)
-        host.breaker.restore()
+        host.breaker.restore(now())
         return refresh
       })
     })
 
-  const judge = (host: Host.Host, outcome: Outcome): void => {
-    if (outcome === "stopped") return
+  const judge = (host: Host.Host, outcome: Outcome, sentAt: number | undefined): void => {
+    if (outcome === "stopped" || sentAt === undefined) return
     if (outcome !== "succeeded") {
       host.lastError = outcome
       if (!Failure.isOfHost(outcome.reason)) return
     }
-    if (host.breaker.record(outcome === "succeeded", now())) run(recover(host))
+    if (host.breaker.record(outcome === "succeeded", sentAt, now())) run(recover(host))
   }
 
   yield* Effect.addFinalizer(() =>
@@ -209,7 +212,6 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       Effect.suspend(() => {
         const { host, model = "", sentAt } = ticket
         if (host === undefined || sentAt === undefined) return Effect.void
-        ticket.hasFirstChunk = true
         const known = Host.modelOf(host, model)
         known.answeredAt = now()
         known.latency = Latency.observe(known.latency, known.answeredAt - sentAt, known.answeredAt)
@@ -228,13 +230,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         clearLane(host)
         // A deadline that passed mostly in the pool says nothing about the host.
         const waitedLonger = sentAt !== undefined && now() - sentAt < sentAt - since
-        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome)
+        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome, sentAt)
         return refresh
       }),
     add: (settings) =>
       Effect.suspend(() => {
+        if (hosts.some(({ name }) => name === settings.name)) return Effect.succeed(false)
         hosts = [...hosts, Host.make(settings, random)]
-        return refresh
+        return Effect.as(refresh, true)
       }),
     drain: (name) =>
       Effect.suspend(() => {

@@ -138,6 +138,21 @@ it.effect("the wait counts towards the deadline, in the pool and on the host", (
   })
 )
 
+it.effect("a permit that is free at the very deadline leads to a timeout, not to an invalid request", () =>
+  Effect.gen(function* () {
+    const one = yield* fake("one", [MockProvider.wait("10 seconds"), "Hi"])
+    const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 1 }] })
+    const first = yield* Effect.forkChild(pool.complete(ask("1")), { startImmediately: true })
+    const second = yield* Effect.forkChild(
+      reasonOf(pool.complete({ ...ask("2"), deadlines: { firstChunk: "10 seconds" } })),
+      { startImmediately: true }
+    )
+    yield* TestClock.adjust("11 seconds")
+    yield* Fiber.join(first)
+    expect(yield* Fiber.join(second)).toMatchObject({ _tag: "Timeout", limit: Duration.seconds(10) })
+  })
+)
+
 it.effect("the time of each wait is in the metric", () =>
   Effect.gen(function* () {
     const one = yield* fake("one", [MockProvider.wait("2 seconds"), "Hi"])

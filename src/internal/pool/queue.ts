@@ -2,7 +2,8 @@
  * The permits of all hosts, and one waiting list for them. A semaphore for each host would make a request choose its host
  * before it is known which one has a free permit first.
  *
- * Everything that changes the hosts happens in one synchronous step, so no interruption can come in between.
+ * Everything that changes the hosts happens in one synchronous step, so no interruption can come in between. What a request has,
+ * its place in the list or its permit, belongs to its ticket, and `leave` gives it back whenever the request is interrupted.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -50,11 +51,6 @@ export interface Ticket extends Choose.Wanted {
 
 /** How a request left its host: it succeeded, it failed, or the consumer stopped. */
 export type Outcome = "succeeded" | "stopped" | ProviderError
-
-interface Waiter {
-  readonly ticket: Ticket
-  readonly granted: Deferred.Deferred<Host.Host, ProviderErrorReason>
-}
 
 export interface Queue {
   readonly hosts: () => ReadonlyArray<Host.Host>
@@ -104,7 +100,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const { abandonedMillis, maxWaiting, now, onWaited, random, run } = options
   let hosts: ReadonlyArray<Host.Host> = []
   let isClosed = false
-  const waiters = new Set<Waiter>()
+  const waiters = new Map<Ticket, Deferred.Deferred<Host.Host, ProviderErrorReason>>()
   const state = yield* SubscriptionRef.make<State>({ hosts: [], waiting: 0 })
   const publish = SubscriptionRef.update(state, () => ({ hosts: hosts.map(toState), waiting: waiters.size }))
 
@@ -118,15 +114,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const dispatch = (): void => {
     const time = now()
     const reserved = new Set<Host.Host>()
-    for (const waiter of waiters) {
-      const { granted, ticket } = waiter
+    for (const [ticket, granted] of waiters) {
       const choice = isClosed ? closed : Choose.choose(hosts, ticket, { now: time, random, reserved })
       if (choice._tag === "Busy") {
         const first = choice.otherModel.toSorted((a, b) => Host.used(a) - Host.used(b))[0]
         if (first !== undefined && time - ticket.since >= overtakingMillis) reserved.add(first)
         continue
       }
-      waiters.delete(waiter)
+      waiters.delete(ticket)
       if (choice._tag === "Chosen") take(ticket, choice.host)
       Deferred.doneUnsafe(granted, choice._tag === "Chosen" ? Effect.succeed(choice.host) : Effect.fail(choice.reason))
     }
@@ -186,23 +181,23 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     refresh,
     enter: (ticket, { kind, left, limit }) =>
       Effect.suspend(() => {
-        const waiter: Waiter = { ticket, granted: Deferred.makeUnsafe() }
-        waiters.add(waiter)
+        const granted = Deferred.makeUnsafe<Host.Host, ProviderErrorReason>()
+        waiters.set(ticket, granted)
         dispatch()
-        if (!waiters.has(waiter)) {
-          return Effect.andThen(Effect.andThen(onWaited(0), publish), Deferred.await(waiter.granted))
+        if (!waiters.has(ticket)) {
+          return Effect.andThen(Effect.andThen(onWaited(0), publish), Deferred.await(granted))
         }
         if (waiters.size > maxWaiting) {
-          waiters.delete(waiter)
+          waiters.delete(ticket)
           return Effect.fail(new RateLimited({ description: `${maxWaiting} requests already wait for a host` }))
         }
         const since = now()
         const timeout = new Timeout({ kind, limit: Duration.millis(limit) })
-        return Effect.andThen(publish, Deferred.await(waiter.granted)).pipe(
+        return Effect.andThen(publish, Deferred.await(granted)).pipe(
           Effect.timeoutOrElse({ duration: Math.max(0, left), orElse: () => Effect.fail(timeout) }),
           Effect.ensuring(
             Effect.suspend(() => {
-              waiters.delete(waiter)
+              waiters.delete(ticket)
               return Effect.andThen(onWaited((now() - since) / 1000), publish)
             })
           )
@@ -218,10 +213,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         // A server reads prompts in their order, so it has read or dropped those before.
         return endAbandoned(host, (each) => each.model === ticket.model && each.sentAt < sentAt) ? refresh : Effect.void
       }),
-    leave: (ticket, outcome) =>
-      Effect.suspend(() => {
+    leave: (ticket, outcome) => {
+      const give = Effect.suspend(() => {
         const { hasFirstChunk, host, model, sentAt, since } = ticket
-        if (host === undefined) return Effect.void
+        if (host === undefined) return waiters.delete(ticket) ? publish : Effect.void
         ticket.host = undefined
         ticket.sentAt = undefined
         host.active--
@@ -231,8 +226,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         // A deadline that passed mostly in the pool says nothing about the host.
         const waitedLonger = sentAt !== undefined && now() - sentAt < sentAt - since
         judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome, sentAt)
-        return refresh
-      }),
+        dispatch()
+        return publish
+      })
+      // A second call would not publish what an interrupt kept the first one from.
+      return Effect.uninterruptible(give)
+    },
     add: (settings) =>
       Effect.suspend(() => {
         if (hosts.some(({ name }) => name === settings.name)) return Effect.succeed(false)

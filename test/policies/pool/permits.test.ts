@@ -4,11 +4,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
+import type { ProviderError } from "../../../src/ProviderError.ts"
 import { NetworkError, StreamError } from "../../../src/ProviderError.ts"
 import { ask, fake, host, reasonOf, state } from "./support.ts"
 
@@ -212,6 +214,53 @@ it.effect("a request that stops while it waits, or after its first chunk, leaves
     expect(yield* one.prompts).toEqual(["1", "3"])
   })
 )
+
+/** Interrupts the fiber that runs on it before the step of this number. */
+class InterruptAt extends Scheduler.MixedScheduler {
+  step = 0
+  readonly at: number
+  constructor(at: number) {
+    super("async")
+    this.at = at
+  }
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    if (++this.step !== this.at) return false
+    queueMicrotask(() => fiber.interruptUnsafe())
+    return true
+  }
+}
+
+const nextTask = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 0)))
+
+const operations: { readonly [name: string]: (pool: Pool.Pool) => Effect.Effect<unknown, ProviderError> } = {
+  "an answer": (pool) => pool.complete(ask("x")),
+  "a part of an answer": (pool) => Stream.runDrain(Stream.take(pool.stream(ask("x")), 1)),
+  "an answer that fails": (pool) => pool.complete(ask("broken")),
+  "an embedding": (pool) => pool.embed({ model: "m", input: "x" })
+}
+
+for (const [name, run] of Object.entries(operations)) {
+  it.effect(`an interrupt at any step of ${name} leaves no permit and no place in the list`, () =>
+    Effect.gen(function* () {
+      const one = yield* fake("one", script)
+      let isOver = false
+      for (let step = 1; !isOver; step++) {
+        const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 1 }] })
+        yield* Effect.forkChild(pool.complete(ask("long")), { startImmediately: true })
+        const scheduler = new InterruptAt(step)
+        yield* Effect.forkChild(Effect.provideService(run(pool), Scheduler.Scheduler, scheduler), {
+          startImmediately: true
+        })
+        yield* TestClock.adjust("10 seconds")
+        yield* nextTask
+        yield* TestClock.adjust("1 minute")
+        isOver = scheduler.step < step
+        const rest = { permits: 1, active: 0, abandoned: 0, status: "ready" }
+        expect([step, yield* state(pool)]).toEqual([step, { waiting: 0, hosts: [{ name: "one", ...rest }] }])
+      }
+    })
+  )
+}
 
 it.effect("requests that wait fail when the pool is closed", () =>
   Effect.gen(function* () {

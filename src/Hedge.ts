@@ -12,7 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Budget from "./internal/budget.ts"
 import * as Commit from "./internal/commit.ts"
@@ -111,8 +111,10 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
           Effect.gen(function* () {
             // An invalid request is rejected by the provider.
             const model = Values.isRecord(request) ? request.model : undefined
+            // It closes after the fibers of `race` have ended, as these begin after it. No pull may run on closed scopes.
+            const answers = yield* Scope.fork(scope)
             const open = (provider: Provider.Provider, timeLeft: number) =>
-              Commit.start(Commit.named(Commit.within(provider.stream, request, timeLeft), provider.name), scope)
+              Commit.start(Commit.named(Commit.within(provider.stream, request, timeLeft), provider.name), answers)
             const startedAt = yield* Commit.now
             yield* budget.count
             const second = Effect.gen(function* () {

@@ -130,9 +130,8 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
         const turn = conversation === undefined ? undefined : yield* turns.find(conversation)
         const { moveOn, next, ticket, toError } = makeAttempts(parts, request, turn)
         let attempt: Scope.Closeable | undefined
-        const close = (exit: Exit.Exit<unknown, unknown>) =>
-          attempt === undefined ? Effect.void : Scope.close(attempt, exit)
-        yield* Scope.addFinalizerExit(scope, (exit) => Effect.ensuring(close(exit), queue.leave(ticket, "stopped")))
+        const close = Effect.suspend(() => (attempt === undefined ? Effect.void : Scope.close(attempt, Exit.void)))
+        yield* Scope.addFinalizer(scope, queue.leave(ticket, "stopped"))
 
         const remember = (host: Host.Host, promptTokens: number | undefined) =>
           conversation === undefined ? Effect.void : turns.remember(conversation, { host: host.name, promptTokens })
@@ -169,7 +168,7 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
             },
             onFailure: (failure): Commit.ChunkPull => {
               if (Cause.isDone(failure)) return Effect.andThen(queue.leave(ticket, "stopped"), Effect.fail(failure))
-              return close(Exit.void).pipe(
+              return close.pipe(
                 Effect.andThen(moveOn(host, toError(host, failure))),
                 Effect.andThen(Effect.suspend(() => first))
               )
@@ -177,7 +176,7 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
           })
 
         const first: Commit.ChunkPull = Effect.flatMap(next, ({ host, request }) => {
-          const attemptScope = Scope.makeUnsafe()
+          const attemptScope = Scope.forkUnsafe(scope)
           attempt = attemptScope
           ticket.hasFirstChunk = false
           return Effect.flatMap(Channel.toPullScoped(host.provider.stream(request).channel, attemptScope), (pull) => {

@@ -12,6 +12,7 @@ import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
 import type { ProviderError } from "../../../src/ProviderError.ts"
 import { NetworkError, StreamError } from "../../../src/ProviderError.ts"
+import { InterruptAt, nextTask } from "../../support/interruptAt.ts"
 import { ask, fake, host, reasonOf, state } from "./support.ts"
 
 const Job = Schema.Struct({
@@ -215,23 +216,6 @@ it.effect("a request that stops while it waits, or after its first chunk, leaves
   })
 )
 
-/** Interrupts the fiber that runs on it before the step of this number. */
-class InterruptAt extends Scheduler.MixedScheduler {
-  step = 0
-  readonly at: number
-  constructor(at: number) {
-    super("async")
-    this.at = at
-  }
-  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    if (++this.step !== this.at) return false
-    queueMicrotask(() => fiber.interruptUnsafe())
-    return true
-  }
-}
-
-const nextTask = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 0)))
-
 const operations: { readonly [name: string]: (pool: Pool.Pool) => Effect.Effect<unknown, ProviderError> } = {
   "an answer": (pool) => pool.complete(ask("x")),
   "a part of an answer": (pool) => Stream.runDrain(Stream.take(pool.stream(ask("x")), 1)),
@@ -247,14 +231,12 @@ for (const [name, run] of Object.entries(operations)) {
       for (let step = 1; !isOver; step++) {
         const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 1 }] })
         yield* Effect.forkChild(pool.complete(ask("long")), { startImmediately: true })
-        const scheduler = new InterruptAt(step)
-        yield* Effect.forkChild(Effect.provideService(run(pool), Scheduler.Scheduler, scheduler), {
-          startImmediately: true
-        })
+        const scheduler = new InterruptAt(step, () => fiber.interruptUnsafe())
+        const fiber = yield* Effect.forkChild(Effect.provideService(run(pool), Scheduler.Scheduler, scheduler))
         yield* TestClock.adjust("10 seconds")
         yield* nextTask
         yield* TestClock.adjust("1 minute")
-        isOver = scheduler.step < step
+        isOver = scheduler.isOver
         const rest = { permits: 1, active: 0, abandoned: 0, status: "ready" }
         expect([step, yield* state(pool)]).toEqual([step, { waiting: 0, hosts: [{ name: "one", ...rest }] }])
       }

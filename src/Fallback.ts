@@ -8,7 +8,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
 import * as Commit from "./internal/commit.ts"
 import * as Values from "./internal/values.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
@@ -96,19 +95,21 @@ export const make = (
   candidates: Arr.NonEmptyReadonlyArray<Candidate>,
   { name = "Fallback" }: Options = {}
 ): Provider.Provider => {
-  const provider = Provider.make({
+  return Provider.make({
     name,
     stream: (request) =>
-      Stream.unwrap(
+      Commit.attempts(
+        request,
         Effect.sync(() => {
           const { first, next } = inTurn(candidates, name)
           const open =
             (candidate: Candidate): Commit.Open =>
             (request) =>
               Commit.named(candidate.provider.stream(withModel(candidate, request)), candidate.provider.name)
-          return Commit.attempts(request, open(first), ({ error, timeLeft }) =>
-            timeLeft > 0 ? Effect.map(next(error), open) : Effect.fail(error)
-          )
+          return {
+            first: open(first),
+            recover: ({ error, timeLeft }) => (timeLeft > 0 ? Effect.map(next(error), open) : Effect.fail(error))
+          }
         })
       ),
     embed: (request) =>
@@ -136,9 +137,9 @@ export const make = (
             : Effect.fail(error)
         )
       ),
+    supportsModel: supportsModel(candidates, name),
     isSameModel: (a, b) => candidates.some(({ provider }) => provider.isSameModel(a, b))
   })
-  return { ...provider, supportsModel: supportsModel(candidates, name) }
 }
 
 /**

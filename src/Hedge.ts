@@ -12,9 +12,8 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { CompletionRequest } from "./CompletionRequest.ts"
 import * as Budget from "./internal/budget.ts"
 import * as Commit from "./internal/commit.ts"
 import * as Values from "./internal/values.ts"
@@ -35,8 +34,8 @@ export interface Settings {
   /** Second requests for each request within 10 minutes, besides one that is always allowed. Default: 0.05. */
   readonly share?: number | undefined
   /**
-   * Whether a provider has the model in memory, so that a second request is of use. Default: unless `provider.model` fails or
-   * its `isLoaded` is `false`.
+   * Whether a provider has the model in memory, so that a second request is of use. One that does not answer within 2 seconds
+   * counts as without it. Default: unless `provider.model` fails or its `isLoaded` is `false`.
    */
   readonly isLoaded?: ((provider: Provider.Provider, model: string) => Effect.Effect<boolean>) | undefined
 }
@@ -97,7 +96,10 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
   const waits = makeWaits()
 
   const findLoaded = Effect.fnUntraced(function* (model: string) {
-    for (const alternative of alternatives) if (yield* isLoaded(alternative, model)) return alternative
+    for (const alternative of alternatives) {
+      const answer = yield* Effect.timeoutOption(isLoaded(alternative, model), askTimeout)
+      if (Option.getOrElse(answer, () => false)) return alternative
+    }
     return undefined
   })
 
@@ -109,8 +111,10 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
           Effect.gen(function* () {
             // An invalid request is rejected by the provider.
             const model = Values.isRecord(request) ? request.model : undefined
-            const open = (provider: Provider.Provider, request: CompletionRequest) =>
-              Commit.start(Commit.named(provider.stream(request), provider.name), scope)
+            // It closes after the fibers of `race` have ended, as these begin after it. No pull may run on closed scopes.
+            const answers = yield* Scope.fork(scope)
+            const open = (provider: Provider.Provider, timeLeft: number) =>
+              Commit.start(Commit.named(Commit.within(provider.stream, request, timeLeft), provider.name), answers)
             const startedAt = yield* Commit.now
             yield* budget.count
             const second = Effect.gen(function* () {
@@ -120,10 +124,10 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
               if (alternative === undefined) return undefined
               const timeLeft = startedAt + Commit.totalOf(request) - (yield* Commit.now)
               if (!(timeLeft > 0) || !(yield* budget.take(1))) return undefined
-              return yield* open(alternative, Commit.withTimeLeft(request, timeLeft))
+              return yield* open(alternative, timeLeft)
             })
             const onCommit = Effect.map(Commit.now, (now) => waits.add(model ?? "", now - startedAt))
-            return race(yield* open(provider, request), second, onCommit, scope)
+            return race(yield* open(provider, Infinity), second, onCommit, scope)
           })
         )
       )
@@ -174,6 +178,9 @@ function fromLayers({ alternatives, ...settings }: LayerOptions<AnyLayer> = {}):
 }
 
 type AnyLayer = Layer.Layer<Provider.Provider, unknown, unknown>
+
+/** How long an alternative may take to say whether it has the model in memory. */
+const askTimeout = "2 seconds"
 
 const reportsLoaded = (provider: Provider.Provider, model: string): Effect.Effect<boolean> =>
   Effect.match(provider.model(model), {

@@ -79,13 +79,15 @@ export interface State extends Queue.State {}
  * 2. the one that answered the last turn of the conversation, since it has the prompt in its cache,
  * 3. of two at random, the one with the shorter time to the first chunk, multiplied by the number of its requests.
  *
- * Hosts that lack the model are left out, and so are those whose context is known to be too small for the tokens of the last turn.
+ * Hosts that lack the model are left out, and so are those whose context is known to be too small for the tokens of the last turn,
+ * unless all are: a program may have shortened the prompt.
  * If no host has a free permit, the request waits. The time counts towards `deadlines.firstChunk` and `deadlines.total`; without
  * those it waits for at most 5 minutes. On hosts with `oneModelAtATime`, a request for another model waits until the answers of
- * the first have ended; after 5 seconds no further request may overtake it.
+ * the first have ended; after 5 seconds one of these hosts gets no further requests until then.
  *
- * A request that fails before its first chunk with `NetworkError`, `RateLimited`, status 503 or `ModelNotAvailable`, or because its
- * prompt does not fit, goes to another host at once. After the first chunk it never does, so no text is delivered twice.
+ * A request that fails with `NetworkError`, `RateLimited`, status 503 or `ModelNotAvailable`, or because its prompt does not fit,
+ * goes to another host at once, but only before its first chunk that carries anything: content, thinking, a tool call or the end.
+ * After that it never does, so no text is delivered twice. Chunks before it, such as prompt progress, may repeat.
  *
  * A host is off after 5 failures in a row, or if fewer than 80 % of 5 or more requests in 30 seconds succeed: for 5 seconds, then
  * twice as long each time, up to 5 minutes. It comes back when it lists its models. Requests that are wrong or too large, busy
@@ -98,7 +100,7 @@ export interface State extends Queue.State {}
  * - `AllProvidersFailed`: all suitable hosts are off; with their last errors.
  * - `NetworkError`: the pool has no hosts, or it was closed.
  *
- * If several hosts failed before the first chunk, the error is that of one of them, a retryable one if there is any. It has the
+ * If several hosts failed before such a chunk, the error is that of one of them, a retryable one if there is any. It has the
  * name of the host, as all errors of hosts have.
  *
  * @since 0.3.0
@@ -128,7 +130,8 @@ export const Pool = Context.Service<Pool>("effect-local-llm/Pool")
  */
 export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm_pool_wait_seconds", {
   description: "How long requests wait for a host of a pool, in seconds",
-  boundaries: [0, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+  boundaries: [0, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300],
+  attributes: { unit: "s" }
 })
 
 /**
@@ -158,16 +161,14 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const parts: Answer.Parts = { name, queue, models, turns: yield* Conversation.make }
   const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
 
+  const names = () => queue.hosts().map(({ name }) => name)
+  const invalid = (field: string, description: string) => fail(new InvalidRequest({ field, description }))
+
   const add: Pool["add"] = (host) =>
-    Effect.flatMap(
-      Effect.suspend(() =>
-        PoolOptions.resolveHost(
-          host,
-          permits,
-          queue.hosts().map(({ name }) => name)
-        )
-      ),
-      queue.add
+    PoolOptions.resolveHost(host, permits, names).pipe(
+      // Another host may have been added while the provider was made.
+      Effect.flatMap(queue.add),
+      Effect.flatMap((isAdded) => (isAdded ? Effect.void : invalid("hosts", "Expected a different name for each host")))
     )
   yield* Effect.forEach(options.hosts, (host) => add(host), { discard: true })
 
@@ -196,6 +197,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
       }),
     listModels: Lists.listModels(parts),
     model: Lists.model(parts),
+    supportsModel: Lists.supportsModel(parts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
   })
 
@@ -204,7 +206,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     state: queue.state,
     drain: (host) =>
       Effect.flatMap(queue.drain(host), (isKnown) =>
-        isKnown ? Effect.void : fail(new InvalidRequest({ field: "host", description: "the pool has no such host" }))
+        isKnown ? Effect.void : invalid("host", "the pool has no such host")
       ),
     add
   }

@@ -131,7 +131,8 @@ export const object = <A, RD>(
 
 /**
  * Derives the operations that follow from others. It neither validates requests nor applies deadlines, so a policy can use it
- * as a server's provider does: `Provider.make({ ...provider, stream: (request) => … })`.
+ * as a server's provider does: `Provider.make({ ...provider, stream: (request) => … })`. What is given is used as it is, so a policy
+ * that changes `listModels` may have to change `model` and `supportsModel` as well.
  *
  * @since 0.1.0
  */
@@ -145,6 +146,8 @@ export const make = (options: {
   readonly listModels: Provider["listModels"]
   /** Default: the entry of `listModels`. */
   readonly model?: Provider["model"] | undefined
+  /** Default: whether an entry of `listModels` is the same model. */
+  readonly supportsModel?: Provider["supportsModel"] | undefined
   /** Default: whether they are equal. */
   readonly isSameModel?: Provider["isSameModel"] | undefined
   /** Default: `false`. */
@@ -166,7 +169,7 @@ export const make = (options: {
         Effect.flatMap(find(model), (info) =>
           info === undefined ? fail(new ModelNotAvailable({ model })) : Effect.succeed(info)
         )),
-    supportsModel: (model) => Effect.map(find(model), (info) => info !== undefined),
+    supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), (info) => info !== undefined)),
     isSameModel,
     oneModelAtATime
   }

@@ -10,7 +10,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
 import * as Budget from "./internal/budget.ts"
 import * as Commit from "./internal/commit.ts"
 import * as NetworkError from "./internal/networkError.ts"
@@ -114,15 +113,17 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
   return Provider.make({
     ...provider,
     stream: (request) =>
-      Stream.unwrap(
+      Commit.attempts(
+        request,
         Effect.map(budget.count, () => {
           const recover = makeRecovery(options, budget)
-          return Commit.attempts(request, provider.stream, (failure) => Effect.as(recover(failure), provider.stream))
+          return { first: provider.stream, recover: (failure) => Effect.as(recover(failure), provider.stream) }
         })
       ),
     embed: (request) => retrying(provider.embed(request)),
     listModels: retrying(provider.listModels),
-    model: (name) => retrying(provider.model(name))
+    model: (name) => retrying(provider.model(name)),
+    supportsModel: (name) => retrying(provider.supportsModel(name))
   })
 }
 

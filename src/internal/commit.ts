@@ -15,7 +15,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
-import type { ProviderError } from "../ProviderError.ts"
+import { ProviderError, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as Values from "./values.ts"
 
@@ -65,18 +65,22 @@ export interface Failure {
   readonly timeLeft: number
 }
 
-/**
- * Runs a request until an answer commits. After a failure before the commit, `recover` decides what runs next, or fails. The
- * failed attempt is closed by then. After the commit, chunks and failures are passed on.
- */
+/** What one request runs: first, and after a failure before the commit. */
+export interface Plan {
+  readonly first: Open
+  /** Decides what runs next, or fails. The failed attempt is closed by then. */
+  readonly recover: (failure: Failure) => Effect.Effect<Open, ProviderError>
+}
+
+/** Runs a request until an answer commits. After the commit, chunks and failures are passed on. */
 export const attempts = (
   request: CompletionRequest,
-  first: Open,
-  recover: (failure: Failure) => Effect.Effect<Open, ProviderError>
+  plan: Effect.Effect<Plan>
 ): Stream.Stream<StreamingChunk, ProviderError> =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
+        const { first, recover } = yield* plan
         const begin = yield* now
         const endsAt = begin + totalOf(request)
         let attempt = yield* start(first(request), scope)
@@ -87,7 +91,7 @@ export const attempts = (
           const failedAt = yield* now
           const open = yield* recover({ error, elapsed: failedAt - startedAt, timeLeft: endsAt - failedAt })
           startedAt = yield* now
-          attempt = yield* start(open(withTimeLeft(request, endsAt - startedAt)), scope)
+          attempt = yield* start(within(open, request, endsAt - startedAt), scope)
         })
 
         const beforeCommit: ChunkPull = Effect.suspend(() =>
@@ -121,22 +125,29 @@ export const totalOf = (request: CompletionRequest): number =>
     ? Option.match(Values.toDuration(request.deadlines.total), { onNone: () => Infinity, onSome: Duration.toMillis })
     : Infinity
 
-/** The request with what is left of its `total` deadline, if it has one. */
-export const withTimeLeft = (request: CompletionRequest, millis: number): CompletionRequest =>
-  millis === Infinity ? request : { ...request, deadlines: { ...request.deadlines, total: Math.max(1, millis) } }
+/** Runs a request with what is left of its `total` deadline, if it has one. The error has the deadline of the request. */
+export const within = (open: Open, request: CompletionRequest, millisLeft: number): ReturnType<Open> => {
+  if (millisLeft === Infinity) return open(request)
+  const limit = Duration.millis(totalOf(request))
+  const shortened = { ...request, deadlines: { ...request.deadlines, total: Math.max(1, millisLeft) } }
+  return Stream.mapError(open(shortened), (error) => {
+    const { provider, reason, server } = error
+    if (reason._tag !== "Timeout" || reason.kind !== "total") return error
+    return new ProviderError({ provider, server, reason: new Timeout({ kind: "total", limit }) })
+  })
+}
 
 /** Reports who answered: in the final chunk, and as an attribute of the current span. An inner policy knows better. */
 export const named = (chunks: ReturnType<Open>, name: string): ReturnType<Open> =>
   Stream.transformPull(chunks, (pull) =>
     Effect.sync(() => {
-      const named = Effect.map(pull, (chunks) => addName(chunks, name))
-      const beforeCommit: ChunkPull = Effect.flatMap(named, (chunks) => {
-        if (!commits(chunks)) return Effect.succeed(chunks)
-        current = named
-        return Effect.as(Effect.annotateCurrentSpan(providerAttribute, name), chunks)
+      let hasCommitted = false
+      return Effect.flatMap(pull, (chunks) => {
+        const named = addName(chunks, name)
+        if (hasCommitted || !commits(chunks)) return Effect.succeed(named)
+        hasCommitted = true
+        return Effect.as(Effect.annotateCurrentSpan(providerAttribute, name), named)
       })
-      let current = beforeCommit
-      return Effect.suspend(() => current)
     })
   )
 

@@ -22,7 +22,17 @@ export const find = (request: CompletionRequest, usage: Usage | undefined): bool
   if (characters > counted * maxCharactersPerToken) return true
   if (contextLength === undefined) return undefined
   if (counted >= contextLength) return true
+  // Images, tools and calls are tokens as well, and nobody knows how many.
+  if (!hasOnlyTexts(request)) return undefined
   // A token has one byte or more.
   const bytes = texts.reduce((sum, text) => sum + text.length * 3, 0)
   return bytes + texts.length * tokensPerMessage < contextLength ? false : undefined
 }
+
+const hasOnlyTexts = ({ images = [], messages = [], tools = [] }: CompletionRequest): boolean =>
+  images.length === 0 &&
+  tools.length === 0 &&
+  messages.every(
+    (message) =>
+      message.thinking === undefined && message.toolCalls === undefined && Content.toImages(message).length === 0
+  )

@@ -1,6 +1,7 @@
 /** Prompts that a server was allowed to truncate. */
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import type { Message, Tool } from "../../src/CompletionRequest.ts"
 import type { Usage } from "../../src/StreamingChunk.ts"
 import { serverNames, start } from "../support/setups.ts"
 
@@ -54,6 +55,27 @@ for (const [name, { contextLength, expected, prompt, usage }] of Object.entries(
     })
   )
 }
+
+it.effect("images, tools and calls are tokens that nobody can count", () =>
+  Effect.gen(function* () {
+    const { provider } = yield* start(
+      { provider: "Ollama", client: "undici" },
+      { text: "Hi", usage: { promptTokens: 20 } }
+    )
+    const find = (message: Partial<Message>, tools: ReadonlyArray<Tool> = []) => {
+      const messages: ReadonlyArray<Message> = [{ role: "user", content: "Hi", ...message }]
+      const request = { model: "m", messages, tools, contextLength: 4096, overflow: "truncate" } as const
+      return Effect.map(provider.complete(request), ({ promptTruncated }) => promptTruncated)
+    }
+    expect(yield* find({})).toBe(false)
+    const image = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)
+    const call = { id: "1", name: "f", arguments: { text: words.repeat(1000) } }
+    expect(yield* find({ images: [image] })).toBeUndefined()
+    expect(yield* find({ role: "assistant", toolCalls: [call] })).toBeUndefined()
+    expect(yield* find({ role: "assistant", thinking: words.repeat(1000) })).toBeUndefined()
+    expect(yield* find({}, [{ name: "f", description: words.repeat(1000) }])).toBeUndefined()
+  })
+)
 
 it.effect("every server reports it", () =>
   Effect.gen(function* () {

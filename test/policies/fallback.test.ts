@@ -16,6 +16,7 @@ import * as Errors from "../../src/ProviderError.ts"
 import * as Retry from "../../src/Retry.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 import { Attempts, expected, receive, refused, settle, toScript } from "../support/attempts.ts"
+import { policies } from "../support/policies.ts"
 import { connect, request, setups } from "../support/setups.ts"
 
 const prompt: CompletionRequest = { model: "m", prompt: "x" }
@@ -142,6 +143,16 @@ describe("models", () => {
     })
   )
 })
+
+it.effect("a name that a provider maps is supported through each policy around it", () =>
+  Effect.gen(function* () {
+    const mapped = Fallback.make([{ provider: having("one", [{ id: "there" }]), model: () => "there" }])
+    for (const [name, policy] of Object.entries(policies)) {
+      const provider = yield* policy(mapped)
+      expect([name, yield* provider.supportsModel("here")]).toEqual([name, true])
+    }
+  })
+)
 
 it.effect("embeddings come from the first provider that can make them", () =>
   Effect.gen(function* () {

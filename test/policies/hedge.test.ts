@@ -4,15 +4,18 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import * as Hedge from "../../src/Hedge.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
+import * as Pool from "../../src/Pool.ts"
 import * as Provider from "../../src/Provider.ts"
 import { ProviderError } from "../../src/ProviderError.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 import { Attempts, expected, receive, refused, settle, toScript } from "../support/attempts.ts"
+import { InterruptAt, nextTask } from "../support/interruptAt.ts"
 import { connect, request, setups } from "../support/setups.ts"
 
 const prompt: CompletionRequest = { model: "m", prompt: "x" }
@@ -159,6 +162,16 @@ describe("the second request", () => {
     })
   )
 
+  it.effect("does not wait for an alternative that does not say whether it has the model", () =>
+    Effect.gen(function* () {
+      const [first, second] = yield* mocks([MockProvider.hang], ["Hi"])
+      const silent = Provider.make({ ...first, name: "silent", model: () => Effect.never })
+      const fiber = yield* fork(Hedge.apply(first, { alternatives: [silent, second] }).complete(prompt))
+      yield* TestClock.adjust("4 seconds")
+      expect(yield* Fiber.join(fiber)).toMatchObject({ provider: "second" })
+    })
+  )
+
   it.effect("has what is left of the total deadline", () =>
     Effect.gen(function* () {
       const [first, second] = yield* mocks(
@@ -200,6 +213,35 @@ it.effect("prompt progress of the first request is passed on at once, and that o
     yield* TestClock.adjust("6 seconds")
     expect(received).toEqual([1, 2, "Hi", ""])
     yield* Fiber.join(fiber)
+  })
+)
+
+it.effect("an interrupt at any step closes both answers", () =>
+  Effect.gen(function* () {
+    let open = 0
+    const opening = Effect.acquireRelease(
+      Effect.sync(() => open++),
+      () => Effect.sync(() => open--)
+    )
+    const mock = yield* MockProvider.make([MockProvider.wait("3 seconds"), "a"])
+    const counted = Provider.make({
+      ...mock,
+      stream: (request) => Stream.unwrap(Effect.as(opening, mock.stream(request)))
+    })
+    let isOver = false
+    for (let step = 1; !isOver; step++) {
+      // A pool opens an answer when it is pulled, not before.
+      const pool = yield* Pool.make({ hosts: [{ provider: counted }], abandonedFor: 0 })
+      const scheduler = new InterruptAt(step, () => fiber.interruptUnsafe())
+      const fiber = yield* Effect.forkChild(
+        Effect.provideService(Hedge.apply(pool).complete(prompt), Scheduler.Scheduler, scheduler)
+      )
+      yield* TestClock.adjust("10 seconds")
+      yield* nextTask
+      yield* TestClock.adjust("1 minute")
+      isOver = scheduler.isOver
+      expect([step, open]).toEqual([step, 0])
+    }
   })
 )
 

@@ -162,7 +162,7 @@ describe("waits", () => {
       expect(fiber.pollUnsafe()).toBeUndefined()
       expect(yield* after("1 millis")).toBe(2)
       const error = yield* Effect.flip(Effect.flatten(Fiber.join(fiber)))
-      expect(error.reason).toMatchObject({ _tag: "Timeout", kind: "total" })
+      expect(error.reason).toMatchObject({ _tag: "Timeout", kind: "total", limit: Duration.seconds(10) })
       const late = yield* sentAfter(
         yield* failing(refused),
         { schedule },

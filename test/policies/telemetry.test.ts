@@ -1,6 +1,7 @@
 /** Spans and metrics of requests. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -48,6 +49,8 @@ const observed = <A, E>(effect: Effect.Effect<A, E>) => {
     return { ...tracer, exit, metrics }
   }).pipe(Effect.provideService(Tracer.Tracer, tracer.tracer), Effect.provideService(Metric.MetricRegistry, new Map()))
 }
+
+const secret = "a-secret-text"
 
 const script: MockProvider.Script = [
   MockProvider.wait("2 seconds"),
@@ -141,7 +144,8 @@ it.effect("a span and metrics of an answer", () =>
         "gen_ai.operation.name": "text_completion",
         "gen_ai.provider.name": "Mock",
         "gen_ai.request.model": "m",
-        "gen_ai.response.model": "m:latest"
+        "gen_ai.response.model": "m:latest",
+        unit: "s"
       }
     })
     expect(histogramOf(metrics, "gen_ai.client.operation.time_to_first_chunk")).toMatchObject({
@@ -156,7 +160,8 @@ it.effect("a span and metrics of an answer", () =>
     ]
     expect(histogramOf(metrics, "gen_ai.client.token.usage", "input")).toMatchObject({
       bounds: [...powers, Infinity],
-      sum: 10
+      sum: 10,
+      attributes: { unit: "{token}" }
     })
     expect(histogramOf(metrics, "gen_ai.client.token.usage", "output")).toMatchObject({ sum: 5 })
     expect(histogramOf(metrics, "effect_local_llm.client.load.duration")).toMatchObject({ count: 1, sum: 90 })
@@ -199,6 +204,43 @@ it.effect("a failure after text, a failure before it, an interruption, and a par
   })
 )
 
+it.effect("inside of another policy, each attempt has a span that ends as the attempt does", () =>
+  Effect.gen(function* () {
+    const broken = yield* mock([MockProvider.fail(new Reasons.NetworkError({}))])
+    const other = yield* mock(["Yes"])
+    const { metrics, spans } = yield* observed(
+      Fallback.make([{ provider: broken }, { provider: other }]).complete(request)
+    )
+    expect(spans.map(({ status }) => status._tag === "Ended" && status.exit._tag)).toEqual(["Failure", "Success"])
+    expect(spans.map(({ attributes }) => attributes.get("error.type"))).toEqual(["NetworkError", undefined])
+    expect(metrics.filter(({ id }) => id === "gen_ai.client.operation.duration").length).toBe(2)
+  })
+)
+
+it.effect("the error of a consumer, which may quote the answer, is not in the span", () =>
+  Effect.gen(function* () {
+    const provider = yield* mock([secret, "b"])
+    for (const end of [Effect.fail, Effect.die]) {
+      const { exit, last, spans } = yield* observed(
+        Stream.runForEach(provider.stream(request), ({ content }) => end(new Error(content)))
+      )
+      expect(String(exit._tag === "Failure" && Cause.pretty(exit.cause))).toContain(secret)
+      expect(last()).toMatchObject({ status: "Ended", "error.type": "interrupted" })
+      const status = spans[0]?.status
+      const cause = status?._tag === "Ended" && status.exit._tag === "Failure" ? status.exit.cause : Cause.empty
+      expect(cause.reasons.map(({ _tag }) => _tag)).toEqual(["Interrupt"])
+    }
+  })
+)
+
+it.effect("a provider of a program may have any text as its server", () =>
+  Effect.gen(function* () {
+    const provider = Telemetry.apply(Provider.make({ ...(yield* MockProvider.make(["Yes"])), server: "in process" }))
+    const { last } = yield* observed(provider.complete(request))
+    expect(last()).not.toHaveProperty("server.address")
+  })
+)
+
 it.effect("an embedding, and a request that is invalid", () =>
   Effect.gen(function* () {
     const provider = yield* mock([])
@@ -212,7 +254,6 @@ it.effect("an embedding, and a request that is invalid", () =>
   })
 )
 
-const secret = "a-secret-text"
 const Place = Schema.Literals(["prompt", "system", "answer", "thinking", "error", "tool", "extra"])
 
 it.effect.prop("no text of a prompt, an answer or an error is in a span or a metric", { place: Place }, ({ place }) =>

@@ -19,10 +19,17 @@ const policy =
 
 const pool: Policy = (provider) => Pool.make({ hosts: [{ provider }] })
 
+const thinking = ({ provider, ...host }: Pool.Host): Pool.Host => ({
+  ...host,
+  provider: Effect.isEffect(provider)
+    ? Effect.map(provider, (provider) => Thinking.apply(provider))
+    : Thinking.apply(provider)
+})
+
 /** In the order that `docs/resilience.md` recommends. */
 export const all = (hosts: ReadonlyArray<Pool.Host>) =>
-  Effect.map(Pool.make({ hosts }), (pool) =>
-    Telemetry.apply(Fallback.make([{ provider: Retry.apply(Hedge.apply(Thinking.apply(pool))) }]))
+  Effect.map(Pool.make({ hosts: hosts.map(thinking) }), (pool) =>
+    Telemetry.apply(Fallback.make([{ provider: Retry.apply(Hedge.apply(pool)) }]))
   )
 
 export const policies: { readonly [name: string]: Policy } = {

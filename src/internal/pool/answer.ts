@@ -1,11 +1,9 @@
-/** One request through the pool: it waits for a host, and moves on to another one if that fails before its first chunk. */
-import type * as Arr from "effect/Array"
+/** One request through the pool: it waits for a host, and moves on to another one if that fails before its answer commits. */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "../../CompletionRequest.ts"
@@ -13,6 +11,7 @@ import * as Limits from "../../Deadlines.ts"
 import type { ProviderErrorReason } from "../../ProviderError.ts"
 import { ProviderError, Timeout } from "../../ProviderError.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
+import * as Commit from "../commit.ts"
 import * as Conversation from "./conversation.ts"
 import * as Failure from "./failure.ts"
 import type * as Host from "./host.ts"
@@ -39,7 +38,7 @@ interface Attempts<R extends Request> {
   readonly next: Effect.Effect<{ readonly host: Host.Host; readonly request: R }, ProviderError>
   /** The error of a host as the pool reports it. */
   readonly toError: (host: Host.Host, error: ProviderError) => ProviderError
-  /** The request failed before its first chunk. Fails if no other host may answer. */
+  /** The request failed before its answer committed. Fails if no other host may answer. */
   readonly moveOn: (host: Host.Host, error: ProviderError) => Effect.Effect<void, ProviderError>
 }
 
@@ -53,7 +52,8 @@ const makeAttempts = <R extends Request>(
   const errors: Array<ProviderError> = []
   const ticket: Queue.Ticket = {
     model,
-    tokens: turn?.promptTokens ?? 0,
+    tokens: 0,
+    lastTokens: turn?.promptTokens ?? 0,
     lastHost: turn?.host,
     tried: new Set(),
     since: queue.now(),
@@ -64,12 +64,13 @@ const makeAttempts = <R extends Request>(
   const toPoolError = (reason: ProviderErrorReason) =>
     Failure.report(errors) ?? new ProviderError({ provider: name, reason })
 
+  const kind = limits.total < limits.firstChunk ? "total" : "first-chunk"
+  const limit = Math.min(limits.total, limits.firstChunk)
+  const timeLeft = () => limit - (queue.now() - ticket.since)
+
   const next = Effect.gen(function* () {
     yield* models.prepare(queue.hosts(), model)
-    const kind = limits.total < limits.firstChunk ? "total" : "first-chunk"
-    const limit = Math.min(limits.total, limits.firstChunk)
-    const left = limit - (queue.now() - ticket.since)
-    const host = yield* Effect.mapError(queue.enter(ticket, { kind, limit, left }), toPoolError)
+    const host = yield* Effect.mapError(queue.enter(ticket, { kind, limit, left: timeLeft() }), toPoolError)
     ticket.sentAt = queue.now()
     const deadlines = subtract(request.deadlines, ticket.sentAt - ticket.since)
     return { host, request: deadlines === request.deadlines ? request : { ...request, deadlines } }
@@ -101,7 +102,8 @@ const makeAttempts = <R extends Request>(
       if (reason._tag === "NetworkError") models.forget(host)
       if (reason._tag === "ModelNotAvailable" && model !== undefined) models.setMissing(host, model)
       if (reason._tag === "ContextOverflow") ticket.tokens = Math.max(ticket.tokens, reason.promptTokens ?? 0)
-      const isOver = !Failure.isForAnotherHost(reason)
+      // Chunks that carry nothing may have come for longer than the deadline allows for the first one.
+      const isOver = !Failure.isForAnotherHost(reason) || timeLeft() <= 0
       return Effect.andThen(queue.leave(ticket, error), isOver ? Effect.fail(error) : Effect.void)
     }
   }
@@ -110,15 +112,13 @@ const makeAttempts = <R extends Request>(
 const deadlineOf = ({ deadlines }: Request, kind: "first-chunk" | "total"): Duration.Input | undefined =>
   kind === "total" ? deadlines?.total : deadlines?.firstChunk
 
-/** What is left of deadlines that include the time in the pool. Those of the host stay as they are. */
+/** What is left of deadlines that include the time in the pool, 1 ms at least. Those of the host stay as they are. */
 const subtract = (deadlines: Deadlines | undefined, millis: number): Deadlines | undefined => {
   if (deadlines === undefined || millis < 1) return deadlines
   const left = (limit: Duration.Input | undefined) =>
-    limit === undefined ? undefined : Math.max(0, Duration.toMillis(Duration.fromInputUnsafe(limit)) - millis)
+    limit === undefined ? undefined : Math.max(1, Duration.toMillis(Duration.fromInputUnsafe(limit)) - millis)
   return { ...deadlines, firstChunk: left(deadlines.firstChunk), total: left(deadlines.total) }
 }
-
-type Chunks = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderError>
 
 /** The answer to a valid request. Nothing happens before it is pulled. */
 export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>[0]) =>
@@ -130,14 +130,13 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
         const turn = conversation === undefined ? undefined : yield* turns.find(conversation)
         const { moveOn, next, ticket, toError } = makeAttempts(parts, request, turn)
         let attempt: Scope.Closeable | undefined
-        const close = (exit: Exit.Exit<unknown, unknown>) =>
-          attempt === undefined ? Effect.void : Scope.close(attempt, exit)
-        yield* Scope.addFinalizerExit(scope, (exit) => Effect.ensuring(close(exit), queue.leave(ticket, "stopped")))
+        const close = Effect.suspend(() => (attempt === undefined ? Effect.void : Scope.close(attempt, Exit.void)))
+        yield* Scope.addFinalizer(scope, queue.leave(ticket, "stopped"))
 
         const remember = (host: Host.Host, promptTokens: number | undefined) =>
           conversation === undefined ? Effect.void : turns.remember(conversation, { host: host.name, promptTokens })
 
-        const deliver = (host: Host.Host, chunks: Arr.NonEmptyReadonlyArray<StreamingChunk>): Chunks => {
+        const deliver = (host: Host.Host, chunks: Commit.Chunks): Commit.ChunkPull => {
           const last = chunks[chunks.length - 1]
           if (last?.isFinal !== true) return Effect.succeed(chunks)
           const [first, ...rest] = chunks
@@ -146,40 +145,47 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
           return Effect.as(remember(host, last.usage?.promptTokens), [name(first), ...rest.map(name)])
         }
 
-        const following = (host: Host.Host, pull: Chunks): Chunks =>
+        const following = (host: Host.Host, pull: Commit.ChunkPull): Commit.ChunkPull =>
           Effect.matchEffect(pull, {
             onSuccess: (chunks) => deliver(host, chunks),
-            onFailure: (failure): Chunks => {
+            onFailure: (failure): Commit.ChunkPull => {
               if (Cause.isDone(failure)) return Effect.andThen(queue.leave(ticket, "succeeded"), Effect.fail(failure))
               const error = toError(host, failure)
               return Effect.andThen(queue.leave(ticket, error), Effect.fail(error))
             }
           })
 
-        const first: Chunks = Effect.flatMap(next, ({ host, request }) => {
-          const attemptScope = Scope.makeUnsafe()
+        const beforeCommit = (host: Host.Host, pull: Commit.ChunkPull): Commit.ChunkPull =>
+          Effect.matchEffect(pull, {
+            onSuccess: (chunks) => {
+              ticket.hasFirstChunk = true
+              if (!Commit.commits(chunks)) return Effect.succeed(chunks)
+              current = following(host, pull)
+              return Effect.andThen(
+                Effect.andThen(queue.begin(ticket), remember(host, undefined)),
+                deliver(host, chunks)
+              )
+            },
+            onFailure: (failure): Commit.ChunkPull => {
+              if (Cause.isDone(failure)) return Effect.andThen(queue.leave(ticket, "stopped"), Effect.fail(failure))
+              return close.pipe(
+                Effect.andThen(moveOn(host, toError(host, failure))),
+                Effect.andThen(Effect.suspend(() => first))
+              )
+            }
+          })
+
+        const first: Commit.ChunkPull = Effect.flatMap(next, ({ host, request }) => {
+          const attemptScope = Scope.forkUnsafe(scope)
           attempt = attemptScope
-          return Effect.flatMap(Channel.toPullScoped(host.provider.stream(request).channel, attemptScope), (pull) =>
-            Effect.matchEffect(pull, {
-              onSuccess: (chunks) => {
-                current = following(host, pull)
-                return Effect.andThen(
-                  Effect.andThen(queue.begin(ticket), remember(host, undefined)),
-                  deliver(host, chunks)
-                )
-              },
-              onFailure: (failure): Chunks => {
-                if (Cause.isDone(failure)) return Effect.andThen(queue.leave(ticket, "stopped"), Effect.fail(failure))
-                return close(Exit.void).pipe(
-                  Effect.andThen(moveOn(host, toError(host, failure))),
-                  Effect.andThen(Effect.suspend(() => first))
-                )
-              }
-            })
-          )
+          ticket.hasFirstChunk = false
+          return Effect.flatMap(Channel.toPullScoped(host.provider.stream(request).channel, attemptScope), (pull) => {
+            current = beforeCommit(host, pull)
+            return current
+          })
         })
 
-        let current: Chunks = first
+        let current: Commit.ChunkPull = first
         return Effect.suspend(() => current)
       })
     )

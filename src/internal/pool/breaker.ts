@@ -16,12 +16,12 @@ interface Slot {
 
 export interface Breaker {
   readonly isOff: () => boolean
-  /** Records the outcome of a request. Returns whether the host is off from now on. */
-  readonly record: (hasSucceeded: boolean, now: number) => boolean
+  /** Records the outcome of a request that was sent at `sentAt`. Returns whether the host is off from now on. */
+  readonly record: (hasSucceeded: boolean, sentAt: number, now: number) => boolean
   /** How long to wait until the next probe, in milliseconds. It doubles each time until a request succeeds again. */
   readonly nextOffMillis: () => number
   /** A probe succeeded. The next failure turns the host off again. */
-  readonly restore: () => void
+  readonly restore: (now: number) => void
 }
 
 /** `random` returns a number from 0 to 1. */
@@ -29,6 +29,7 @@ export const make = (random: () => number): Breaker => {
   let isOff = false
   let consecutiveFailures = 0
   let timesOff = 0
+  let restoredAt = -Infinity
   let slots: Array<Slot> = []
 
   const count = (hasSucceeded: boolean, now: number): void => {
@@ -50,9 +51,9 @@ export const make = (random: () => number): Breaker => {
 
   return {
     isOff: () => isOff,
-    record: (hasSucceeded, now) => {
-      // Requests that began before do not change it.
-      if (isOff) return false
+    record: (hasSucceeded, sentAt, now) => {
+      // Requests that were sent before the host was off, or while it was, say nothing about how it is now.
+      if (isOff || sentAt < restoredAt) return false
       count(hasSucceeded, now)
       if (hasSucceeded) {
         consecutiveFailures = 0
@@ -68,8 +69,9 @@ export const make = (random: () => number): Breaker => {
       timesOff++
       return millis * (0.8 + 0.4 * random())
     },
-    restore: () => {
+    restore: (now) => {
       isOff = false
+      restoredAt = now
       slots = []
       consecutiveFailures = maxConsecutiveFailures - 1
     }

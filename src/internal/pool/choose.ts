@@ -7,9 +7,11 @@ export interface Wanted {
   readonly model: string | undefined
   /** The fewest tokens that the prompt has, if that is known; otherwise 0. */
   tokens: number
+  /** The tokens of the last turn, or 0. The prompt has as many, unless the program left something out of it. */
+  readonly lastTokens: number
   /** The name of the host that answered the last turn. */
   readonly lastHost: string | undefined
-  /** Hosts that failed before their first chunk. */
+  /** Hosts that failed before their answer committed. */
   readonly tried: Set<Host.Host>
 }
 
@@ -28,7 +30,10 @@ export interface Situation {
 
 export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situation: Situation): Choice => {
   const present = hosts.filter((host) => !host.isDraining && !wanted.tried.has(host))
-  const suitable = present.filter((host) => !lacksModel(host, wanted) && fits(host, wanted) && !host.breaker.isOff())
+  const suitable = prefer(
+    present.filter((host) => !lacksModel(host, wanted) && fits(host, wanted) && !host.breaker.isOff()),
+    (host) => wanted.lastTokens <= Host.contextLength(host, wanted.model)
+  )
   if (suitable.length === 0) return { _tag: "None", reason: explain(present, wanted) }
   const free = suitable.filter((host) => Host.isFree(host) && !situation.reserved.has(host))
   const open = free.filter((host) => Host.isLaneOpen(host, wanted.model))

@@ -9,7 +9,7 @@ import * as Content from "../content.ts"
 export interface Turn {
   /** The name of the host. */
   readonly host: string
-  /** The tokens of its prompt, if the server reported them. The next turn has at least as many. */
+  /** The tokens of its prompt, if the server reported them. */
   readonly promptTokens: number | undefined
 }
 

@@ -22,7 +22,7 @@ export const isOfHost = (reason: ProviderErrorReason): boolean => {
   }
 }
 
-/** Whether another host may answer, if the request failed before its first chunk. Nothing was generated then. */
+/** Whether another host may answer, if the request failed before its answer committed. Nothing was generated then. */
 export const isForAnotherHost = (reason: ProviderErrorReason): boolean =>
   reason._tag === "NetworkError" ||
   // This host is busy, or it is starting.

@@ -68,3 +68,13 @@ export const model =
         return info === undefined ? Effect.fail(failure(parts, errors)) : Effect.succeed(info)
       }
     )
+
+/** Whether any host has the model by its name there. Fails if none answers. */
+export const supportsModel =
+  (parts: Parts) =>
+  (name: string): Effect.Effect<boolean, ProviderError> =>
+    Effect.flatMap(
+      askAll(parts, ({ provider }) => provider.supportsModel(name)),
+      ({ errors, values }) =>
+        values.length === 0 ? Effect.fail(failure(parts, errors)) : Effect.succeed(values.includes(true))
+    )

@@ -70,25 +70,24 @@ export const resolve = (options: PoolOptions): Effect.Effect<Resolved, ProviderE
   return Effect.succeed({ name, permits, maxWaiting, abandonedMillis: Duration.toMillis(abandoned.value), defaults })
 }
 
-/** Makes the provider of a host if it is not there yet. `taken` are the names of the other hosts. */
+/** Makes the provider of a host if it is not there yet. `taken` returns the names of the other hosts. */
 export const resolveHost = Effect.fnUntraced(function* <E, R>(
   host: HostOptions<E, R>,
   permits: number,
-  taken: ReadonlyArray<string>
+  taken: () => ReadonlyArray<string>
 ): Effect.fn.Return<Host.Settings, ProviderError | E, R> {
   if (!Predicate.isObject(host) || !Predicate.isObject(host.provider)) {
     return yield* invalid("hosts", "Expected hosts with a provider, or an Effect that makes one")
   }
   const provider = Effect.isEffect(host.provider) ? yield* host.provider : host.provider
   const settings = {
-    name: host.name ?? findName(provider.name, taken),
+    name: host.name ?? findName(provider.name, taken()),
     provider,
     permits: host.permits ?? permits,
     oneModelAtATime: host.oneModelAtATime ?? provider.oneModelAtATime
   }
   if (!isName(settings.name)) return yield* invalid("hosts", "Expected names that are not empty")
   if (!isCount(settings.permits, 1)) return yield* invalid("hosts", "Expected permits as a whole number, 1 or more")
-  if (taken.includes(settings.name)) return yield* invalid("hosts", "Expected a different name for each host")
   return settings
 })
 

@@ -2,7 +2,8 @@
  * The permits of all hosts, and one waiting list for them. A semaphore for each host would make a request choose its host
  * before it is known which one has a free permit first.
  *
- * Everything that changes the hosts happens in one synchronous step, so no interruption can come in between.
+ * Everything that changes the hosts happens in one synchronous step, so no interruption can come in between. What a request has,
+ * its place in the list or its permit, belongs to its ticket, and `leave` gives it back whenever the request is interrupted.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -44,16 +45,12 @@ export interface Ticket extends Choose.Wanted {
   host: Host.Host | undefined
   /** When it was sent to its host, if it was. */
   sentAt: number | undefined
+  /** Whatever it carries: progress shows that the server can stop. */
   hasFirstChunk: boolean
 }
 
 /** How a request left its host: it succeeded, it failed, or the consumer stopped. */
 export type Outcome = "succeeded" | "stopped" | ProviderError
-
-interface Waiter {
-  readonly ticket: Ticket
-  readonly granted: Deferred.Deferred<Host.Host, ProviderErrorReason>
-}
 
 export interface Queue {
   readonly hosts: () => ReadonlyArray<Host.Host>
@@ -61,11 +58,12 @@ export interface Queue {
   readonly state: SubscriptionRef.SubscriptionRef<State>
   /** Waits for a host, at most this long. */
   readonly enter: (ticket: Ticket, limit: WaitLimit) => Effect.Effect<Host.Host, ProviderErrorReason>
-  /** The request has its first chunk. */
+  /** The request has its first chunk that carries anything. */
   readonly begin: (ticket: Ticket) => Effect.Effect<void>
   /** The request gives its permit back, or stops waiting. Has no effect the second time. */
   readonly leave: (ticket: Ticket, outcome: Outcome) => Effect.Effect<void>
-  readonly add: (settings: Host.Settings) => Effect.Effect<void>
+  /** Returns whether the host was added: its name may be taken. */
+  readonly add: (settings: Host.Settings) => Effect.Effect<boolean>
   /** Returns whether there is such a host, after its answers have ended and it was removed. */
   readonly drain: (name: string) => Effect.Effect<boolean>
   /** Something that is known about the hosts has changed. */
@@ -102,7 +100,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const { abandonedMillis, maxWaiting, now, onWaited, random, run } = options
   let hosts: ReadonlyArray<Host.Host> = []
   let isClosed = false
-  const waiters = new Set<Waiter>()
+  const waiters = new Map<Ticket, Deferred.Deferred<Host.Host, ProviderErrorReason>>()
   const state = yield* SubscriptionRef.make<State>({ hosts: [], waiting: 0 })
   const publish = SubscriptionRef.update(state, () => ({ hosts: hosts.map(toState), waiting: waiters.size }))
 
@@ -116,14 +114,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const dispatch = (): void => {
     const time = now()
     const reserved = new Set<Host.Host>()
-    for (const waiter of waiters) {
-      const { granted, ticket } = waiter
+    for (const [ticket, granted] of waiters) {
       const choice = isClosed ? closed : Choose.choose(hosts, ticket, { now: time, random, reserved })
       if (choice._tag === "Busy") {
-        if (time - ticket.since >= overtakingMillis) for (const host of choice.otherModel) reserved.add(host)
+        const first = choice.otherModel.toSorted((a, b) => Host.used(a) - Host.used(b))[0]
+        if (first !== undefined && time - ticket.since >= overtakingMillis) reserved.add(first)
         continue
       }
-      waiters.delete(waiter)
+      waiters.delete(ticket)
       if (choice._tag === "Chosen") take(ticket, choice.host)
       Deferred.doneUnsafe(granted, choice._tag === "Chosen" ? Effect.succeed(choice.host) : Effect.fail(choice.reason))
     }
@@ -155,18 +153,18 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       return Effect.flatMap(Effect.delay(probe, host.breaker.nextOffMillis()), (result) => {
         if (!hosts.includes(host)) return Effect.void
         if (result._tag === "None" || result.value._tag === "Failure") return recover(host)
-        host.breaker.restore()
+        host.breaker.restore(now())
         return refresh
       })
     })
 
-  const judge = (host: Host.Host, outcome: Outcome): void => {
-    if (outcome === "stopped") return
+  const judge = (host: Host.Host, outcome: Outcome, sentAt: number | undefined): void => {
+    if (outcome === "stopped" || sentAt === undefined) return
     if (outcome !== "succeeded") {
       host.lastError = outcome
       if (!Failure.isOfHost(outcome.reason)) return
     }
-    if (host.breaker.record(outcome === "succeeded", now())) run(recover(host))
+    if (host.breaker.record(outcome === "succeeded", sentAt, now())) run(recover(host))
   }
 
   yield* Effect.addFinalizer(() =>
@@ -183,23 +181,23 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     refresh,
     enter: (ticket, { kind, left, limit }) =>
       Effect.suspend(() => {
-        const waiter: Waiter = { ticket, granted: Deferred.makeUnsafe() }
-        waiters.add(waiter)
+        const granted = Deferred.makeUnsafe<Host.Host, ProviderErrorReason>()
+        waiters.set(ticket, granted)
         dispatch()
-        if (!waiters.has(waiter)) {
-          return Effect.andThen(Effect.andThen(onWaited(0), publish), Deferred.await(waiter.granted))
+        if (!waiters.has(ticket)) {
+          return Effect.andThen(Effect.andThen(onWaited(0), publish), Deferred.await(granted))
         }
         if (waiters.size > maxWaiting) {
-          waiters.delete(waiter)
+          waiters.delete(ticket)
           return Effect.fail(new RateLimited({ description: `${maxWaiting} requests already wait for a host` }))
         }
         const since = now()
         const timeout = new Timeout({ kind, limit: Duration.millis(limit) })
-        return Effect.andThen(publish, Deferred.await(waiter.granted)).pipe(
+        return Effect.andThen(publish, Deferred.await(granted)).pipe(
           Effect.timeoutOrElse({ duration: Math.max(0, left), orElse: () => Effect.fail(timeout) }),
           Effect.ensuring(
             Effect.suspend(() => {
-              waiters.delete(waiter)
+              waiters.delete(ticket)
               return Effect.andThen(onWaited((now() - since) / 1000), publish)
             })
           )
@@ -209,17 +207,16 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       Effect.suspend(() => {
         const { host, model = "", sentAt } = ticket
         if (host === undefined || sentAt === undefined) return Effect.void
-        ticket.hasFirstChunk = true
         const known = Host.modelOf(host, model)
         known.answeredAt = now()
         known.latency = Latency.observe(known.latency, known.answeredAt - sentAt, known.answeredAt)
         // A server reads prompts in their order, so it has read or dropped those before.
         return endAbandoned(host, (each) => each.model === ticket.model && each.sentAt < sentAt) ? refresh : Effect.void
       }),
-    leave: (ticket, outcome) =>
-      Effect.suspend(() => {
+    leave: (ticket, outcome) => {
+      const give = Effect.suspend(() => {
         const { hasFirstChunk, host, model, sentAt, since } = ticket
-        if (host === undefined) return Effect.void
+        if (host === undefined) return waiters.delete(ticket) ? publish : Effect.void
         ticket.host = undefined
         ticket.sentAt = undefined
         host.active--
@@ -228,13 +225,18 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         clearLane(host)
         // A deadline that passed mostly in the pool says nothing about the host.
         const waitedLonger = sentAt !== undefined && now() - sentAt < sentAt - since
-        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome)
-        return refresh
-      }),
+        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome, sentAt)
+        dispatch()
+        return publish
+      })
+      // A second call would not publish what an interrupt kept the first one from.
+      return Effect.uninterruptible(give)
+    },
     add: (settings) =>
       Effect.suspend(() => {
+        if (hosts.some(({ name }) => name === settings.name)) return Effect.succeed(false)
         hosts = [...hosts, Host.make(settings, random)]
-        return refresh
+        return Effect.as(refresh, true)
       }),
     drain: (name) =>
       Effect.suspend(() => {

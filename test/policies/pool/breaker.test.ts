@@ -34,7 +34,7 @@ it.effect.prop(
       for (const { hasSucceeded, seconds } of events) {
         now += seconds * 1000
         past.push({ at: now, hasSucceeded })
-        const opens = breaker.record(hasSucceeded, now)
+        const opens = breaker.record(hasSucceeded, now, now)
         const inARow = past.length >= 5 && past.slice(-5).every(({ hasSucceeded }) => !hasSucceeded)
         // A slot of 3 seconds ends as a whole.
         const rate = (window: number) => {
@@ -58,8 +58,8 @@ it("the time doubles from 5 seconds to 5 minutes, with a jitter of 20 %, until a
     const breaker = Breaker.make(() => random)
     const seconds = Array.from({ length: 8 }, () => breaker.nextOffMillis() / 1000 / factor)
     expect(seconds.map((value) => Math.round(value))).toEqual([5, 10, 20, 40, 80, 160, 300, 300])
-    breaker.restore()
-    breaker.record(true, 0)
+    breaker.restore(0)
+    breaker.record(true, 0, 0)
     expect(Math.round(breaker.nextOffMillis() / factor)).toBe(5000)
   }
 })
@@ -89,10 +89,11 @@ it.effect("a host that fails gets no requests until it lists its models, then on
     expect(now.probes).toBe(0)
     yield* TestClock.adjust("2200 millis")
     expect(now.probes).toBe(1)
-    yield* TestClock.adjust("7800 millis")
+    // The first probe is 4 to 6 seconds after the failure, the second one 8 to 12 seconds after the first.
+    yield* TestClock.adjust("5800 millis")
     expect(now.probes).toBe(1)
     now.isListing = true
-    yield* TestClock.adjust("5 seconds")
+    yield* TestClock.adjust("6200 millis")
     expect(now.probes).toBe(2)
     expect((yield* host(pool, "one"))?.status).toBe("ready")
     // No generation was sent as a probe.
@@ -104,6 +105,23 @@ it.effect("a host that fails gets no requests until it lists its models, then on
     expect((yield* host(pool, "one"))?.status).toBe("off")
     yield* TestClock.adjust("10 seconds")
     expect((yield* pool.complete(ask("x"))).content).toBe("Hi")
+  })
+)
+
+it.effect("answers that began before the host was off say nothing about it when it is back", () =>
+  Effect.gen(function* () {
+    const broken = MockProvider.fail(new StreamError({}))
+    const one = yield* fake("one", ({ prompt }) =>
+      prompt === "old" ? ["a", MockProvider.wait("1 minute"), broken] : [broken]
+    )
+    const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 10 }] })
+    for (let i = 0; i < 5; i++) yield* Effect.forkChild(reasonOf(pool.complete(ask("old"))), { startImmediately: true })
+    for (let i = 0; i < 5; i++) yield* reasonOf(pool.complete(ask("new")))
+    expect((yield* host(pool, "one"))?.status).toBe("off")
+    yield* TestClock.adjust("30 seconds")
+    expect(yield* host(pool, "one")).toMatchObject({ status: "ready", active: 5 })
+    yield* TestClock.adjust("30 seconds")
+    expect(yield* host(pool, "one")).toMatchObject({ status: "ready", active: 0 })
   })
 )
 

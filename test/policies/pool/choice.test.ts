@@ -19,6 +19,7 @@ import {
   RateLimited,
   ProviderError
 } from "../../../src/ProviderError.ts"
+import { settle } from "../../support/attempts.ts"
 import * as Thinking from "../../../src/Thinking.ts"
 import { answeredBy, ask, fake, host, reasonOf, state } from "./support.ts"
 
@@ -139,8 +140,10 @@ it.effect("hosts whose context is too small for the tokens of the last turn are 
     yield* pool.add({ provider: large })
     yield* answeredBy(pool, ask("asks for the description"))
     expect(yield* answeredBy(pool, chat("long", "Hi", "more"))).toBe("large")
+    // Programs shorten prompts, and servers load a model with a larger context. So the last host decides.
     yield* pool.drain("large")
-    yield* TestClock.adjust("10 seconds")
+    yield* pool.add({ provider: yield* fake("other", final(10), { info: { loadedContextLength: 1024 } }) })
+    expect(["small", "other"]).toContain(yield* answeredBy(pool, chat("long", "Hi", "more", "Hi", "and more")))
   })
 )
 
@@ -182,6 +185,26 @@ it.effect("a connection that fails before the first chunk moves on at once; afte
     expect(texts).toEqual(["part"])
     expect(error).toMatchObject({ provider: "half", reason: { _tag: "NetworkError" } })
     expect(yield* good.prompts).toEqual(["x"])
+  })
+)
+
+it.effect("chunks that carry nothing do not keep a request at its host", () =>
+  Effect.gen(function* () {
+    const failing = [
+      { promptProgress: { processed: 1, total: 2 } },
+      MockProvider.wait("4 seconds"),
+      MockProvider.fail(new NetworkError({}))
+    ]
+    const one = yield* fake("one", failing, { info: { isLoaded: true } })
+    const two = yield* fake("two", ["Hi"], { info: { isLoaded: false } })
+    const pool = yield* Pool.make({ hosts: [{ provider: one }, { provider: two }] })
+    expect(yield* settle(answeredBy(pool, ask("x")))).toBe("two")
+    expect(yield* state(pool)).toMatchObject({ hosts: [{ active: 0 }, { active: 0 }] })
+    // The deadline of the first chunk has passed meanwhile.
+    const late = settle(reasonOf(pool.complete({ ...ask("x"), deadlines: { firstChunk: "3 seconds" } })))
+    yield* TestClock.adjust("10 seconds")
+    expect(yield* late).toMatchObject({ _tag: "NetworkError" })
+    expect((yield* two.prompts).length).toBe(1)
   })
 )
 
@@ -265,6 +288,23 @@ it.effect("one model at a time: after 5 seconds no request overtakes one for ano
   })
 )
 
+it.effect("one model at a time: a request for another model stops one host, not all", () =>
+  Effect.gen(function* () {
+    const script = ["a", MockProvider.wait("20 seconds"), "b"]
+    const hosts = yield* Effect.forEach(["one", "two", "three"], (name) => fake(name, script))
+    const pool = yield* Pool.make({ hosts: hosts.map((provider) => ({ provider, oneModelAtATime: true })) })
+    const run = (model: string) => Effect.forkChild(answeredBy(pool, ask("x", model)), { startImmediately: true })
+    for (let i = 0; i < 6; i++) yield* run("A")
+    const other = yield* run("B")
+    yield* TestClock.adjust("6 seconds")
+    for (let i = 0; i < 4; i++) yield* run("A")
+    expect(hosts.map((host) => host.active()).toSorted()).toEqual([2, 4, 4])
+    expect((yield* state(pool)).waiting).toBe(1)
+    yield* TestClock.adjust("34 seconds")
+    expect(hosts.map(({ name }) => name)).toContain(yield* Fiber.join(other))
+  }).pipe(Random.withSeed("pool"))
+)
+
 it.effect("LM Studio has one model at a time unless configured otherwise", () =>
   Effect.gen(function* () {
     expect((yield* LmStudio.make()).oneModelAtATime).toBe(true)
@@ -292,6 +332,17 @@ it.effect("drain ends after the answers of the host, add brings a host for those
     expect((yield* state(pool)).hosts.map(({ name }) => name)).toEqual(["one 2"])
     expect(yield* reasonOf(pool.drain("one"))).toMatchObject({ _tag: "InvalidRequest", field: "host" })
     expect(yield* reasonOf(pool.add({ provider: one, name: "one 2" }))).toMatchObject({ _tag: "InvalidRequest" })
+  })
+)
+
+it.effect("a host is added once, also if its provider takes a while to make", () =>
+  Effect.gen(function* () {
+    const pool = yield* Pool.make({ hosts: [] })
+    const add = Effect.result(pool.add({ name: "one", provider: Effect.delay(fake("one"), "1 second") }))
+    const unnamed = Effect.result(pool.add({ provider: Effect.delay(fake("two"), "1 second") }))
+    const results = yield* settle(Effect.all([add, add, unnamed, unnamed], { concurrency: "unbounded" }))
+    expect(results.map(({ _tag }) => _tag)).toEqual(["Success", "Failure", "Success", "Success"])
+    expect((yield* state(pool)).hosts.map(({ name }) => name)).toEqual(["one", "two", "two 2"])
   })
 )
 

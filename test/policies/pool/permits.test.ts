@@ -4,12 +4,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
+import type { ProviderError } from "../../../src/ProviderError.ts"
 import { NetworkError, StreamError } from "../../../src/ProviderError.ts"
+import { InterruptAt, nextTask } from "../../support/interruptAt.ts"
 import { ask, fake, host, reasonOf, state } from "./support.ts"
 
 const Job = Schema.Struct({
@@ -138,6 +141,21 @@ it.effect("the wait counts towards the deadline, in the pool and on the host", (
   })
 )
 
+it.effect("a permit that is free at the very deadline leads to a timeout, not to an invalid request", () =>
+  Effect.gen(function* () {
+    const one = yield* fake("one", [MockProvider.wait("10 seconds"), "Hi"])
+    const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 1 }] })
+    const first = yield* Effect.forkChild(pool.complete(ask("1")), { startImmediately: true })
+    const second = yield* Effect.forkChild(
+      reasonOf(pool.complete({ ...ask("2"), deadlines: { firstChunk: "10 seconds" } })),
+      { startImmediately: true }
+    )
+    yield* TestClock.adjust("11 seconds")
+    yield* Fiber.join(first)
+    expect(yield* Fiber.join(second)).toMatchObject({ _tag: "Timeout", limit: Duration.seconds(10) })
+  })
+)
+
 it.effect("the time of each wait is in the metric", () =>
   Effect.gen(function* () {
     const one = yield* fake("one", [MockProvider.wait("2 seconds"), "Hi"])
@@ -197,6 +215,34 @@ it.effect("a request that stops while it waits, or after its first chunk, leaves
     expect(yield* one.prompts).toEqual(["1", "3"])
   })
 )
+
+const operations: { readonly [name: string]: (pool: Pool.Pool) => Effect.Effect<unknown, ProviderError> } = {
+  "an answer": (pool) => pool.complete(ask("x")),
+  "a part of an answer": (pool) => Stream.runDrain(Stream.take(pool.stream(ask("x")), 1)),
+  "an answer that fails": (pool) => pool.complete(ask("broken")),
+  "an embedding": (pool) => pool.embed({ model: "m", input: "x" })
+}
+
+for (const [name, run] of Object.entries(operations)) {
+  it.effect(`an interrupt at any step of ${name} leaves no permit and no place in the list`, () =>
+    Effect.gen(function* () {
+      const one = yield* fake("one", script)
+      let isOver = false
+      for (let step = 1; !isOver; step++) {
+        const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 1 }] })
+        yield* Effect.forkChild(pool.complete(ask("long")), { startImmediately: true })
+        const scheduler = new InterruptAt(step, () => fiber.interruptUnsafe())
+        const fiber = yield* Effect.forkChild(Effect.provideService(run(pool), Scheduler.Scheduler, scheduler))
+        yield* TestClock.adjust("10 seconds")
+        yield* nextTask
+        yield* TestClock.adjust("1 minute")
+        isOver = scheduler.isOver
+        const rest = { permits: 1, active: 0, abandoned: 0, status: "ready" }
+        expect([step, yield* state(pool)]).toEqual([step, { waiting: 0, hosts: [{ name: "one", ...rest }] }])
+      }
+    })
+  )
+}
 
 it.effect("requests that wait fail when the pool is closed", () =>
   Effect.gen(function* () {

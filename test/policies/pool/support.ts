@@ -28,11 +28,13 @@ export const fake = Effect.fnUntraced(function* (
   { info = {}, ...options }: FakeOptions = {}
 ): Effect.fn.Return<Fake, ProviderError> {
   const mock = yield* MockProvider.make(script, { name })
+  const { listModels = mock.listModels } = options
   let active = 0
   let peak = 0
   return {
     ...mock,
     ...options,
+    supportsModel: (id) => Effect.map(listModels, (models) => models.some((model) => model.id === id)),
     model: (id) => (typeof info === "function" ? info() : Effect.succeed({ id, ...info })),
     peak: () => peak,
     active: () => active,

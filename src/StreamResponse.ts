@@ -5,9 +5,12 @@
  *
  * @since 0.3.0
  */
+import type * as Arr from "effect/Array"
+import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -17,14 +20,36 @@ import { isProviderError, type ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
 
 /**
+ * What is sent. All fields are optional.
+ *
+ * @since 0.3.0
+ */
+export interface Options {
+  /**
+   * What a client gets of each chunk: a JSON value, or `undefined` to leave the chunk out. Default: the whole chunk, as
+   * `StreamingChunk.FromJsonString` encodes it.
+   */
+  readonly encode?: ((chunk: StreamingChunk.StreamingChunk) => unknown) | undefined
+  /**
+   * How often something is sent that readers ignore, so that proxies do not take the connection for idle; 1 second or more, or
+   * `Infinity` for never. A response without a first chunk begins after that time. Default: 15 seconds.
+   */
+  readonly keepAlive?: Duration.Input | undefined
+}
+
+/**
  * Responds with server-sent events: one `data` event with the JSON of each chunk, which `StreamingChunk.FromJsonString` decodes. The
  * last one has `isFinal`.
  *
  * **Details**
  *
  * The response begins with the first chunk that carries anything. A failure before it is a response with its status (`statusOf`)
- * and the body of `toJson`. A failure after it is an event `error` with that body, and the response ends; so an answer without a
- * final chunk is incomplete.
+ * and the body `{"error": …}` of `toJson`. A failure after it is an event `error` with that JSON, and the response ends; so an answer
+ * without a final chunk is incomplete.
+ *
+ * Every 15 seconds a comment is sent. If there is no first chunk by then, because the model is being loaded, the response begins with
+ * that comment, and a later failure is an event. `keepAlive` changes the time: `Infinity` keeps the status of every failure before
+ * the first chunk, but many proxies give up after 60 seconds without a byte.
  *
  * When the client leaves, the answer is interrupted, and the model server stops generating.
  *
@@ -47,29 +72,48 @@ import * as StreamingChunk from "./StreamingChunk.ts"
  * )
  * ```
  *
- * @since 0.3.0
- */
-export const sse = (
-  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope> =>
-  respond(chunks, {
-    contentType: "text/event-stream",
-    chunk: (json) => `data: ${json}\n\n`,
-    error: (json) => `event: error\ndata: ${json}\n\n`
-  })
-
-/**
- * Responds with lines of JSON: one for each chunk. As `sse`, but a failure after the beginning is a line `{"error": …}`.
+ * **Example** (only the text, and the usage at the end)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Provider } from "effect-local-llm"
+ * import * as StreamResponse from "effect-local-llm/StreamResponse"
+ *
+ * const response = Provider.Provider.use(({ stream }) =>
+ *   StreamResponse.sse(stream({ model: "llama3.2", prompt: "Once upon a time" }), {
+ *     encode: (chunk) => (chunk.isFinal ? { text: chunk.content, usage: chunk.usage } : { text: chunk.content })
+ *   })
+ * )
+ * ```
  *
  * @since 0.3.0
  */
-export const ndjson = (
-  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope> =>
-  respond(chunks, {
+export const sse = <R = never>(
+  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
+  options: Options = {}
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+  respond(chunks, options, {
+    contentType: "text/event-stream",
+    chunk: (json) => `data: ${json}\n\n`,
+    error: (json) => `event: error\ndata: ${json}\n\n`,
+    keepAlive: ": keep-alive\n\n"
+  })
+
+/**
+ * Responds with lines of JSON: one for each chunk. As `sse`, but a failure after the beginning is a line `{"error": …}`, and
+ * `keepAlive` sends a space, which belongs to the line after it.
+ *
+ * @since 0.3.0
+ */
+export const ndjson = <R = never>(
+  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
+  options: Options = {}
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+  respond(chunks, options, {
     contentType: "application/x-ndjson",
     chunk: (json) => `${json}\n`,
-    error: (json) => `{"error":${json}}\n`
+    error: (json) => `{"error":${json}}\n`,
+    keepAlive: " "
   })
 
 /**
@@ -122,21 +166,41 @@ interface Format {
   readonly contentType: string
   readonly chunk: (json: string) => string
   readonly error: (json: string) => string
+  readonly keepAlive: string
 }
 
 const encodeChunk = Schema.encodeSync(StreamingChunk.FromJsonString)
 
-const respond = Effect.fnUntraced(function* (
-  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError>,
+/** Nothing arrived for so long that the response has to begin. */
+const tick = Symbol()
+
+type Item = StreamingChunk.StreamingChunk | typeof tick
+
+type ItemPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Item>, ProviderError>
+
+const respond = Effect.fnUntraced(function* <R>(
+  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
+  { encode, keepAlive = "15 seconds" }: Options,
   format: Format
-): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, Scope.Scope> {
-  const { pull } = yield* Commit.start(chunks, yield* Effect.scope)
-  const first = yield* Effect.result(untilCommit(pull))
+): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> {
+  const items = Stream.merge(chunks, ticks(keepAlive), { haltStrategy: "left" })
+  const context = yield* Effect.context<R>()
+  const pull = yield* Channel.toPullScoped(Stream.provideContext(items, context).channel, yield* Effect.scope)
+  const first = yield* Effect.result(untilBeginning(pull))
   // A stream of a provider does not end without a final chunk, so the failure is an error.
   if (Result.isFailure(first))
     return isProviderError(first.failure) ? refuse(first.failure) : HttpServerResponse.empty()
+
+  const toJsonText = (chunk: StreamingChunk.StreamingChunk): string | undefined =>
+    encode === undefined ? encodeChunk(chunk) : JSON.stringify(encode(chunk))
+  const toText = (item: Item): string => {
+    if (item === tick) return format.keepAlive
+    const json = toJsonText(item)
+    return json === undefined ? "" : format.chunk(json)
+  }
   const body = Stream.concat(Stream.fromIterable(first.success), Stream.fromPull(Effect.succeed(pull))).pipe(
-    Stream.map((chunk) => format.chunk(encodeChunk(chunk))),
+    Stream.map(toText),
+    Stream.filter((text) => text !== ""),
     Stream.catch((error) => Stream.succeed(format.error(JSON.stringify(toJson(error))))),
     Stream.encodeText
   )
@@ -145,13 +209,19 @@ const respond = Effect.fnUntraced(function* (
   return HttpServerResponse.stream(body, { contentType: format.contentType, headers })
 })
 
-/** The chunks up to the one that commits the answer. */
-const untilCommit = (pull: Commit.ChunkPull) =>
+const ticks = (interval: Duration.Input): Stream.Stream<typeof tick> =>
+  Stream.tick(Duration.max(Duration.fromInputUnsafe(interval), Duration.seconds(1))).pipe(
+    Stream.drop(1),
+    Stream.map((): typeof tick => tick)
+  )
+
+/** The items up to the one with which the response begins. */
+const untilBeginning = (pull: ItemPull) =>
   Effect.suspend(() => {
-    const all: Array<StreamingChunk.StreamingChunk> = []
-    const collect: Effect.Effect<typeof all, Effect.Error<Commit.ChunkPull>> = Effect.flatMap(pull, (chunks) => {
-      all.push(...chunks)
-      return Commit.commits(chunks) ? Effect.succeed(all) : collect
+    const all: Array<Item> = []
+    const collect: Effect.Effect<typeof all, Effect.Error<ItemPull>> = Effect.flatMap(pull, (items) => {
+      all.push(...items)
+      return items.some((item) => item === tick || Commit.commits([item])) ? Effect.succeed(all) : collect
     })
     return collect
   })

@@ -8,6 +8,7 @@ import { Completion, Pool, Provider, Retry } from "effect-local-llm"
 const { optional, String, Struct } = Schema
 const Prompt = Struct({ id: String, prompt: String })
 const Entry = Struct({ id: String, answer: optional(Completion.Completion), error: optional(String) })
+const counts = { before: 0, answered: 0, failed: 0 }
 const [promptsFile = "prompts.jsonl", answersFile = "answers.jsonl"] = process.argv.slice(2)
 
 const ask = ({ id, prompt }: typeof Prompt.Type) =>
@@ -23,6 +24,17 @@ const ask = ({ id, prompt }: typeof Prompt.Type) =>
       ({ reason }) => reason._tag !== "ModelNotAvailable",
       ({ message }) => Effect.succeed({ id, error: message })
     )
+  )
+
+/** Asks what is not done yet. Each entry is written as soon as it is there. */
+const answerAll = (fs: FileSystem.FileSystem, done: Set<string>, concurrency: number) =>
+  fs.stream(promptsFile).pipe(
+    Stream.pipeThroughChannel(Ndjson.decodeSchema(Prompt)({ ignoreEmptyLines: true })),
+    Stream.filter(({ id }) => !done.has(id)),
+    Stream.mapEffect(ask, { concurrency, unordered: true }),
+    Stream.tap(({ error }) => Effect.sync(() => (error === undefined ? counts.answered++ : counts.failed++))),
+    Stream.pipeThroughChannel(Ndjson.encodeSchema(Entry)()),
+    Stream.run(fs.sink(answersFile, { flag: "a" }))
   )
 
 const program = Effect.gen(function* () {
@@ -45,21 +57,14 @@ const program = Effect.gen(function* () {
   const state = SubscriptionRef.get((yield* Pool.Pool).state)
   // All permits are used, and one request waits for the next.
   const concurrency = (yield* state).hosts.reduce((sum, { permits }) => sum + permits, 1)
-  const counts = { before: done.size, answered: 0, failed: 0 }
+  counts.before = done.size
   const report = Effect.flatMap(state, ({ hosts }) =>
     Console.error(
       JSON.stringify({ ...counts, off: hosts.filter(({ status }) => status === "off").map(({ name }) => name) })
     )
   )
   yield* Effect.forkScoped(Effect.repeat(report, Schedule.spaced("5 seconds")))
-  yield* fs.stream(promptsFile).pipe(
-    Stream.pipeThroughChannel(Ndjson.decodeSchema(Prompt)({ ignoreEmptyLines: true })),
-    Stream.filter(({ id }) => !done.has(id)),
-    Stream.mapEffect(ask, { concurrency, unordered: true }),
-    Stream.tap(({ error }) => Effect.sync(() => (error === undefined ? counts.answered++ : counts.failed++))),
-    Stream.pipeThroughChannel(Ndjson.encodeSchema(Entry)()),
-    Stream.run(fs.sink(answersFile, { flag: "a" }))
-  )
+  yield* answerAll(fs, done, concurrency)
   yield* report
 })
 

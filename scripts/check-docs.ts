@@ -1,4 +1,5 @@
-// Every public export has a docstring with @since, and every example in the docs compiles against the sources.
+// Every public export has a docstring with @since, every example in the docs compiles against the sources, and blocks of the docs
+// that name a file are parts of it.
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -36,6 +37,17 @@ const findExamples = (file: string): ReadonlyArray<Example> =>
       code: block.replaceAll(/^.*$/gm, (text) => text.slice(margin.length))
     })
   )
+
+/** Blocks fenced with the path of a file, such as `ts examples/batch.ts`, that are not in that file. White space does not count. */
+const findDrift = (page: string): ReadonlyArray<string> =>
+  Array.from(read(page).matchAll(/^```\w+ (\S+)\n([^]*?)^```/gm)).flatMap(
+    ({ 1: file = "", 2: block = "", index, input }) =>
+      existsSync(join(root, file)) && withoutSpace(read(file)).includes(withoutSpace(block))
+        ? []
+        : [`${page}:${input.slice(0, index).split("\n").length}: differs from ${file}`]
+  )
+
+const withoutSpace = (text: string): string => text.replaceAll(/\s+/g, "")
 
 /** Compiles each example as a module of its own, so that it can be copied unchanged. Returns the errors. */
 const compile = (examples: ReadonlyArray<Example>): string => {
@@ -77,7 +89,9 @@ const pages = [
 const publicModules = sources.filter((file) => /^src\/(testing\/)?[A-Z]\w*\.ts$/.test(file))
 
 const examples = [...pages, ...sources].flatMap(findExamples)
-const problems = [...publicModules.flatMap(findUndocumented), compile(examples)].join("\n").trim()
+const problems = [...publicModules.flatMap(findUndocumented), ...pages.flatMap(findDrift), compile(examples)]
+  .join("\n")
+  .trim()
 console.log(`${publicModules.length} public modules, ${examples.length} examples`)
 if (problems !== "") {
   console.error(problems)

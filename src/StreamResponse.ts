@@ -6,6 +6,7 @@
  * @since 0.3.0
  */
 import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,7 +17,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Commit from "./internal/commit.ts"
-import { isProviderError, type ProviderError } from "./ProviderError.ts"
+import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
 
 /**
@@ -24,12 +25,18 @@ import * as StreamingChunk from "./StreamingChunk.ts"
  *
  * @since 0.3.0
  */
-export interface Options {
+export interface Options extends KeepAlive {
   /**
    * What a client gets of each chunk: a JSON value, or `undefined` to leave the chunk out. Default: the whole chunk, as
    * `StreamingChunk.FromJsonString` encodes it.
    */
   readonly encode?: ((chunk: StreamingChunk.StreamingChunk) => unknown) | undefined
+}
+
+/**
+ * @since 0.3.0
+ */
+export interface KeepAlive {
   /**
    * How often something is sent that readers ignore, so that proxies do not take the connection for idle; 1 second or more, or
    * `Infinity` for never. A response without a first chunk begins after that time. Default: 15 seconds.
@@ -92,12 +99,7 @@ export const sse = <R = never>(
   chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
   options: Options = {}
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
-  respond(chunks, options, {
-    contentType: "text/event-stream",
-    chunk: (json) => `data: ${json}\n\n`,
-    error: (json) => `event: error\ndata: ${json}\n\n`,
-    keepAlive: ": keep-alive\n\n"
-  })
+  respondChunks(chunks, options, formats.sse)
 
 /**
  * Responds with lines of JSON: one for each chunk. As `sse`, but a failure after the beginning is a line `{"error": …}`, and
@@ -109,11 +111,71 @@ export const ndjson = <R = never>(
   chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
   options: Options = {}
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
-  respond(chunks, options, {
-    contentType: "application/x-ndjson",
-    chunk: (json) => `${json}\n`,
-    error: (json) => `{"error":${json}}\n`,
-    keepAlive: " "
+  respondChunks(chunks, options, formats.ndjson)
+
+/**
+ * How to send the items of any stream.
+ *
+ * @since 0.3.0
+ */
+export interface MakeOptions<A, E> extends KeepAlive {
+  readonly format: "sse" | "ndjson"
+  /** What a client gets of each item: a JSON value, or `undefined` to leave the item out. */
+  readonly encode: (item: A) => unknown
+  /** What a client gets of a failure. */
+  readonly onFailure: (error: E) => Failure
+}
+
+/**
+ * A failure as a client gets it.
+ *
+ * @since 0.3.0
+ */
+export interface Failure {
+  /** The status, if the response has not begun. */
+  readonly status: number
+  /** Sent as the header `Retry-After`, if the response has not begun. */
+  readonly retryAfter?: Duration.Duration | undefined
+  /** A JSON value that describes the failure. */
+  readonly error: unknown
+}
+
+/**
+ * As `sse` and `ndjson`, for any other stream. The response begins with the first item that is sent.
+ *
+ * **When to use**
+ *
+ * For the parts of `effect/ai`, and for chunks that were mapped to something else.
+ *
+ * **Example** (the text of a conversation)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Chat } from "effect/ai"
+ * import * as StreamResponse from "effect-local-llm/StreamResponse"
+ *
+ * const reply = Effect.fnUntraced(function*(prompt: string) {
+ *   const chat = yield* Chat.empty
+ *   return yield* StreamResponse.make(chat.streamText({ prompt }), {
+ *     format: "sse",
+ *     encode: (part) => part.type === "text-delta" ? { text: part.delta } : undefined,
+ *     onFailure: ({ isRetryable, retryAfter }) => ({ status: isRetryable ? 503 : 500, retryAfter, error: { isRetryable } })
+ *   })
+ * })
+ * ```
+ *
+ * @since 0.3.0
+ */
+export const make = <A, E, R>(
+  items: Stream.Stream<A, E, R>,
+  { encode, format, keepAlive, onFailure }: MakeOptions<A, E>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+  respond(items, {
+    format: formats[format],
+    begins: (item) => encode(item) !== undefined,
+    encode: (item) => toJsonText(encode(item)),
+    onFailure,
+    keepAlive
   })
 
 /**
@@ -164,44 +226,77 @@ export const toJson = ({
 
 interface Format {
   readonly contentType: string
-  readonly chunk: (json: string) => string
+  readonly item: (json: string) => string
   readonly error: (json: string) => string
   readonly keepAlive: string
 }
 
+const formats: { readonly [K in MakeOptions<never, never>["format"]]: Format } = {
+  sse: {
+    contentType: "text/event-stream",
+    item: (json) => `data: ${json}\n\n`,
+    error: (json) => `event: error\ndata: ${json}\n\n`,
+    keepAlive: ": keep-alive\n\n"
+  },
+  ndjson: {
+    contentType: "application/x-ndjson",
+    item: (json) => `${json}\n`,
+    error: (json) => `{"error":${json}}\n`,
+    // It belongs to the line after it.
+    keepAlive: " "
+  }
+}
+
 const encodeChunk = Schema.encodeSync(StreamingChunk.FromJsonString)
+
+/** `undefined` has no JSON form. */
+const toJsonText = (value: unknown): string | undefined => JSON.stringify(value)
+
+const respondChunks = <R>(
+  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
+  { encode, keepAlive }: Options,
+  format: Format
+) =>
+  respond(chunks, {
+    format,
+    begins: (chunk) => Commit.commits([chunk]),
+    encode: encode === undefined ? encodeChunk : (chunk) => toJsonText(encode(chunk)),
+    onFailure: (error) => ({ status: statusOf(error), retryAfter: error.retryAfter, error: toJson(error) }),
+    keepAlive
+  })
+
+interface Parts<A, E> extends KeepAlive {
+  readonly format: Format
+  /** Whether the response begins with this item. */
+  readonly begins: (item: A) => boolean
+  readonly encode: (item: A) => string | undefined
+  readonly onFailure: (error: E) => Failure
+}
 
 /** Nothing arrived for so long that the response has to begin. */
 const tick = Symbol()
 
-type Item = StreamingChunk.StreamingChunk | typeof tick
-
-type ItemPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Item>, ProviderError>
-
-const respond = Effect.fnUntraced(function* <R>(
-  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
-  { encode, keepAlive = "15 seconds" }: Options,
-  format: Format
+const respond = Effect.fnUntraced(function* <A, E, R>(
+  stream: Stream.Stream<A, E, R>,
+  { begins, encode, format, keepAlive = "15 seconds", onFailure }: Parts<A, E>
 ): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> {
-  const items = Stream.merge(chunks, ticks(keepAlive), { haltStrategy: "left" })
+  const items = Stream.merge(stream, ticks(keepAlive), { haltStrategy: "left" })
   const context = yield* Effect.context<R>()
   const pull = yield* Channel.toPullScoped(Stream.provideContext(items, context).channel, yield* Effect.scope)
-  const first = yield* Effect.result(untilBeginning(pull))
-  // A stream of a provider does not end without a final chunk, so the failure is an error.
-  if (Result.isFailure(first))
-    return isProviderError(first.failure) ? refuse(first.failure) : HttpServerResponse.empty()
-
-  const toJsonText = (chunk: StreamingChunk.StreamingChunk): string | undefined =>
-    encode === undefined ? encodeChunk(chunk) : JSON.stringify(encode(chunk))
-  const toText = (item: Item): string => {
+  const first = yield* Effect.result(collectUntil(pull, (item) => item === tick || begins(item)))
+  if (Result.isFailure(first)) {
+    // A stream that ends without anything to send.
+    return Cause.isDone(first.failure) ? HttpServerResponse.empty() : refuse(onFailure(first.failure))
+  }
+  const toText = (item: A | typeof tick): string => {
     if (item === tick) return format.keepAlive
-    const json = toJsonText(item)
-    return json === undefined ? "" : format.chunk(json)
+    const json = encode(item)
+    return json === undefined ? "" : format.item(json)
   }
   const body = Stream.concat(Stream.fromIterable(first.success), Stream.fromPull(Effect.succeed(pull))).pipe(
     Stream.map(toText),
     Stream.filter((text) => text !== ""),
-    Stream.catch((error) => Stream.succeed(format.error(JSON.stringify(toJson(error))))),
+    Stream.catch((error) => Stream.succeed(format.error(JSON.stringify(onFailure(error).error)))),
     Stream.encodeText
   )
   // Some proxies collect what is not marked so.
@@ -215,19 +310,21 @@ const ticks = (interval: Duration.Input): Stream.Stream<typeof tick> =>
     Stream.map((): typeof tick => tick)
   )
 
-/** The items up to the one with which the response begins. */
-const untilBeginning = (pull: ItemPull) =>
+/** The items up to the first one that satisfies the predicate, and those that arrived with it. */
+const collectUntil = <A, E>(
+  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E>,
+  predicate: (item: A) => boolean
+): Effect.Effect<ReadonlyArray<A>, E | Cause.Done<void>> =>
   Effect.suspend(() => {
-    const all: Array<Item> = []
-    const collect: Effect.Effect<typeof all, Effect.Error<ItemPull>> = Effect.flatMap(pull, (items) => {
+    const all: Array<A> = []
+    const collect: Effect.Effect<ReadonlyArray<A>, E | Cause.Done<void>> = Effect.flatMap(pull, (items) => {
       all.push(...items)
-      return items.some((item) => item === tick || Commit.commits([item])) ? Effect.succeed(all) : collect
+      return items.some(predicate) ? Effect.succeed(all) : collect
     })
     return collect
   })
 
-const refuse = (error: ProviderError): HttpServerResponse.HttpServerResponse => {
-  const { retryAfter } = error
+const refuse = ({ error, retryAfter, status }: Failure): HttpServerResponse.HttpServerResponse => {
   const headers = retryAfter === undefined ? {} : { "retry-after": String(Math.ceil(Duration.toSeconds(retryAfter))) }
-  return HttpServerResponse.jsonUnsafe({ error: toJson(error) }, { status: statusOf(error), headers })
+  return HttpServerResponse.jsonUnsafe({ error }, { status, headers })
 }

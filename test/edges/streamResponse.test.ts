@@ -201,6 +201,29 @@ describe.each(["sse", "ndjson"] as const)("%s", (form) => {
     }).pipe(Effect.scoped, Effect.provide(MockProvider.layer(["Sunlight"])))
   )
 
+  it.effect("make sends any stream, and begins with the first item that is sent", () =>
+    Effect.gen(function* () {
+      const options: StreamResponse.MakeOptions<number, string> = {
+        format: form,
+        encode: (n) => (n < 0 ? undefined : { n }),
+        onFailure: (error) => ({ status: 503, retryAfter: Duration.seconds(3), error })
+      }
+      const failed = yield* StreamResponse.make(Stream.concat(Stream.make(-1), Stream.fail("busy")), options)
+      expect([failed.status, failed.headers["retry-after"]]).toEqual([503, "3"])
+      expect(failed.body).toMatchObject({ text: '{"error":"busy"}' })
+
+      const begun = yield* StreamResponse.make(Stream.concat(Stream.make(-1, 0, -1, 1), Stream.fail("broken")), options)
+      const { parts, status } = yield* read(begun)
+      expect(status).toBe(200)
+      expect(parts.map(([, text]) => text).join("")).toBe(
+        form === "sse"
+          ? 'data: {"n":0}\n\ndata: {"n":1}\n\nevent: error\ndata: "broken"\n\n'
+          : '{"n":0}\n{"n":1}\n{"error":"broken"}\n'
+      )
+      expect((yield* StreamResponse.make(Stream.make(-1), options)).status).toBe(204)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("the next request of a client uses the same connection", () =>
     Effect.gen(function* () {
       const url = yield* serve(yield* MockProvider.make(["Sun", "light"]), form)

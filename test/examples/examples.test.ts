@@ -104,9 +104,14 @@ describe("examples", () => {
       const ask = (name: string, signal?: AbortSignal) =>
         fetch(`http://127.0.0.1:${port}/chat/${name}`, { method: "POST", body: "Why?", ...(signal && { signal }) })
       // The system message, and then two for each turn before.
-      expect(await (await ask("anna")).text()).toBe("2 messages")
-      expect(await (await ask("anna")).text()).toBe("4 messages")
-      expect(await (await ask("ben")).text()).toBe("2 messages")
+      const read = async (name: string) => {
+        const lines = (await (await ask(name)).text()).trim().split("\n")
+        const parts = lines.map((line): { readonly text?: string; readonly end?: string } => JSON.parse(line))
+        return [parts.map(({ text = "" }) => text).join(""), parts.at(-1)?.end]
+      }
+      expect(await read("anna")).toEqual(["2 messages", "stop"])
+      expect(await read("anna")).toEqual(["4 messages", "stop"])
+      expect(await read("ben")).toEqual(["2 messages", "stop"])
 
       await setScript({
         pieces: {
@@ -121,6 +126,10 @@ describe("examples", () => {
       await response.body?.getReader().read()
       controller.abort()
       await Effect.runPromise(server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client"))
+
+      await setScript({ status: 503, body: { error: "server busy" } })
+      const refused = await ask("dora")
+      expect([refused.status, await refused.json()]).toEqual([503, { error: "InternalProviderError" }])
     } finally {
       child.kill()
     }

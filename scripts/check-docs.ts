@@ -1,8 +1,8 @@
-// Every public export has a docstring with @since, every example in the docs compiles against the sources, and blocks of the docs
-// that name a file are parts of it.
+// Every public export has a docstring with @since, every example in the docs compiles against the sources, blocks of the
+// docs that name a file are parts of it, and links to files lead somewhere.
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { listFiles, root } from "./support/repository.ts"
 
 interface Example {
@@ -49,6 +49,14 @@ const findDrift = (page: string): ReadonlyArray<string> =>
 
 const withoutSpace = (text: string): string => text.replaceAll(/\s+/g, "")
 
+/** Links to files of this repository that are not there. */
+const findBrokenLinks = (page: string): ReadonlyArray<string> =>
+  Array.from(read(page).matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)).flatMap(({ 1: target = "", index, input }) =>
+    existsSync(join(root, dirname(page), target))
+      ? []
+      : [`${page}:${input.slice(0, index).split("\n").length}: links to ${target}, which is not there`]
+  )
+
 /** Compiles each example as a module of its own, so that it can be copied unchanged. Returns the errors. */
 const compile = (examples: ReadonlyArray<Example>): string => {
   const folder = join(root, ".cache/docs")
@@ -89,7 +97,12 @@ const pages = [
 const publicModules = sources.filter((file) => /^src\/(testing\/)?[A-Z]\w*\.ts$/.test(file))
 
 const examples = [...pages, ...sources].flatMap(findExamples)
-const problems = [...publicModules.flatMap(findUndocumented), ...pages.flatMap(findDrift), compile(examples)]
+const problems = [
+  ...publicModules.flatMap(findUndocumented),
+  ...pages.flatMap(findDrift),
+  ...pages.flatMap(findBrokenLinks),
+  compile(examples)
+]
   .join("\n")
   .trim()
 console.log(`${publicModules.length} public modules, ${examples.length} examples`)

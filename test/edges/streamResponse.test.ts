@@ -107,6 +107,21 @@ describe.each(["sse", "ndjson"] as const)("%s", (form) => {
     })
   )
 
+  it.effect("sends thinking, tool calls, usage and timings", () =>
+    Effect.gen(function* () {
+      const mock = yield* MockProvider.make([
+        { thinking: "Hm" },
+        { toolCallDeltas: [{ index: 0, id: "c", name: "f", argumentsDelta: "{}" }] },
+        { toolCalls: [{ id: "c", name: "f", arguments: { city: "Paris" } }] },
+        { isFinal: true, usage: { promptTokens: 3, cachedTokens: 1 }, timings: { load: Duration.millis(1500) } }
+      ])
+      const { parts } = yield* Effect.flatMap(forms[form](mock.stream(request)), read)
+      const lines = dataOf(parts.map(([, text]) => text).join(""))
+      const chunks = yield* Effect.forEach(lines, (line) => Schema.decodeEffect(FromJsonString)(line))
+      expect(chunks).toEqual(yield* Stream.runCollect(mock.stream(request)))
+    }).pipe(Effect.scoped)
+  )
+
   it.live.each<[reason: Reasons.ProviderErrorReason, status: number]>([
     [new Reasons.InvalidRequest({}), 400],
     [new Reasons.ContextOverflow({}), 400],

@@ -274,7 +274,7 @@ describe.each(["sse", "ndjson"] as const)("%s", (form) => {
             return (yield* written) !== bytes
           })
         }),
-        Effect.timeout("10 seconds")
+        Effect.timeout("15 seconds")
       )
       expect(settled).toBeGreaterThan(piece.length)
       expect(settled).toBeLessThan(50_000_000)

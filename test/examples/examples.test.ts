@@ -178,7 +178,8 @@ describe("examples", () => {
     expect(await read(404, `{"error":${failure}}`)).toEqual(["it broke"])
   })
 
-  describe("batch", () => {
+  // Each runs the program several times.
+  describe("batch", { timeout: 60_000 }, () => {
     const files = mkdtempSync(join(tmpdir(), "batch-"))
     afterAll(() => rmSync(files, { recursive: true }))
     const answers = join(files, "answers.jsonl")

@@ -3,9 +3,10 @@
 import { NodeHttpClient, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Cache, Config, Effect, Layer, Schema, Stream } from "effect"
 import { Chat, type LanguageModel } from "effect/ai"
-import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServerRequest } from "effect/http"
 import { Ollama } from "effect-local-llm"
 import * as EffectAi from "effect-local-llm/EffectAi"
+import * as StreamResponse from "effect-local-llm/StreamResponse"
 import { createServer } from "node:http"
 
 const system = { role: "system", content: "Answer in a few sentences." } as const
@@ -26,13 +27,16 @@ const routes = HttpRouter.use(
         const { name } = yield* HttpRouter.schemaPathParams(Schema.Struct({ name: Schema.NonEmptyString }))
         const prompt = yield* (yield* HttpServerRequest.HttpServerRequest).text
         const chat = yield* Cache.get(chats, name)
-        const text = chat.streamText({ prompt }).pipe(
-          Stream.filter((part) => part.type === "text-delta"),
-          Stream.map(({ delta }) => delta),
-          Stream.encodeText,
-          Stream.provideContext(context)
-        )
-        return HttpServerResponse.stream(text, { contentType: "text/plain; charset=utf-8" })
+        return yield* StreamResponse.make(Stream.provideContext(chat.streamText({ prompt }), context), {
+          format: "ndjson",
+          encode: (part) =>
+            part.type === "text-delta"
+              ? { text: part.delta }
+              : part.type === "finish"
+                ? { end: part.reason }
+                : undefined,
+          onFailure: ({ isRetryable, reason }) => ({ status: isRetryable ? 503 : 500, error: reason._tag })
+        })
       })
     )
   })

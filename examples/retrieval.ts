@@ -17,15 +17,19 @@ const cosine = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number => {
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
 }
 
-const program = Effect.gen(function* () {
-  const question = process.argv[2] ?? "When is the office open?"
+const findNearest = Effect.fnUntraced(function* (question: string, count: number) {
   const { embed, embedMany } = yield* EmbeddingModel.EmbeddingModel
   const { embeddings } = yield* embedMany(documents)
   const { vector } = yield* embed(question)
-  const nearest = documents
+  return documents
     .map((text, i) => ({ text, score: cosine(vector, embeddings[i]?.vector ?? []) }))
     .toSorted((a, b) => b.score - a.score)
-    .slice(0, 2)
+    .slice(0, count)
+})
+
+const program = Effect.gen(function* () {
+  const question = process.argv[2] ?? "When is the office open?"
+  const nearest = yield* findNearest(question, 2)
   for (const { score, text } of nearest) yield* Console.error(`${score.toFixed(2)} ${text}`)
   const known = nearest.map(({ text }) => text).join("\n")
   yield* LanguageModel.streamText({ prompt: `Answer from these facts only:\n${known}\n\n${question}` }).pipe(

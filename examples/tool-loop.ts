@@ -38,7 +38,7 @@ const program = Effect.gen(function* () {
     // The history ends with the results of the tools, so there is nothing to add to it.
     response = yield* chat.generateText({ prompt: [], toolkit })
   }
-  yield* Console.log(response.text)
+  yield* Console.log(response.toolCalls.length > 0 ? `No answer in ${maxTurns} turns.` : response.text)
 })
 
 const model = Layer.unwrap(

@@ -1,7 +1,8 @@
-// Every public export has a docstring with @since, and every example in the docs compiles against the sources.
+// Every public export has a docstring with @since, every example in the docs compiles against the sources, blocks of the
+// docs that name a file are parts of it, and links to files lead somewhere.
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { listFiles, root } from "./support/repository.ts"
 
 interface Example {
@@ -35,6 +36,25 @@ const findExamples = (file: string): ReadonlyArray<Example> =>
       line: input.slice(0, index).split("\n").length,
       code: block.replaceAll(/^.*$/gm, (text) => text.slice(margin.length))
     })
+  )
+
+/** Blocks fenced with the path of a file, such as `ts examples/batch.ts`, that are not in that file. White space does not count. */
+const findDrift = (page: string): ReadonlyArray<string> =>
+  Array.from(read(page).matchAll(/^```\w+ (\S+)\n([^]*?)^```/gm)).flatMap(
+    ({ 1: file = "", 2: block = "", index, input }) =>
+      existsSync(join(root, file)) && withoutSpace(read(file)).includes(withoutSpace(block))
+        ? []
+        : [`${page}:${input.slice(0, index).split("\n").length}: differs from ${file}`]
+  )
+
+const withoutSpace = (text: string): string => text.replaceAll(/\s+/g, "")
+
+/** Links to files of this repository that are not there. */
+const findBrokenLinks = (page: string): ReadonlyArray<string> =>
+  Array.from(read(page).matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)).flatMap(({ 1: target = "", index, input }) =>
+    existsSync(join(root, dirname(page), target))
+      ? []
+      : [`${page}:${input.slice(0, index).split("\n").length}: links to ${target}, which is not there`]
   )
 
 /** Compiles each example as a module of its own, so that it can be copied unchanged. Returns the errors. */
@@ -77,7 +97,14 @@ const pages = [
 const publicModules = sources.filter((file) => /^src\/(testing\/)?[A-Z]\w*\.ts$/.test(file))
 
 const examples = [...pages, ...sources].flatMap(findExamples)
-const problems = [...publicModules.flatMap(findUndocumented), compile(examples)].join("\n").trim()
+const problems = [
+  ...publicModules.flatMap(findUndocumented),
+  ...pages.flatMap(findDrift),
+  ...pages.flatMap(findBrokenLinks),
+  compile(examples)
+]
+  .join("\n")
+  .trim()
 console.log(`${publicModules.length} public modules, ${examples.length} examples`)
 if (problems !== "") {
   console.error(problems)

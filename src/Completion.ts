@@ -13,6 +13,19 @@ import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
 /**
  * A complete answer.
  *
+ * **Example** (an answer as JSON, for a file or a database)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Completion, Provider } from "effect-local-llm"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { complete } = yield* Provider.Provider
+ *   const completion = yield* complete({ model: "llama3.2", prompt: "Once upon a time" })
+ *   return yield* Schema.encodeEffect(Schema.fromJsonString(Completion.Completion))(completion)
+ * })
+ * ```
+ *
  * @since 0.2.0
  */
 export const Completion = Schema.Struct({

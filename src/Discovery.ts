@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
+import type { Defaults } from "./CompletionRequest.ts"
 import * as BaseUrl from "./internal/baseUrl.ts"
 import * as LlamaServer from "./LlamaServer.ts"
 import * as LmStudio from "./LmStudio.ts"
@@ -71,6 +72,8 @@ export interface Options {
   readonly urls?: { readonly [K in Kind]?: string | undefined } | undefined
   /** How long the whole search may take. Default: 500 milliseconds. */
   readonly timeLimit?: Duration.Input | undefined
+  /** Options of every completion request that does not set its own, deadlines included. Default: none. */
+  readonly defaults?: Defaults | undefined
 }
 
 interface ServerKind {
@@ -83,6 +86,7 @@ interface ServerKind {
   readonly make: (options: {
     readonly baseUrl: string
     readonly token: Redacted.Redacted<string> | undefined
+    readonly defaults: Defaults | undefined
   }) => Effect.Effect<Provider.Provider, ProviderError, HttpClient.HttpClient>
   /** A path whose answer only this server gives, and how it is recognised. */
   readonly path: string
@@ -196,17 +200,17 @@ export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, NoS
 
 const lookFor = Effect.fnUntraced(function* (
   kind: ServerKind,
-  { timeLimit = "500 millis", urls }: Options
+  { defaults, timeLimit = "500 millis", urls }: Options
 ): Effect.fn.Return<Option.Option<Found>, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
   const configured = Option.filter(yield* Config.option(Config.String(kind.urlVariable)), (text) => text.trim() !== "")
   const isConfigured = Option.isSome(configured)
   const url = isConfigured ? kind.fromVariable(configured.value) : (urls?.[kind.kind] ?? kind.usualUrl)
   // An invalid address fails here.
-  const expected = yield* connect(kind, url)
+  const expected = yield* connect(kind, url, defaults)
   const half = Duration.divideUnsafe(Duration.fromInputUnsafe(timeLimit), 2)
   const there = yield* identify(kind, url).pipe(Effect.timeoutOption(half), Effect.map(Option.flatten))
   if (Option.isSome(there)) {
-    const provider = there.value === kind ? expected : yield* connect(there.value, url)
+    const provider = there.value === kind ? expected : yield* connect(there.value, url, defaults)
     return Option.some({ kind: there.value.kind, provider, isConfigured })
   }
   if (!isConfigured) return Option.none()
@@ -221,11 +225,12 @@ const lookFor = Effect.fnUntraced(function* (
 
 const connect = (
   { make, tokenVariable }: ServerKind,
-  baseUrl: string
+  baseUrl: string,
+  defaults: Defaults | undefined
 ): Effect.Effect<Provider.Provider, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const token = yield* Config.option(Config.Redacted(tokenVariable))
-    return yield* make({ baseUrl, token: Option.getOrUndefined(token) })
+    return yield* make({ baseUrl, token: Option.getOrUndefined(token), defaults })
   })
 
 /** Which server is at an address: the expected one, or another. The first that recognises itself. */

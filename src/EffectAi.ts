@@ -186,6 +186,23 @@ export const makeEmbeddingModel = (
 /**
  * Provides the `EmbeddingModel` of `effect/ai` from a `Provider`.
  *
+ * **Example** (the vectors of two texts)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { EmbeddingModel } from "effect/ai"
+ * import { Ollama } from "effect-local-llm"
+ * import * as EffectAi from "effect-local-llm/EffectAi"
+ *
+ * const program = EmbeddingModel.EmbeddingModel.use(({ embedMany }) => embedMany(["The sky is blue.", "Grass is green."]))
+ *
+ * const live = EffectAi.layerEmbeddingModel({ model: "nomic-embed-text" }).pipe(
+ *   Layer.provide(Ollama.layer()),
+ *   Layer.provide(NodeHttpClient.layerUndici)
+ * )
+ * ```
+ *
  * @since 0.3.0
  */
 export const layerEmbeddingModel = (

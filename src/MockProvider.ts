@@ -128,6 +128,19 @@ export const MockProvider = Context.Service<MockProvider>("effect-local-llm/Mock
  * Makes a mock that answers every request with the script, or with what the function returns for the request. Fails with
  * `InvalidRequest` if an option is invalid or the script can be read only once.
  *
+ * **Example** (an answer that depends on the request)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { MockProvider } from "effect-local-llm"
+ *
+ * const test = Effect.gen(function*() {
+ *   const mock = yield* MockProvider.make(({ prompt = "" }) => (prompt.includes("sky") ? ["Blue."] : ["Green."]))
+ *   const { content } = yield* mock.complete({ model: "any", prompt: "The color of the sky:" })
+ *   return content // "Blue."
+ * })
+ * ```
+ *
  * @since 0.1.0
  */
 export const make = (

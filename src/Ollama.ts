@@ -234,6 +234,18 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `OLLAMA_HOST`, which is read as Ollama
  * itself reads it, and `token` from `OLLAMA_API_KEY`. Both are optional.
  *
+ * **Example** (the model from the configuration as well)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Config, Layer } from "effect"
+ * import { Ollama } from "effect-local-llm"
+ *
+ * const live = Ollama.layerConfig({ defaults: { model: Config.String("MODEL") } }).pipe(
+ *   Layer.provide(NodeHttpClient.layerUndici)
+ * )
+ * ```
+ *
  * @since 0.1.0
  */
 export const layerConfig = (

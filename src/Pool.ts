@@ -257,6 +257,18 @@ export interface ConfigOptions extends PoolOptions.PoolOptions {
  * A pool of Ollama servers from the configuration. By default `urls` comes from `OLLAMA_HOSTS`, such as `gpu-1,gpu-2:11434`, and
  * `token` from `OLLAMA_API_KEY`, which is optional. Each host has its address as its name.
  *
+ * **Example** (hosts that answer one request at a time)
+ *
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Config, Layer } from "effect"
+ * import { Pool } from "effect-local-llm"
+ *
+ * const live = Pool.layerConfig({ permits: Config.succeed(1), defaults: { model: Config.String("MODEL") } }).pipe(
+ *   Layer.provide(NodeHttpClient.layerUndici)
+ * )
+ * ```
+ *
  * @since 0.3.0
  */
 export const layerConfig = (

@@ -433,7 +433,8 @@ export class ProviderError extends Schema.Error<ProviderError>(id("ProviderError
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
   }
   override get message(): string {
-    const server = this.server === undefined ? "" : ` (${this.server})`
+    // A pool that is configured by addresses names its hosts by them.
+    const server = this.server === undefined || this.server === this.provider ? "" : ` (${this.server})`
     return `${this.provider}${server}: ${this.reason.message}`
   }
 }

@@ -5,16 +5,44 @@
  *
  * @since 0.3.0
  */
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Commit from "./internal/commit.ts"
-import { isProviderError, type ProviderError } from "./ProviderError.ts"
+import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
+
+/**
+ * What is sent. All fields are optional.
+ *
+ * @since 0.3.0
+ */
+export interface Options extends KeepAlive {
+  /**
+   * What a client gets of each chunk: a JSON value, or `undefined` to leave the chunk out. Default: the whole chunk, as
+   * `StreamingChunk.FromJsonString` encodes it.
+   */
+  readonly encode?: ((chunk: StreamingChunk.StreamingChunk) => unknown) | undefined
+}
+
+/**
+ * @since 0.3.0
+ */
+export interface KeepAlive {
+  /**
+   * How often something is sent that readers ignore, so that proxies do not take the connection for idle; 1 second or more, or
+   * `Infinity` for never. A response without a first chunk begins after that time. Default: 15 seconds.
+   */
+  readonly keepAlive?: Duration.Input | undefined
+}
 
 /**
  * Responds with server-sent events: one `data` event with the JSON of each chunk, which `StreamingChunk.FromJsonString` decodes. The
@@ -23,8 +51,12 @@ import * as StreamingChunk from "./StreamingChunk.ts"
  * **Details**
  *
  * The response begins with the first chunk that carries anything. A failure before it is a response with its status (`statusOf`)
- * and the body of `toJson`. A failure after it is an event `error` with that body, and the response ends; so an answer without a
- * final chunk is incomplete.
+ * and the body `{"error": …}` of `toJson`. A failure after it is an event `error` with that JSON, and the response ends; so an answer
+ * without a final chunk is incomplete.
+ *
+ * Every 15 seconds a comment is sent. If there is no first chunk by then, because the model is being loaded, the response begins with
+ * that comment, and a later failure is an event. `keepAlive` changes the time: `Infinity` keeps the status of every failure before
+ * the first chunk, but many proxies give up after 60 seconds without a byte.
  *
  * When the client leaves, the answer is interrupted, and the model server stops generating.
  *
@@ -47,29 +79,103 @@ import * as StreamingChunk from "./StreamingChunk.ts"
  * )
  * ```
  *
- * @since 0.3.0
- */
-export const sse = (
-  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope> =>
-  respond(chunks, {
-    contentType: "text/event-stream",
-    chunk: (json) => `data: ${json}\n\n`,
-    error: (json) => `event: error\ndata: ${json}\n\n`
-  })
-
-/**
- * Responds with lines of JSON: one for each chunk. As `sse`, but a failure after the beginning is a line `{"error": …}`.
+ * **Example** (only the text, and the usage at the end)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Provider } from "effect-local-llm"
+ * import * as StreamResponse from "effect-local-llm/StreamResponse"
+ *
+ * const response = Provider.Provider.use(({ stream }) =>
+ *   StreamResponse.sse(stream({ model: "llama3.2", prompt: "Once upon a time" }), {
+ *     encode: (chunk) => (chunk.isFinal ? { text: chunk.content, usage: chunk.usage } : { text: chunk.content })
+ *   })
+ * )
+ * ```
  *
  * @since 0.3.0
  */
-export const ndjson = (
-  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope> =>
-  respond(chunks, {
-    contentType: "application/x-ndjson",
-    chunk: (json) => `${json}\n`,
-    error: (json) => `{"error":${json}}\n`
+export const sse = <R = never>(
+  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
+  options: Options = {}
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+  respondChunks(chunks, options, formats.sse)
+
+/**
+ * Responds with lines of JSON: one for each chunk. As `sse`, but a failure after the beginning is a line `{"error": …}`, and
+ * `keepAlive` sends a space, which belongs to the line after it.
+ *
+ * @since 0.3.0
+ */
+export const ndjson = <R = never>(
+  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
+  options: Options = {}
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+  respondChunks(chunks, options, formats.ndjson)
+
+/**
+ * How to send the items of any stream.
+ *
+ * @since 0.3.0
+ */
+export interface MakeOptions<A, E> extends KeepAlive {
+  readonly format: "sse" | "ndjson"
+  /** What a client gets of each item: a JSON value, or `undefined` to leave the item out. */
+  readonly encode: (item: A) => unknown
+  /** What a client gets of a failure. */
+  readonly onFailure: (error: E) => Failure
+}
+
+/**
+ * A failure as a client gets it.
+ *
+ * @since 0.3.0
+ */
+export interface Failure {
+  /** The status, if the response has not begun. */
+  readonly status: number
+  /** Sent as the header `Retry-After`, if the response has not begun. */
+  readonly retryAfter?: Duration.Duration | undefined
+  /** A JSON value that describes the failure. */
+  readonly error: unknown
+}
+
+/**
+ * As `sse` and `ndjson`, for any other stream. The response begins with the first item that is sent.
+ *
+ * **When to use**
+ *
+ * For the parts of `effect/ai`, and for chunks that were mapped to something else.
+ *
+ * **Example** (the text of a conversation)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Chat } from "effect/ai"
+ * import * as StreamResponse from "effect-local-llm/StreamResponse"
+ *
+ * const reply = Effect.fnUntraced(function*(prompt: string) {
+ *   const chat = yield* Chat.empty
+ *   return yield* StreamResponse.make(chat.streamText({ prompt }), {
+ *     format: "sse",
+ *     encode: (part) => part.type === "text-delta" ? { text: part.delta } : undefined,
+ *     onFailure: ({ isRetryable, retryAfter }) => ({ status: isRetryable ? 503 : 500, retryAfter, error: { isRetryable } })
+ *   })
+ * })
+ * ```
+ *
+ * @since 0.3.0
+ */
+export const make = <A, E, R>(
+  items: Stream.Stream<A, E, R>,
+  { encode, format, keepAlive, onFailure }: MakeOptions<A, E>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+  respond(items, {
+    format: formats[format],
+    begins: (item) => encode(item) !== undefined,
+    encode: (item) => toJsonText(encode(item)),
+    onFailure,
+    keepAlive
   })
 
 /**
@@ -120,24 +226,77 @@ export const toJson = ({
 
 interface Format {
   readonly contentType: string
-  readonly chunk: (json: string) => string
+  readonly item: (json: string) => string
   readonly error: (json: string) => string
+  readonly keepAlive: string
+}
+
+const formats: { readonly [K in MakeOptions<never, never>["format"]]: Format } = {
+  sse: {
+    contentType: "text/event-stream",
+    item: (json) => `data: ${json}\n\n`,
+    error: (json) => `event: error\ndata: ${json}\n\n`,
+    keepAlive: ": keep-alive\n\n"
+  },
+  ndjson: {
+    contentType: "application/x-ndjson",
+    item: (json) => `${json}\n`,
+    error: (json) => `{"error":${json}}\n`,
+    // It belongs to the line after it.
+    keepAlive: " "
+  }
 }
 
 const encodeChunk = Schema.encodeSync(StreamingChunk.FromJsonString)
 
-const respond = Effect.fnUntraced(function* (
-  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError>,
+/** `undefined` has no JSON form. */
+const toJsonText = (value: unknown): string | undefined => JSON.stringify(value)
+
+const respondChunks = <R>(
+  chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
+  { encode, keepAlive }: Options,
   format: Format
-): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, Scope.Scope> {
-  const { pull } = yield* Commit.start(chunks, yield* Effect.scope)
-  const first = yield* Effect.result(untilCommit(pull))
-  // A stream of a provider does not end without a final chunk, so the failure is an error.
-  if (Result.isFailure(first))
-    return isProviderError(first.failure) ? refuse(first.failure) : HttpServerResponse.empty()
+) =>
+  respond(chunks, {
+    format,
+    begins: (chunk) => Commit.commits([chunk]),
+    encode: encode === undefined ? encodeChunk : (chunk) => toJsonText(encode(chunk)),
+    onFailure: (error) => ({ status: statusOf(error), retryAfter: error.retryAfter, error: toJson(error) }),
+    keepAlive
+  })
+
+interface Parts<A, E> extends KeepAlive {
+  readonly format: Format
+  /** Whether the response begins with this item. */
+  readonly begins: (item: A) => boolean
+  readonly encode: (item: A) => string | undefined
+  readonly onFailure: (error: E) => Failure
+}
+
+/** Nothing arrived for so long that the response has to begin. */
+const tick = Symbol()
+
+const respond = Effect.fnUntraced(function* <A, E, R>(
+  stream: Stream.Stream<A, E, R>,
+  { begins, encode, format, keepAlive = "15 seconds", onFailure }: Parts<A, E>
+): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> {
+  const items = Stream.merge(stream, ticks(keepAlive), { haltStrategy: "left" })
+  const context = yield* Effect.context<R>()
+  const pull = yield* Channel.toPullScoped(Stream.provideContext(items, context).channel, yield* Effect.scope)
+  const first = yield* Effect.result(collectUntil(pull, (item) => item === tick || begins(item)))
+  if (Result.isFailure(first)) {
+    // A stream that ends without anything to send.
+    return Cause.isDone(first.failure) ? HttpServerResponse.empty() : refuse(onFailure(first.failure))
+  }
+  const toText = (item: A | typeof tick): string => {
+    if (item === tick) return format.keepAlive
+    const json = encode(item)
+    return json === undefined ? "" : format.item(json)
+  }
   const body = Stream.concat(Stream.fromIterable(first.success), Stream.fromPull(Effect.succeed(pull))).pipe(
-    Stream.map((chunk) => format.chunk(encodeChunk(chunk))),
-    Stream.catch((error) => Stream.succeed(format.error(JSON.stringify(toJson(error))))),
+    Stream.map(toText),
+    Stream.filter((text) => text !== ""),
+    Stream.catch((error) => Stream.succeed(format.error(JSON.stringify(onFailure(error).error)))),
     Stream.encodeText
   )
   // Some proxies collect what is not marked so.
@@ -145,19 +304,27 @@ const respond = Effect.fnUntraced(function* (
   return HttpServerResponse.stream(body, { contentType: format.contentType, headers })
 })
 
-/** The chunks up to the one that commits the answer. */
-const untilCommit = (pull: Commit.ChunkPull) =>
+const ticks = (interval: Duration.Input): Stream.Stream<typeof tick> =>
+  Stream.tick(Duration.max(Duration.fromInputUnsafe(interval), Duration.seconds(1))).pipe(
+    Stream.drop(1),
+    Stream.map((): typeof tick => tick)
+  )
+
+/** The items up to the first one that satisfies the predicate, and those that arrived with it. */
+const collectUntil = <A, E>(
+  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E>,
+  predicate: (item: A) => boolean
+): Effect.Effect<ReadonlyArray<A>, E | Cause.Done<void>> =>
   Effect.suspend(() => {
-    const all: Array<StreamingChunk.StreamingChunk> = []
-    const collect: Effect.Effect<typeof all, Effect.Error<Commit.ChunkPull>> = Effect.flatMap(pull, (chunks) => {
-      all.push(...chunks)
-      return Commit.commits(chunks) ? Effect.succeed(all) : collect
+    const all: Array<A> = []
+    const collect: Effect.Effect<ReadonlyArray<A>, E | Cause.Done<void>> = Effect.flatMap(pull, (items) => {
+      all.push(...items)
+      return items.some(predicate) ? Effect.succeed(all) : collect
     })
     return collect
   })
 
-const refuse = (error: ProviderError): HttpServerResponse.HttpServerResponse => {
-  const { retryAfter } = error
+const refuse = ({ error, retryAfter, status }: Failure): HttpServerResponse.HttpServerResponse => {
   const headers = retryAfter === undefined ? {} : { "retry-after": String(Math.ceil(Duration.toSeconds(retryAfter))) }
-  return HttpServerResponse.jsonUnsafe({ error: toJson(error) }, { status: statusOf(error), headers })
+  return HttpServerResponse.jsonUnsafe({ error }, { status, headers })
 }

@@ -151,3 +151,19 @@ it.live("as a layer: the first server, or an error that says what to do", () =>
     expect(error.message).toContain("llama-server (http://127.0.0.1:1): the connection failed")
   })
 )
+
+it.live("its providers have the defaults", () =>
+  Effect.gen(function* () {
+    const server = yield* FakeServer.make(({ path }) =>
+      path === "/api/chat" ? { text: "Hello." } : { status: 200, body: { version: "0.33.0" } }
+    )
+    const urls = { ...nowhere, ollama: server.url }
+    const layer = Discovery.layer({ urls, defaults: { model: "m", temperature: 0.5 } }).pipe(
+      Layer.provide(NodeHttpClient.layerUndici)
+    )
+    const ask = Provider.Provider.use(({ complete }) => complete({ messages: [{ role: "user", content: "Hi" }] }))
+    yield* Effect.provide(ask, layer)
+    const { requests } = yield* server.state
+    expect(requests.at(-1)?.body).toMatchObject({ model: "m", options: { temperature: 0.5 } })
+  })
+)

@@ -6,7 +6,10 @@ import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
 import { createServer } from "node:http"
-import { readdirSync, readFileSync } from "node:fs"
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import { FakeServer } from "../../src/testing/index.ts"
 
@@ -101,9 +104,14 @@ describe("examples", () => {
       const ask = (name: string, signal?: AbortSignal) =>
         fetch(`http://127.0.0.1:${port}/chat/${name}`, { method: "POST", body: "Why?", ...(signal && { signal }) })
       // The system message, and then two for each turn before.
-      expect(await (await ask("anna")).text()).toBe("2 messages")
-      expect(await (await ask("anna")).text()).toBe("4 messages")
-      expect(await (await ask("ben")).text()).toBe("2 messages")
+      const read = async (name: string) => {
+        const lines = (await (await ask(name)).text()).trim().split("\n")
+        const parts = lines.map((line): { readonly text?: string; readonly end?: string } => JSON.parse(line))
+        return [parts.map(({ text = "" }) => text).join(""), parts.at(-1)?.end]
+      }
+      expect(await read("anna")).toEqual(["2 messages", "stop"])
+      expect(await read("anna")).toEqual(["4 messages", "stop"])
+      expect(await read("ben")).toEqual(["2 messages", "stop"])
 
       await setScript({
         pieces: {
@@ -118,6 +126,10 @@ describe("examples", () => {
       await response.body?.getReader().read()
       controller.abort()
       await Effect.runPromise(server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client"))
+
+      await setScript({ status: 503, body: { error: "server busy" } })
+      const refused = await ask("dora")
+      expect([refused.status, await refused.json()]).toEqual([503, { error: "InternalProviderError" }])
     } finally {
       child.kill()
     }
@@ -137,6 +149,111 @@ describe("examples", () => {
     } finally {
       child.kill()
     }
+  })
+
+  it("its page reads an answer, and knows whether it is complete", async () => {
+    const page = readFileSync(new URL("sse-server.html", folder), "utf8")
+    const code = /  (async function\* ask[^]*?\n  \})\n/.exec(page)?.[1]
+    const read = async (status: number, ...parts: ReadonlyArray<string>) => {
+      const body = Readable.toWeb(Readable.from(parts.map((part) => Buffer.from(part))))
+      const fetch = () => Promise.resolve(new Response(body as ReadableStream, { status }))
+      const chunks: Array<string> = []
+      try {
+        for await (const { content } of new Function("fetch", `return ${code}`)(fetch)("Why?")) chunks.push(content)
+        return [...chunks, "complete"]
+      } catch (error) {
+        return [...chunks, error instanceof Error ? error.message : error]
+      }
+    }
+    const text = 'data: {"content":"Sun","isFinal":false}\n\n'
+    const end = 'data: {"content":"","isFinal":true}\n\n'
+    const failure = '{"reason":"StreamTruncated","message":"it broke","isRetryable":true}'
+    expect(await read(200, ": keep-alive\n", "\n", text.slice(0, 9), text.slice(9) + end)).toEqual([
+      "Sun",
+      "",
+      "complete"
+    ])
+    expect(await read(200, text, `event: error\ndata: ${failure}\n\n`)).toEqual(["Sun", "it broke"])
+    expect(await read(200, text)).toEqual(["Sun", "the answer is not complete"])
+    expect(await read(404, `{"error":${failure}}`)).toEqual(["it broke"])
+  })
+
+  // Each runs the program several times.
+  describe("batch", { timeout: 60_000 }, () => {
+    const files = mkdtempSync(join(tmpdir(), "batch-"))
+    afterAll(() => rmSync(files, { recursive: true }))
+    const answers = join(files, "answers.jsonl")
+    const lines = () => readFileSync(answers, "utf8").split("\n").slice(0, -1)
+    const prompts = (count: number) => {
+      const file = join(files, `${count}.jsonl`)
+      const all = Array.from({ length: count }, (_, i) => JSON.stringify({ id: `${i}`, prompt: `prompt ${i}` }))
+      writeFileSync(file, all.join("\n"))
+      return file
+    }
+    const environment = () => ({ OLLAMA_HOSTS: server.url })
+
+    it("records answers and failures, and asks only the failed prompts again", async () => {
+      const asked: Array<unknown> = []
+      await setScript(({ body, path }) => {
+        if (path !== "/api/chat") return {}
+        const prompt = messagesOf(body)[0]?.content
+        asked.push(prompt)
+        return prompt === "prompt 7" && asked.length < 40
+          ? { status: 400, body: { error: "no" } }
+          : { text: `Answer to ${String(prompt)}` }
+      })
+      const first = await run("batch", environment(), prompts(30), answers)
+      expect(first.code).toBe(0)
+      expect(JSON.parse(first.stderr.trim().split("\n").at(-1) ?? "")).toMatchObject({ answered: 29, failed: 1 })
+      expect(lines().length).toBe(30)
+      expect(lines().find((line) => line.includes('"id":"7"'))).toContain('"error":"')
+      expect(lines().find((line) => line.includes('"id":"8"'))).toContain('"content":"Answer to prompt 8"')
+
+      // Half a line, as a program that was killed may leave it.
+      appendFileSync(answers, '{"id":"x","ans')
+      asked.length = 100
+      await run("batch", environment(), prompts(31), answers)
+      expect(asked.slice(100).toSorted()).toEqual(["prompt 30", "prompt 7"])
+      const entries = lines().filter((line) => line.endsWith("}"))
+      expect(entries.map((line) => JSON.parse(line).id).length).toBe(32)
+    })
+
+    it("stops cleanly in the middle, and goes on there", async () => {
+      rmSync(answers)
+      await setScript({ text: "one two", delay: { between: 20 } })
+      const seen = (await Effect.runPromise(server.state)).requests.length
+      const { child } = start("batch", [prompts(300), answers], environment())
+      const closed = new Promise((resolve) => child.once("close", resolve))
+      await Effect.runPromise(
+        server.until(
+          ({ requests }) => requests.slice(seen).filter(({ outcome }) => outcome === "completed").length > 20
+        )
+      )
+      child.kill("SIGINT")
+      expect(await closed).toBe(130)
+      await Effect.runPromise(server.until(({ requests }) => requests.every(({ outcome }) => outcome !== "answering")))
+      const before = lines().map((line): string => JSON.parse(line).id)
+      expect(before.length).toBeLessThan(300)
+      await setScript({ text: "one" })
+      await run("batch", environment(), prompts(300), answers)
+      const after = lines().map((line): string => JSON.parse(line).id)
+      expect(after.slice(0, before.length)).toEqual(before)
+      expect([after.length, new Set(after).size]).toEqual([300, 300])
+    })
+
+    it("ends if no host has the model", async () => {
+      await setScript({ status: 404, body: { error: "model 'm' not found" } })
+      const { code, stdout } = await run("batch", environment(), prompts(5), join(files, "none.jsonl"))
+      expect([code, readFileSync(join(files, "none.jsonl"), "utf8")]).toEqual([1, ""])
+      expect(stdout).toContain("no host of the pool has it")
+    })
+  })
+
+  it.each(["auto", "ollama", "pool", "mock"])("choose-server answers from %s", async (name) => {
+    await setScript({ text: "Because of scattering." })
+    const { code, stdout } = await run("choose-server", { MODEL_SERVER: name, OLLAMA_HOSTS: server.url })
+    const answer = name === "mock" ? "Because of Rayleigh scattering.\n" : "Because of scattering.\n"
+    expect({ code, stdout }).toEqual({ code: 0, stdout: answer })
   })
 
   it("telemetry exports a span and the metrics", async () => {
@@ -174,7 +291,7 @@ describe("examples", () => {
   it("each is a page long", () => {
     for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
       if (!file.endsWith(".ts")) continue
-      expect(readFileSync(new URL(file, folder), "utf8").split("\n").length, file).toBeLessThan(61)
+      expect(readFileSync(new URL(file, folder), "utf8").split("\n").length, file).toBeLessThan(76)
     }
   })
 })

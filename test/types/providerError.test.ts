@@ -114,6 +114,12 @@ describe("a reason", () => {
     expect(error.message).toBe("P (http://gpu-1:11434): the server failed while answering")
   })
 
+  it("names a server once whose provider has its address as name", () => {
+    const server = "http://gpu-1:11434"
+    const error = new Errors.ProviderError({ provider: server, server, reason: new Errors.StreamError({}) })
+    expect(error.message).toBe("http://gpu-1:11434: the server failed while answering")
+  })
+
   it("goes through JSON and back", () => {
     const codec = Schema.toCodecJson(Errors.ProviderError)
     for (const [reason] of table) {

@@ -6,6 +6,7 @@ import type { ReceivedRequest } from "./answer.ts"
 /**
  * The requests and connections so far.
  *
+ * @category models
  * @since 0.1.0
  */
 export interface State {

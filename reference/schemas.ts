@@ -31,10 +31,9 @@ export const simplify = (app: TypeDoc.Application): void => {
 
 /** `type Reason = typeof Reason.Type` says nothing to a reader: the members of the union do. */
 const showTypeOfSchema = (context: TypeDoc.Context, reflection: TypeDoc.DeclarationReflection): void => {
-  if (!reflection.kindOf(ReflectionKind.TypeAlias) || reflection.type?.type !== "query") return
   const declaration = context.getSymbolFromReflection(reflection)?.declarations?.find(ts.isTypeAliasDeclaration)
-  if (declaration === undefined) return
-  reflection.type = context.converter.convertType(context, context.checker.getTypeFromTypeNode(declaration.type))
+  if (!reflection.kindOf(ReflectionKind.TypeAlias) || !declaration || !ts.isTypeQueryNode(declaration.type)) return
+  reflection.comment?.modifierTags.add("@useDeclaredType")
 }
 
 /** The fields of a class or interface that is derived from a schema, without how they are derived. */

@@ -1,7 +1,7 @@
 /**
  * What to ask a model: one type of request for all servers.
  *
- * A request is validated before anything is sent. What one server lacks fails there with `Unsupported`; nothing is left out silently.
+ * A request is validated before anything is sent. A field for which a server has no equivalent fails there with `Unsupported`.
  *
  * @category Core
  * @since 0.1.0

@@ -94,7 +94,7 @@ export interface LayerOptions<out Alternative extends AnyLayer> extends Settings
  * - A request without a model's name, which leaves it to the defaults of a layer, is never sent twice.
  * - For another name of the model at an alternative, use `Fallback.make([{ provider, model }])` as the alternative.
  *
- * @see {@link layer} for the same as a layer.
+ * @see {@link layer} for the same as a layer
  * @category combinators
  * @since 0.3.0
  */

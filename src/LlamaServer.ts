@@ -103,6 +103,7 @@ const health = JsonEndpoint.get("/health", Models.Health, () => undefined)
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
+ * @see {@link layer} for a layer
  * @category constructors
  * @since 0.2.0
  */
@@ -147,6 +148,7 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `LLAMA_SERVER_URL` and `token` from
  * `LLAMA_API_KEY`. Both are optional.
  *
+ * @see {@link layer} for options in the code
  * @category layers
  * @since 0.2.0
  */

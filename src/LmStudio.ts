@@ -111,6 +111,7 @@ const definition: Server.ServerDefinition = {
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
+ * @see {@link layer} for a layer
  * @category constructors
  * @since 0.1.0
  */
@@ -196,6 +197,7 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `LMSTUDIO_BASE_URL` and `token` from
  * `LM_API_TOKEN`. Both are optional.
  *
+ * @see {@link layer} for options in the code
  * @category layers
  * @since 0.1.0
  */

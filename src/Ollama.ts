@@ -161,6 +161,7 @@ const withTag = (model: string): string => (/:[^/]*$/.test(model) ? model : `${m
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
+ * @see {@link layer} for a layer
  * @category constructors
  * @since 0.1.0
  */
@@ -244,6 +245,7 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `OLLAMA_HOST`, which is read as Ollama
  * itself reads it, and `token` from `OLLAMA_API_KEY`. Both are optional.
  *
+ * @see {@link layer} for options in the code
  * @category layers
  * @since 0.1.0
  */

@@ -89,6 +89,7 @@ const enableThinking: Dialect["think"] = (think) =>
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
+ * @see {@link layer} for a layer
  * @category constructors
  * @since 0.2.0
  */
@@ -127,6 +128,7 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `OPENAI_BASE_URL` and `token` from
  * `OPENAI_API_KEY`. Both are optional.
  *
+ * @see {@link layer} for options in the code
  * @category layers
  * @since 0.2.0
  */

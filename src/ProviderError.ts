@@ -364,6 +364,7 @@ export class AllProvidersFailed extends Schema.Error<AllProvidersFailed>(id("All
 /**
  * Why an operation failed. `isRetryable` is true if the same request may succeed later.
  *
+ * @see {@link ProviderError} for a table of the reasons
  * @category errors
  * @since 0.1.0
  */

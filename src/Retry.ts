@@ -96,7 +96,7 @@ export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.mi
  *
  * Each use of `apply` has a budget of its own.
  *
- * @see {@link layer} for the same as a layer.
+ * @see {@link layer} for the same as a layer
  * @category combinators
  * @since 0.3.0
  */

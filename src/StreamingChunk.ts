@@ -235,6 +235,7 @@ export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
  *   chunk.isFinal ? `${chunk.content} (${chunk.model}: ${chunk.finishReason})` : chunk.content
  * ```
  *
+ * @see {@link FromJsonString} for the JSON text of a chunk
  * @category models
  * @since 0.1.0
  */

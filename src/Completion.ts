@@ -1,6 +1,7 @@
 /**
- * A complete answer: all chunks of a stream in one value.
+ * A complete answer: all chunks of a stream in one value, as `Provider.complete` returns it.
  *
+ * @category Core
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
@@ -12,6 +13,11 @@ import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
 
 /**
  * A complete answer.
+ *
+ * **Gotchas**
+ *
+ * An answer with the `finishReason` `length` is complete as the server sees it, but its text is cut: `maxTokens` or the context was
+ * used up.
  *
  * **Example** (an answer as JSON, for a file or a database)
  *
@@ -26,6 +32,7 @@ import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
  * })
  * ```
  *
+ * @category models
  * @since 0.2.0
  */
 export const Completion = Schema.Struct({
@@ -37,8 +44,11 @@ export const Completion = Schema.Struct({
   toolCalls: Schema.Array(ToolCall),
   /** The model that answered. */
   model: Schema.String,
+  /** Why the model stopped. See `FinishReason` of `StreamingChunk`. */
   finishReason: FinishReason,
+  /** The number of tokens, if the server reported it. See `Usage` of `StreamingChunk`. */
   usage: Schema.optional(Usage),
+  /** How long the server took, if it reported it. See `Timings` of `StreamingChunk`. */
   timings: Schema.optional(Timings),
   /** The server's name for this answer, if it has one. */
   responseId: Schema.optional(Schema.String),
@@ -49,14 +59,20 @@ export const Completion = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.2.0
  */
 export interface Completion extends Schema.Schema.Type<typeof Completion> {}
 
 /**
- * Folds the chunks of an answer. Chunks that end without a final one are not a complete answer: the effect then fails with
- * `StreamTruncated`.
+ * Folds the chunks of an answer into one value. Chunks that end without a final one are not a complete answer: the effect then
+ * fails with `StreamTruncated`. Failures of the stream are passed on, and the text before them is lost.
  *
+ * **When to use**
+ *
+ * For a stream that you have changed or recorded. For a request, `Provider.complete` does it.
+ *
+ * @category constructors
  * @since 0.2.0
  */
 export const fromStream = <E, R>(

@@ -1,6 +1,9 @@
 /**
- * What to ask a model: one request type for all servers.
+ * What to ask a model: one type of request for all servers.
  *
+ * A request is validated before anything is sent. A field for which a server has no equivalent fails there with `Unsupported`.
+ *
+ * @category Core
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
@@ -38,13 +41,16 @@ const ImageText = Schema.NonEmptyString.check(
 )
 
 /**
- * An image: its bytes, or its base64 text (with or without the `data:` prefix). Servers accept PNG and JPEG, Ollama also WebP.
+ * An image: its bytes, or its base64 text (with or without the `data:` prefix), not the address of one. Servers accept PNG and
+ * JPEG, Ollama also WebP.
  *
+ * @category models
  * @since 0.1.0
  */
 export const Image = Schema.Union([ImageText, Schema.Uint8Array])
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export type Image = typeof Image.Type
@@ -52,14 +58,26 @@ export type Image = typeof Image.Type
 /**
  * A part of a message: a text, or an image at its place among the texts.
  *
+ * @category models
  * @since 0.3.0
  */
 export const ContentPart = Schema.Union([
-  Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }),
-  Schema.Struct({ type: Schema.Literal("image"), image: Image })
+  Schema.Struct({
+    /** A text. */
+    type: Schema.Literal("text"),
+    /** The text itself. */
+    text: Schema.String
+  }),
+  Schema.Struct({
+    /** An image. */
+    type: Schema.Literal("image"),
+    /** Its bytes or its base64 text. */
+    image: Image
+  })
 ])
 
 /**
+ * @category models
  * @since 0.3.0
  */
 export type ContentPart = typeof ContentPart.Type
@@ -72,9 +90,11 @@ export type ContentPart = typeof ContentPart.Type
  * A message with the role `tool` is the result of a tool call. It needs `toolCallId` or `toolName`, and an earlier message of
  * the assistant with that call in `toolCalls`.
  *
+ * @category models
  * @since 0.1.0
  */
 export const Message = Schema.Struct({
+  /** Who wrote it: `system` for instructions, `assistant` for an earlier answer, `tool` for the result of a tool call. */
   role: Schema.Literals(["system", "user", "assistant", "tool"]),
   /** The text, or texts and images in their order. Ollama puts all images before the text. */
   content: Schema.Union([Schema.String, Schema.Array(ContentPart)]),
@@ -99,6 +119,7 @@ export const Message = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export interface Message extends Schema.Schema.Type<typeof Message> {}
@@ -106,16 +127,20 @@ export interface Message extends Schema.Schema.Type<typeof Message> {}
 /**
  * A function that the model may request to call.
  *
+ * @category models
  * @since 0.1.0
  */
 export const Tool = Schema.Struct({
+  /** The name by which the model calls it. */
   name: Schema.NonEmptyString,
+  /** What it does and when to call it, for the model to read. */
   description: Schema.optional(Schema.String),
   /** Its parameters: a `Schema` or a JSON Schema object. Default: none. */
   parameters: Schema.optional(SchemaOrJsonSchema)
 })
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export interface Tool extends Schema.Schema.Type<typeof Tool> {}
@@ -128,14 +153,19 @@ export interface Tool extends Schema.Schema.Type<typeof Tool> {}
  * What a server lacks fails with `Unsupported`. Ollama accepts `"auto"` and `"none"` only. LM Studio and `llama-server` do not
  * accept a name.
  *
+ * @category models
  * @since 0.2.0
  */
 export const ToolChoice = Schema.Union([
   Schema.Literals(["auto", "none", "required"]),
-  Schema.Struct({ name: Schema.NonEmptyString })
+  Schema.Struct({
+    /** The name of one of the tools of the request. */
+    name: Schema.NonEmptyString
+  })
 ])
 
 /**
+ * @category models
  * @since 0.2.0
  */
 export type ToolChoice = typeof ToolChoice.Type
@@ -143,6 +173,7 @@ export type ToolChoice = typeof ToolChoice.Type
 /**
  * How long one answer may take. `Infinity` disables a deadline.
  *
+ * @category models
  * @since 0.1.0
  */
 export const Deadlines = Schema.Struct({
@@ -155,6 +186,7 @@ export const Deadlines = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export interface Deadlines extends Schema.Schema.Type<typeof Deadlines> {}
@@ -271,15 +303,23 @@ const findMessageFault = (messages: ReadonlyArray<Message>) => {
 /**
  * A request with a conversation, which the server puts into the model's chat template.
  *
+ * **When to use**
+ *
+ * Almost always. Models are trained on their chat template.
+ *
+ * @category models
  * @since 0.2.0
  */
 export const ChatRequest = Schema.Struct({
+  /** The conversation, the oldest message first; at least one. */
   messages: Schema.Array(Message)
     .check(Schema.isMinLength(1), Schema.makeFilter(findMessageFault))
     .pipe(Schema.annotateKey({ messageMissingKey: "Expected messages or prompt" })),
   ...chatOptions,
   ...commonOptions,
+  /** Only in a `PromptRequest`. */
   prompt: absent("Expected either messages or prompt, not both"),
+  /** Only in a `PromptRequest`. The images of a chat are in its messages. */
   images: absent("Expected images of a chat in its messages")
 }).check(
   Schema.makeFilter(({ toolChoice, tools = [] }) => {
@@ -291,6 +331,7 @@ export const ChatRequest = Schema.Struct({
 )
 
 /**
+ * @category models
  * @since 0.2.0
  */
 export interface ChatRequest extends Schema.Schema.Type<typeof ChatRequest> {}
@@ -298,22 +339,34 @@ export interface ChatRequest extends Schema.Schema.Type<typeof ChatRequest> {}
 const chatOnly = () => absent("Expected with messages only, not with prompt")
 
 /**
- * A request with a text that the model continues as it is, without the chat template.
+ * A request with a text that the model continues as it is, without its chat template.
  *
+ * **When to use**
+ *
+ * For models without a chat template, and to complete a text or code. On LM Studio, llama.cpp's server and other OpenAI-compatible
+ * servers it is `POST /v1/completions`, on Ollama `POST /api/generate`.
+ *
+ * @category models
  * @since 0.2.0
  */
 export const PromptRequest = Schema.Struct({
+  /** The text to continue; not empty. */
   prompt: Schema.NonEmptyString,
   /** Images that belong to the prompt. Ollama only. */
   images: Schema.optional(Schema.Array(Image)),
   ...commonOptions,
+  /** Only in a `ChatRequest`. */
   messages: absent("Expected either messages or prompt, not both"),
+  /** Only in a `ChatRequest`. */
   tools: chatOnly(),
+  /** Only in a `ChatRequest`. */
   toolChoice: chatOnly(),
+  /** Only in a `ChatRequest`. */
   think: chatOnly()
 })
 
 /**
+ * @category models
  * @since 0.2.0
  */
 export interface PromptRequest extends Schema.Schema.Type<typeof PromptRequest> {}
@@ -323,7 +376,8 @@ export interface PromptRequest extends Schema.Schema.Type<typeof PromptRequest> 
  *
  * **Details**
  *
- * Options without a value are not sent, so that the model's own settings on the server apply.
+ * Options without a value are not sent, so that the model's own settings on the server apply. The defaults of the layer fill in what
+ * the request does not set.
  *
  * **Example** (a chat with a system message)
  *
@@ -341,11 +395,13 @@ export interface PromptRequest extends Schema.Schema.Type<typeof PromptRequest> 
  * }
  * ```
  *
+ * @category models
  * @since 0.1.0
  */
 export const CompletionRequest = Schema.Union([ChatRequest, PromptRequest])
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export type CompletionRequest = ChatRequest | PromptRequest
@@ -353,6 +409,7 @@ export type CompletionRequest = ChatRequest | PromptRequest
 /**
  * A request that passed `validate`, so it names a model.
  *
+ * @category models
  * @since 0.2.0
  */
 export type ValidRequest = CompletionRequest & { readonly model: string }
@@ -360,11 +417,13 @@ export type ValidRequest = CompletionRequest & { readonly model: string }
 /**
  * Options for all requests of a layer: those of a request, except its input.
  *
+ * @category models
  * @since 0.2.0
  */
 export const Defaults = Schema.Struct({ ...commonOptions, ...chatOptions })
 
 /**
+ * @category models
  * @since 0.2.0
  */
 export interface Defaults extends Schema.Schema.Type<typeof Defaults> {}
@@ -377,6 +436,7 @@ export interface Defaults extends Schema.Schema.Type<typeof Defaults> {}
  * `deadlines` and `extra` are merged field by field. A request with `prompt` has no `tools`, `toolChoice` or `think`, so it takes
  * no defaults for them; a request without tools takes no `toolChoice`.
  *
+ * @category combinators
  * @since 0.2.0
  */
 export const withDefaults = (defaults: Defaults | undefined, request: CompletionRequest): CompletionRequest => {
@@ -399,6 +459,7 @@ export const withDefaults = (defaults: Defaults | undefined, request: Completion
  * Validates a request, defaults included. The error names the first invalid field and does not quote the request. Every provider
  * does this before it sends anything.
  *
+ * @category validation
  * @since 0.2.0
  */
 export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> => {
@@ -418,6 +479,7 @@ const missingModel = () =>
 /**
  * What is invalid in the options of a layer, if anything.
  *
+ * @category validation
  * @since 0.2.0
  */
 export const checkOptions = ({

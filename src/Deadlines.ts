@@ -1,6 +1,10 @@
 /**
  * How long an answer may take: until its first chunk, between two chunks, and as a whole.
  *
+ * A layer sets deadlines with its option `deadlines`, a request with its field of that name (`CompletionRequest.Deadlines`). This
+ * module is for providers of your own.
+ *
+ * @category Core
  * @since 0.1.0
  */
 import type * as Arr from "effect/Array"
@@ -20,17 +24,22 @@ import { Timeout } from "./ProviderError.ts"
  * The deadlines where neither the layer nor the request sets others: 5 minutes to the first chunk, which a model of many
  * gigabytes may need to load, 2 minutes between chunks, no limit on the whole.
  *
+ * @category constants
  * @since 0.1.0
  */
 export const defaults = {
+  /** From the request to the first chunk. */
   firstChunk: "5 minutes",
+  /** Between two chunks. */
   idle: "2 minutes",
+  /** The whole answer: no limit. */
   total: "Infinity"
 } as const satisfies Deadlines
 
 /**
- * All three deadlines as numbers of milliseconds, which are the fastest to read. Those not set have their defaults.
+ * All three deadlines as numbers of milliseconds; `Infinity` for none. Those that are not set have their `defaults`.
  *
+ * @category combinators
  * @since 0.2.0
  */
 export const resolve = (deadlines: Deadlines = {}): { readonly [K in keyof Deadlines]-?: number } => ({
@@ -42,6 +51,7 @@ export const resolve = (deadlines: Deadlines = {}): { readonly [K in keyof Deadl
 /**
  * The deadlines of a layer, replaced by those that a request sets.
  *
+ * @category combinators
  * @since 0.1.0
  */
 export const override = (base: Deadlines, over: Deadlines | undefined): Deadlines =>
@@ -56,9 +66,11 @@ export const override = (base: Deadlines, over: Deadlines | undefined): Deadline
 /**
  * The items of an answer, which can be aborted at any time.
  *
+ * @category models
  * @since 0.2.0
  */
 export interface Source<A, E> {
+  /** The items, in their order. */
   readonly items: Stream.Stream<A, E>
   /** Closes what the items come from. A pull that waits for an item then fails, with any error. */
   readonly abort: Effect.Effect<void>
@@ -75,6 +87,7 @@ export interface Source<A, E> {
  * One fiber for each stream watches the clock. An item costs two readings of it, and no timer, race or fiber of its own.
  * Therefore the source has to make a waiting pull fail when it is aborted.
  *
+ * @category combinators
  * @since 0.1.0
  */
 export const apply = <A, E, E2>(

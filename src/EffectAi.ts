@@ -3,6 +3,7 @@
  *
  * `effect/ai` is unstable in Effect 4.1, so this module has its own import: `effect-local-llm/EffectAi`.
  *
+ * @category Adapters
  * @since 0.3.0
  */
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
@@ -22,6 +23,7 @@ import * as Provider from "./Provider.ts"
 /**
  * Options of every request of a model: those of a `CompletionRequest`, except its messages and tools.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Options extends Omit<Defaults, "model" | "tools" | "toolChoice"> {
@@ -32,11 +34,13 @@ export interface Options extends Omit<Defaults, "model" | "tools" | "toolChoice"
 /**
  * Options of one request of a language model, which replace those of the model. Any of `Options`.
  *
+ * @category services
  * @since 0.3.0
  */
 export interface Config extends Partial<Options> {}
 
 /**
+ * @category services
  * @since 0.3.0
  */
 export const Config = Context.Service<Config>("effect-local-llm/EffectAi/Config")
@@ -61,6 +65,7 @@ export const Config = Context.Service<Config>("effect-local-llm/EffectAi/Config"
  * )
  * ```
  *
+ * @category combinators
  * @since 0.3.0
  */
 export const withConfigOverride: {
@@ -103,6 +108,7 @@ const currentConfig: Effect.Effect<Config> = Effect.map(
  *
  * Tool calls have the ids of the server, unless an earlier call of the prompt has the same one.
  *
+ * @category constructors
  * @since 0.3.0
  */
 export const makeLanguageModel = (
@@ -132,6 +138,7 @@ const withConfig = (options: Options): Effect.Effect<Options> =>
  *
  * @see {@link makeLanguageModel} for what it does and how it fails
  *
+ * @category layers
  * @since 0.3.0
  */
 export const layerLanguageModel = (
@@ -143,6 +150,7 @@ export const layerLanguageModel = (
  * A `Model` of `effect/ai`: `layerLanguageModel`, with the name of the model for its users. Its provider is `effect-local-llm`,
  * whichever server answers.
  *
+ * @category layers
  * @since 0.3.0
  */
 export const model = <const Name extends string>(
@@ -154,6 +162,7 @@ export const model = <const Name extends string>(
 /**
  * Options of every request of an embedding model: those of an `EmbeddingRequest`, except its input.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface EmbeddingOptions extends Omit<EmbeddingRequest, "model" | "input"> {
@@ -165,6 +174,7 @@ export interface EmbeddingOptions extends Omit<EmbeddingRequest, "model" | "inpu
  * Makes an `EmbeddingModel` from the `Provider` of the context. Large inputs are split into requests as `Provider.embed` does.
  * Failures are as those of `makeLanguageModel`.
  *
+ * @category constructors
  * @since 0.3.0
  */
 export const makeEmbeddingModel = (
@@ -203,6 +213,7 @@ export const makeEmbeddingModel = (
  * )
  * ```
  *
+ * @category layers
  * @since 0.3.0
  */
 export const layerEmbeddingModel = (
@@ -213,6 +224,7 @@ export const layerEmbeddingModel = (
 /**
  * A `Model` of `effect/ai`: `layerEmbeddingModel`, with the name of the model and the length of its vectors for its users.
  *
+ * @category layers
  * @since 0.3.0
  */
 export const embeddingModel = <const Name extends string>(

@@ -1,6 +1,7 @@
 /**
  * Embeddings: texts as vectors, for search and comparison.
  *
+ * @category Core
  * @since 0.3.0
  */
 import * as Result from "effect/Result"
@@ -35,6 +36,7 @@ const { deadlines, extra, keepAlive, model, overflow } = CompletionRequest.membe
  * })
  * ```
  *
+ * @category models
  * @since 0.3.0
  */
 export const EmbeddingRequest = Schema.Struct({
@@ -58,6 +60,7 @@ export const EmbeddingRequest = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.3.0
  */
 export interface EmbeddingRequest extends Schema.Schema.Type<typeof EmbeddingRequest> {}
@@ -65,6 +68,7 @@ export interface EmbeddingRequest extends Schema.Schema.Type<typeof EmbeddingReq
 /**
  * An embedding request that passed `validate`, so it names a model.
  *
+ * @category models
  * @since 0.3.0
  */
 export type ValidRequest = EmbeddingRequest & { readonly model: string }
@@ -72,6 +76,7 @@ export type ValidRequest = EmbeddingRequest & { readonly model: string }
 /**
  * The vectors of a request's texts.
  *
+ * @category models
  * @since 0.3.0
  */
 export const Embedding = Schema.Struct({
@@ -86,6 +91,7 @@ export const Embedding = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.3.0
  */
 export interface Embedding extends Schema.Schema.Type<typeof Embedding> {}
@@ -93,6 +99,7 @@ export interface Embedding extends Schema.Schema.Type<typeof Embedding> {}
 /**
  * The request with defaults for `model`, `keepAlive`, `overflow` and `deadlines`, where it does not set them.
  *
+ * @category combinators
  * @since 0.3.0
  */
 export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingRequest): EmbeddingRequest => {
@@ -108,6 +115,7 @@ export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingR
 /**
  * Validates a request, defaults included. The error names the first invalid field and does not quote the request.
  *
+ * @category validation
  * @since 0.3.0
  */
 export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> => {

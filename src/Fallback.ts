@@ -1,6 +1,7 @@
 /**
- * Several providers as one: the next one answers if the one before it fails.
+ * Several providers as one: if one fails before its answer begins, the next one answers.
  *
+ * @category Policies
  * @since 0.3.0
  */
 import type * as Arr from "effect/Array"
@@ -17,9 +18,11 @@ import { AllProvidersFailed, ModelNotAvailable, ProviderError } from "./Provider
 /**
  * One of the providers, and the model's name there.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Candidate {
+  /** The provider. Its name is in the final chunk of its answers. */
   readonly provider: Provider.Provider
   /**
    * The model that this provider is asked for: always the same one, or what the function returns for the name in the request.
@@ -31,15 +34,18 @@ export interface Candidate {
 /**
  * One of the providers as a layer, and the model's name there.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface LayerCandidate<out E = never, out R = never> extends Pick<Candidate, "model"> {
+  /** The layer of the provider. */
   readonly provider: Layer.Layer<Provider.Provider, E, R>
 }
 
 /**
  * Options besides the candidates. All fields are optional.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Options {
@@ -89,6 +95,7 @@ export interface Options {
  * })
  * ```
  *
+ * @category constructors
  * @since 0.3.0
  */
 export const make = (
@@ -159,6 +166,7 @@ export const make = (
  * ```
  *
  * @see {@link make} for what leads to the next candidate.
+ * @category layers
  * @since 0.3.0
  */
 export const layer = fromLayers

@@ -2,6 +2,7 @@
  * Completions from llama.cpp's `llama-server`, through its OpenAI-compatible protocol: `POST /v1/chat/completions` and
  * `POST /v1/completions`.
  *
+ * @category Servers
  * @since 0.2.0
  */
 import type * as Config from "effect/Config"
@@ -24,6 +25,7 @@ import type { ProviderError } from "./ProviderError.ts"
  * How to reach a llama.cpp server. All fields are optional. `baseUrl` is `http://127.0.0.1:8080` by default, and its port is
  * 8080 if it has neither scheme nor port. A prefix (`--api-prefix`) is part of it; a `/v1` at its end is ignored.
  *
+ * @category options
  * @since 0.2.0
  */
 export interface Options extends Server.Options {}
@@ -36,6 +38,7 @@ export interface Options extends Server.Options {}
  * While the server reads a long prompt, chunks without text report `promptProgress`. So the `idle` deadline does not pass
  * during a long prompt.
  *
+ * @category services
  * @since 0.2.0
  */
 export interface LlamaServer extends Provider.Provider {
@@ -53,19 +56,22 @@ export interface LlamaServer extends Provider.Provider {
 }
 
 /**
- * A slot of a llama.cpp server.
+ * A slot of a llama.cpp server, as `GET /slots` reports it. Each slot generates one answer at a time (`--parallel` sets their number).
  *
+ * @category models
  * @since 0.3.0
  */
 export interface Slot {
+  /** Its number, from 0. */
   readonly id: number
   /** Whether it reads a prompt or generates an answer. */
   readonly isProcessing: boolean
-  /** The context of one answer, in tokens. */
+  /** The context of one answer, in tokens, if the server reports it. */
   readonly contextLength: number | undefined
 }
 
 /**
+ * @category services
  * @since 0.2.0
  */
 export const LlamaServer = Context.Service<LlamaServer>("effect-local-llm/LlamaServer")
@@ -97,6 +103,8 @@ const health = JsonEndpoint.get("/health", Models.Health, () => undefined)
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
+ * @see {@link layer} for a layer
+ * @category constructors
  * @since 0.2.0
  */
 export const make = (options: Options = {}): Effect.Effect<LlamaServer, ProviderError, HttpClient.HttpClient> =>
@@ -128,6 +136,7 @@ export const make = (options: Options = {}): Effect.Effect<LlamaServer, Provider
  * }).pipe(Effect.provide(LlamaServer.layer()), Effect.provide(NodeHttpClient.layerUndici))
  * ```
  *
+ * @category layers
  * @since 0.2.0
  */
 export const layer = (
@@ -139,6 +148,8 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `LLAMA_SERVER_URL` and `token` from
  * `LLAMA_API_KEY`. Both are optional.
  *
+ * @see {@link layer} for options in the code
+ * @category layers
  * @since 0.2.0
  */
 export const layerConfig = (

@@ -1,6 +1,8 @@
 /**
- * Completions from LM Studio, through its OpenAI-compatible protocol: `POST /v1/chat/completions` and `POST /v1/completions`.
+ * Completions from LM Studio, through its OpenAI-compatible protocol: `POST /v1/chat/completions` and `POST /v1/completions`. What
+ * it reports about models, and loading them, are its own `/api/v1` (LM Studio 0.4.0 or later) and `/api/v0`.
  *
+ * @category Servers
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
@@ -26,13 +28,15 @@ import { StreamTruncated, Timeout } from "./ProviderError.ts"
  * How to reach an LM Studio server. All fields are optional. `baseUrl` is `http://127.0.0.1:1234` by default, and its port is
  * 1234 if it has neither scheme nor port. A `/v1` at its end is ignored.
  *
+ * @category options
  * @since 0.1.0
  */
 export interface Options extends Server.Options {}
 
 /**
- * The LM Studio server: a `Provider` under its own key, so that a program can use several servers.
+ * The LM Studio server: a `Provider`, and what only LM Studio can do. It has its own key, so that a program can use several servers.
  *
+ * @category services
  * @since 0.1.0
  */
 export interface LmStudio extends Provider.Provider {
@@ -53,6 +57,7 @@ export interface LmStudio extends Provider.Provider {
 /**
  * Options of `load`.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface LoadOptions {
@@ -63,6 +68,7 @@ export interface LoadOptions {
 /**
  * Options of `download`.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface DownloadOptions {
@@ -71,6 +77,7 @@ export interface DownloadOptions {
 }
 
 /**
+ * @category services
  * @since 0.1.0
  */
 export const LmStudio = Context.Service<LmStudio>("effect-local-llm/LmStudio")
@@ -104,6 +111,8 @@ const definition: Server.ServerDefinition = {
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
+ * @see {@link layer} for a layer
+ * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<LmStudio, ProviderError, HttpClient.HttpClient> =>
@@ -176,6 +185,7 @@ const makeDownload =
  * )
  * ```
  *
+ * @category layers
  * @since 0.1.0
  */
 export const layer = (
@@ -187,6 +197,8 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `LMSTUDIO_BASE_URL` and `token` from
  * `LM_API_TOKEN`. Both are optional.
  *
+ * @see {@link layer} for options in the code
+ * @category layers
  * @since 0.1.0
  */
 export const layerConfig = (

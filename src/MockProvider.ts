@@ -1,6 +1,7 @@
 /**
  * A provider that plays scripts, for tests without HTTP.
  *
+ * @category Testing
  * @since 0.1.0
  */
 import type * as Arr from "effect/Array"
@@ -31,6 +32,7 @@ import { StreamingChunk } from "./StreamingChunk.ts"
 /**
  * One step of an answer: a text, a chunk, a wait, or a failure.
  *
+ * @category models
  * @since 0.1.0
  */
 export type Step = string | Partial<ContentChunk> | (Partial<FinalChunk> & { readonly isFinal: true }) | Wait | Failure
@@ -50,16 +52,23 @@ export type Step = string | Partial<ContentChunk> | (Partial<FinalChunk> & { rea
  * - An exception in a generator or in a function that makes a script is a defect. It is a fault of the test, so no handler of
  *   provider errors may hide it.
  *
+ * @category models
  * @since 0.1.0
  */
 export type Script = Iterable<Step>
 
 /**
+ * The step that `wait` makes.
+ *
+ * @category models
  * @since 0.1.0
  */
 export class Wait extends Data.TaggedClass("Wait")<{ readonly duration: Duration.Input }> {}
 
 /**
+ * The step that `fail` makes.
+ *
+ * @category models
  * @since 0.1.0
  */
 export class Failure extends Data.TaggedClass("Failure")<{ readonly reason: ProviderErrorReason }> {}
@@ -67,6 +76,7 @@ export class Failure extends Data.TaggedClass("Failure")<{ readonly reason: Prov
 /**
  * A pause before the next step, measured by Effect's clock: `TestClock.adjust` advances it.
  *
+ * @category constructors
  * @since 0.1.0
  */
 export const wait = (duration: Duration.Input): Step => new Wait({ duration })
@@ -74,6 +84,7 @@ export const wait = (duration: Duration.Input): Step => new Wait({ duration })
 /**
  * A pause without end: the answer hangs until a deadline passes or the consumer stops.
  *
+ * @category constructors
  * @since 0.1.0
  */
 export const hang: Step = wait("Infinity")
@@ -81,17 +92,19 @@ export const hang: Step = wait("Infinity")
 /**
  * The stream fails here, with any reason.
  *
+ * @category constructors
  * @since 0.1.0
  */
 export const fail = (reason: ProviderErrorReason): Step => new Failure({ reason })
 
 /**
- * The options of a mock.
+ * The options of a mock. All fields are optional.
  *
+ * @category options
  * @since 0.1.0
  */
 export interface Options {
-  /** Default: `Mock`. */
+  /** The name in errors. Default: `Mock`. */
   readonly name?: string | undefined
   /** The models it lists. Default: only `mock`. It answers for any model. */
   readonly models?: ReadonlyArray<string> | undefined
@@ -109,6 +122,7 @@ export interface Options {
 /**
  * The mock: a `Provider`, and the requests that it received.
  *
+ * @category services
  * @since 0.1.0
  */
 export interface MockProvider extends Provider.Provider {
@@ -120,6 +134,7 @@ export interface MockProvider extends Provider.Provider {
 }
 
 /**
+ * @category services
  * @since 0.1.0
  */
 export const MockProvider = Context.Service<MockProvider>("effect-local-llm/MockProvider")
@@ -141,6 +156,7 @@ export const MockProvider = Context.Service<MockProvider>("effect-local-llm/Mock
  * })
  * ```
  *
+ * @category constructors
  * @since 0.1.0
  */
 export const make = (
@@ -215,6 +231,7 @@ const invalidScript = (field: string, description: string): InvalidRequest => ne
  * }).pipe(Effect.provide(MockProvider.layer(["Once upon ", MockProvider.hang])))
  * ```
  *
+ * @category layers
  * @since 0.1.0
  */
 export const layer = (

@@ -1,6 +1,7 @@
 /**
  * What a server reports about a model that it has.
  *
+ * @category Core
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
@@ -9,6 +10,7 @@ import * as Schema from "effect/Schema"
  * A model that a server has, as `Provider.listModels` and `Provider.model` return it. Every server reports `id`; the other
  * fields are absent if the server does not report them. Only `Provider.model` returns the fields from `isLoaded` on.
  *
+ * @category models
  * @since 0.1.0
  */
 export const ModelInfo = Schema.Struct({
@@ -37,6 +39,7 @@ export const ModelInfo = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export interface ModelInfo extends Schema.Schema.Type<typeof ModelInfo> {}

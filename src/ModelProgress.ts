@@ -1,6 +1,7 @@
 /**
  * The progress of a server that downloads, uploads or creates a model.
  *
+ * @category Core
  * @since 0.3.0
  */
 import * as Schema from "effect/Schema"
@@ -8,18 +9,20 @@ import * as Schema from "effect/Schema"
 /**
  * How much of one layer is transferred. A layer is a file of the model: the weights, the template, the license.
  *
+ * @category models
  * @since 0.3.0
  */
 export const Layer = Schema.Struct({
   /** The hash of the layer's content, such as `sha256:5cb6…`. */
   digest: Schema.String,
-  /** In bytes, including those of an earlier transfer that is resumed. */
+  /** How much is transferred, in bytes, including those of an earlier transfer that is resumed. */
   completedBytes: Schema.Finite,
-  /** In bytes. */
+  /** The size of the layer, in bytes. */
   totalBytes: Schema.Finite
 })
 
 /**
+ * @category models
  * @since 0.3.0
  */
 export interface Layer extends Schema.Schema.Type<typeof Layer> {}
@@ -27,11 +30,13 @@ export interface Layer extends Schema.Schema.Type<typeof Layer> {}
 /**
  * One report of the progress. `isFinal` is true on exactly one report of a successful stream, its last.
  *
+ * @category models
  * @since 0.3.0
  */
 export const ModelProgress = Schema.Struct({
   /** What the server is doing, in its own words, such as `pulling manifest`. `success` on the final report. */
   status: Schema.String,
+  /** Whether this is the last report, of a model that is complete. */
   isFinal: Schema.Boolean,
   /** The layer that is transferred at the moment. */
   layer: Schema.optional(Layer),
@@ -44,6 +49,7 @@ export const ModelProgress = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.3.0
  */
 export interface ModelProgress extends Schema.Schema.Type<typeof ModelProgress> {}

@@ -1,6 +1,7 @@
 /**
  * Completions from Ollama, through its own protocol: `POST /api/chat` and `POST /api/generate`.
  *
+ * @category Servers
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
@@ -27,13 +28,15 @@ import type { ProviderError } from "./ProviderError.ts"
  * How to reach an Ollama server. All fields are optional. `baseUrl` is `http://127.0.0.1:11434` by default, and its port is
  * 11434 if it has neither scheme nor port.
  *
+ * @category options
  * @since 0.1.0
  */
 export interface Options extends Server.Options {}
 
 /**
- * The Ollama server: a `Provider`, and what only Ollama can do.
+ * The Ollama server: a `Provider`, and what only Ollama can do. It has its own key, so that a program can use several servers.
  *
+ * @category services
  * @since 0.1.0
  */
 export interface Ollama extends Provider.Provider {
@@ -58,13 +61,13 @@ export interface Ollama extends Provider.Provider {
   readonly ensure: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
   /** Uploads a model to its registry. Fails as `pull` does. */
   readonly push: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
-  /** Makes a model from another one. */
+  /** Makes a model from another one and reports the progress. */
   readonly create: (options: CreateOptions) => Stream.Stream<ModelProgress, ProviderError>
   /** Deletes a model. Fails with `ModelNotAvailable` if there is none of that name. */
   readonly deleteModel: (model: string) => Effect.Effect<void, ProviderError>
-  /** Gives a model a second name. */
+  /** Gives a model a second name. Fails with `ModelNotAvailable` if there is none of the first. */
   readonly copyModel: (from: string, to: string) => Effect.Effect<void, ProviderError>
-  /** Loads a model into memory, which may take minutes. */
+  /** Loads a model into memory, which may take minutes. Fails with `ModelNotAvailable` if there is none of that name. */
   readonly load: (model: string, options?: LoadOptions) => Effect.Effect<void, ProviderError>
   /** Removes a model from memory, after the answers that are being generated. */
   readonly unload: (model: string) => Effect.Effect<void, ProviderError>
@@ -73,6 +76,7 @@ export interface Ollama extends Provider.Provider {
 /**
  * A model as `show` returns it.
  *
+ * @category models
  * @since 0.3.0
  */
 export interface ModelDefinition extends ModelInfo, Models.Definition {}
@@ -80,6 +84,7 @@ export interface ModelDefinition extends ModelInfo, Models.Definition {}
 /**
  * Options of `pull`, `push` and `ensure`.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface TransferOptions {
@@ -92,6 +97,7 @@ export interface TransferOptions {
 /**
  * Options of `create`.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface CreateOptions {
@@ -114,11 +120,13 @@ export interface CreateOptions {
 /**
  * Options of `load`.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface LoadOptions extends Manage.LoadOptions {}
 
 /**
+ * @category services
  * @since 0.1.0
  */
 export const Ollama = Context.Service<Ollama>("effect-local-llm/Ollama")
@@ -153,6 +161,8 @@ const withTag = (model: string): string => (/:[^/]*$/.test(model) ? model : `${m
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
+ * @see {@link layer} for a layer
+ * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Ollama, ProviderError, HttpClient.HttpClient> =>
@@ -224,6 +234,7 @@ const makeCommands = ({ call }: Server.Server) => {
  * const live = Ollama.layer({ baseUrl: "http://gpu-1:11434" }).pipe(Layer.provide(NodeHttpClient.layerUndici))
  * ```
  *
+ * @category layers
  * @since 0.1.0
  */
 export const layer = (
@@ -246,6 +257,8 @@ export const layer = (
  * )
  * ```
  *
+ * @see {@link layer} for options in the code
+ * @category layers
  * @since 0.1.0
  */
 export const layerConfig = (

@@ -2,6 +2,7 @@
  * Completions from any other server with an OpenAI-compatible API: vLLM, SGLang, Jan, Docker Model Runner, Ollama's `/v1` and
  * others. The modules of Ollama, LM Studio and llama.cpp know their servers better.
  *
+ * @category Servers
  * @since 0.2.0
  */
 import type * as Config from "effect/Config"
@@ -22,6 +23,7 @@ import type { ProviderError } from "./ProviderError.ts"
  * How to reach the server. All fields are optional. `baseUrl` is `http://127.0.0.1:8000` (vLLM's) by default, and its port is
  * 8000 if it has neither scheme nor port. A `/v1` at its end is ignored, since all routes begin with it.
  *
+ * @category options
  * @since 0.2.0
  */
 export interface Options extends Server.Options {
@@ -34,6 +36,7 @@ export interface Options extends Server.Options {
 /**
  * Where servers with this API differ.
  *
+ * @category options
  * @since 0.2.0
  */
 export interface DialectOptions {
@@ -49,11 +52,13 @@ export interface DialectOptions {
 /**
  * The server: a `Provider` under its own key, so that a program can use several servers.
  *
+ * @category services
  * @since 0.2.0
  */
 export interface OpenAiCompatible extends Provider.Provider {}
 
 /**
+ * @category services
  * @since 0.2.0
  */
 export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-llm/OpenAiCompatible")
@@ -84,6 +89,8 @@ const enableThinking: Dialect["think"] = (think) =>
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
+ * @see {@link layer} for a layer
+ * @category constructors
  * @since 0.2.0
  */
 export const make = ({ dialect, ...options }: Options = {}): Effect.Effect<
@@ -109,6 +116,7 @@ export const make = ({ dialect, ...options }: Options = {}): Effect.Effect<
  * }).pipe(Layer.provide(NodeHttpClient.layerUndici))
  * ```
  *
+ * @category layers
  * @since 0.2.0
  */
 export const layer = (
@@ -120,6 +128,8 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `OPENAI_BASE_URL` and `token` from
  * `OPENAI_API_KEY`. Both are optional.
  *
+ * @see {@link layer} for options in the code
+ * @category layers
  * @since 0.2.0
  */
 export const layerConfig = (

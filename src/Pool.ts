@@ -1,6 +1,7 @@
 /**
- * Many hosts behind one `Provider`.
+ * Many hosts behind one `Provider`: each request goes to the host that is likely to answer it first.
  *
+ * @category Policies
  * @since 0.3.0
  */
 import * as Clock from "effect/Clock"
@@ -37,6 +38,7 @@ import { InvalidRequest, ProviderError } from "./ProviderError.ts"
 /**
  * A server of a pool.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Host<E = never, R = never> extends PoolOptions.HostOptions<E, R> {}
@@ -44,6 +46,7 @@ export interface Host<E = never, R = never> extends PoolOptions.HostOptions<E, R
 /**
  * The hosts of a pool, and how it treats them.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Options<E = never, R = never> extends PoolOptions.PoolOptions {
@@ -52,15 +55,17 @@ export interface Options<E = never, R = never> extends PoolOptions.PoolOptions {
 }
 
 /**
- * One host, as `state` reports it.
+ * One host of a pool, as its `state` reports it.
  *
+ * @category models
  * @since 0.3.0
  */
 export interface HostState extends Queue.HostState {}
 
 /**
- * What `state` reports.
+ * What the `state` of a pool reports.
  *
+ * @category models
  * @since 0.3.0
  */
 export interface State extends Queue.State {}
@@ -103,6 +108,7 @@ export interface State extends Queue.State {}
  * If several hosts failed before such a chunk, the error is that of one of them, a retryable one if there is any. It has the
  * name of the host, as all errors of hosts have.
  *
+ * @category services
  * @since 0.3.0
  */
 export interface Pool extends Provider.Provider {
@@ -118,6 +124,7 @@ export interface Pool extends Provider.Provider {
 }
 
 /**
+ * @category services
  * @since 0.3.0
  */
 export const Pool = Context.Service<Pool>("effect-local-llm/Pool")
@@ -126,6 +133,7 @@ export const Pool = Context.Service<Pool>("effect-local-llm/Pool")
  * How long requests wait for a host, in seconds, with the name of the pool as the attribute `pool`. Each wait counts, however it
  * ends; a request that gets a host at once counts with 0.
  *
+ * @category metrics
  * @since 0.3.0
  */
 export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm_pool_wait_seconds", {
@@ -138,6 +146,7 @@ export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm
  * Makes a pool that lives as long as the scope. At its end, requests that wait fail with `NetworkError`. Fails with
  * `InvalidRequest` if an option is invalid, and as the Effects fail that make the providers. Sends nothing.
  *
+ * @category constructors
  * @since 0.3.0
  */
 export const make = Effect.fnUntraced(function* <E = never, R = never>(
@@ -232,6 +241,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
  * }).pipe(Layer.provide(NodeHttpClient.layerUndici))
  * ```
  *
+ * @category layers
  * @since 0.3.0
  */
 export const layer = <E = never, R = never>(
@@ -242,8 +252,9 @@ const toLayer = <E, R>(pool: Effect.Effect<Pool, E, R>) =>
   Layer.effectContext(Effect.map(pool, (pool) => Context.make(Provider.Provider, pool).pipe(Context.add(Pool, pool))))
 
 /**
- * The options of `layerConfig`.
+ * The options of `layerConfig`: those of a pool, with addresses of Ollama servers as its hosts.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface ConfigOptions extends PoolOptions.PoolOptions {
@@ -269,6 +280,7 @@ export interface ConfigOptions extends PoolOptions.PoolOptions {
  * )
  * ```
  *
+ * @category layers
  * @since 0.3.0
  */
 export const layerConfig = (

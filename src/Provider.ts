@@ -1,6 +1,7 @@
 /**
- * The service that streams completions, whoever provides it.
+ * The service of this package. It streams answers, embeds texts and lists models, on whichever server its layer is for.
  *
+ * @category Core
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -48,6 +49,7 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  * })
  * ```
  *
+ * @category services
  * @since 0.1.0
  */
 export interface Provider {
@@ -55,20 +57,23 @@ export interface Provider {
   readonly name: string
   /** The origin of its server, without credentials, such as `http://gpu-1:11434`. Absent if there is none, or several. */
   readonly server?: string | undefined
-  /** Requests an answer and emits it while it is generated. */
+  /** Requests an answer and emits it while it is generated. Fails with any reason of `ProviderError`. */
   readonly stream: (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
   /** Requests an answer and returns it when it is complete. A fold of `stream`, with the same guarantees. */
   readonly complete: (request: CompletionRequest) => Effect.Effect<Completion.Completion, ProviderError>
-  /** Turns texts into vectors, in the order of the texts. */
+  /**
+   * Turns texts into vectors, in the order of the texts. A text that does not fit into the model's context fails with
+   * `ContextOverflow`, which has its `index`.
+   */
   readonly embed: (request: EmbeddingRequest) => Effect.Effect<Embedding, ProviderError>
-  /** The models that the server has. */
+  /** The models that the server has. Most servers report little more than their names here; `model` reports more. */
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /**
    * What the server reports about one model: more than `listModels`, such as its context length, its capabilities and whether it
    * is in memory. Fails with `ModelNotAvailable` if the server does not have it.
    */
   readonly model: (name: string) => Effect.Effect<ModelInfo, ProviderError>
-  /** Whether the server has a model of that name. */
+  /** Whether the server has a model of that name, by `listModels` and `isSameModel`. */
   readonly supportsModel: (model: string) => Effect.Effect<boolean, ProviderError>
   /** Whether two names mean the same model on this server, such as `llama3.2` and `llama3.2:latest` on Ollama. */
   readonly isSameModel: (a: string, b: string) => boolean
@@ -81,6 +86,7 @@ export interface Provider {
 }
 
 /**
+ * @category services
  * @since 0.1.0
  */
 export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
@@ -112,6 +118,7 @@ export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
  * )
  * ```
  *
+ * @category accessors
  * @since 0.3.0
  */
 export const object = <A, RD>(
@@ -130,19 +137,30 @@ export const object = <A, RD>(
   })
 
 /**
- * Derives the operations that follow from others. It neither validates requests nor applies deadlines, so a policy can use it
- * as a server's provider does: `Provider.make({ ...provider, stream: (request) => … })`. What is given is used as it is, so a policy
- * that changes `listModels` may have to change `model` and `supportsModel` as well.
+ * Makes a provider from its operations, and derives those that follow from others: `complete`, `model` and `supportsModel`.
  *
+ * **When to use**
+ *
+ * For a policy of your own: `Provider.make({ ...provider, stream: (request) => … })`. For tests, `MockProvider` is simpler.
+ *
+ * **Gotchas**
+ *
+ * It neither validates requests nor applies deadlines: the providers of the servers do that. What is given is used as it is, so a
+ * policy that changes `listModels` may have to change `model` and `supportsModel` as well.
+ *
+ * @category constructors
  * @since 0.1.0
  */
 export const make = (options: {
+  /** The name in errors. */
   readonly name: string
-  /** Default: none. */
+  /** The origin of the server, without credentials. Default: none. */
   readonly server?: string | undefined
+  /** Has to keep the guarantees of `Provider.stream`. */
   readonly stream: Provider["stream"]
   /** Default: fails with `Unsupported`. */
   readonly embed?: Provider["embed"] | undefined
+  /** What `supportsModel` and the default of `model` look names up in. */
   readonly listModels: Provider["listModels"]
   /** Default: the entry of `listModels`. */
   readonly model?: Provider["model"] | undefined

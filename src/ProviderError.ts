@@ -4,6 +4,7 @@
  * Messages are safe to log. They consist of text of this package and of fields it controls. Text of the server is in
  * `detail`, which is redacted, because servers quote prompts, answers and headers in their errors.
  *
+ * @category Core
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
@@ -39,6 +40,7 @@ const withDescription = (sentence: string, description: string | undefined): str
 /**
  * The connection failed: refused, unknown host, reset, or closed in the middle of an answer. Retryable.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class NetworkError extends Schema.Error<NetworkError>(id("NetworkError"))({
@@ -61,6 +63,7 @@ export class NetworkError extends Schema.Error<NetworkError>(id("NetworkError"))
  * Ollama stops loading a model when its client disconnects. If the `first-chunk` deadline is shorter than the load, a
  * retry starts the load again and never gets an answer.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class Timeout extends Schema.Error<Timeout>(id("Timeout"))({
@@ -81,6 +84,7 @@ export class Timeout extends Schema.Error<Timeout>(id("Timeout"))({
 /**
  * Too many requests: the server answered 429, or a queue is full. Retryable.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class RateLimited extends Schema.Error<RateLimited>(id("RateLimited"))({
@@ -102,6 +106,7 @@ export class RateLimited extends Schema.Error<RateLimited>(id("RateLimited"))({
  * The server requires a token or rejected it (401), or it refuses this client (403). The status may also be in an error
  * inside a stream.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class AuthenticationError extends Schema.Error<AuthenticationError>(id("AuthenticationError"))({
@@ -121,6 +126,7 @@ export class AuthenticationError extends Schema.Error<AuthenticationError>(id("A
 /**
  * The server does not have the model, or cannot load it.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class ModelNotAvailable extends Schema.Error<ModelNotAvailable>(id("ModelNotAvailable"))({
@@ -141,6 +147,7 @@ export class ModelNotAvailable extends Schema.Error<ModelNotAvailable>(id("Model
  * The request is invalid. It was rejected before anything was sent, or by the server: 400, 413, 422, and the 500s that
  * Ollama returns for a wrong option or format.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class InvalidRequest extends Schema.Error<InvalidRequest>(id("InvalidRequest"))({
@@ -163,6 +170,7 @@ export class InvalidRequest extends Schema.Error<InvalidRequest>(id("InvalidRequ
 /**
  * The prompt does not fit into the model's context. `overflow: "truncate"` in the request lets the server shorten it.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class ContextOverflow extends Schema.Error<ContextOverflow>(id("ContextOverflow"))({
@@ -195,6 +203,7 @@ export class ContextOverflow extends Schema.Error<ContextOverflow>(id("ContextOv
  * Any other status, such as 402 (payment required) or 500, or a success whose body is not an answer. Retryable if the status
  * is 5xx.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class ApiError extends Schema.Error<ApiError>(id("ApiError"))({
@@ -218,6 +227,7 @@ export class ApiError extends Schema.Error<ApiError>(id("ApiError"))({
  * The server failed while it was answering: an error inside a 200, a finish reason such as `error` or `abort`, or an engine
  * failure that LM Studio reports as 400. Retryable.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class StreamError extends Schema.Error<StreamError>(id("StreamError"))({
@@ -235,6 +245,7 @@ export class StreamError extends Schema.Error<StreamError>(id("StreamError"))({
 /**
  * The answer ended without its end marker, so it is incomplete. Retryable.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class StreamTruncated extends Schema.Error<StreamTruncated>(id("StreamTruncated"))({
@@ -251,6 +262,7 @@ export class StreamTruncated extends Schema.Error<StreamTruncated>(id("StreamTru
 /**
  * A record violates the protocol, or it carries an answer in a field that this package does not read.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class ParseError extends Schema.Error<ParseError>(id("ParseError"))({
@@ -271,6 +283,7 @@ export class ParseError extends Schema.Error<ParseError>(id("ParseError"))({
 /**
  * A record is longer than `maxLineBytes` allows.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class LineTooLong extends Schema.Error<LineTooLong>(id("LineTooLong"))({
@@ -289,6 +302,7 @@ export class LineTooLong extends Schema.Error<LineTooLong>(id("LineTooLong"))({
 /**
  * The server or its model does not have a feature that the request needs.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class Unsupported extends Schema.Error<Unsupported>(id("Unsupported"))({
@@ -308,6 +322,7 @@ export class Unsupported extends Schema.Error<Unsupported>(id("Unsupported"))({
 /**
  * The answer is complete by the server's protocol, but it does not match the schema that `Provider.object` asked for.
  *
+ * @category errors
  * @since 0.3.0
  */
 export class InvalidAnswer extends Schema.Error<InvalidAnswer>(id("InvalidAnswer"))({
@@ -331,6 +346,7 @@ export class InvalidAnswer extends Schema.Error<InvalidAnswer>(id("InvalidAnswer
 /**
  * Every provider of a fallback or a pool failed.
  *
+ * @category errors
  * @since 0.1.0
  */
 export class AllProvidersFailed extends Schema.Error<AllProvidersFailed>(id("AllProvidersFailed"))({
@@ -349,6 +365,8 @@ export class AllProvidersFailed extends Schema.Error<AllProvidersFailed>(id("All
 /**
  * Why an operation failed. `isRetryable` is true if the same request may succeed later.
  *
+ * @see {@link ProviderError} for a table of the reasons
+ * @category errors
  * @since 0.1.0
  */
 export const ProviderErrorReason = Schema.Union([
@@ -370,12 +388,13 @@ export const ProviderErrorReason = Schema.Union([
 ])
 
 /**
+ * @category errors
  * @since 0.1.0
  */
 export type ProviderErrorReason = typeof ProviderErrorReason.Type
 
 /**
- * The error of every operation of a provider: which provider failed, and the `reason`.
+ * The error of every operation of a provider: which provider failed, and why (`reason`).
  *
  * **Details**
  *
@@ -402,7 +421,7 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  * The message is safe to log. What a server wrote is in `reason.detail`, which is redacted in every rendering, including
  * `JSON.stringify` and the codec of this schema.
  *
- * **Example** (Handling one reason)
+ * **Example** (one reason is handled)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -414,6 +433,7 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  * )
  * ```
  *
+ * @category errors
  * @since 0.1.0
  */
 export class ProviderError extends Schema.Error<ProviderError>(id("ProviderError"))({
@@ -422,6 +442,7 @@ export class ProviderError extends Schema.Error<ProviderError>(id("ProviderError
   provider: Schema.String,
   /** The origin of the server, without credentials, such as `http://gpu-1:11434`. Absent if there is no server. */
   server: Schema.optional(Schema.String),
+  /** Why it failed. `Effect.catchReason` and `Effect.catchReasons` handle reasons by their `_tag`. */
   reason: ProviderErrorReason
 }) {
   /** Whether the same request may succeed later. */
@@ -442,6 +463,7 @@ export class ProviderError extends Schema.Error<ProviderError>(id("ProviderError
 /**
  * Whether a value is a `ProviderError`.
  *
+ * @category guards
  * @since 0.1.0
  */
 export const isProviderError = (u: unknown): u is ProviderError =>

@@ -1,6 +1,7 @@
 /**
- * Requests that are sent again after a failure that may pass.
+ * Requests that are sent again after a failure that may pass, on a `Schedule` and within a budget.
  *
+ * @category Policies
  * @since 0.3.0
  */
 import * as Clock from "effect/Clock"
@@ -20,6 +21,7 @@ import type { ProviderError } from "./ProviderError.ts"
 /**
  * When and how often a request is sent again. All fields are optional.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Options {
@@ -35,7 +37,7 @@ export interface Options {
    * minute.
    */
   readonly maxRetryAfter?: Duration.Input | undefined
-  /** How many retries all requests may have together. */
+  /** How many retries all requests may have together. Default: 10, and 0.2 for each request, within 10 seconds. */
   readonly budget?: BudgetOptions | undefined
 }
 
@@ -44,6 +46,7 @@ export interface Options {
  * and 2 after a `Timeout`, because the server may still work on the request that was given up. It keeps retries from
  * multiplying the load on a server that is down or overloaded.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface BudgetOptions {
@@ -57,6 +60,7 @@ export interface BudgetOptions {
  * The schedule where no other is set: 100 ms, doubling up to 10 seconds, each varied at random by up to 20 %. It never ends by
  * itself.
  *
+ * @category constants
  * @since 0.3.0
  */
 export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.min([
@@ -91,6 +95,8 @@ export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.mi
  *
  * Each use of `apply` has a budget of its own.
  *
+ * @see {@link layer} for the same as a layer
+ * @category combinators
  * @since 0.3.0
  */
 export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
@@ -142,6 +148,7 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
  * ```
  *
  * @see {@link apply} for what is retried.
+ * @category layers
  * @since 0.3.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>

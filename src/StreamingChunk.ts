@@ -1,6 +1,7 @@
 /**
  * One chunk of an answer, as `Provider.stream` emits it.
  *
+ * @category Core
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
@@ -18,11 +19,13 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
  * - `content-filter`: a filter ended the answer, or the answer is a refusal.
  * - `other`: any other word of the server, or none.
  *
+ * @category models
  * @since 0.1.0
  */
 export const FinishReason = Schema.Literals(["stop", "length", "content-filter", "tool-calls", "other"])
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export type FinishReason = typeof FinishReason.Type
@@ -31,6 +34,7 @@ export type FinishReason = typeof FinishReason.Type
  * The number of tokens of an answer, as the server counted them. Nothing is estimated: a field is absent if the server did
  * not report it.
  *
+ * @category models
  * @since 0.1.0
  */
 export const Usage = Schema.Struct({
@@ -47,6 +51,7 @@ export const Usage = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export interface Usage extends Schema.Schema.Type<typeof Usage> {}
@@ -57,6 +62,7 @@ const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaT
  * How long the server took, as it reported. LM Studio reports nothing. The encoded form of a duration is a number of
  * milliseconds.
  *
+ * @category models
  * @since 0.1.0
  */
 export const Timings = Schema.Struct({
@@ -71,6 +77,7 @@ export const Timings = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export interface Timings extends Schema.Schema.Type<typeof Timings> {}
@@ -78,6 +85,7 @@ export interface Timings extends Schema.Schema.Type<typeof Timings> {}
 /**
  * How much of the prompt the server has processed, in tokens. Only llama.cpp's server reports it, and only if asked to.
  *
+ * @category models
  * @since 0.2.0
  */
 export const PromptProgress = Schema.Struct({
@@ -90,6 +98,7 @@ export const PromptProgress = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.2.0
  */
 export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress> {}
@@ -97,17 +106,20 @@ export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress
 /**
  * A complete tool call: the model requests that `name` be called with `arguments`.
  *
+ * @category models
  * @since 0.1.0
  */
 export const ToolCall = Schema.Struct({
   /** Identifies the call; the message with its result has it as `toolCallId`. Generated (`call_0`, …) if the server sent none. */
   id: Schema.String,
+  /** The name of the tool. The model may invent one: it is not compared with the tools of the request. */
   name: Schema.String,
   /** Parsed JSON, as the model wrote it: not validated against the tool's parameters. */
   arguments: Schema.Unknown
 })
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
@@ -115,6 +127,7 @@ export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
 /**
  * A fragment of a tool call while the model writes it. Only the OpenAI-compatible servers send fragments.
  *
+ * @category models
  * @since 0.1.0
  */
 export const ToolCallDelta = Schema.Struct({
@@ -129,6 +142,7 @@ export const ToolCallDelta = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export interface ToolCallDelta extends Schema.Schema.Type<typeof ToolCallDelta> {}
@@ -145,18 +159,21 @@ const fields = {
 }
 
 /**
- * Any chunk but the last.
+ * Any chunk but the last. Its text may be empty, such as on chunks that only report the progress of the prompt.
  *
+ * @category models
  * @since 0.2.0
  */
 export const ContentChunk = Schema.Struct({
   ...fields,
+  /** Always `false`. */
   isFinal: Schema.Literal(false),
   /** How much of the prompt is processed, on chunks before the first text. */
   promptProgress: Schema.optional(PromptProgress)
 })
 
 /**
+ * @category models
  * @since 0.2.0
  */
 export interface ContentChunk extends Schema.Schema.Type<typeof ContentChunk> {}
@@ -164,17 +181,20 @@ export interface ContentChunk extends Schema.Schema.Type<typeof ContentChunk> {}
 /**
  * The last chunk of a complete answer. It may contain text, thinking and tool calls like any other.
  *
+ * @category models
  * @since 0.2.0
  */
 export const FinalChunk = Schema.Struct({
   ...fields,
+  /** Always `true`. */
   isFinal: Schema.Literal(true),
   /** The model that answered. It can differ from the one that was requested. */
   model: Schema.String,
+  /** Why the model stopped; `length` if the answer is truncated. */
   finishReason: FinishReason,
-  /** If the server reported it. */
+  /** The number of tokens, if the server reported it. */
   usage: Schema.optional(Usage),
-  /** If the server reported it. */
+  /** How long the server took, if it reported it. */
   timings: Schema.optional(Timings),
   /** The server's name for this answer, if it has one. Not every server makes it unique. */
   responseId: Schema.optional(Schema.String),
@@ -188,6 +208,7 @@ export const FinalChunk = Schema.Struct({
 })
 
 /**
+ * @category models
  * @since 0.2.0
  */
 export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
@@ -214,11 +235,14 @@ export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
  *   chunk.isFinal ? `${chunk.content} (${chunk.model}: ${chunk.finishReason})` : chunk.content
  * ```
  *
+ * @see {@link FromJsonString} for the JSON text of a chunk
+ * @category models
  * @since 0.1.0
  */
 export const StreamingChunk = Schema.Union([ContentChunk, FinalChunk])
 
 /**
+ * @category models
  * @since 0.1.0
  */
 export type StreamingChunk = ContentChunk | FinalChunk
@@ -244,6 +268,7 @@ export type StreamingChunk = ContentChunk | FinalChunk
  * ).pipe(Stream.map((chunk) => `data: ${encode(chunk)}\n\n`))
  * ```
  *
+ * @category models
  * @since 0.2.0
  */
 export const FromJsonString = Schema.fromJsonString(StreamingChunk)

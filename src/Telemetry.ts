@@ -1,6 +1,7 @@
 /**
  * Spans and metrics of requests, with the names of OpenTelemetry's conventions for generative AI.
  *
+ * @category Policies
  * @since 0.3.0
  */
 import * as Arr from "effect/Array"
@@ -27,8 +28,9 @@ import { isProviderError } from "./ProviderError.ts"
 import type { FinalChunk } from "./StreamingChunk.ts"
 
 /**
- * All fields are optional.
+ * How requests are named. All fields are optional.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Options {
@@ -54,6 +56,7 @@ const tokens = Metric.boundariesFromIterable(Array.from({ length: 14 }, (_, i) =
 /**
  * `gen_ai.client.operation.duration`: from the request to the end of the answer, failures included, in seconds.
  *
+ * @category metrics
  * @since 0.3.0
  */
 export const operationDuration = Metric.histogram("gen_ai.client.operation.duration", {
@@ -65,6 +68,7 @@ export const operationDuration = Metric.histogram("gen_ai.client.operation.durat
 /**
  * `gen_ai.client.operation.time_to_first_chunk`: from the request to the first chunk, in seconds.
  *
+ * @category metrics
  * @since 0.3.0
  */
 export const timeToFirstChunk = Metric.histogram("gen_ai.client.operation.time_to_first_chunk", {
@@ -77,6 +81,7 @@ export const timeToFirstChunk = Metric.histogram("gen_ai.client.operation.time_t
  * `gen_ai.client.operation.time_per_output_chunk`: from one chunk to the next, in seconds. One value for each answer, the mean of its
  * chunks, so that nothing is recorded for each chunk.
  *
+ * @category metrics
  * @since 0.3.0
  */
 export const timePerOutputChunk = Metric.histogram("gen_ai.client.operation.time_per_output_chunk", {
@@ -89,6 +94,7 @@ export const timePerOutputChunk = Metric.histogram("gen_ai.client.operation.time
  * `gen_ai.client.token.usage`: tokens of a prompt or an answer, by `gen_ai.token.type` (`input` or `output`), if the server reports
  * them.
  *
+ * @category metrics
  * @since 0.3.0
  */
 export const tokenUsage = Metric.histogram("gen_ai.client.token.usage", {
@@ -100,6 +106,7 @@ export const tokenUsage = Metric.histogram("gen_ai.client.token.usage", {
 /**
  * `effect_local_llm.client.load.duration`: how long the server loaded the model for a request, in seconds, if it reports it.
  *
+ * @category metrics
  * @since 0.3.0
  */
 export const loadDuration = Metric.histogram("effect_local_llm.client.load.duration", {
@@ -109,7 +116,7 @@ export const loadDuration = Metric.histogram("effect_local_llm.client.load.durat
 })
 
 /**
- * A provider with one span and the metrics above for each `stream`, `complete` and `embed`.
+ * A provider with one span and the metrics of this module for each `stream`, `complete` and `embed`.
  *
  * **Details**
  *
@@ -122,6 +129,7 @@ export const loadDuration = Metric.histogram("effect_local_llm.client.load.durat
  *
  * `effect/ai` has spans of its own, so models of `EffectAi` need this policy for the metrics only.
  *
+ * @category combinators
  * @since 0.3.0
  */
 export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
@@ -176,6 +184,7 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
  * const live = Telemetry.layer().pipe(Layer.provide(Ollama.layer()))
  * ```
  *
+ * @category layers
  * @since 0.3.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>

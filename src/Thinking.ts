@@ -1,6 +1,7 @@
 /**
  * Thinking that a model writes between tags inside its answer.
  *
+ * @category Policies
  * @since 0.3.0
  */
 import type * as Arr from "effect/Array"
@@ -13,21 +14,22 @@ import * as Provider from "./Provider.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
- * The tags. All fields are optional.
+ * The tags, and where an answer begins. All fields are optional.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Options {
-  /** Default: `<think>`. */
+  /** The tag before the thinking. Default: `<think>`. */
   readonly open?: string | undefined
-  /** Default: `</think>`. */
+  /** The tag after it. Default: `</think>`. */
   readonly close?: string | undefined
   /** Whether the answer begins inside the thinking, because the template of the model has the opening tag. Default: `false`. */
   readonly startsInside?: boolean | undefined
 }
 
 /**
- * Moves the text between the tags from `content` to `thinking`.
+ * Moves the text between the tags from `content` to `thinking` of the chunks.
  *
  * **When to use**
  *
@@ -40,6 +42,7 @@ export interface Options {
  * everything held back is delivered before the end and before a failure. Thinking that is not closed is thinking, so an answer
  * that consists of thinking only has no content.
  *
+ * @category combinators
  * @since 0.3.0
  */
 export const split = <E, R>(
@@ -80,15 +83,16 @@ export const split = <E, R>(
   )
 
 /**
- * A provider whose answers are split.
+ * A provider whose answers are split, by `split`.
  *
+ * @category combinators
  * @since 0.3.0
  */
 export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
   Provider.make({ ...provider, stream: (request) => split(provider.stream(request), options) })
 
 /**
- * Provides a `Provider` whose answers are split, from another one.
+ * Provides a `Provider` whose answers are split by `split`, from another one.
  *
  * **Example** (a model with a template of its own on Ollama)
  *
@@ -99,6 +103,7 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
  * const live = Thinking.layer().pipe(Layer.provide(Ollama.layer()))
  * ```
  *
+ * @category layers
  * @since 0.3.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>

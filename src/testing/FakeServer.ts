@@ -2,6 +2,7 @@
  * A model server for tests. It listens on a real port, implements the protocols of Ollama and of the OpenAI-compatible
  * servers, and follows a script, which can contain faults.
  *
+ * @category Testing
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -25,6 +26,7 @@ export type { State } from "./internal/log.ts"
 /**
  * A running fake server.
  *
+ * @category services
  * @since 0.1.0
  */
 export class FakeServer extends Context.Service<
@@ -44,6 +46,7 @@ export class FakeServer extends Context.Service<
 /**
  * Options besides the script. All fields are optional.
  *
+ * @category options
  * @since 0.1.0
  */
 export interface Options {
@@ -61,6 +64,7 @@ export interface Options {
 /**
  * Starts a server that listens on a free port of 127.0.0.1, and closes it, with all its connections, at the end of the scope.
  *
+ * @category constructors
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (
@@ -145,7 +149,7 @@ export const make = Effect.fnUntraced(function* (
  *
  * It always streams, also if the request has `stream: false`, and it does not validate requests.
  *
- * **Example** (a provider against it, and what the server saw)
+ * **Example** (a provider against it, and what the server received)
  *
  * ```ts
  * import { NodeHttpClient } from "@effect/platform-node"
@@ -182,14 +186,16 @@ export const make = Effect.fnUntraced(function* (
  * )
  * ```
  *
+ * @category layers
  * @since 0.1.0
  */
 export const layer = (script?: Script, options?: Options): Layer.Layer<FakeServer> =>
   Layer.effect(FakeServer, make(script, options))
 
 /**
- * No answer, not even headers, to any request.
+ * A script without any answer, not even headers: each request waits until its client gives up.
  *
+ * @category constructors
  * @since 0.1.0
  */
 export const silence: Reply = { status: 200, delay: { headers: Infinity } }
@@ -198,6 +204,7 @@ export const silence: Reply = { status: 200, delay: { headers: Infinity } }
  * The same piece again and again, as fast as the client takes it: a model that does not stop, or, with a `raw` piece that
  * has no line end, a line that does not.
  *
+ * @category constructors
  * @since 0.1.0
  */
 export const endless = (piece: Piece): Iterable<Piece> => ({

@@ -20,6 +20,7 @@ import * as Latency from "./latency.ts"
 
 /** One host, as `state` reports it. */
 export interface HostState {
+  /** Its name, as in errors. */
   readonly name: string
   /** How many requests it answers at the same time, at most. */
   readonly permits: number
@@ -33,6 +34,7 @@ export interface HostState {
 
 /** What `state` reports. */
 export interface State {
+  /** The hosts, in the order in which they were added. */
   readonly hosts: ReadonlyArray<HostState>
   /** How many requests wait for a host. */
   readonly waiting: number

@@ -14,8 +14,9 @@ import type { FinishReason, ToolCall, Usage } from "../../StreamingChunk.ts"
  * - `error`: the error record with which a server ends an answer; what would come after it is not sent.
  * - `record`: a record with this text in place of its JSON, such as `"{not json"`: a line of Ollama, an event of LM Studio.
  * - `raw`: bytes as they are.
- * - `wait`: nothing for so long.
+ * - `wait`: nothing is sent for this time.
  *
+ * @category models
  * @since 0.1.0
  */
 export type Piece =
@@ -28,11 +29,13 @@ export type Piece =
   | { readonly wait: Duration.Input }
 
 /**
- * How the bytes of an answer go out. All fields are optional: without them each record is written whole and at once.
+ * How the bytes of an answer are sent. All fields are optional: without them each record is written whole and at once.
  *
+ * @category models
  * @since 0.1.0
  */
 export interface Delivery {
+  /** How long the server waits. Default: not at all. */
   readonly delay?:
     | {
         /** From the request to the headers; `Infinity` for none ever. Default: 0. */
@@ -48,7 +51,7 @@ export interface Delivery {
     | undefined
   /** Writes no more than `bytes` at once, and waits for `every` between two writes. Default: whole records, no wait. */
   readonly drip?: { readonly bytes: number; readonly every?: Duration.Input | undefined } | undefined
-  /** Cuts the answer off. Default: it comes whole. */
+  /** Cuts the answer off. Default: it is sent whole. */
   readonly cut?: Cut | undefined
   /** Keeps the response open after its last byte until the client closes it. Default: false. */
   readonly holdOpen?: boolean | undefined
@@ -57,6 +60,7 @@ export interface Delivery {
 /**
  * How an answer is cut off, and where.
  *
+ * @category models
  * @since 0.1.0
  */
 export interface Cut {
@@ -64,7 +68,7 @@ export interface Cut {
    * - `end`: the body ends as a whole one would; only its end marker is missing.
    * - `close`: the connection is closed in the middle of the body.
    * - `reset`: the connection is reset, as by a server that was killed.
-   * - `stall`: nothing comes any more, and the connection stays open until the client goes.
+   * - `stall`: nothing more is sent, and the connection stays open until the client closes it.
    */
   readonly how: "end" | "close" | "reset" | "stall"
   /**
@@ -78,6 +82,7 @@ export interface Cut {
  * An answer as a model would give it: `thinking`, `text`, `pieces`, `toolCalls`, in this order, then the end marker of the
  * protocol. All fields are optional.
  *
+ * @category models
  * @since 0.1.0
  */
 export interface Completion extends Delivery {
@@ -100,9 +105,11 @@ export interface Completion extends Delivery {
 /**
  * An answer as any server may give it.
  *
+ * @category models
  * @since 0.1.0
  */
 export interface Reply extends Delivery {
+  /** The HTTP status. */
   readonly status: number
   /** Default: the `content-type` that goes with `body`. */
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -111,9 +118,10 @@ export interface Reply extends Delivery {
 }
 
 /**
- * An answer. A `Completion` answers the requests for one; others are answered then as the real servers do. A `Reply` answers
- * any request.
+ * An answer. A `Completion` answers requests for a completion; other requests are then answered as the real servers do. A `Reply`
+ * answers any request.
  *
+ * @category models
  * @since 0.1.0
  */
 export type Answer = Completion | Reply
@@ -121,18 +129,21 @@ export type Answer = Completion | Reply
 /**
  * The answer to each request, or a function that returns it.
  *
+ * @category models
  * @since 0.1.0
  */
 export type Script = Answer | ((request: ReceivedRequest) => Answer | Effect.Effect<Answer>)
 
 /**
- * A request that came, and how the answer to it stands.
+ * A request that the server received, and the state of its answer.
  *
+ * @category models
  * @since 0.1.0
  */
 export interface ReceivedRequest {
   /** How many came before it, without the preflights. */
   readonly index: number
+  /** The HTTP method, such as `POST`. */
   readonly method: string
   /** The path, with the query if there is one. */
   readonly path: string
@@ -142,11 +153,11 @@ export interface ReceivedRequest {
   readonly body: unknown
   /**
    * - `answering`: not over yet.
-   * - `completed`: all that the script wants was sent.
-   * - `cut-by-client`: the client went away before.
+   * - `completed`: everything that the script contains was sent.
+   * - `cut-by-client`: the client closed the connection before that.
    * - `cut-by-server`: the script cut it, or the server was closed.
    */
   readonly outcome: "answering" | "completed" | "cut-by-client" | "cut-by-server"
-  /** Bytes of the answer's body that the network took so far. */
+  /** Bytes of the answer's body that were written to the network so far. */
   readonly bytesWritten: number
 }

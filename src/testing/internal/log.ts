@@ -7,6 +7,7 @@ import { isPreflight } from "./cors.ts"
 /**
  * The requests and connections so far.
  *
+ * @category models
  * @since 0.1.0
  */
 export interface State {

@@ -3,6 +3,7 @@
  *
  * It imports `effect/http`, so it has its own import: `effect-local-llm/StreamResponse`.
  *
+ * @category Adapters
  * @since 0.3.0
  */
 import type * as Arr from "effect/Array"
@@ -23,6 +24,7 @@ import * as StreamingChunk from "./StreamingChunk.ts"
 /**
  * What is sent. All fields are optional.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface Options extends KeepAlive {
@@ -34,12 +36,15 @@ export interface Options extends KeepAlive {
 }
 
 /**
+ * How the time in which nothing happens is bridged.
+ *
+ * @category options
  * @since 0.3.0
  */
 export interface KeepAlive {
   /**
    * How often something is sent that readers ignore, so that proxies do not take the connection for idle; 1 second or more, or
-   * `Infinity` for never. A response without a first chunk begins after that time. Default: 15 seconds.
+   * `Infinity` for never. A response without a first chunk begins after that time. Default: 45 seconds.
    */
   readonly keepAlive?: Duration.Input | undefined
 }
@@ -54,7 +59,7 @@ export interface KeepAlive {
  * and the body `{"error": …}` of `toJson`. A failure after it is an event `error` with that JSON, and the response ends; so an answer
  * without a final chunk is incomplete.
  *
- * Every 15 seconds a comment is sent. If there is no first chunk by then, because the model is being loaded, the response begins with
+ * Every 45 seconds a comment is sent. If there is no first chunk by then, because the model is being loaded, the response begins with
  * that comment, and a later failure is an event. `keepAlive` changes the time: `Infinity` keeps the status of every failure before
  * the first chunk, but many proxies give up after 60 seconds without a byte.
  *
@@ -93,6 +98,7 @@ export interface KeepAlive {
  * )
  * ```
  *
+ * @category constructors
  * @since 0.3.0
  */
 export const sse = <R = never>(
@@ -105,6 +111,7 @@ export const sse = <R = never>(
  * Responds with lines of JSON: one for each chunk. As `sse`, but a failure after the beginning is a line `{"error": …}`, and
  * `keepAlive` sends a space, which belongs to the line after it.
  *
+ * @category constructors
  * @since 0.3.0
  */
 export const ndjson = <R = never>(
@@ -116,6 +123,7 @@ export const ndjson = <R = never>(
 /**
  * How to send the items of any stream.
  *
+ * @category options
  * @since 0.3.0
  */
 export interface MakeOptions<A, E> extends KeepAlive {
@@ -129,6 +137,7 @@ export interface MakeOptions<A, E> extends KeepAlive {
 /**
  * A failure as a client gets it.
  *
+ * @category models
  * @since 0.3.0
  */
 export interface Failure {
@@ -164,6 +173,7 @@ export interface Failure {
  * })
  * ```
  *
+ * @category constructors
  * @since 0.3.0
  */
 export const make = <A, E, R>(
@@ -190,6 +200,7 @@ export const make = <A, E, R>(
  * | `Timeout` | 504 |
  * | all others | 502 |
  *
+ * @category accessors
  * @since 0.3.0
  */
 export const statusOf = ({ reason }: ProviderError): number => {
@@ -213,6 +224,7 @@ export const statusOf = ({ reason }: ProviderError): number => {
  * What a client may know of a failure: the tag of the reason, its message, which does not quote servers or prompts, and whether the
  * same request may succeed later. The name and the address of the model server are left out.
  *
+ * @category accessors
  * @since 0.3.0
  */
 export const toJson = ({
@@ -278,7 +290,7 @@ const tick = Symbol()
 
 const respond = Effect.fnUntraced(function* <A, E, R>(
   stream: Stream.Stream<A, E, R>,
-  { begins, encode, format, keepAlive = "15 seconds", onFailure }: Parts<A, E>
+  { begins, encode, format, keepAlive = "45 seconds", onFailure }: Parts<A, E>
 ): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> {
   const items = Stream.merge(stream, ticks(keepAlive), { haltStrategy: "left" })
   const context = yield* Effect.context<R>()

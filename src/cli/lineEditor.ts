@@ -1,87 +1,220 @@
-/** Lines that a person edits, with a history. Node's `readline` does the editing. */
+/** Prompts that a person types on a terminal, with a history. Node's `readline` does the editing. */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
 import * as Readline from "node:readline"
-import { Writable } from "node:stream"
+import { PassThrough, Writable } from "node:stream"
+import type { History } from "./history.ts"
 
 export interface LineEditor {
-  /** The next line; `undefined` at the end of the input. */
+  /** The next prompt, of one or more lines; `undefined` at the end of the input. */
   readonly read: Effect.Effect<string | undefined>
-  /** Waits for an answer. Keys are not shown meanwhile, and Ctrl-C runs `stop`. */
-  readonly whileAnswering: <A, E>(
-    answer: Effect.Effect<Exit.Exit<A, E>>,
-    stop: Effect.Effect<void>
-  ) => Effect.Effect<Exit.Exit<A, E>>
+  /** Runs an effect. Ctrl-C interrupts it. Other keys are kept for the next `read`. */
+  readonly whileBusy: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<Exit.Exit<A, E>, never, R>
 }
 
-export const make = Effect.fnUntraced(function* (commands: ReadonlyArray<string>) {
-  let isMuted = false
-  const output = new Writable({
-    write: (chunk, _, done) => {
-      if (!isMuted) process.stdout.write(chunk)
-      done()
+export interface Options {
+  readonly history: History
+  /** What a line may become with the Tab key. */
+  readonly complete: (line: string) => Effect.Effect<ReadonlyArray<string>>
+  /** Is shown after Ctrl-C on an empty line. */
+  readonly hint: string
+}
+
+/** A key as Node decodes it. A pasted text is one key without a name. */
+type OnKey = (text: string | undefined, key: Readline.Key) => void
+
+/** Stands for a line end in the line that is edited, since `readline` has no lines of several lines. Not a character of any text. */
+const lineEnd = "\uFDD0"
+const shownLineEnd = "⏎"
+
+/** Terminals mark pasted text if they are asked to, so that its line ends do not send it. */
+const markPastes = "\u001B[?2004h"
+const stopMarkingPastes = "\u001B[?2004l"
+
+export const make = Effect.fnUntraced(function* (options: Options) {
+  const run = yield* FiberSet.makeRuntime()
+  const kept: Array<Parameters<OnKey>> = []
+  const keep: OnKey = (...key) => void kept.push(key)
+  let onKey = keep
+  let onEnd = (): void => undefined
+  let isEnded = false
+  yield* openTerminal({
+    onKey: (...key) => onKey(...key),
+    onEnd: () => {
+      isEnded = true
+      onEnd()
     }
   })
-  const lines = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      Readline.createInterface({
-        input: process.stdin,
-        output,
-        terminal: true,
-        historySize: 500,
-        prompt: "> ",
-        completer: (line: string) => [commands.filter((command) => command.startsWith(line)), line]
-      })
-    ),
-    (lines) => Effect.sync(() => lines.close())
-  )
-  let isClosed = false
-  // Lines that were typed during an answer.
-  const typed: Array<string> = []
-  let take: ((line: string | undefined) => void) | undefined
-  const give = (line: string | undefined): void => {
-    if (take === undefined) {
-      if (line !== undefined) typed.push(line)
-      return
+
+  const readText = Effect.callback<string | undefined>((resume) => {
+    if (isEnded) return resume(Effect.undefined)
+    const editing = edit(options, run, (text) => {
+      onKey = keep
+      onEnd = () => undefined
+      resume(Effect.succeed(text))
+    })
+    onKey = editing.onKey
+    onEnd = editing.close
+    for (let key = kept.shift(); key !== undefined; key = kept.shift()) {
+      onKey(...key)
+      if (onKey === keep) break
     }
-    const resume = take
-    take = undefined
-    resume(line)
-  }
-  lines.on("line", give)
-  lines.on("close", () => {
-    isClosed = true
-    give(undefined)
-  })
-  let stop: () => void = () => undefined
-  lines.on("SIGINT", () => {
-    if (isMuted) return stop()
-    // An empty line, as in a shell.
-    output.write("^C\n")
-    lines.write(null, { ctrl: true, name: "e" })
-    lines.write(null, { ctrl: true, name: "u" })
-    return lines.prompt()
+    return Effect.sync(editing.close)
   })
 
   const editor: LineEditor = {
-    read: Effect.callback((resume) => {
-      const next = typed.shift()
-      if (next !== undefined) return resume(Effect.succeed(next))
-      if (isClosed) return resume(Effect.succeed(undefined))
-      take = (line) => resume(Effect.succeed(line))
-      return lines.prompt()
-    }),
-    whileAnswering: (answer, interrupt) =>
-      Effect.suspend(() => {
-        isMuted = true
-        stop = () => void Effect.runFork(interrupt)
-        return Effect.ensuring(
-          answer,
-          Effect.sync(() => {
-            isMuted = false
-          })
-        )
-      })
+    read: Effect.tap(readText, (text) => (text === undefined ? Effect.void : options.history.add(text))),
+    whileBusy: Effect.fnUntraced(function* (effect) {
+      const fiber = yield* Effect.forkChild(effect)
+      const stop = () => {
+        kept.length = 0
+        fiber.interruptUnsafe()
+      }
+      onKey = (text, key) => (isControl(key, "c") ? stop() : keep(text, key))
+      // Nobody reads the answer any more.
+      onEnd = stop
+      return yield* Effect.ensuring(
+        Fiber.await(fiber),
+        Effect.sync(() => {
+          onKey = keep
+          onEnd = () => undefined
+        })
+      )
+    })
   }
   return editor
 })
+
+const isControl = ({ ctrl, name }: Readline.Key, letter: string): boolean => ctrl === true && name === letter
+
+/** In this mode each key reaches the program at once, Ctrl-C as well, and is not shown by the terminal. */
+const setKeyMode = (isOn: boolean): void => {
+  const { env, stdin, stdout } = process
+  stdin.setRawMode(isOn)
+  if (env["TERM"] !== "dumb") stdout.write(isOn ? markPastes : stopMarkingPastes)
+}
+
+/** Reads keys from the terminal, one by one, until the scope closes. */
+const openTerminal = ({ onEnd, onKey }: { readonly onKey: OnKey; readonly onEnd: () => void }) => {
+  const { stdin } = process
+  let pasted: string | undefined
+  const onKeypress: OnKey = (text, key) => {
+    if (key.name === "paste-start") pasted = ""
+    else if (key.name === "paste-end") {
+      onKey((pasted ?? "").replaceAll(/\r\n|\r|\n/g, lineEnd), {})
+      pasted = undefined
+    } else if (pasted === undefined) onKey(text, key)
+    // Control characters of a pasted text are not obeyed.
+    else if (/^(\P{Cc}|[\t\r\n])$/u.test(key.sequence ?? "")) pasted += key.sequence
+  }
+  // Without a listener, the error of a terminal that has gone would end the process before its finalizers.
+  stdin.on("error", onEnd)
+  return Effect.acquireRelease(
+    Effect.sync(() => {
+      Readline.emitKeypressEvents(stdin)
+      stdin.on("keypress", onKeypress)
+      stdin.on("end", onEnd)
+      setKeyMode(true)
+      stdin.resume()
+    }),
+    () =>
+      Effect.sync(() => {
+        stdin.off("keypress", onKeypress)
+        stdin.off("end", onEnd)
+        stdin.pause()
+        setKeyMode(false)
+      })
+  )
+}
+
+/** Edits one prompt. A prompt that begins with `"""` goes on until a line that ends with it. */
+const edit = (
+  { complete, hint, history }: Options,
+  run: (effect: Effect.Effect<void>) => unknown,
+  done: (text: string | undefined) => void
+) => {
+  let isDone = false
+  let parts: Array<string> = []
+  const finish = (text: string | undefined): void => {
+    if (isDone) return
+    isDone = true
+    lines.close()
+    stopResizing()
+    done(text)
+  }
+  const completer = (line: string, use: (error: null, result: [Array<string>, string]) => void): void => {
+    run(Effect.map(complete(line), (found) => (isDone ? undefined : use(null, [[...found], line]))))
+  }
+  const { output, stopResizing } = makeOutput()
+  const lines = Readline.createInterface({
+    // Keys are written to it, so that it gets none while something else is going on.
+    input: new PassThrough(),
+    output,
+    terminal: true,
+    prompt,
+    history: history.entries.map((entry) => entry.replaceAll("\n", lineEnd)),
+    historySize: history.entries.length + 1000,
+    completer
+  })
+  const startOver = (): void => {
+    parts = []
+    lines.setPrompt(prompt)
+    lines.write(null, { ctrl: true, name: "e" })
+    lines.write(null, { ctrl: true, name: "u" })
+    lines.prompt()
+  }
+  lines.on("line", (line) => {
+    parts.push(line.replaceAll(lineEnd, "\n"))
+    const text = parts.join("\n")
+    if (!isOpen(text)) return finish(text)
+    lines.setPrompt(continuation)
+    return lines.prompt()
+  })
+  lines.on("SIGINT", () => {
+    output.write(lines.line === "" && parts.length === 0 ? `\n${hint}\n` : "^C\n")
+    startOver()
+  })
+  lines.on("close", () => finish(undefined))
+  lines.on("SIGTSTP", () => suspend(() => lines.prompt(true)))
+  lines.prompt()
+  const onKey: OnKey = (text, key) => lines.write(text ?? "", key)
+  return { onKey, close: () => lines.close() }
+}
+
+const prompt = "> "
+const continuation = "… "
+
+/** Whether a prompt goes on. */
+const isOpen = (text: string): boolean => {
+  const trimmed = text.trim()
+  return trimmed.startsWith('"""') && (trimmed.length < 6 || !trimmed.endsWith('"""'))
+}
+
+/** Standard output, which shows line ends of the edited line by a symbol. */
+const makeOutput = () => {
+  const { stdout } = process
+  const output = new Writable({
+    decodeStrings: false,
+    write: (text, _, done) => {
+      stdout.write(String(text).replaceAll(lineEnd, shownLineEnd), () => done())
+    }
+  })
+  Object.defineProperty(output, "columns", { get: () => stdout.columns })
+  const onResize = () => output.emit("resize")
+  stdout.on("resize", onResize)
+  return { output, stopResizing: () => stdout.off("resize", onResize) }
+}
+
+/** Stops the process as Ctrl-Z does elsewhere. */
+const suspend = (resume: () => void): void => {
+  const { pid, platform } = process
+  if (platform === "win32") return
+  setKeyMode(false)
+  process.once("SIGCONT", () => {
+    setKeyMode(true)
+    resume()
+  })
+  process.kill(pid, "SIGTSTP")
+}

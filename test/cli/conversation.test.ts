@@ -60,7 +60,7 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
       yield* say("/system\r", "no system message")
       yield* say("/clear\r", "forgotten")
       yield* say("/nonsense\r", "there is no command /nonsense")
-      yield* say("/help\r", "Ctrl-D ends")
+      yield* say("/help\r", "as Ctrl-D does")
       yield* say("New?\r", "answer to 1")
       yield* say("", "tokens")
       yield* program.type("\u0004")

@@ -1,8 +1,10 @@
 /** Prompts that a person types on a terminal, with a history. Node's `readline` does the editing. */
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
+import * as Terminal from "effect/Terminal"
 import * as Readline from "node:readline"
 import { PassThrough, Writable } from "node:stream"
 import type { History } from "./history.ts"
@@ -34,6 +36,30 @@ const markPastes = "\u001B[?2004h"
 const stopMarkingPastes = "\u001B[?2004l"
 
 export const make = Effect.fnUntraced(function* (options: Options) {
+  const isDumb = (yield* Effect.orElseSucceed(Config.String("TERM"), () => "")) === "dumb"
+  return isDumb ? yield* makePlain(options) : yield* makeEditing(options)
+})
+
+/** On a terminal without control sequences, the terminal itself edits a line, and Ctrl-C ends the program. */
+const makePlain = Effect.fnUntraced(function* ({ history }: Options) {
+  const terminal = yield* Terminal.Terminal
+  const ask = (prompt: string) => Effect.andThen(Effect.ignore(terminal.display(prompt)), terminal.readLine)
+  const readText = Effect.gen(function* () {
+    let text = yield* ask(prompt)
+    while (isOpen(text)) text += `\n${yield* ask(continuation)}`
+    return text
+  })
+  const editor: LineEditor = {
+    read: Effect.matchEffect(readText, {
+      onFailure: () => Effect.undefined,
+      onSuccess: (text) => Effect.as(history.add(text), text)
+    }),
+    whileBusy: Effect.exit
+  }
+  return editor
+})
+
+const makeEditing = Effect.fnUntraced(function* (options: Options) {
   const run = yield* FiberSet.makeRuntime()
   const kept: Array<Parameters<OnKey>> = []
   const keep: OnKey = (...key) => void kept.push(key)
@@ -91,9 +117,8 @@ const isControl = ({ ctrl, name }: Readline.Key, letter: string): boolean => ctr
 
 /** In this mode each key reaches the program at once, Ctrl-C as well, and is not shown by the terminal. */
 const setKeyMode = (isOn: boolean): void => {
-  const { env, stdin, stdout } = process
-  stdin.setRawMode(isOn)
-  if (env["TERM"] !== "dumb") stdout.write(isOn ? markPastes : stopMarkingPastes)
+  process.stdin.setRawMode(isOn)
+  process.stdout.write(isOn ? markPastes : stopMarkingPastes)
 }
 
 /** Reads keys from the terminal, one by one, until the scope closes. */

@@ -17,7 +17,7 @@ export interface Result extends Output {
 export interface Running {
   /** Waits until the output satisfies the predicate. */
   readonly until: (predicate: (output: Output) => boolean) => Effect.Effect<void>
-  readonly kill: (signal: "SIGINT" | "SIGTERM") => Effect.Effect<void>
+  readonly kill: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Types a text. */
   readonly type: (text: string) => Effect.Effect<void>
   readonly closeStdin: Effect.Effect<void>

@@ -24,6 +24,8 @@ export interface Running {
   /** Closes the reading end, as `head` does. */
   readonly closeStdout: Effect.Effect<void>
   readonly closeStderr: Effect.Effect<void>
+  /** What it wrote so far. */
+  readonly output: Effect.Effect<Output>
   readonly result: Effect.Effect<Result>
 }
 
@@ -113,6 +115,7 @@ const startProcess = Effect.fnUntraced(function* (
     closeStdin: Effect.sync(() => child.stdin.end()),
     closeStdout: Effect.sync(() => child.stdout.destroy()),
     closeStderr: Effect.sync(() => child.stderr.destroy()),
+    output: Effect.sync(() => ({ stdout, stderr })),
     result: Effect.map(Deferred.await(closed), (code) => ({ code, stdout, stderr }))
   }
 })

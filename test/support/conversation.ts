@@ -26,7 +26,6 @@ export const start = Effect.fnUntraced(function* (
     keepStdinOpen: true
   })
   let seen = 0
-  let output = ""
   /** Types a text, and waits for another text after those that were waited for before. */
   const say = Effect.fnUntraced(function* (text: string, ...answers: ReadonlyArray<string>) {
     if (text !== "") yield* program.type(text)
@@ -34,13 +33,12 @@ export const start = Effect.fnUntraced(function* (
       yield* program.until(({ stdout }) => {
         const at = stdout.indexOf(answer, seen)
         if (at !== -1) seen = at + answer.length
-        output = stdout
         return at !== -1
       })
     }
   })
   yield* say("", "pid=", "> ")
-  const pid = Number(/pid=(\d+)/.exec(output)?.[1])
+  const pid = Number(/pid=(\d+)/.exec((yield* program.output).stdout)?.[1])
   return { program, say, signal: (name: NodeJS.Signals) => Effect.sync(() => process.kill(pid, name)) }
 })
 

@@ -1,6 +1,6 @@
 /** The commands of a conversation. */
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import type * as FileSystem from "effect/FileSystem"
 import type * as Path from "effect/Path"
 import type { ProviderError } from "../ProviderError.ts"
 import type { Provider } from "../Provider.ts"
@@ -15,6 +15,8 @@ export interface Session {
   messages: ReadonlyArray<SavedConversation.Message>
   /** They belong to the next prompt. */
   images: ReadonlyArray<Uint8Array>
+  /** The model that answered last. */
+  answeredBy: string | undefined
   isOver: boolean
 }
 
@@ -51,11 +53,7 @@ const setSystem: Command["run"] = (session, value) => {
 }
 
 const addImage = Effect.fnUntraced(function* (session: Session, name: string) {
-  const files = yield* FileSystem.FileSystem
-  const image = yield* Effect.mapError(
-    files.readFile(yield* SavedConversation.resolve(name)),
-    () => new SavedConversation.FileFailed({ message: `the image ${name} cannot be read` })
-  )
+  const image = yield* SavedConversation.read(name)
   session.images = [...session.images, image]
   yield* Output.dimNote(`images with the next prompt: ${session.images.length}`)
 })
@@ -114,7 +112,8 @@ const helpLines = (): ReadonlyArray<string> => [
     return `${usage.padEnd(16)}${help}`
   }),
   '"""             begins a prompt of several lines, which ends with """. Pasted lines are one prompt',
-  "Up, Down        earlier prompts. Tab completes commands and models",
+  "Up, Down        earlier prompts, also of earlier conversations unless LOCAL_LLM_NOHISTORY is set",
+  "Tab             completes commands and models",
   "Ctrl-C          stops an answer or clears the line. Text of a stopped answer stays in the conversation"
 ]
 

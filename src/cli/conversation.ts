@@ -40,7 +40,15 @@ export const isPossible = Effect.gen(function* () {
  */
 export const run = Effect.fnUntraced(function* (settings: Settings) {
   const { images, model, provider, quiet, system } = settings
-  const session: Commands.Session = { provider, model, system, images, messages: [], isOver: false }
+  const session: Commands.Session = {
+    provider,
+    model,
+    system,
+    images,
+    messages: [],
+    answeredBy: undefined,
+    isOver: false
+  }
   const history = yield* History.make
   const hint = "Ctrl-D or /bye ends the program"
   const editor = yield* LineEditor.make({ history, hint, complete: Commands.complete(session) })
@@ -69,6 +77,7 @@ const takeTurn = Effect.fnUntraced(function* (
   let final: FinalChunk | undefined
   const observe = (chunk: StreamingChunk): void => {
     text += chunk.content
+    session.answeredBy = model
     if (chunk.isFinal) final = chunk
   }
   const request: ChatRequest = {
@@ -79,7 +88,7 @@ const takeTurn = Effect.fnUntraced(function* (
       ...[...messages, question].map(Struct.omit(["incomplete"]))
     ]
   }
-  const hasAnswered = messages.length > 0
+  const hasAnswered = session.answeredBy === model
   const exit = yield* editor.whileBusy(Answer.print(request, { ...settings, hasAnswered, observe }))
   const incomplete = findIncomplete(exit, final)
   const isKept = incomplete !== "failed" && text !== ""

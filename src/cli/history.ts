@@ -7,6 +7,7 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { platform } from "node:process"
+import * as PrivateFile from "./privateFile.ts"
 
 export interface History {
   /** The prompts of earlier conversations and of this one, the newest first. */
@@ -35,7 +36,8 @@ const maxLength = 32 * 1024
  *
  * The file has a JSON string per line. A prompt is appended by one write, so programs that run at the same time keep the prompts of
  * each other. When a conversation begins and the file is too long, it is replaced by its newest prompts. Lines that cannot be decoded
- * are skipped. A file that cannot be read or written is no failure: the history then lasts as long as the conversation.
+ * are skipped. A file that cannot be read or written is no failure: the history then lasts as long as the conversation, as it does
+ * if none of these folders is known.
  */
 export const make: Effect.Effect<History, never, FileSystem.FileSystem | Path.Path> = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
@@ -51,7 +53,7 @@ export const make: Effect.Effect<History, never, FileSystem.FileSystem | Path.Pa
         entries.unshift(text)
         entries.splice(maxEntries)
         if (file === undefined || text.length > maxLength) return Effect.void
-        return Effect.ignore(files.writeFileString(file, `${JSON.stringify(text)}\n`, { flag: "a", mode: 0o600 }))
+        return Effect.ignore(files.writeFileString(file, encodeLine(text), { flag: "a", mode: PrivateFile.mode }))
       })
   }
 })
@@ -91,13 +93,14 @@ const load = Effect.fnUntraced(function* (file: string) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* files.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 })
-  yield* files.chmod(file, 0o600)
+  yield* files.chmod(file, PrivateFile.mode)
   const { isWhole, text } = yield* Effect.scoped(readEnd(file))
   const prompts = text.split("\n").flatMap(decodeLine)
   const kept = prompts.slice(-maxEntries)
   // What follows a line that was cut would be lost with it.
   const isCut = text !== "" && !text.endsWith("\n")
-  if (!isWhole || isCut || prompts.length > 2 * maxEntries) yield* Effect.ignore(replace(file, kept))
+  if (!isWhole || isCut || prompts.length > 2 * maxEntries)
+    yield* Effect.ignore(PrivateFile.replace(file, kept.map(encodeLine).join("")))
   return kept
 })
 
@@ -113,17 +116,12 @@ const readEnd = Effect.fnUntraced(function* (path: string) {
   return { isWhole: start === 0, text: new TextDecoder().decode(bytes) }
 })
 
+const encodeLine = (text: string): string => `${JSON.stringify(text)}\n`
+
 const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.String))
 
 const decodeLine = (line: string): ReadonlyArray<string> =>
-  Result.match(decode(line), { onFailure: () => [], onSuccess: (text) => [text] })
+  Result.match(decode(line), { onFailure: () => [], onSuccess: (text) => (isHarmless(text) ? [text] : []) })
 
-/** A reader never sees half of it. */
-const replace = Effect.fnUntraced(function* (file: string, prompts: ReadonlyArray<string>) {
-  const files = yield* FileSystem.FileSystem
-  const target = yield* files.realPath(file)
-  const temporary = `${target}.${process.pid}`
-  const text = prompts.map((prompt) => `${JSON.stringify(prompt)}\n`).join("")
-  yield* files.writeFileString(temporary, text, { mode: 0o600 })
-  yield* files.rename(temporary, target)
-})
+/** A terminal would obey other control characters when the prompt is recalled. */
+const isHarmless = (text: string): boolean => /^[\P{Cc}\t\n]*$/u.test(text)

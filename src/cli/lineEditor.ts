@@ -8,9 +8,10 @@ import * as Terminal from "effect/Terminal"
 import * as Readline from "node:readline"
 import { PassThrough, Writable } from "node:stream"
 import type { History } from "./history.ts"
+import * as Keys from "./keys.ts"
 
 export interface LineEditor {
-  /** The next prompt, of one or more lines; `undefined` at the end of the input. */
+  /** The next prompt, of one or more lines. It may be empty, as after Ctrl-C. `undefined` at the end of the input. */
   readonly read: Effect.Effect<string | undefined>
   /** Runs an effect. Ctrl-C interrupts it. Other keys are kept for the next `read`. */
   readonly whileBusy: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<Exit.Exit<A, E>, never, R>
@@ -24,16 +25,7 @@ export interface Options {
   readonly hint: string
 }
 
-/** A key as Node decodes it. A pasted text is one key without a name. */
-type OnKey = (text: string | undefined, key: Readline.Key) => void
-
-/** Stands for a line end in the line that is edited, since `readline` has no lines of several lines. Not a character of any text. */
-const lineEnd = "\uFDD0"
 const shownLineEnd = "⏎"
-
-/** Terminals mark pasted text if they are asked to, so that its line ends do not send it. */
-const markPastes = "\u001B[?2004h"
-const stopMarkingPastes = "\u001B[?2004l"
 
 export const make = Effect.fnUntraced(function* (options: Options) {
   const isDumb = (yield* Effect.orElseSucceed(Config.String("TERM"), () => "")) === "dumb"
@@ -61,12 +53,12 @@ const makePlain = Effect.fnUntraced(function* ({ history }: Options) {
 
 const makeEditing = Effect.fnUntraced(function* (options: Options) {
   const run = yield* FiberSet.makeRuntime()
-  const kept: Array<Parameters<OnKey>> = []
-  const keep: OnKey = (...key) => void kept.push(key)
+  const kept: Array<Parameters<Keys.OnKey>> = []
+  const keep: Keys.OnKey = (...key) => void kept.push(key)
   let onKey = keep
   let onEnd = (): void => undefined
   let isEnded = false
-  yield* openTerminal({
+  yield* Keys.open({
     onKey: (...key) => onKey(...key),
     onEnd: () => {
       isEnded = true
@@ -98,9 +90,11 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
         kept.length = 0
         fiber.interruptUnsafe()
       }
-      onKey = (text, key) => (isControl(key, "c") ? stop() : keep(text, key))
+      onKey = (text, key) => (Keys.isControl(key, "c") ? stop() : keep(text, key))
       // Nobody reads the answer any more.
       onEnd = stop
+      // It may have come before the effect began.
+      if (isEnded || kept.some(([, key]) => Keys.isControl(key, "c"))) stop()
       return yield* Effect.ensuring(
         Fiber.await(fiber),
         Effect.sync(() => {
@@ -113,47 +107,6 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
   return editor
 })
 
-const isControl = ({ ctrl, name }: Readline.Key, letter: string): boolean => ctrl === true && name === letter
-
-/** In this mode each key reaches the program at once, Ctrl-C as well, and is not shown by the terminal. */
-const setKeyMode = (isOn: boolean): void => {
-  process.stdin.setRawMode(isOn)
-  process.stdout.write(isOn ? markPastes : stopMarkingPastes)
-}
-
-/** Reads keys from the terminal, one by one, until the scope closes. */
-const openTerminal = ({ onEnd, onKey }: { readonly onKey: OnKey; readonly onEnd: () => void }) => {
-  const { stdin } = process
-  let pasted: string | undefined
-  const onKeypress: OnKey = (text, key) => {
-    if (key.name === "paste-start") pasted = ""
-    else if (key.name === "paste-end") {
-      onKey((pasted ?? "").replaceAll(/\r\n|\r|\n/g, lineEnd), {})
-      pasted = undefined
-    } else if (pasted === undefined) onKey(text, key)
-    // Control characters of a pasted text are not obeyed.
-    else if (/^(\P{Cc}|[\t\r\n])$/u.test(key.sequence ?? "")) pasted += key.sequence
-  }
-  // Without a listener, the error of a terminal that has gone would end the process before its finalizers.
-  stdin.on("error", onEnd)
-  return Effect.acquireRelease(
-    Effect.sync(() => {
-      Readline.emitKeypressEvents(stdin)
-      stdin.on("keypress", onKeypress)
-      stdin.on("end", onEnd)
-      setKeyMode(true)
-      stdin.resume()
-    }),
-    () =>
-      Effect.sync(() => {
-        stdin.off("keypress", onKeypress)
-        stdin.off("end", onEnd)
-        stdin.pause()
-        setKeyMode(false)
-      })
-  )
-}
-
 /** Edits one prompt. A prompt that begins with `"""` goes on until a line that ends with it. */
 const edit = (
   { complete, hint, history }: Options,
@@ -161,7 +114,7 @@ const edit = (
   done: (text: string | undefined) => void
 ) => {
   let isDone = false
-  let parts: Array<string> = []
+  const parts: Array<string> = []
   const finish = (text: string | undefined): void => {
     if (isDone) return
     isDone = true
@@ -174,37 +127,32 @@ const edit = (
   }
   const { output, stopResizing } = makeOutput()
   const lines = Readline.createInterface({
-    // Keys are written to it, so that it gets none while something else is going on.
+    // It gets its keys from `onKey`, so that it gets none while something else is going on.
     input: new PassThrough(),
     output,
     terminal: true,
     prompt,
-    history: history.entries.map((entry) => entry.replaceAll("\n", lineEnd)),
+    history: history.entries.map((entry) => entry.replaceAll("\n", Keys.lineEnd)),
     historySize: history.entries.length + 1000,
     completer
   })
-  const startOver = (): void => {
-    parts = []
-    lines.setPrompt(prompt)
-    lines.write(null, { ctrl: true, name: "e" })
-    lines.write(null, { ctrl: true, name: "u" })
-    lines.prompt()
-  }
   lines.on("line", (line) => {
-    parts.push(line.replaceAll(lineEnd, "\n"))
+    parts.push(line.replaceAll(Keys.lineEnd, "\n"))
     const text = parts.join("\n")
     if (!isOpen(text)) return finish(text)
     lines.setPrompt(continuation)
     return lines.prompt()
   })
   lines.on("SIGINT", () => {
-    output.write(lines.line === "" && parts.length === 0 ? `\n${hint}\n` : "^C\n")
-    startOver()
+    const isEmpty = lines.line === "" && parts.length === 0
+    lines.write(null, { ctrl: true, name: "e" })
+    output.write(isEmpty ? `\n${hint}\n` : "^C\n")
+    finish("")
   })
   lines.on("close", () => finish(undefined))
-  lines.on("SIGTSTP", () => suspend(() => lines.prompt(true)))
+  lines.on("SIGTSTP", () => Keys.suspend(() => lines.prompt(true)))
   lines.prompt()
-  const onKey: OnKey = (text, key) => lines.write(text ?? "", key)
+  const onKey: Keys.OnKey = (text, key) => lines.write(text ?? "", key)
   return { onKey, close: () => lines.close() }
 }
 
@@ -223,23 +171,11 @@ const makeOutput = () => {
   const output = new Writable({
     decodeStrings: false,
     write: (text, _, done) => {
-      stdout.write(String(text).replaceAll(lineEnd, shownLineEnd), () => done())
+      stdout.write(String(text).replaceAll(Keys.lineEnd, shownLineEnd), () => done())
     }
   })
   Object.defineProperty(output, "columns", { get: () => stdout.columns })
   const onResize = () => output.emit("resize")
   stdout.on("resize", onResize)
   return { output, stopResizing: () => stdout.off("resize", onResize) }
-}
-
-/** Stops the process as Ctrl-Z does elsewhere. */
-const suspend = (resume: () => void): void => {
-  const { pid, platform } = process
-  if (platform === "win32") return
-  setKeyMode(false)
-  process.once("SIGCONT", () => {
-    setKeyMode(true)
-    resume()
-  })
-  process.kill(pid, "SIGTSTP")
 }

@@ -54,15 +54,15 @@ export const start = Effect.fnUntraced(function* (options: Options) {
     // A line that wraps could not be erased.
     yield* Output.writeError(`\r\u001B[K${dim(line.slice(0, columns - 1))}`)
   })
-  const follow = Effect.map(findPhase(options), (found) => {
-    phase = found
-  }).pipe(Effect.ignore, Effect.delay("300 millis"))
+  const ask = Effect.match(findPhase(options), {
+    onFailure: () => undefined,
+    onSuccess: (found) => {
+      phase = found
+    }
+  })
   // An answer that begins at once needs no spinner.
   const spin = Effect.delay(Effect.forever(Effect.delay(draw, "100 millis")), "200 millis")
-  const watch = Effect.repeat(Effect.delay(follow, "1 second"), { while: () => phase !== reading })
-  const fiber = yield* Effect.forkScoped(
-    Effect.all([spin, Effect.andThen(follow, watch)], { concurrency: "unbounded", discard: true })
-  )
+  const fiber = yield* Effect.forkScoped(Effect.all([ask, spin], { concurrency: "unbounded", discard: true }))
   const stop = Effect.suspend(() => {
     if (isOver) return Effect.void
     isOver = true
@@ -87,15 +87,18 @@ export const start = Effect.fnUntraced(function* (options: Options) {
 const reading = "reading the prompt"
 
 /**
- * What a server does before the first text. It fails if the server does not answer. The list of the models in memory is new each
- * time; what `Provider.model` reports may be some seconds old, so it is not trusted against an answer of that model.
+ * What a server does before the first text, as far as it is known. It is asked once, when the request is sent: servers do not
+ * report the end of loading, and Ollama lists a model among those in memory while it loads it. Without an answer of the server,
+ * the phase stays as it is. What `Provider.model` reports may be some seconds old, so it is not trusted against an answer of that
+ * model.
  */
 const findPhase = Effect.fnUntraced(function* ({ hasAnswered = false, model = "", provider }: Options) {
+  const loading = "loading the model"
   if (provider.running !== undefined) {
     const models = yield* provider.running
-    return models.some(({ id }) => provider.isSameModel(id, model)) ? reading : "loading the model"
+    return models.some(({ id }) => provider.isSameModel(id, model)) ? reading : loading
   }
   const { isLoaded } = yield* provider.model(model)
   if (isLoaded === true) return reading
-  return isLoaded === false && !hasAnswered ? "loading the model" : "waiting for the answer"
+  return isLoaded === false && !hasAnswered ? loading : "waiting for the answer"
 })

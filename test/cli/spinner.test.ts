@@ -13,17 +13,17 @@ const erase = "\r\u001B[K"
 const before = (output: string, text: string): string => output.slice(0, output.indexOf(text))
 
 describe.skipIf(!CommandLine.hasTerminals)("waiting", () => {
-  it.live("shows that the model is loaded, then that the prompt is read, and the seconds of a long wait", () =>
+  it.live("shows whether the model is loaded or the prompt is read, and the seconds of a long wait", () =>
     Effect.gen(function* () {
-      let asked = 0
+      let isLoaded = false
       const { program, say, server } = yield* startWithFake(({ path }): FakeServer.Answer => {
-        if (path === "/api/ps" && ++asked > 1) return loaded
-        return { text: "Because.", delay: { first: 5000 } }
+        if (path === "/api/ps" && isLoaded) return loaded
+        if (path === "/api/chat") isLoaded = true
+        return { text: "Because.", delay: { first: 4500 } }
       })
-      yield* say(`Why?${enter}`, "loading the model", "reading the prompt", "reading the prompt, 4 s")
-      yield* say("", "Because.", "tokens")
+      yield* say(`Why?${enter}`, "loading the model", "loading the model, 4 s", "Because.", "tokens")
       expect((yield* program.output).stdout.split("Because.")[0]?.endsWith(erase)).toBe(true)
-      // Once the model is in memory, the server is not asked again.
+      yield* say(`Why?${enter}`, "reading the prompt", "reading the prompt, 3 s", "Because.", "tokens")
       const { requests } = yield* server.state
       expect(requests.filter(({ path }) => path === "/api/ps").length).toBe(2)
     })

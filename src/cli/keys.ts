@@ -53,14 +53,14 @@ export const open = ({ onEnd, onKey }: { readonly onKey: OnKey; readonly onEnd: 
   )
 }
 
-/** Stops the process as Ctrl-Z does elsewhere. */
-export const suspend = (resume: () => void): void => {
-  const { pid, platform } = process
-  if (platform === "win32") return
-  setKeyMode(false)
-  process.once("SIGCONT", () => {
-    setKeyMode(true)
-    resume()
-  })
-  process.kill(pid, "SIGTSTP")
-}
+/**
+ * Stops the process, as Ctrl-Z does elsewhere, and succeeds when it runs again. A process whose parent does not control jobs is not
+ * stopped and gets no signal to continue, so the time decides: it passes once the process runs.
+ */
+export const suspend: Effect.Effect<void> =
+  process.platform === "win32"
+    ? Effect.void
+    : Effect.sync(() => {
+        setKeyMode(false)
+        process.kill(process.pid, "SIGTSTP")
+      }).pipe(Effect.andThen(Effect.sleep("100 millis")), Effect.andThen(Effect.sync(() => setKeyMode(true))))

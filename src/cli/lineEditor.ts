@@ -52,7 +52,6 @@ const makePlain = Effect.fnUntraced(function* ({ history }: Options) {
 })
 
 const makeEditing = Effect.fnUntraced(function* (options: Options) {
-  const run = yield* FiberSet.makeRuntime()
   const kept: Array<Parameters<Keys.OnKey>> = []
   const keep: Keys.OnKey = (...key) => void kept.push(key)
   let onKey = keep
@@ -65,6 +64,7 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
       onEnd()
     }
   })
+  const run = yield* FiberSet.makeRuntime()
 
   const readText = Effect.callback<string | undefined>((resume) => {
     if (isEnded) return resume(Effect.undefined)
@@ -90,7 +90,11 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
         kept.length = 0
         fiber.interruptUnsafe()
       }
-      onKey = (text, key) => (Keys.isControl(key, "c") ? stop() : keep(text, key))
+      onKey = (text, key) => {
+        if (Keys.isControl(key, "c")) stop()
+        else if (Keys.isControl(key, "z")) run(Keys.suspend)
+        else keep(text, key)
+      }
       // Nobody reads the answer any more.
       onEnd = stop
       // It may have come before the effect began.
@@ -150,7 +154,9 @@ const edit = (
     finish("")
   })
   lines.on("close", () => finish(undefined))
-  lines.on("SIGTSTP", () => Keys.suspend(() => lines.prompt(true)))
+  lines.on("SIGTSTP", () => {
+    run(Effect.andThen(Keys.suspend, () => Effect.sync(() => (isDone ? undefined : lines.prompt(true)))))
+  })
   lines.prompt()
   const onKey: Keys.OnKey = (text, key) => lines.write(text ?? "", key)
   return { onKey, close: () => lines.close() }
@@ -171,7 +177,9 @@ const makeOutput = () => {
   const output = new Writable({
     decodeStrings: false,
     write: (text, _, done) => {
-      stdout.write(String(text).replaceAll(Keys.lineEnd, shownLineEnd), () => done())
+      // It does not wait, so that nothing written to standard output directly comes before it.
+      stdout.write(String(text).replaceAll(Keys.lineEnd, shownLineEnd))
+      done()
     }
   })
   Object.defineProperty(output, "columns", { get: () => stdout.columns })

@@ -81,6 +81,21 @@ describe.skipIf(!CommandLine.hasTerminals)("typing", () => {
     })
   )
 
+  it.live("Ctrl-Z without a shell that controls jobs changes nothing, neither at the prompt nor during an answer", () =>
+    Effect.gen(function* () {
+      const { say, server, program } = yield* startWithFake({ text: "Yes, indeed.", delay: { between: 300 } })
+      const ctrlZ = "\u001A"
+      yield* say(`Why${ctrlZ}`, "Why", "> Why")
+      yield* say(`?${enter}`, "Yes, ")
+      yield* say(ctrlZ, "indeed.", "tokens")
+      // Ctrl-C is still a key.
+      yield* say(`not this${ctrlC}`, "^C")
+      yield* program.type(ctrlD)
+      expect((yield* program.result).code).toBe(0)
+      expect(promptsOf(yield* server.state)).toEqual([user("Why?")])
+    })
+  )
+
   it.live("Tab completes commands and models", () =>
     Effect.gen(function* () {
       const { say, program } = yield* startWithFake({ text: "Yes." })

@@ -9,7 +9,7 @@ import type * as Terminal from "effect/Terminal"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
-import { type FinalChunk, FromJsonString, type StreamingChunk } from "../StreamingChunk.ts"
+import { FromJsonString, type StreamingChunk } from "../StreamingChunk.ts"
 import * as Output from "./output.ts"
 import * as Spinner from "./spinner.ts"
 import * as Summary from "./summary.ts"
@@ -21,10 +21,38 @@ export interface Options extends Omit<Spinner.Options, "model"> {
   readonly observe?: ((chunk: StreamingChunk) => void) | undefined
 }
 
-/**
- * The answer goes to standard output. Thinking, the summary and what is being waited for are no part of it and go to standard
- * error.
- */
+/** The answer goes to standard output. Thinking is no part of it and goes to standard error. */
+const makeWriter = Effect.fnUntraced(function* () {
+  const stdio = yield* Stdio.Stdio
+  const answer = Text.makeCleaner(yield* stdio.stdoutIsTerminal)
+  const thinking = Text.makeCleaner(yield* stdio.stderrIsTerminal)
+  const dim = yield* Output.dim
+  let lastWritten: "nothing" | "thinking" | "answer" = "nothing"
+
+  const writeThinking = (text: string): Effect.Effect<void> => {
+    if (text === "") return Effect.void
+    lastWritten = "thinking"
+    return Output.writeError(dim(text))
+  }
+  const writeAnswer = Effect.fnUntraced(function* (text: string) {
+    if (text === "") return
+    if (lastWritten === "thinking") {
+      yield* writeThinking(thinking.end())
+      yield* Output.writeError("\n\n")
+    }
+    lastWritten = "answer"
+    yield* Output.write(text)
+  })
+  return {
+    thinking: (text: string) => writeThinking(thinking.add(text)),
+    answer: (text: string) => writeAnswer(answer.add(text)),
+    end: Effect.suspend(() => writeAnswer(`${answer.end()}\n`)),
+    /** An incomplete answer must not look like a complete line, and the error begins a line of its own. */
+    fail: Effect.suspend(() => (lastWritten === "nothing" ? Effect.void : Output.writeError("\n")))
+  }
+})
+
+/** Prints an answer, and on standard error what is being waited for, thinking, and a summary. */
 export const print = Effect.fnUntraced(function* (
   request: CompletionRequest,
   options: Options
@@ -36,56 +64,33 @@ export const print = Effect.fnUntraced(function* (
   const { observe, provider, quiet } = options
   const clock = yield* Clock.Clock
   const startedAt = clock.currentTimeMillisUnsafe()
-  const stdio = yield* Stdio.Stdio
-  const answer = Text.makeCleaner(yield* stdio.stdoutIsTerminal)
-  const thinking = Text.makeCleaner(yield* stdio.stderrIsTerminal)
-  const dim = yield* Output.dim
+  const writer = yield* makeWriter()
   const spinner = quiet ? undefined : yield* Spinner.start({ ...options, model: request.model })
   let firstAt: number | undefined
-  let endedAt = startedAt
   const toolCalls: Array<string> = []
-  let final: FinalChunk | undefined
-  let lastWritten: "nothing" | "thinking" | "answer" = "nothing"
-
-  const writeThinking = Effect.fnUntraced(function* (text: string) {
-    if (text === "" || quiet) return
-    lastWritten = "thinking"
-    yield* Output.writeError(dim(text))
-  })
-
-  const writeAnswer = Effect.fnUntraced(function* (text: string) {
-    if (text === "") return
-    if (lastWritten === "thinking") {
-      yield* writeThinking(thinking.end())
-      yield* Output.writeError("\n\n")
-    }
-    lastWritten = "answer"
-    yield* Output.write(text)
-  })
+  let summary = ""
 
   const printChunk = Effect.fnUntraced(function* (chunk: StreamingChunk) {
-    endedAt = clock.currentTimeMillisUnsafe()
+    const now = clock.currentTimeMillisUnsafe()
     observe?.(chunk)
     if (spinner !== undefined) yield* spinner.show(chunk)
-    if (chunk.thinking || chunk.content) firstAt ??= endedAt
-    yield* writeThinking(thinking.add(chunk.thinking ?? ""))
-    yield* writeAnswer(answer.add(chunk.content))
+    if (chunk.thinking || chunk.content) firstAt ??= now
+    if (!quiet) yield* writer.thinking(chunk.thinking ?? "")
+    yield* writer.answer(chunk.content)
     for (const { name } of chunk.toolCalls ?? []) toolCalls.push(name)
     if (!chunk.isFinal) return
-    final = chunk
-    yield* writeAnswer(`${answer.end()}\n`)
+    yield* writer.end
+    summary = Summary.describe(provider.name, chunk, { startedAt, firstAt, endedAt: now })
   })
 
   yield* provider.stream(request).pipe(
     Stream.runForEach(printChunk),
-    // An incomplete answer must not look like a complete line, and the error begins a line of its own.
-    Effect.onError(() => (lastWritten === "nothing" ? Effect.void : Output.writeError("\n")))
+    Effect.onError(() => writer.fail)
   )
   if (toolCalls.length > 0) {
     yield* Output.note(`local-llm: the model called tools, but there are none here: ${toolCalls.join(", ")}`)
   }
-  if (final === undefined) return
-  if (!quiet) yield* Output.dimNote(Summary.describe(provider.name, final, { startedAt, firstAt, endedAt }))
+  if (!quiet) yield* Output.dimNote(summary)
 }, Effect.scoped)
 
 const encodeChunk = Schema.encodeEffect(FromJsonString)

@@ -1,5 +1,5 @@
 /** A conversation on a pseudo-terminal: turns, commands, what is kept, and how it ends. */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -21,6 +21,9 @@ import {
 const makeFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-llm-"))
 
 const endless: FakeServer.Answer = { pieces: FakeServer.endless("word "), delay: { between: 2 } }
+
+// Several programs start in some of them.
+vi.setConfig({ testTimeout: 60_000 })
 
 describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
   it.live("has turns, commands and an end", () =>

@@ -1,5 +1,5 @@
 /** Typing on a pseudo-terminal. */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -10,6 +10,9 @@ import { chats, ctrlC, ctrlD, enter, paste, startWithFake, tab, up } from "../su
 const promptsOf = (state: Parameters<typeof chats>[0]) => chats(state).map((messages) => messages.at(-1))
 
 const user = (content: string) => ({ role: "user", content })
+
+// Several programs start in some of them.
+vi.setConfig({ testTimeout: 60_000 })
 
 describe.skipIf(!CommandLine.hasTerminals)("typing", () => {
   it.live("a pasted text is one prompt, also with line ends, and its control characters are not obeyed", () =>

@@ -1,5 +1,5 @@
 /** What is shown while an answer is waited for, on a pseudo-terminal. */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
@@ -12,17 +12,20 @@ const erase = "\r\u001B[K"
 /** The last lines that were drawn one over the other before a text. */
 const before = (output: string, text: string): string => output.slice(0, output.indexOf(text))
 
+// Several programs start in some of them.
+vi.setConfig({ testTimeout: 60_000 })
+
 describe.skipIf(!CommandLine.hasTerminals)("waiting", () => {
   it.live("shows whether the model is loaded or the prompt is read, and the seconds of a long wait", () =>
     Effect.gen(function* () {
       let isLoaded = false
       const { program, say, server } = yield* startWithFake(({ path }): FakeServer.Answer => {
         if (path === "/api/ps" && isLoaded) return loaded
-        if (path === "/api/chat") isLoaded = true
         return { text: "Because.", delay: { first: 4500 } }
       })
       yield* say(`Why?${enter}`, "loading the model", "loading the model, 4 s", "Because.", "tokens")
       expect((yield* program.output).stdout.split("Because.")[0]?.endsWith(erase)).toBe(true)
+      isLoaded = true
       yield* say(`Why?${enter}`, "reading the prompt", "reading the prompt, 3 s", "Because.", "tokens")
       const { requests } = yield* server.state
       expect(requests.filter(({ path }) => path === "/api/ps").length).toBe(2)

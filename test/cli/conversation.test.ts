@@ -20,6 +20,9 @@ import {
 
 const makeFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-llm-"))
 
+const isChatCut = ({ requests }: FakeServer.State): boolean =>
+  requests.some(({ outcome, path }) => path === "/api/chat" && outcome === "cut-by-client")
+
 const endless: FakeServer.Answer = { pieces: FakeServer.endless("word "), delay: { between: 2 } }
 
 // Several programs start in some of them.
@@ -132,7 +135,7 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
       const { say, server, program } = yield* startWithFake(endless)
       yield* say("Why?\r", "word word word")
       yield* program.type(ctrlC)
-      yield* server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client")
+      yield* server.until(isChatCut)
       yield* say("", "stopped")
       // Also before it begins.
       yield* say(`Why?${enter}${ctrlC}`, "stopped")
@@ -214,7 +217,7 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
       const conversation = yield* startWithFake(endless)
       yield* conversation.say("Why?\r", "word word word")
       yield* conversation.signal(signal)
-      yield* conversation.server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client")
+      yield* conversation.server.until(isChatCut)
       const result = yield* conversation.program.result
       expect(result.code).toBe(code)
       // Pastes are no longer marked.
@@ -227,7 +230,7 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
       const { program, say, server } = yield* startWithFake(endless)
       yield* say("Why?\r", "word word word")
       yield* program.kill("SIGKILL")
-      yield* server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client")
+      yield* server.until(isChatCut)
     })
   )
 

@@ -2,35 +2,38 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import type * as Terminal from "effect/Terminal"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import { FromJsonString, type StreamingChunk } from "../StreamingChunk.ts"
 import * as Output from "./output.ts"
+import * as Spinner from "./spinner.ts"
 import * as Summary from "./summary.ts"
 import * as Text from "./text.ts"
 
-/** The answer goes to standard output. Thinking and the summary are no part of it and go to standard error. */
-export const print = Effect.fnUntraced(function* (
-  provider: Provider,
-  request: CompletionRequest,
-  { quiet }: { readonly quiet: boolean }
-): Effect.fn.Return<void, ProviderError | Output.OutputFailed | Output.ReaderGone> {
-  const clock = yield* Clock.Clock
-  const startedAt = clock.currentTimeMillisUnsafe()
-  const answer = Text.makeCleaner(process.stdout.isTTY)
-  const thinking = Text.makeCleaner(process.stderr.isTTY)
-  let firstAt: number | undefined
-  let summary: string | undefined
+export interface Options extends Omit<Spinner.Options, "model"> {
+  readonly quiet: boolean
+  /** Gets each chunk before it is printed. */
+  readonly observe?: ((chunk: StreamingChunk) => void) | undefined
+}
+
+/** The answer goes to standard output. Thinking is no part of it and goes to standard error. */
+const makeWriter = Effect.fnUntraced(function* () {
+  const stdio = yield* Stdio.Stdio
+  const answer = Text.makeCleaner(yield* stdio.stdoutIsTerminal)
+  const thinking = Text.makeCleaner(yield* stdio.stderrIsTerminal)
+  const dim = yield* Output.dim
   let lastWritten: "nothing" | "thinking" | "answer" = "nothing"
 
-  const writeThinking = Effect.fnUntraced(function* (text: string) {
-    if (text === "" || quiet) return
+  const writeThinking = (text: string): Effect.Effect<void> => {
+    if (text === "") return Effect.void
     lastWritten = "thinking"
-    yield* Output.writeError(Output.dim(text))
-  })
-
+    return Output.writeError(dim(text))
+  }
   const writeAnswer = Effect.fnUntraced(function* (text: string) {
     if (text === "") return
     if (lastWritten === "thinking") {
@@ -40,24 +43,55 @@ export const print = Effect.fnUntraced(function* (
     lastWritten = "answer"
     yield* Output.write(text)
   })
+  return {
+    thinking: (text: string) => writeThinking(thinking.add(text)),
+    answer: (text: string) => writeAnswer(answer.add(text)),
+    end: Effect.suspend(() => writeAnswer(`${answer.end()}\n`)),
+    /** An incomplete answer must not look like a complete line, and the error begins a line of its own. */
+    fail: Effect.suspend(() => (lastWritten === "nothing" ? Effect.void : Output.writeError("\n")))
+  }
+})
+
+/** Prints an answer, and on standard error what is being waited for, thinking, and a summary. */
+export const print = Effect.fnUntraced(function* (
+  request: CompletionRequest,
+  options: Options
+): Effect.fn.Return<
+  void,
+  ProviderError | Output.OutputFailed | Output.ReaderGone,
+  Stdio.Stdio | Terminal.Terminal | Scope.Scope
+> {
+  const { observe, provider, quiet } = options
+  const clock = yield* Clock.Clock
+  const startedAt = clock.currentTimeMillisUnsafe()
+  const writer = yield* makeWriter()
+  const spinner = quiet ? undefined : yield* Spinner.start({ ...options, model: request.model })
+  let firstAt: number | undefined
+  const toolCalls: Array<string> = []
+  let summary = ""
 
   const printChunk = Effect.fnUntraced(function* (chunk: StreamingChunk) {
     const now = clock.currentTimeMillisUnsafe()
+    observe?.(chunk)
+    if (spinner !== undefined) yield* spinner.show(chunk)
     if (chunk.thinking || chunk.content) firstAt ??= now
-    yield* writeThinking(thinking.add(chunk.thinking ?? ""))
-    yield* writeAnswer(answer.add(chunk.content))
+    if (!quiet) yield* writer.thinking(chunk.thinking ?? "")
+    yield* writer.answer(chunk.content)
+    for (const { name } of chunk.toolCalls ?? []) toolCalls.push(name)
     if (!chunk.isFinal) return
-    yield* writeAnswer(`${answer.end()}\n`)
+    yield* writer.end
     summary = Summary.describe(provider.name, chunk, { startedAt, firstAt, endedAt: now })
   })
 
   yield* provider.stream(request).pipe(
     Stream.runForEach(printChunk),
-    // An incomplete answer must not look like a complete line, and the error begins a line of its own.
-    Effect.onError(() => (lastWritten === "nothing" ? Effect.void : Output.writeError("\n")))
+    Effect.onError(() => writer.fail)
   )
-  if (summary !== undefined && !quiet) yield* Output.dimNote(summary)
-})
+  if (toolCalls.length > 0) {
+    yield* Output.note(`local-llm: the model called tools, but there are none here: ${toolCalls.join(", ")}`)
+  }
+  if (!quiet) yield* Output.dimNote(summary)
+}, Effect.scoped)
 
 const encodeChunk = Schema.encodeEffect(FromJsonString)
 

@@ -34,12 +34,13 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
   const format = input.schema === undefined ? undefined : yield* Typed.parseSchema(input.schema)
   const images = yield* Effect.forEach(input.images, readImage)
   const isConversation = yield* Conversation.isPossible
-  if (isConversation && input.words.length === 0 && images.length === 0 && !input.json && !input.jsonl && !format) {
+  if (isConversation && input.words.length === 0 && !input.json && !input.jsonl && !format) {
+    const { quiet, system } = input
     const selected = yield* Select.select(input)
-    return yield* Conversation.run({ ...selected, system: input.system, options: toOptions(input), quiet: input.quiet })
+    return yield* Conversation.run({ ...selected, system, images, quiet, options: toOptions(input) })
   }
   const content = yield* Prompt.read(input.words)
-  const { model, provider } = yield* Select.select(input)
+  const { isQueued, model, provider } = yield* Select.select(input)
   const request: ChatRequest = {
     ...toOptions(input),
     model,
@@ -51,7 +52,7 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
   }
   if (input.jsonl) return yield* Answer.printChunks(provider, request)
   if (input.json || format !== undefined) return yield* Typed.print(provider, request, format, input)
-  yield* Answer.print(provider, request, input)
+  yield* Answer.print(request, { provider, isQueued, quiet: input.quiet })
 })
 
 const check = ({ hosts, json, jsonl, schema, url }: Input) => {

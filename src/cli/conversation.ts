@@ -1,23 +1,24 @@
 /** A conversation on a terminal. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Cause from "effect/Cause"
-import * as Fiber from "effect/Fiber"
-import * as FileSystem from "effect/FileSystem"
 import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
-import type { ChatRequest, Message } from "../CompletionRequest.ts"
-import * as Provider from "../Provider.ts"
+import * as Struct from "effect/Struct"
+import type { ChatRequest } from "../CompletionRequest.ts"
+import { isProviderError } from "../ProviderError.ts"
+import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
 import * as Answer from "./answer.ts"
+import * as Commands from "./commands.ts"
 import * as Failure from "./failure.ts"
+import * as History from "./history.ts"
 import * as LineEditor from "./lineEditor.ts"
 import * as Output from "./output.ts"
-import * as Spinner from "./spinner.ts"
+import type { Message } from "./savedConversation.ts"
+import type { Selected } from "./select.ts"
 
-export interface Settings {
-  readonly provider: Provider.Provider
-  readonly model: string
+export interface Settings extends Selected {
   readonly system: string | undefined
+  readonly images: ReadonlyArray<Uint8Array>
   readonly options: Omit<ChatRequest, "messages">
   readonly quiet: boolean
 }
@@ -28,99 +29,94 @@ export const isPossible = Effect.gen(function* () {
   return (yield* stdio.stdinIsTerminal) && (yield* stdio.stdoutIsTerminal)
 })
 
-const help = [
-  "/model NAME    another model; without a name, the models of the server",
-  "/system TEXT   another system message; without a text, none",
-  "/clear         forget the conversation",
-  "/save FILE     write the conversation to a file, as JSON",
-  "/help          these lines",
-  "Ctrl-C stops an answer. Ctrl-D ends the program."
-]
-
-interface State {
-  model: string
-  system: string | undefined
-  messages: Array<Message>
-}
-
+/**
+ * Reads prompts and commands until the end of the input.
+ *
+ * A question and its answer become part of the conversation together:
+ * - A complete answer does, unless it is empty.
+ * - An answer that the user stopped does if it has text. It is marked as incomplete, also in the file of `/save`. The model gets the
+ *   text as it is.
+ * - An answer that failed does not, even if it has text, so that the question can be asked again.
+ */
 export const run = Effect.fnUntraced(function* (settings: Settings) {
-  const { provider, quiet } = settings
-  const state: State = { model: settings.model, system: settings.system, messages: [] }
-  const editor = yield* LineEditor.make(["/model ", "/system ", "/clear", "/save ", "/help"])
-  if (!quiet) yield* Output.dimNote(`${state.model} on ${provider.name}. /help shows the commands`)
-
-  const answer = Effect.fnUntraced(function* (content: string) {
-    const asked: Array<Message> = [...state.messages, { role: "user", content }]
-    let text = ""
-    const system = state.system === undefined ? [] : [{ role: "system", content: state.system } as const]
-    const spinner = yield* Spinner.start(provider, state.model, quiet)
-    const observed = Provider.make({
-      ...provider,
-      stream: (request) =>
-        Stream.mapEffect(provider.stream(request), (chunk) => {
-          text += chunk.content
-          return Effect.as(spinner.show(chunk), chunk)
-        })
-    })
-    const request = { ...settings.options, model: state.model, messages: [...system, ...asked] }
-    const fiber = yield* Effect.forkChild(Answer.print(observed, request, { quiet }))
-    const exit = yield* editor.whileAnswering(Fiber.await(fiber), Fiber.interrupt(fiber))
-    yield* spinner.stop
-    // What was said before an interruption is part of the conversation.
-    if (Exit.isSuccess(exit) || text !== "") state.messages = [...asked, { role: "assistant", content: text }]
-    if (Exit.isSuccess(exit)) return
-    const error = Cause.squash(exit.cause)
-    if (Cause.hasInterruptsOnly(exit.cause)) return yield* Output.dimNote("stopped")
-    if (error instanceof Output.ReaderGone || error instanceof Output.OutputFailed) return yield* error
-    yield* Output.note(`local-llm: ${error instanceof Error ? Failure.describe(error) : "unknown error"}`)
-  })
-
-  for (;;) {
+  const { images, model, provider, quiet, system } = settings
+  const session: Commands.Session = {
+    provider,
+    model,
+    system,
+    images,
+    messages: [],
+    answeredBy: undefined,
+    isOver: false
+  }
+  const history = yield* History.make
+  const hint = "Ctrl-D or /bye ends the program"
+  const editor = yield* LineEditor.make({ history, hint, complete: Commands.complete(session) })
+  if (!quiet) yield* Output.dimNote(`${model} on ${provider.name}. /help shows the commands`)
+  while (!session.isOver) {
     const line = yield* editor.read
     if (line === undefined) return yield* Output.write("\n")
     const text = line.trim()
-    if (text.startsWith("/")) yield* command(text, state, provider)
-    else if (text !== "") yield* answer(text)
+    if (Commands.isCommand(text)) yield* report(yield* editor.whileBusy(Commands.run(session, text)))
+    else if (unquote(text) !== "") yield* takeTurn(settings, session, editor, unquote(text))
   }
 })
 
-const command = Effect.fnUntraced(function* (line: string, state: State, provider: Provider.Provider) {
-  const [name = "", ...rest] = line.split(" ")
-  const value = rest.join(" ").trim()
-  switch (name) {
-    case "/help":
-      return yield* Effect.forEach(help, Output.dimNote, { discard: true })
-    case "/clear":
-      state.messages = []
-      return yield* Output.dimNote("the conversation is forgotten")
-    case "/system":
-      state.system = value === "" ? undefined : value
-      return yield* Output.dimNote(value === "" ? "no system message" : "the system message is set")
-    case "/model":
-      return yield* setModel(value, state, provider)
-    case "/save":
-      return yield* save(value, state)
-    default:
-      return yield* Output.note(`local-llm: there is no command ${name}; /help shows the commands`)
+/** The text between `"""`. */
+const unquote = (text: string): string => (/^"""([^]*)"""$/.exec(text)?.[1] ?? text).trim()
+
+const takeTurn = Effect.fnUntraced(function* (
+  settings: Settings,
+  session: Commands.Session,
+  editor: LineEditor.LineEditor,
+  content: string
+) {
+  const { images, messages, model, system } = session
+  const question: Message = { role: "user", content, ...(images.length === 0 ? {} : { images }) }
+  let text = ""
+  let final: FinalChunk | undefined
+  const observe = (chunk: StreamingChunk): void => {
+    text += chunk.content
+    session.answeredBy = model
+    if (chunk.isFinal) final = chunk
   }
+  const request: ChatRequest = {
+    ...settings.options,
+    model,
+    messages: [
+      ...(system === undefined ? [] : [{ role: "system", content: system } as const]),
+      ...[...messages, question].map(Struct.omit(["incomplete"]))
+    ]
+  }
+  const hasAnswered = session.answeredBy === model
+  const exit = yield* editor.whileBusy(Answer.print(request, { ...settings, hasAnswered, observe }))
+  const incomplete = findIncomplete(exit, final)
+  const isKept = incomplete !== "failed" && text !== ""
+  if (isKept) {
+    const answer: Message = { role: "assistant", content: text, ...(incomplete === undefined ? {} : { incomplete }) }
+    session.messages = [...messages, question, answer]
+    session.images = []
+  }
+  yield* report(exit)
+  if (incomplete === "failed" && text !== "") yield* Output.dimNote("the incomplete answer is not kept")
+  if (Exit.isSuccess(exit) && text === "") yield* Output.dimNote("the answer is empty and not kept")
 })
 
-const setModel = Effect.fnUntraced(function* (name: string, state: State, provider: Provider.Provider) {
-  const models = yield* Effect.result(provider.listModels)
-  if (models._tag === "Failure") return yield* Output.note(`local-llm: ${Failure.describe(models.failure)}`)
-  if (name === "") return yield* Effect.forEach(models.success, ({ id }) => Output.dimNote(id), { discard: true })
-  if (!models.success.some(({ id }) => provider.isSameModel(id, name))) {
-    return yield* Output.note(`local-llm: there is no model "${name}"; /model lists them`)
-  }
-  state.model = name
-  return yield* Output.dimNote(`${name} answers from now on`)
-})
+/** Why the answer is not complete, if so. */
+const findIncomplete = (exit: Exit.Exit<void, unknown>, final: FinalChunk | undefined) => {
+  if (final !== undefined) return final.finishReason === "stop" ? undefined : final.finishReason
+  return Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause) ? "failed" : "stopped"
+}
 
-const save = Effect.fnUntraced(function* (file: string, { messages, model, system }: State) {
-  if (file === "") return yield* Output.note("local-llm: give the name of a file, such as /save chat.json")
-  const text = `${JSON.stringify({ model, system, messages }, null, 2)}\n`
-  const saved = yield* Effect.result(FileSystem.FileSystem.use((files) => files.writeFileString(file, text)))
-  return yield* saved._tag === "Success"
-    ? Output.dimNote(`saved to ${file}`)
-    : Output.note(`local-llm: ${file} cannot be written`)
+/** A failure is one line, and the conversation goes on, unless the terminal has gone. */
+const report = Effect.fnUntraced(function* (exit: Exit.Exit<void, unknown>) {
+  if (Exit.isSuccess(exit)) return
+  if (Cause.hasInterruptsOnly(exit.cause)) return yield* Output.dimNote("stopped")
+  const error = Cause.squash(exit.cause)
+  if (error instanceof Output.ReaderGone || error instanceof Output.OutputFailed) return yield* error
+  const advice =
+    isProviderError(error) && error.reason._tag === "ContextOverflow"
+      ? "; /clear forgets the conversation, and Ollama gives more room with --context"
+      : ""
+  yield* Output.note(`local-llm: ${error instanceof Error ? Failure.describe(error) : "unknown error"}${advice}`)
 })

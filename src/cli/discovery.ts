@@ -48,7 +48,7 @@ export interface Server {
 }
 
 export interface Selected {
-  readonly provider: Provider
+  readonly provider: Provider & Management
   readonly model: string
 }
 

@@ -1,4 +1,5 @@
-/** Writing to standard output and standard error. */
+/** Writing to standard output and standard error. Effect's `Stdio` does not report which of the two failed, nor that a reader has gone. */
+import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -38,11 +39,22 @@ export const writeError = (text: string): Effect.Effect<void> => Effect.ignore(w
 export const note = (line: string): Effect.Effect<void> => writeError(`${Text.toSingleLine(line)}\n`)
 
 /** Writes a line of less importance to standard error. */
-export const dimNote = (line: string): Effect.Effect<void> => writeError(`${dim(Text.toSingleLine(line))}\n`)
+export const dimNote = (line: string): Effect.Effect<void> =>
+  Effect.flatMap(dim, (dim) => writeError(`${dim(Text.toSingleLine(line))}\n`))
 
-/** Dims text for standard error if it is a terminal. */
-export const dim = (text: string): string =>
-  process.stderr.isTTY && !process.env["NO_COLOR"] ? `\u001B[2m${text}\u001B[22m` : text
+const variable = (name: string): Effect.Effect<string> => Effect.orElseSucceed(Config.String(name), () => "")
+
+/** Whether standard error is a terminal that obeys control sequences. */
+export const canErase: Effect.Effect<boolean> = Effect.map(
+  variable("TERM"),
+  (terminal) => process.stderr.isTTY && terminal !== "dumb"
+)
+
+/** Dims text for standard error if it is a terminal that can do that, and `NO_COLOR` is not set. */
+export const dim: Effect.Effect<(text: string) => string> = Effect.gen(function* () {
+  const isDimmed = (yield* canErase) && (yield* variable("NO_COLOR")) === ""
+  return (text) => (isDimmed && text !== "" ? `\u001B[2m${text}\u001B[22m` : text)
+})
 
 /** Runs an effect, and writes a line to standard error if it takes more than a time. Default: three seconds. */
 export const withNoteIfSlow =

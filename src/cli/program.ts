@@ -189,14 +189,19 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
     : Output.note(`local-llm: ${describeError(error)}`)
 }
 
-let isTerminated = false
+let signalCode: number | undefined
 process.once("SIGTERM", () => {
-  isTerminated = true
+  signalCode ??= 143
+})
+// The runtime interrupts the program on SIGINT and SIGTERM only. A terminal that is closed sends this one.
+process.once("SIGHUP", () => {
+  signalCode = 129
+  process.kill(process.pid, "SIGTERM")
 })
 
-/** The runtime interrupts the program on both signals and exits with 130, which is right for SIGINT only. */
+/** After an interruption the runtime exits with 130, which is right for SIGINT only. */
 const teardown: Runtime.Teardown = (exit, onExit) =>
-  Runtime.defaultTeardown(exit, (code) => onExit(code === 130 && isTerminated ? 143 : code))
+  Runtime.defaultTeardown(exit, (code) => onExit(code === 130 ? (signalCode ?? code) : code))
 
 Output.ignoreErrorEvents.pipe(
   Effect.andThen(Stdio.Stdio.use(({ args }) => args)),

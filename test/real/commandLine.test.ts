@@ -1,7 +1,11 @@
 /** The command line with a real llama.cpp server. */
-import { expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import * as CommandLine from "../support/commandLine.ts"
+import * as Conversation from "../support/conversation.ts"
 import { endless, sky, think } from "../support/scriptedModels.ts"
 import * as LlamaServer from "./llamaServer.ts"
 
@@ -120,6 +124,95 @@ LlamaServer.describeLlamaServer("the command line", () => {
       })
     )
   )
+
+  describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
+    const converse = (url: string, model: string, env: Readonly<Record<string, string>> = {}) =>
+      Conversation.start(["--provider", "llama-server", "--url", url, "--model", model], env)
+
+    it.live("has two turns, and is saved", () =>
+      onServer({ model: "sky" }, ({ url }) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-llm-"))
+            const { program, say } = yield* converse(url, "sky", { HOME: folder })
+            yield* say("Why is the sky blue?\r", "The sky is blue", "leaving red.", "49 tokens", "tokens/s")
+            yield* say("And at dusk?\r", "The sky is blue", "leaving red.", "49 tokens", "tokens/s")
+            yield* say("/save ~/chat.json\r", "saved to")
+            yield* program.type(Conversation.ctrlD)
+            expect((yield* program.result).code).toBe(0)
+            expect(JSON.parse(Fs.readFileSync(Path.join(folder, "chat.json"), "utf8"))).toEqual({
+              model: "sky",
+              messages: [
+                { role: "user", content: "Why is the sky blue?" },
+                { role: "assistant", content: sky.join("") },
+                { role: "user", content: "And at dusk?" },
+                { role: "assistant", content: sky.join("") }
+              ]
+            })
+          })
+        )
+      )
+    )
+
+    it.live("shows thinking, dimmed, before the answer", () =>
+      onServer({ model: "think" }, ({ url }) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { say } = yield* converse(url, "think")
+            const dimmed = think.thinking.map((text) => `\u001B[2m${text}\u001B[22m`)
+            yield* say("Why?\r", ...dimmed, think.content.join(""), "tokens/s")
+          })
+        )
+      )
+    )
+
+    it.live("Ctrl-C stops an answer, and the server's slot is free for the next", () =>
+      onServer({ model: "endless", parameters: { n_ctx: 65_536 } }, ({ untilGenerating, url }) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { program, say } = yield* converse(url, "endless")
+            for (const prompt of ["Why?", "And then?"]) {
+              yield* say(`${prompt}\r`, endless(100).join(""))
+              yield* untilGenerating(1)
+              yield* program.type(Conversation.ctrlC)
+              expect(yield* untilGenerating(0)).toBeLessThan(1000)
+              yield* say("", "stopped")
+            }
+            yield* program.type(Conversation.ctrlD)
+            expect((yield* program.result).code).toBe(0)
+          })
+        )
+      )
+    )
+
+    it.live("shows how much of a long prompt is read, and Ctrl-C stops reading it", () =>
+      onServer({ model: "endless", parameters: { n_ctx: 65_536 } }, ({ untilGenerating, url }) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { say } = yield* converse(url, "endless")
+            yield* say(Conversation.paste("word\n".repeat(8000)), "word⏎")
+            yield* say("\r", "reading the prompt, ", " %")
+            yield* say(Conversation.ctrlC, "stopped")
+            yield* untilGenerating(0)
+          })
+        )
+      )
+    )
+
+    it.live("reports that the conversation does not fit, and what to do", () =>
+      onServer({ model: "sky", parameters: { n_ctx: 512 } }, ({ url }) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { say } = yield* converse(url, "sky")
+            yield* say(`${"x".repeat(150)}\r`, "leaving red.", "tokens/s")
+            yield* say(`${"x".repeat(150)}\r`, "512 fit", "/clear forgets the conversation")
+            yield* say("/clear\r", "forgotten")
+            yield* say("Why?\r", "leaving red.", "tokens/s")
+          })
+        )
+      )
+    )
+  })
 
   it.live("reports in one line that the prompt does not fit", () =>
     onServer({ model: "sky", parameters: { n_ctx: 512 } }, ({ url }) =>

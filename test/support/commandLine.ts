@@ -17,13 +17,15 @@ export interface Result extends Output {
 export interface Running {
   /** Waits until the output satisfies the predicate. */
   readonly until: (predicate: (output: Output) => boolean) => Effect.Effect<void>
-  readonly kill: (signal: "SIGINT" | "SIGTERM") => Effect.Effect<void>
+  readonly kill: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Types a text. */
   readonly type: (text: string) => Effect.Effect<void>
   readonly closeStdin: Effect.Effect<void>
   /** Closes the reading end, as `head` does. */
   readonly closeStdout: Effect.Effect<void>
   readonly closeStderr: Effect.Effect<void>
+  /** What it wrote so far. */
+  readonly output: Effect.Effect<Output>
   readonly result: Effect.Effect<Result>
 }
 
@@ -113,6 +115,7 @@ const startProcess = Effect.fnUntraced(function* (
     closeStdin: Effect.sync(() => child.stdin.end()),
     closeStdout: Effect.sync(() => child.stdout.destroy()),
     closeStderr: Effect.sync(() => child.stderr.destroy()),
+    output: Effect.sync(() => ({ stdout, stderr })),
     result: Effect.map(Deferred.await(closed), (code) => ({ code, stdout, stderr }))
   }
 })

@@ -1,0 +1,127 @@
+/** The prompts of earlier conversations. */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { platform } from "node:process"
+import * as PrivateFile from "./privateFile.ts"
+
+export interface History {
+  /** The prompts of earlier conversations and of this one, the newest first. */
+  readonly entries: ReadonlyArray<string>
+  readonly add: (text: string) => Effect.Effect<void>
+}
+
+/** The most prompts that are kept. */
+export const maxEntries = 1000
+
+/** The most bytes of the file that are read: its end. */
+export const maxBytes = 1024 * 1024
+
+/** A longer prompt, in UTF-16 units, is kept for this conversation only. */
+const maxLength = 32 * 1024
+
+/**
+ * The history in the file `history`, which is in
+ * - `$XDG_STATE_HOME/local-llm` if that variable is an absolute path, otherwise
+ * - `~/.local/state/local-llm` on Linux and other systems,
+ * - `~/Library/Application Support/local-llm` on macOS,
+ * - `%LOCALAPPDATA%\local-llm` on Windows.
+ *
+ * Prompts are private, so only the user can read the file (mode 0600) and its folder (0700). `LOCAL_LLM_NOHISTORY=1` switches it
+ * off: nothing is read or written.
+ *
+ * The file has a JSON string per line. A prompt is appended by one write, so programs that run at the same time keep the prompts of
+ * each other. When a conversation begins and the file is too long, it is replaced by its newest prompts. Lines that cannot be decoded
+ * are skipped. A file that cannot be read or written is no failure: the history then lasts as long as the conversation, as it does
+ * if none of these folders is known.
+ */
+export const make: Effect.Effect<History, never, FileSystem.FileSystem | Path.Path> = Effect.gen(function* () {
+  const files = yield* FileSystem.FileSystem
+  const found = Option.getOrUndefined(yield* findFile)
+  const file = found !== undefined && (yield* isUsable(found)) ? found : undefined
+  const saved = file === undefined ? [] : yield* Effect.orElseSucceed(load(file), () => [])
+  const entries = saved.toReversed()
+  return {
+    entries,
+    add: (text) =>
+      Effect.suspend(() => {
+        if (text.trim() === "" || text === entries[0]) return Effect.void
+        entries.unshift(text)
+        entries.splice(maxEntries)
+        if (file === undefined || text.length > maxLength) return Effect.void
+        return Effect.ignore(files.writeFileString(file, encodeLine(text), { flag: "a", mode: PrivateFile.mode }))
+      })
+  }
+})
+
+/** A variable that is missing, or has no text. */
+const variable = (name: string) =>
+  Effect.map(
+    Effect.option(Config.NonEmptyString(name)),
+    Option.filter((value) => value.trim() !== "")
+  )
+
+const findFile = Effect.gen(function* () {
+  const path = yield* Path.Path
+  if (Option.isSome(yield* variable("LOCAL_LLM_NOHISTORY"))) return Option.none()
+  const state = Option.filter(yield* variable("XDG_STATE_HOME"), path.isAbsolute)
+  const folder = Option.isSome(state) ? state : yield* usualFolder
+  return Option.map(folder, (folder) => path.join(folder, "local-llm", "history"))
+})
+
+const usualFolder = Effect.gen(function* () {
+  const path = yield* Path.Path
+  if (platform === "win32") return yield* variable("LOCALAPPDATA")
+  const parts = platform === "darwin" ? ["Library", "Application Support"] : [".local", "state"]
+  return Option.map(yield* variable("HOME"), (home) => path.join(home, ...parts))
+})
+
+/** Whether the file can be written: it is a file, or there is none yet. A pipe would block, and a device is not meant for it. */
+const isUsable = (file: string) =>
+  FileSystem.FileSystem.use((files) => files.stat(file)).pipe(
+    Effect.map(({ type }) => type === "File"),
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed(true)),
+    Effect.orElseSucceed(() => false)
+  )
+
+/** The prompts in the file, the oldest first. */
+const load = Effect.fnUntraced(function* (file: string) {
+  const files = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  yield* files.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 })
+  yield* files.chmod(file, PrivateFile.mode)
+  const { isWhole, text } = yield* Effect.scoped(readEnd(file))
+  const prompts = text.split("\n").flatMap(decodeLine)
+  const kept = prompts.slice(-maxEntries)
+  // What follows a line that was cut would be lost with it.
+  const isCut = text !== "" && !text.endsWith("\n")
+  if (!isWhole || isCut || prompts.length > 2 * maxEntries)
+    yield* Effect.ignore(PrivateFile.replace(file, kept.map(encodeLine).join("")))
+  return kept
+})
+
+const readEnd = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const file = yield* files.open(path)
+  const size = Number((yield* file.stat).size)
+  const start = Math.max(0, size - maxBytes)
+  const bytes = Option.getOrElse(
+    yield* file.readAlloc(size - start, { position: BigInt(start) }),
+    () => new Uint8Array()
+  )
+  return { isWhole: start === 0, text: new TextDecoder().decode(bytes) }
+})
+
+const encodeLine = (text: string): string => `${JSON.stringify(text)}\n`
+
+const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.String))
+
+const decodeLine = (line: string): ReadonlyArray<string> =>
+  Result.match(decode(line), { onFailure: () => [], onSuccess: (text) => (isHarmless(text) ? [text] : []) })
+
+/** A terminal would obey other control characters when the prompt is recalled. */
+const isHarmless = (text: string): boolean => /^[\P{Cc}\t\n]*$/u.test(text)

@@ -1,0 +1,68 @@
+/** Conversations in files. */
+import * as Config from "effect/Config"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import * as PrivateFile from "./privateFile.ts"
+
+/** A message, and why an answer is not complete: it was stopped, or the reason for which the server ended it. */
+const Message = Schema.Struct({
+  role: Schema.Literals(["user", "assistant"]),
+  content: Schema.String,
+  images: Schema.optional(Schema.Array(Schema.Uint8ArrayFromBase64)),
+  incomplete: Schema.optional(Schema.Literals(["stopped", "length", "content-filter", "tool-calls", "other"]))
+})
+
+export interface Message extends Schema.Schema.Type<typeof Message> {}
+
+const Conversation = Schema.Struct({
+  model: Schema.String,
+  system: Schema.optional(Schema.String),
+  messages: Schema.Array(Message)
+})
+
+export interface Conversation extends Schema.Schema.Type<typeof Conversation> {}
+
+/** A file cannot be used. */
+export class FileFailed extends Data.TaggedError("FileFailed")<{ readonly message: string }> {}
+
+/** A leading `~` is the home of the user, as in a shell. */
+const resolve = Effect.fnUntraced(function* (file: string) {
+  const path = yield* Path.Path
+  const home = yield* Effect.orElseSucceed(Config.String("HOME"), () => "")
+  return home !== "" && /^~(?=[/\\]|$)/.test(file) ? path.join(home, file.slice(1)) : file
+})
+
+/** The bytes of a file. A pipe or a device might never end, so it is not read. */
+export const read = Effect.fnUntraced(function* (name: string) {
+  const files = yield* FileSystem.FileSystem
+  const fail = () => new FileFailed({ message: `${name} cannot be read` })
+  const file = yield* resolve(name)
+  const { type } = yield* Effect.mapError(files.stat(file), fail)
+  return type === "File" ? yield* Effect.mapError(files.readFile(file), fail) : yield* fail()
+})
+
+const encode = Schema.encodeEffect(Conversation)
+const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Conversation))
+
+/** Does not replace a file that is something else. */
+export const save = Effect.fnUntraced(function* (name: string, conversation: Conversation) {
+  const files = yield* FileSystem.FileSystem
+  const file = yield* resolve(name)
+  if (yield* Effect.orElseSucceed(files.exists(file), () => false)) yield* load(name)
+  const json = yield* Effect.orDie(encode(conversation))
+  yield* Effect.mapError(
+    PrivateFile.replace(file, `${JSON.stringify(json, null, 2)}\n`),
+    () => new FileFailed({ message: `${name} cannot be written` })
+  )
+})
+
+export const load = Effect.fnUntraced(function* (name: string) {
+  const text = new TextDecoder().decode(yield* read(name))
+  return yield* Effect.mapError(
+    decode(text),
+    () => new FileFailed({ message: `${name} is not a conversation that /save wrote` })
+  )
+})

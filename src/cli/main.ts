@@ -1,14 +1,17 @@
 #!/usr/bin/env node
-/** The entry point. `@effect/platform-node` is an optional peer of the package, so it may be missing. */
+/** The entry point. `effect` and `@effect/platform-node` are peers of the package, so they may be missing. */
 try {
   await import("./program.ts")
 } catch (error) {
   const isMissing = error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND"
-  if (!isMissing || !error.message.includes("@effect/platform-node")) throw error
+  // The words of Node, Bun and Deno, and those of Yarn's Plug'n'Play.
+  const words = /(?:package '|tried to access )(@effect\/platform-node|effect)[' ]/
+  const missing = isMissing ? words.exec(error.message)?.[1] : undefined
+  if (missing === undefined) throw error
   process.stderr.write(
-    "local-llm: the package @effect/platform-node is missing. " +
-      'In a project, run "npm install @effect/platform-node". ' +
-      'For a global installation, run "npm install -g @effect/platform-node". ' +
+    `local-llm: the package ${missing} is missing. ` +
+      `In a project, run "npm install ${missing}". ` +
+      `For a global installation, run "npm install -g ${missing}". ` +
       'With npx, run "npx -p effect-local-llm -p @effect/platform-node local-llm".\n'
   )
   process.exitCode = 1

@@ -189,6 +189,9 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
     : Output.note(`local-llm: ${describeError(error)}`)
 }
 
+/** On Bun, a module of Bun's own replaces undici and lacks the dispatchers that the layer of undici is made of. */
+const httpClient = process.versions["bun"] === undefined ? NodeHttpClient.layerUndici : NodeHttpClient.layerNodeHttp
+
 let signalCode: number | undefined
 process.once("SIGTERM", () => {
   signalCode ??= 143
@@ -211,7 +214,7 @@ Output.ignoreErrorEvents.pipe(
   Effect.provide(
     Layer.mergeAll(
       NodeServices.layer,
-      NodeHttpClient.layerUndici,
+      httpClient,
       CliOutput.layerPresenter(presenter),
       CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
     )

@@ -52,7 +52,7 @@ describe("the fake server", () => {
     { env: { OLLAMA_API_KEY: "key" }, message: "Ollama (http://127.0.0.1:11434): the connection failed" },
     { env: { LMSTUDIO_BASE_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
     { env: { LM_API_TOKEN: "key" }, message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
-    { args: ["--url", CommandLine.nowhere], message: "ECONNREFUSED" },
+    { args: ["--url", CommandLine.nowhere], message: "nothing listens on 127.0.0.1:1; is the server running?" },
     { args: ["--provider", "lmstudio"], message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
     { env: { LLAMA_SERVER_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
     {
@@ -236,7 +236,7 @@ describe("a server at an address without a kind", () => {
       const server = yield* FakeServer.make({}, { models: ["a:latest"] })
       const { code, stderr, stdout } = yield* CommandLine.run(["models", "--url", server.url])
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
-      expect(stdout).toMatch(/^Ollama {2}a:latest [^\n]*\n$/)
+      expect(stdout).toMatch(/^Ollama\ta:latest\t[^\n]*\n$/)
     })
   )
 })

@@ -13,7 +13,7 @@ const advice: { readonly [Tag in ProviderErrorReason["_tag"]]?: string } = {
 const maxDetail = 300
 
 /** The text of the server may quote the prompt. Here the reader is the user, so it is shown. */
-export const describe = (error: Error): string => {
+export const describe = (error: Error, { withAdvice = true } = {}): string => {
   if (!isProviderError(error)) return error.message
   const { reason } = error
   const redacted = reason._tag === "InvalidAnswer" ? reason.text : "detail" in reason ? reason.detail : undefined
@@ -21,7 +21,7 @@ export const describe = (error: Error): string => {
   // What is known about a failed connection repeats the text of the platform.
   const shown =
     reason._tag === "NetworkError" && reason.description !== undefined ? "" : shorten(Text.toSingleLine(detail))
-  return [error.message, shown, advice[reason._tag]].filter((text) => text).join("; ")
+  return [error.message, shown, withAdvice ? advice[reason._tag] : ""].filter((text) => text).join("; ")
 }
 
 /** Does not divide a character. */

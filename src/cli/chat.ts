@@ -19,7 +19,7 @@ export interface Input extends Select.Input {
   readonly maxTokens: number | undefined
   readonly stop: ReadonlyArray<string>
   readonly seed: number | undefined
-  /** The text of a JSON Schema. */
+  /** The file of a JSON Schema. */
   readonly schema: string | undefined
   readonly json: boolean
   readonly jsonl: boolean
@@ -31,7 +31,7 @@ export class WrongFlags extends Data.TaggedError("WrongFlags")<{ readonly messag
 
 export const chat = Effect.fnUntraced(function* (input: Input) {
   yield* check(input)
-  const format = input.schema === undefined ? undefined : yield* Typed.parseSchema(input.schema)
+  const format = input.schema === undefined ? undefined : yield* Typed.readSchema(input.schema)
   const images = yield* Effect.forEach(input.images, readImage)
   const isConversation = yield* Conversation.isPossible
   if (isConversation && input.words.length === 0 && images.length === 0 && !input.json && !input.jsonl && !format) {

@@ -40,9 +40,15 @@ export const note = (line: string): Effect.Effect<void> => writeError(`${Text.to
 /** Writes a line of less importance to standard error. */
 export const dimNote = (line: string): Effect.Effect<void> => writeError(`${dim(Text.toSingleLine(line))}\n`)
 
-/** Dims text for standard error if it is a terminal. */
-export const dim = (text: string): string =>
-  process.stderr.isTTY && !process.env["NO_COLOR"] ? `\u001B[2m${text}\u001B[22m` : text
+/** Dims text for standard error where colours are shown. */
+export const dim = (text: string): string => (hasColors() ? `\u001B[2m${text}\u001B[22m` : text)
+
+/** By default on a terminal that can. `NO_COLOR` takes precedence over `FORCE_COLOR`. */
+const hasColors = (): boolean => {
+  const { FORCE_COLOR, NO_COLOR, TERM } = process.env
+  if (NO_COLOR) return false
+  return FORCE_COLOR ? FORCE_COLOR !== "0" && FORCE_COLOR !== "false" : process.stderr.isTTY && TERM !== "dumb"
+}
 
 /** Runs an effect, and writes a line to standard error if it takes more than a time. Default: three seconds. */
 export const withNoteIfSlow =

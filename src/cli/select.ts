@@ -3,6 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Pool from "../Pool.ts"
 import * as Demo from "./demo.ts"
 import * as Discovery from "./discovery.ts"
+import * as Failure from "./failure.ts"
+import * as Output from "./output.ts"
 
 export interface Input extends Discovery.Selection {
   readonly hosts: ReadonlyArray<string>
@@ -10,15 +12,7 @@ export interface Input extends Discovery.Selection {
 
 /** Several hosts become a pool. */
 export const select = Effect.fnUntraced(function* (input: Input) {
-  const [host, ...others] = input.hosts
-  if (host !== undefined) {
-    const selected = yield* Effect.forEach([host, ...others], (url) => Discovery.findModel({ ...input, url }), {
-      concurrency: "unbounded"
-    })
-    const hosts = selected.map(({ provider }, i) => ({ provider, name: input.hosts[i] }))
-    const model = input.model ?? selected[0]?.model ?? ""
-    return { model, provider: hosts.length === 1 && hosts[0] ? hosts[0].provider : yield* Pool.make({ hosts }) }
-  }
+  if (input.hosts.length > 0) return yield* selectHosts(input)
   return yield* Effect.catchTag(
     Discovery.findModel(input),
     "NoServerRunning",
@@ -26,4 +20,19 @@ export const select = Effect.fnUntraced(function* (input: Input) {
       return (yield* Demo.isAllowed) && input.model === undefined ? yield* Demo.start : yield* error
     })
   )
+})
+
+/** A host that does not answer is reported, and the others are used. */
+const selectHosts = Effect.fnUntraced(function* (input: Input) {
+  const [hosts, failures] = yield* Effect.partition(
+    input.hosts,
+    (url) => Effect.map(Discovery.findModel({ ...input, url }), (selected) => ({ ...selected, name: url })),
+    { concurrency: "unbounded" }
+  )
+  const [first, ...others] = hosts
+  const messages = failures.map((failure) => Failure.describe(failure))
+  if (first === undefined) return yield* new Discovery.NothingFound({ message: messages.join("; ") })
+  yield* Effect.forEach(messages, Output.dimNote, { discard: true })
+  if (others.length === 0) return { model: first.model, provider: first.provider }
+  return { model: input.model ?? first.model, provider: yield* Pool.make({ hosts }) }
 })

@@ -1,6 +1,7 @@
 /** Answers as JSON: the whole completion, or a value that matches a JSON Schema. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -18,10 +19,20 @@ export interface Format {
   readonly schema: Schema.Codec<unknown, unknown>
 }
 
-/** The file of `--schema` is not a JSON Schema. */
+/** The file of `--schema` cannot be read, or is not a JSON Schema. */
 export class WrongSchema extends Data.TaggedError("WrongSchema")<{ readonly message: string }> {}
 
-export const parseSchema = (text: string): Effect.Effect<Format, WrongSchema> =>
+/** Reads the file of `--schema`; `-` is standard input, which then is no part of the prompt. */
+export const readSchema = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const text = yield* Effect.mapError(
+    files.readFileString(path === "-" ? "/dev/stdin" : path),
+    ({ message }) => new WrongSchema({ message: `the file of --schema cannot be read: ${message}` })
+  )
+  return yield* parseSchema(text)
+})
+
+const parseSchema = (text: string): Effect.Effect<Format, WrongSchema> =>
   Effect.fromResult(
     Result.try({
       try: (): Format => {

@@ -28,7 +28,7 @@ const namesOf = ({ aliases, name }: FlagDescriptor): ReadonlyArray<string> => [
  *
  * Known flags are flags wherever they are. An unknown word such as `--modle` is left to the parser, which rejects it, since
  * it is most likely a mistake. All other words belong to the prompt, also those that begin with a dash (`-5 + 3`), and so
- * does everything after `--`. A subcommand is one only as the first word, before `--`.
+ * does everything after `--`. A subcommand is one only as the first word, before `--`. The word `help` alone is the flag.
  */
 export const arrange = ({ hasValue, subcommands }: Vocabulary, args: ReadonlyArray<string>): ReadonlyArray<string> => {
   const end = args.includes("--") ? args.indexOf("--") : args.length
@@ -42,6 +42,7 @@ export const arrange = ({ hasValue, subcommands }: Vocabulary, args: ReadonlyArr
     else if (name !== word || !hasValue.get(name) || index + 1 === end || hasValue.has(next ?? "")) flags.push(word)
     else flags.push(`${word}=${args[++index]}`)
   }
+  if (words.join(" ") === "help" && end === args.length) return ["--help"]
   const subcommand = words.slice(0, 1).filter((word) => subcommands.has(word))
   const prompt = [...words.slice(subcommand.length), ...args.slice(end + 1)]
   return [...subcommand, ...flags, ...(prompt.length === 0 ? [] : ["--", ...prompt])]

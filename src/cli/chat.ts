@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { ChatRequest } from "../CompletionRequest.ts"
 import * as Answer from "./answer.ts"
+import * as Failure from "./failure.ts"
 import * as Prompt from "./prompt.ts"
 import * as Select from "./select.ts"
 import * as Conversation from "./conversation.ts"
@@ -81,5 +82,6 @@ const toThink = (think: NonNullable<Input["think"]>): NonNullable<ChatRequest["t
 const readImage = (path: string) =>
   Effect.mapError(
     FileSystem.FileSystem.use((files) => files.readFile(path)),
-    () => new WrongFlags({ message: `the image ${path} cannot be read` })
+    (error) =>
+      new WrongFlags({ message: `the file of --image cannot be read: ${Failure.describeFile(error)}: ${path}` })
   )

@@ -46,7 +46,7 @@ const chatInput = {
     optional
   ),
   system: Flag.String("system").pipe(Flag.withAlias("s"), Flag.withDescription("The system message"), optional),
-  images: Flag.File("image").pipe(
+  images: Flag.Path("image").pipe(
     Flag.withDescription("An image that belongs to the prompt; several flags for several"),
     Flag.atLeast(0)
   ),
@@ -71,10 +71,8 @@ const chatInput = {
     Flag.withDescription("The same seed gives the same answer, as far as servers can"),
     optional
   ),
-  schema: Flag.File("schema").pipe(
-    Flag.withDescription(
-      "A file with a JSON Schema, - for standard input. The answer is JSON; one that does not match is an error"
-    ),
+  schema: Flag.Path("schema").pipe(
+    Flag.withDescription("A file with a JSON Schema. The answer is its JSON; one that does not match is an error"),
     optional
   ),
   json: isSet("json", "Print the whole answer as one JSON object"),

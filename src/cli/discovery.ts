@@ -102,9 +102,12 @@ export const nothingFound = (
   { url }: Selection
 ): NoServerRunning | NothingFound => {
   const others = failures.filter(({ _tag }) => _tag !== "NotRunning")
-  // Several protocols were tried at an address, and the reason may be the same.
-  const shown = url === undefined || others.length === 0 ? failures : others
-  const message = Arr.dedupe(shown.map((failure) => Failure.describe(failure))).join("; ")
+  const descriptions = (others.length > 0 ? others : failures).map((failure) => Failure.describe(failure))
+  // At an address, several protocols were tried, and the reason may be the same.
+  const withoutName = (text: string): string => text.replace(/^[^(:]*/, "")
+  const messages =
+    url === undefined ? descriptions : Arr.dedupeWith(descriptions, (a, b) => withoutName(a) === withoutName(b))
+  const message = messages.join("; ")
   if (others.length > 0) return new NothingFound({ message })
   return url === undefined
     ? new NoServerRunning({ message: `no model server is running (${message}); start one, or name one with --url` })
@@ -146,8 +149,7 @@ const check = Effect.fnUntraced(function* (
   if (state === "recognised" || isNamed) return yield* prepare(sighting)
   const place = provider.server?.replace("http://", "")
   if (state === "closed") {
-    const name = url === undefined ? `${provider.name}: ` : ""
-    return yield* new NotRunning({ message: `${name}nothing listens on ${place}` })
+    return yield* new NotRunning({ message: `${provider.name}: nothing listens on ${place}` })
   }
   if (kind === "llama-server") {
     return yield* new NotRunning({ message: `${provider.name}: no such server answers on ${place}` })
@@ -193,6 +195,9 @@ const listed = (server: Connected): Effect.Effect<Server, ProviderError> =>
     Effect.map((models) => ({ ...server, models }))
   )
 
+/** The most models that an error names. */
+const maxNames = 10
+
 const selectModel = Effect.fnUntraced(function* (
   { models, provider }: Server,
   wanted: string | undefined
@@ -200,7 +205,8 @@ const selectModel = Effect.fnUntraced(function* (
   const names = models.filter(canChat).map(({ id }) => id)
   if (wanted !== undefined) {
     if (yield* provider.supportsModel(wanted)) return { provider, model: wanted }
-    const others = names.length === 0 ? "" : `; it has ${names.join(", ")}`
+    const more = names.length > maxNames ? ` and ${names.length - maxNames} more` : ""
+    const others = names.length === 0 ? "" : `; it has ${names.slice(0, maxNames).join(", ")}${more}`
     return yield* new NoModel({ message: `${provider.name}: there is no model "${wanted}"${others}` })
   }
   const model = names[0]

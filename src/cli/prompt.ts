@@ -27,11 +27,17 @@ export const read = Effect.fnUntraced(function* (
   return parts.join("\n\n")
 })
 
-const readInput = Stdio.Stdio.use(({ stdin }) => Stream.mkString(Stream.decodeText(stdin))).pipe(
+const readInput = Stdio.Stdio.use(({ stdin }) => Stream.runCollect(stdin)).pipe(
   Effect.mapError(({ cause, message }) => {
     const description = cause instanceof Error ? cause.message : message
     return new PromptFailed({ message: `standard input cannot be read: ${description}` })
   }),
+  Effect.flatMap((parts) =>
+    Effect.try({
+      try: () => new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts)),
+      catch: () => new PromptFailed({ message: "standard input is no text in UTF-8; an image belongs to --image" })
+    })
+  ),
   // The writer may never close it. A prompt that was piped in is not dropped, so there is no limit.
   Output.withNoteIfSlow(
     "local-llm: waiting for the end of standard input; add </dev/null if it is not meant as a prompt"

@@ -12,6 +12,7 @@ import type { ChatRequest } from "../CompletionRequest.ts"
 import * as TypedAnswer from "../internal/typedAnswer.ts"
 import type { Provider } from "../Provider.ts"
 import { ProviderError } from "../ProviderError.ts"
+import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
 
 export interface Format {
@@ -22,12 +23,12 @@ export interface Format {
 /** The file of `--schema` cannot be read, or is not a JSON Schema. */
 export class WrongSchema extends Data.TaggedError("WrongSchema")<{ readonly message: string }> {}
 
-/** Reads the file of `--schema`; `-` is standard input, which then is no part of the prompt. */
 export const readSchema = Effect.fnUntraced(function* (path: string) {
   const files = yield* FileSystem.FileSystem
   const text = yield* Effect.mapError(
-    files.readFileString(path === "-" ? "/dev/stdin" : path),
-    ({ message }) => new WrongSchema({ message: `the file of --schema cannot be read: ${message}` })
+    files.readFileString(path),
+    (error) =>
+      new WrongSchema({ message: `the file of --schema cannot be read: ${Failure.describeFile(error)}: ${path}` })
   )
   return yield* parseSchema(text)
 })

@@ -196,8 +196,7 @@ describe("which model", () => {
         code: 1,
         stdout: "",
         stderr:
-          'local-llm: Ollama: there is no model "c"; it has a:latest; ' +
-          'llama-server: nothing listens on 127.0.0.1:8080; LM Studio: there is no model "c"; it has b\n'
+          'local-llm: Ollama: there is no model "c"; it has a:latest; LM Studio: there is no model "c"; it has b\n'
       })
     })
   )

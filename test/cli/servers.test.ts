@@ -188,6 +188,26 @@ describe("a server on its usual port", () => {
   )
 })
 
+describe("a server on the usual port of another kind", () => {
+  it.live("is recognised, and listed once", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(({ path }): FakeServer.Answer =>
+        path.startsWith("/api/") || path === "/lmstudio-greeting"
+          ? { status: 404, headers: llamaHeaders }
+          : path === "/health"
+            ? { status: 200, headers: llamaHeaders, body: { status: "ok" } }
+            : { text: "Rayleigh." }
+      )
+      const options = { env: { LLAMA_SERVER_URL: server.url }, usualPorts: { 11434: server.url } }
+      const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { usualPorts: { 11434: server.url } })
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "Rayleigh.\n" })
+      expect(stderr).toMatch(/^fake:latest on llama-server · [^\n]*\n$/)
+      const models = yield* CommandLine.run(["models", "--url", server.url], options)
+      expect(models.stdout).toBe("llama-server\tfake:latest\t\t\t\t\n")
+    })
+  )
+})
+
 describe("llama-server while it loads its model", () => {
   it.live.each<{ found: string; args?: ReadonlyArray<string>; at: (url: string) => CommandLine.Options }>([
     { found: "on its usual port", at: (url) => ({ usualPorts: { 8080: url } }) },

@@ -33,14 +33,12 @@ const embedLines = Effect.fnUntraced(function* (input: Input) {
   if (input.words.length > 0) {
     return yield* new WrongTexts({ message: "--lines reads the texts from standard input, so there are no words" })
   }
-  const { stdin, stdinIsTerminal } = yield* Stdio.Stdio
+  const { stdinIsTerminal } = yield* Stdio.Stdio
   if (yield* stdinIsTerminal) {
     return yield* new WrongTexts({ message: "--lines needs texts on standard input: local-llm embed --lines < FILE" })
   }
   const { model, provider } = yield* Discovery.findModel(input)
-  yield* stdin.pipe(
-    Stream.mapError(({ message }) => new WrongTexts({ message: `standard input cannot be read: ${message}` })),
-    Stream.decodeText,
+  yield* Prompt.input.pipe(
     Stream.splitLines,
     Stream.filter((line) => line.trim() !== ""),
     Stream.grouped(batchSize),

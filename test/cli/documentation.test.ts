@@ -3,6 +3,8 @@ import { describe, expect, it } from "@effect/vitest"
 import type { CommandDescriptor } from "effect/cli/Completions"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import { command, describe as describeCommand } from "../../src/cli/commands.ts"
 import * as CommandLine from "../support/commandLine.ts"
@@ -39,6 +41,20 @@ describe("docs/command-line.md", () => {
       const inHelp = stdout.match(/(?<=\n {2}|, )--?[a-z][a-z-]*/g) ?? []
       expect(inHelp).toContain("--max-tokens")
       for (const flag of inHelp) expect(documented).toContain(flag)
+    })
+  )
+})
+
+describe("the next start", () => {
+  it.live.each([
+    { env: {}, isKept: true },
+    { env: { NODE_DISABLE_COMPILE_CACHE: "1" }, isKept: false }
+  ])("uses compiled modules of this one unless that is disabled: $env", ({ env, isKept }) =>
+    Effect.gen(function* () {
+      const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-llm-"))
+      const { code } = yield* CommandLine.run(["--version"], { env: { ...env, TMPDIR: folder } })
+      expect(code).toBe(0)
+      expect(Fs.readdirSync(folder)).toEqual(isKept ? ["node-compile-cache"] : [])
     })
   )
 })

@@ -177,4 +177,20 @@ describe("embed", () => {
       expect(values).toMatchObject([{ text: "b" }, { text: "c" }])
     })
   )
+
+  it.live("--lines needs text in UTF-8", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({}, { models: ["m:latest"] })
+      const script = `printf 'a\\n\\377\\n' | ${CommandLine.shellCommand(["embed", "-m", "m", "--lines"])}`
+      const { code, stderr } = yield* CommandLine.runShell(script, { env: { OLLAMA_HOST: server.url } })
+      expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("no text in UTF-8") })
+    })
+  )
+
+  it.live("--json prints the vectors and the number of tokens", () =>
+    Effect.gen(function* () {
+      const { stdout } = yield* run(["embed", "-m", "m", "--json", "a"], { text: "" })
+      expect(JSON.parse(stdout)).toMatchObject({ vectors: [expect.any(Array)], promptTokens: 1 })
+    })
+  )
 })

@@ -19,8 +19,9 @@ const makeLines = (): Progress => {
   const seen = new Set<string>()
   return (report) => {
     const name = nameOf(report)
-    if (seen.has(name)) return Effect.void
-    seen.add(name)
+    const key = keyOf(report)
+    if (seen.has(key)) return Effect.void
+    seen.add(key)
     return Output.note(report.layer === undefined ? name : `${name}: ${Table.formatSize(report.layer.totalBytes)}`)
   }
 }
@@ -31,9 +32,9 @@ const makeBars = (terminal: NodeJS.WriteStream): Progress => {
   let drawn = 0
   return (report) =>
     Effect.suspend(() => {
-      reports.set(nameOf(report), report)
+      reports.set(keyOf(report), report)
       const { columns, rows } = Width.sizeOf(terminal)
-      const lines = choose([...reports.values()], rows - 1).map((report) =>
+      const lines = choose([...reports.values()], Math.max(1, rows - 1)).map((report) =>
         Width.cut(Predicate.isString(report) ? report : toLine(report, columns), columns - 1)
       )
       const up = drawn === 0 ? "\r" : `\r\u001B[${drawn}A`
@@ -44,8 +45,8 @@ const makeBars = (terminal: NodeJS.WriteStream): Progress => {
 
 /** As many as there is room for. What is complete makes room first. */
 const choose = (reports: ReadonlyArray<ModelProgress>, room: number): ReadonlyArray<ModelProgress | string> => {
-  const shown = [...reports]
-  while (shown.length > room && shown.some(isComplete)) shown.splice(shown.findIndex(isComplete), 1)
+  const dropped = new Set(reports.filter(isComplete).slice(0, Math.max(0, reports.length - room)))
+  const shown = reports.filter((report) => !dropped.has(report))
   if (shown.length <= room) return shown
   const first = shown.slice(0, room - 1)
   return [...first, `and ${shown.length - first.length} more layers`]
@@ -53,6 +54,8 @@ const choose = (reports: ReadonlyArray<ModelProgress>, room: number): ReadonlyAr
 
 const isComplete = ({ layer }: ModelProgress): boolean =>
   layer === undefined || layer.completedBytes >= layer.totalBytes
+
+const keyOf = ({ layer, status }: ModelProgress): string => layer?.digest ?? status
 
 const nameOf = ({ layer, status }: ModelProgress): string =>
   Text.toSingleLine(layer === undefined ? status : `layer ${layer.digest.replace("sha256:", "").slice(0, 12)}`)

@@ -133,6 +133,25 @@ describe.skipIf(!CommandLine.hasTerminals)("pull on a terminal", () => {
     })
   )
 
+  it.live("tells layers apart whose digests begin alike", () =>
+    Effect.gen(function* () {
+      const alike = (last: string) => ({ ...layer("a", 1e9), digest: `${digest("a").slice(0, -1)}${last}` })
+      const { stdout } = yield* run([alike("0"), alike("1"), { status: "success" }])
+      expect(screen(stdout)).toHaveLength(4)
+    })
+  )
+
+  it.live("keeps up with thousands of layers", () =>
+    Effect.gen(function* () {
+      const many = Array.from({ length: 3000 }, (_, index) => ({
+        ...layer("a", 2e9),
+        digest: `sha256:${String(index).padStart(64, "0")}`
+      }))
+      const { code, stdout } = yield* run([...many, { status: "success" }], { rows: 5 })
+      expect({ code, last: screen(stdout).at(-1) }).toEqual({ code: 0, last: "pulled m, 6000.0 GB" })
+    })
+  )
+
   it.live("prints lines on a terminal that cannot move its cursor", () =>
     Effect.gen(function* () {
       const { stdout } = yield* run(reports, { env: { TERM: "dumb" } })

@@ -105,7 +105,7 @@ describe("commands", () => {
     [["cp", "x", "y"], ({ path }) => (path === "/api/copy" ? missing : { text: "" }), '"x"'],
     [["load", "m", "--keep-alive", "soon"], script, "--keep-alive is a time such as 90s, 10m or 2h, or always"],
     [["load", "m", "--keep-alive", "-1"], script, "--keep-alive is a time"],
-    [["load", "m", "--context", "0"], script, "contextLength"],
+    [["load", "m", "--context", "0"], script, "invalid --context"],
     [["embed", "--lines", "-m", "m", "x"], script, "--lines reads the texts from standard input"],
     [["show", "me", "the", "way"], script, "put -- before it"]
   ])("%j fails with one line and exit code 1", ([args, script, message]) =>

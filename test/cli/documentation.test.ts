@@ -100,7 +100,7 @@ const rows: ReadonlyArray<[args: ReadonlyArray<string>, script: FakeServer.Scrip
     1,
     /set --url to the address of the server/
   ],
-  [["x"], onPost({ status: 500, body: { error: "out of memory" } }), 1, /status 500; out of memory$/],
+  [["x"], onPost({ status: 500, body: { error: "out of memory" } }), 1, /status 500: out of memory$/],
   [["x", "--json"], { text: "Yes", cut: { how: "end" } }, 1, /the answer ended without its end marker/]
 ]
 

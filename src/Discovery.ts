@@ -3,23 +3,23 @@
  *
  * @since 0.3.0
  */
+import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
-import type { HttpClientError } from "effect/http/HttpClientError"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import type { Defaults } from "./CompletionRequest.ts"
 import * as BaseUrl from "./internal/baseUrl.ts"
+import * as NetworkError from "./internal/networkError.ts"
 import * as LlamaServer from "./LlamaServer.ts"
 import * as LmStudio from "./LmStudio.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
-import type { ProviderErrorReason } from "./ProviderError.ts"
 import { ProviderError, Timeout } from "./ProviderError.ts"
 
 /**
@@ -30,16 +30,38 @@ import { ProviderError, Timeout } from "./ProviderError.ts"
 export type Kind = "ollama" | "llama-server" | "lmstudio"
 
 /**
- * A server that answers.
+ * A server that answers. `kind` tells which service `provider` is.
  *
  * @since 0.3.0
  */
-export interface Found {
-  readonly kind: Kind
-  readonly provider: Provider.Provider
-  /** Whether an environment variable names its address. Otherwise it is at a usual address. */
+export type Found = Service & {
+  /** Whether an environment variable names its address or holds its token. Otherwise it is at a usual address. */
   readonly isConfigured: boolean
 }
+
+/**
+ * The service of a server.
+ *
+ * @since 0.3.0
+ */
+export type Service =
+  | { readonly kind: "ollama"; readonly provider: Ollama.Ollama }
+  | { readonly kind: "llama-server"; readonly provider: LlamaServer.LlamaServer }
+  | { readonly kind: "lmstudio"; readonly provider: LmStudio.LmStudio }
+
+/**
+ * An address that was looked at.
+ *
+ * **Details**
+ *
+ * - `recognised`: a server there gave a sign that only servers of its kind give.
+ * - `unknown`: there was no such sign in time. It may be a server that is slow or behind a proxy, or another program. `kind` is the one
+ *   that was looked for.
+ * - `closed`: nothing accepts connections there. `kind` is the one that was looked for.
+ *
+ * @since 0.3.0
+ */
+export type Sighting = Found & { readonly state: "recognised" | "unknown" | "closed" }
 
 /**
  * The servers that answer, and the errors of those that an environment variable names and that do not.
@@ -47,7 +69,7 @@ export interface Found {
  * @since 0.3.0
  */
 export interface Discovered {
-  /** Those that are configured first, then in the order of `Kind`. */
+  /** Those that are configured first, then in the order of `Kind`. Each server occurs once. */
   readonly found: ReadonlyArray<Found>
   readonly failures: ReadonlyArray<ProviderError | Config.ConfigError>
 }
@@ -76,8 +98,21 @@ export interface Options {
   readonly defaults?: Defaults | undefined
 }
 
+/**
+ * Options of a look at one address. All fields are optional.
+ *
+ * @since 0.3.0
+ */
+export interface LookOptions {
+  /** The address. It replaces the environment variable. Default: the variable, or else the usual port on 127.0.0.1. */
+  readonly url?: string | undefined
+  /** How long a sign is waited for. Default: 250 milliseconds. */
+  readonly timeLimit?: Duration.Input | undefined
+  /** Options of every completion request that does not set its own, deadlines included. Default: none. */
+  readonly defaults?: Defaults | undefined
+}
+
 interface ServerKind {
-  readonly kind: Kind
   readonly urlVariable: string
   readonly tokenVariable: string
   readonly usualUrl: string
@@ -87,7 +122,7 @@ interface ServerKind {
     readonly baseUrl: string
     readonly token: Redacted.Redacted<string> | undefined
     readonly defaults: Defaults | undefined
-  }) => Effect.Effect<Provider.Provider, ProviderError, HttpClient.HttpClient>
+  }) => Effect.Effect<Service, ProviderError, HttpClient.HttpClient>
   /** A path whose answer only this server gives, and how it is recognised. */
   readonly path: string
   readonly isIts: (answer: Answer) => boolean
@@ -98,42 +133,46 @@ interface Answer {
   readonly body: unknown
 }
 
-const kinds: ReadonlyArray<ServerKind> = [
-  {
-    kind: "ollama",
+const serverKinds: { readonly [K in Kind]: ServerKind } = {
+  ollama: {
     urlVariable: "OLLAMA_HOST",
     tokenVariable: "OLLAMA_API_KEY",
     usualUrl: "http://127.0.0.1:11434",
     address: { port: "11434", root: "/api" },
     fromVariable: BaseUrl.fromOllamaHost,
-    make: Ollama.make,
+    make: (options) => Effect.map(Ollama.make(options), (provider) => ({ kind: "ollama", provider })),
     path: "/api/version",
     isIts: ({ body }) => Predicate.hasProperty(body, "version") && Predicate.isString(body.version)
   },
-  {
-    kind: "llama-server",
+  "llama-server": {
     urlVariable: "LLAMA_SERVER_URL",
     tokenVariable: "LLAMA_API_KEY",
     usualUrl: "http://127.0.0.1:8080",
     address: { port: "8080", root: "/v1" },
     fromVariable: (value) => value,
-    make: LlamaServer.make,
+    make: (options) => Effect.map(LlamaServer.make(options), (provider) => ({ kind: "llama-server", provider })),
     path: "/health",
     // Many programs answer `/health` with the same JSON. This header is also there while the model is loading.
     isIts: ({ server }) => server === "llama.cpp"
   },
-  {
-    kind: "lmstudio",
+  lmstudio: {
     urlVariable: "LMSTUDIO_BASE_URL",
     tokenVariable: "LM_API_TOKEN",
     usualUrl: "http://127.0.0.1:1234",
     address: { port: "1234", root: "/v1" },
     fromVariable: (value) => value,
-    make: LmStudio.make,
+    make: (options) => Effect.map(LmStudio.make(options), (provider) => ({ kind: "lmstudio", provider })),
     path: "/lmstudio-greeting",
     isIts: ({ body }) => Predicate.hasProperty(body, "lmstudio") && body.lmstudio === true
   }
-]
+}
+
+/**
+ * All kinds, in the order in which they are preferred.
+ *
+ * @since 0.3.0
+ */
+export const kinds: ReadonlyArray<Kind> = ["ollama", "llama-server", "lmstudio"]
 
 /**
  * Looks for servers, all at once: at the addresses in `OLLAMA_HOST`, `LLAMA_SERVER_URL` and `LMSTUDIO_BASE_URL`, and at the usual
@@ -157,18 +196,24 @@ const kinds: ReadonlyArray<ServerKind> = [
  */
 export const discover = (options: Options = {}): Effect.Effect<Discovered, never, HttpClient.HttpClient> =>
   Effect.map(
-    Effect.forEach(kinds, (kind) => Effect.result(lookFor(kind, options)), { concurrency: "unbounded" }),
-    (results) => {
-      const found = results.flatMap((result) => (result._tag === "Success" ? Option.toArray(result.success) : []))
-      return {
-        found: [
-          ...found.filter(({ isConfigured }) => isConfigured),
-          ...found.filter(({ isConfigured }) => !isConfigured)
-        ],
-        failures: results.flatMap((result) => (result._tag === "Failure" ? [result.failure] : []))
-      }
+    Effect.partition(kinds, (kind) => search(kind, options), { concurrency: "unbounded" }),
+    ([results, failures]) => {
+      const found = results.flatMap(Option.toArray)
+      const ordered = [
+        ...found.filter(({ isConfigured }) => isConfigured),
+        ...found.filter(({ isConfigured }) => !isConfigured)
+      ]
+      return { found: Arr.dedupeWith(ordered, isSameServer), failures }
     }
   )
+
+/**
+ * Whether two services are of the same kind and at the same address.
+ *
+ * @since 0.3.0
+ */
+export const isSameServer = (a: Service, b: Service): boolean =>
+  a.kind === b.kind && a.provider.server === b.provider.server
 
 /**
  * Provides `Provider` from the first server that is found. Fails with `NoServerFound` if there is none.
@@ -191,78 +236,115 @@ export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, NoS
     Effect.flatMap(discover(options), ({ failures, found }) => {
       const first = found[0]
       if (first !== undefined) return Effect.succeed(first.provider)
-      const variables = kinds.map(({ urlVariable }) => urlVariable).join(", ")
+      const variables = kinds.map((kind) => serverKinds[kind].urlVariable).join(", ")
       const reasons = failures.map(({ message }) => `; ${message}`).join("")
       const message = `no model server answers at the usual ports; start one, or set ${variables}${reasons}`
       return Effect.fail(new NoServerFound({ message, failures }))
     })
   )
 
-const lookFor = Effect.fnUntraced(function* (
-  kind: ServerKind,
-  { defaults, timeLimit = "500 millis", urls }: Options
-): Effect.fn.Return<Option.Option<Found>, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  const configured = Option.filter(yield* Config.option(Config.String(kind.urlVariable)), (text) => text.trim() !== "")
-  const isConfigured = Option.isSome(configured)
-  const url = isConfigured ? kind.fromVariable(configured.value) : (urls?.[kind.kind] ?? kind.usualUrl)
-  // An invalid address fails here.
-  const expected = yield* connect(kind, url, defaults)
-  const half = Duration.divideUnsafe(Duration.fromInputUnsafe(timeLimit), 2)
-  const there = yield* identify(kind, url).pipe(Effect.timeoutOption(half), Effect.map(Option.flatten))
-  if (Option.isSome(there)) {
-    const provider = there.value === kind ? expected : yield* connect(there.value, url, defaults)
-    return Option.some({ kind: there.value.kind, provider, isConfigured })
-  }
-  if (!isConfigured) return Option.none()
-  // A proxy may answer the protocol alone.
-  const timeout = new ProviderError({
-    provider: expected.name,
-    reason: new Timeout({ kind: "first-chunk", limit: half })
-  })
-  yield* expected.listModels.pipe(Effect.timeoutOrElse({ duration: half, orElse: () => Effect.fail(timeout) }))
-  return Option.some({ kind: kind.kind, provider: expected, isConfigured })
+/**
+ * Makes the service of a kind, without looking whether it is there. Sends nothing. Address and token come from the environment
+ * variables unless `url` is given.
+ *
+ * @since 0.3.0
+ */
+export const connect = Effect.fnUntraced(function* (
+  kind: Kind,
+  { defaults, url }: Pick<LookOptions, "defaults" | "url"> = {}
+): Effect.fn.Return<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
+  const address = yield* addressOf(kind, url)
+  return { ...(yield* makeService(kind, address.url, defaults)), isConfigured: address.isConfigured }
 })
 
-const connect = (
-  { make, tokenVariable }: ServerKind,
-  baseUrl: string,
-  defaults: Defaults | undefined
-): Effect.Effect<Provider.Provider, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
-  Effect.gen(function* () {
-    const token = yield* Config.option(Config.Redacted(tokenVariable))
-    return yield* make({ baseUrl, token: Option.getOrUndefined(token), defaults })
-  })
-
-/** Which server is at an address: the expected one, or another. The first that recognises itself. */
-const identify = (
-  { address }: ServerKind,
-  url: string
-): Effect.Effect<Option.Option<ServerKind>, never, HttpClient.HttpClient> =>
-  Effect.option(
-    Effect.raceAll(
-      kinds.map((kind) =>
-        Effect.as(
-          Effect.filterOrFail(ask(url, address, kind.path), kind.isIts, () => new NotThisKind()),
-          kind
-        )
-      )
-    )
+/**
+ * Looks at one address, and recognises the server there, which may be of another kind than the one that was looked for. Fails if
+ * the address is invalid.
+ *
+ * **When to use**
+ *
+ * When `discover` gives up too early: a server that is configured may be slow, or may be loading its model. This tells whether
+ * waiting makes sense.
+ *
+ * @since 0.3.0
+ */
+export const look = Effect.fnUntraced(function* (
+  kind: Kind,
+  { defaults, timeLimit = "250 millis", url }: LookOptions = {}
+): Effect.fn.Return<Sighting, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
+  const address = yield* addressOf(kind, url)
+  const expected = yield* connect(kind, { defaults, url })
+  const order = [kind, ...kinds.filter((other) => other !== kind)]
+  const signs = yield* Effect.forEach(
+    order,
+    (sign) =>
+      ask(address.url, serverKinds[kind].address, serverKinds[sign]).pipe(
+        Effect.timeoutOrElse({ duration: timeLimit, orElse: () => Effect.succeed<Sign>("none") })
+      ),
+    { concurrency: "unbounded" }
   )
+  const there = order[signs.indexOf("given")]
+  if (there === undefined) {
+    return { ...expected, state: signs.every((sign) => sign === "refused") ? "closed" : "unknown" }
+  }
+  const service = there === kind ? expected : yield* makeService(there, address.url, defaults)
+  return { ...service, isConfigured: address.isConfigured, state: "recognised" }
+})
 
-class NotThisKind extends Data.TaggedError("NotThisKind") {}
+/** A server that is configured is used without a sign too if it answers the protocol: a proxy may pass on that alone. */
+const search = Effect.fnUntraced(function* (
+  kind: Kind,
+  { defaults, timeLimit = "500 millis", urls }: Options
+): Effect.fn.Return<Option.Option<Found>, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
+  const half = Duration.divideUnsafe(Duration.fromInputUnsafe(timeLimit), 2)
+  const { isConfigured } = yield* addressOf(kind)
+  const { state, ...found } = yield* look(kind, {
+    defaults,
+    timeLimit: half,
+    url: isConfigured ? undefined : urls?.[kind]
+  })
+  if (state === "recognised") return Option.some({ ...found, isConfigured })
+  if (!isConfigured) return Option.none()
+  const { listModels, name } = found.provider
+  const timeout = new ProviderError({ provider: name, reason: new Timeout({ kind: "first-chunk", limit: half }) })
+  yield* listModels.pipe(Effect.timeoutOrElse({ duration: half, orElse: () => Effect.fail(timeout) }))
+  return Option.some(found)
+})
 
+/** An address that is given counts as configured. */
+const addressOf = Effect.fnUntraced(function* (kind: Kind, url?: string) {
+  if (url !== undefined) return { url, isConfigured: true }
+  const { fromVariable, tokenVariable, urlVariable, usualUrl } = serverKinds[kind]
+  const isSet = (text: string): boolean => text.trim() !== ""
+  const address = Option.filter(yield* Config.option(Config.String(urlVariable)), isSet)
+  if (Option.isSome(address)) return { url: fromVariable(address.value), isConfigured: true }
+  return { url: usualUrl, isConfigured: Option.exists(yield* Config.option(Config.String(tokenVariable)), isSet) }
+})
+
+const makeService = Effect.fnUntraced(function* (kind: Kind, baseUrl: string, defaults: Defaults | undefined) {
+  const { make, tokenVariable } = serverKinds[kind]
+  const token = yield* Config.option(Config.Redacted(tokenVariable))
+  return yield* make({ baseUrl, token: Option.getOrUndefined(token), defaults })
+})
+
+type Sign = "given" | "none" | "refused"
+
+/** Asks what only servers of one kind answer. */
 const ask = (
   url: string,
   address: BaseUrl.Defaults,
-  path: string
-): Effect.Effect<Answer, HttpClientError | ProviderErrorReason, HttpClient.HttpClient> =>
+  { isIts, path }: ServerKind
+): Effect.Effect<Sign, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const client = HttpClient.withScope(yield* HttpClient.HttpClient)
     const baseUrl = yield* Effect.fromResult(BaseUrl.parse(url, address))
     const { headers, json } = yield* client.get(`${baseUrl}${path}`, { headers: { accept: "application/json" } })
     const body = yield* Effect.orElseSucceed(json, () => undefined)
-    return { server: headers["server"], body }
+    return isIts({ server: headers["server"], body }) ? "given" : "none"
   }).pipe(
+    Effect.catch((error) =>
+      Effect.succeed<Sign>(NetworkError.isRefused(NetworkError.networkError(error)) ? "refused" : "none")
+    ),
     Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
     Effect.scoped
   )

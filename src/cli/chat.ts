@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { ChatRequest } from "../CompletionRequest.ts"
 import * as Answer from "./answer.ts"
+import * as Failure from "./failure.ts"
 import * as Prompt from "./prompt.ts"
 import * as Select from "./select.ts"
 import * as Conversation from "./conversation.ts"
@@ -19,7 +20,7 @@ export interface Input extends Select.Input {
   readonly maxTokens: number | undefined
   readonly stop: ReadonlyArray<string>
   readonly seed: number | undefined
-  /** The text of a JSON Schema. */
+  /** The file of a JSON Schema. */
   readonly schema: string | undefined
   readonly json: boolean
   readonly jsonl: boolean
@@ -31,7 +32,7 @@ export class WrongFlags extends Data.TaggedError("WrongFlags")<{ readonly messag
 
 export const chat = Effect.fnUntraced(function* (input: Input) {
   yield* check(input)
-  const format = input.schema === undefined ? undefined : yield* Typed.parseSchema(input.schema)
+  const format = input.schema === undefined ? undefined : yield* Typed.readSchema(input.schema)
   const images = yield* Effect.forEach(input.images, readImage)
   const isConversation = yield* Conversation.isPossible
   if (isConversation && input.words.length === 0 && !input.json && !input.jsonl && !format) {
@@ -82,5 +83,6 @@ const toThink = (think: NonNullable<Input["think"]>): NonNullable<ChatRequest["t
 const readImage = (path: string) =>
   Effect.mapError(
     FileSystem.FileSystem.use((files) => files.readFile(path)),
-    () => new WrongFlags({ message: `the image ${path} cannot be read` })
+    (error) =>
+      new WrongFlags({ message: `the file of --image cannot be read: ${Failure.describeFile(error)}: ${path}` })
   )

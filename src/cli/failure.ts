@@ -1,19 +1,44 @@
 /** Failures in words: the message, the server's own text, and advice for what the user can do. */
 import * as Redacted from "effect/Redacted"
+import type { PlatformError } from "effect/PlatformError"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { isProviderError } from "../ProviderError.ts"
 import * as Text from "./text.ts"
 
-const advice: { readonly [Tag in ProviderErrorReason["_tag"]]?: string } = {
-  AuthenticationError: "set the token: OLLAMA_API_KEY, LLAMA_API_KEY, LM_API_TOKEN or OPENAI_API_KEY",
-  ModelNotAvailable: '"local-llm models" lists the models'
+const adviceFor = (reason: ProviderErrorReason): string => {
+  switch (reason._tag) {
+    case "AuthenticationError":
+      return "set the token: OLLAMA_API_KEY, LLAMA_API_KEY, LM_API_TOKEN or OPENAI_API_KEY"
+    case "ModelNotAvailable":
+      return '"local-llm models" lists the models'
+    case "ContextOverflow":
+      return "shorten the prompt, or give the model a larger context"
+    case "InvalidAnswer":
+      return reason.isTruncated ? "a larger --max-tokens lets the model finish" : ""
+    case "Unsupported":
+      return '"local-llm show MODEL" shows what a model can do'
+    default:
+      return ""
+  }
 }
+
+/** The words of the library, and those of the command line. */
+const words: ReadonlyArray<[RegExp, string]> = [
+  [/: the server's text is in the redacted `detail`/, ""],
+  [/\binvalid baseUrl\b/, "invalid address"],
+  [/\bbaseUrl\b/g, "--url"],
+  [/use `token` or `headers`/, "set the variable of the token"],
+  [/\binvalid maxTokens\b/, "invalid --max-tokens"],
+  [/\binvalid contextLength\b/, "invalid --context"],
+  [/\binvalid (temperature|dimensions|seed)\b/, "invalid --$1"],
+  [/\binvalid stop\[\d+\]/, "invalid --stop"]
+]
 
 /** The most of a server's text that one line shows, in characters. */
 const maxDetail = 300
 
 /** The text of the server may quote the prompt. Here the reader is the user, so it is shown. */
-export const describe = (error: Error): string => {
+export const describe = (error: Error, { withAdvice = true } = {}): string => {
   if (!isProviderError(error)) return error.message
   const { reason } = error
   const redacted = reason._tag === "InvalidAnswer" ? reason.text : "detail" in reason ? reason.detail : undefined
@@ -21,8 +46,20 @@ export const describe = (error: Error): string => {
   // What is known about a failed connection repeats the text of the platform.
   const shown =
     reason._tag === "NetworkError" && reason.description !== undefined ? "" : shorten(Text.toSingleLine(detail))
-  return [error.message, shown, advice[reason._tag]].filter((text) => text).join("; ")
+  const message = words.reduce((text, [theirs, ours]) => text.replace(theirs, ours), error.message)
+  const isNew = !message.includes(shown)
+  return [message, isNew ? shown : "", withAdvice ? adviceFor(reason) : ""].filter((text) => text !== "").join("; ")
 }
+
+/** Why a file that the user named cannot be read. */
+export const describeFile = ({ message, reason }: PlatformError): string =>
+  reason._tag === "NotFound"
+    ? "there is no such file"
+    : reason._tag === "PermissionDenied"
+      ? "there is no permission to read it"
+      : reason.cause instanceof Error
+        ? reason.cause.message
+        : message
 
 /** Does not divide a character. */
 const shorten = (text: string): string =>

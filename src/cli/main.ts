@@ -1,5 +1,10 @@
 #!/usr/bin/env node
 /** The entry point. `effect` and `@effect/platform-node` are peers of the package, so they may be missing. */
+import * as Module from "node:module"
+
+// The next start need not compile the modules again.
+Module.enableCompileCache()
+
 try {
   await import("./program.ts")
 } catch (error) {

@@ -1,15 +1,13 @@
 /** The commands for the models of a server. */
+import * as Arr from "effect/Array"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import * as Stream from "effect/Stream"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Discovery from "./discovery.ts"
 import * as Output from "./output.ts"
-import * as Progress from "./progress.ts"
-import * as Prompt from "./prompt.ts"
 import * as Table from "./table.ts"
 import * as Text from "./text.ts"
 
@@ -24,63 +22,60 @@ export interface ModelInput extends Input {
 /** No server that answers can do that. */
 export class NotPossible extends Data.TaggedError("NotPossible")<{ readonly message: string }> {}
 
-type Able<K extends keyof Discovery.Management> = Discovery.Server["provider"] & Required<Pick<Discovery.Management, K>>
+/** What names a model is missing, or is there already. */
+export class WrongModel extends Data.TaggedError("WrongModel")<{ readonly message: string }> {}
+
+/** The value of a flag has no meaning. */
+export class WrongValue extends Data.TaggedError("WrongValue")<{ readonly message: string }> {}
+
+type Able<K extends keyof Discovery.Management> = Discovery.Server & {
+  readonly provider: Required<Pick<Discovery.Management, K>>
+}
 
 const isAble =
   <K extends keyof Discovery.Management>(ability: K) =>
-  (provider: Discovery.Server["provider"]): provider is Able<K> =>
-    provider[ability] !== undefined
+  (server: Discovery.Server): server is Able<K> =>
+    server.provider[ability] !== undefined
 
 /** The first server that can do something, preferably one that has the model. */
-const find = Effect.fnUntraced(function* <K extends keyof Discovery.Management>(
+export const find = Effect.fnUntraced(function* <K extends keyof Discovery.Management>(
   selection: Discovery.Selection,
   ability: K,
   what: string,
   model?: string
 ) {
   const servers = yield* findAll(selection)
-  const able = servers.map(({ provider }) => provider).filter(isAble(ability))
+  const able = servers.filter(isAble(ability))
   const [first] = able
   if (first === undefined) {
     const names = servers.map(({ provider }) => provider.name).join(", ")
     return yield* new NotPossible({ message: `${names}: cannot ${what}; name another server with --provider or --url` })
   }
-  if (model === undefined) return first
-  for (const provider of able) {
-    if (yield* Effect.orElseSucceed(provider.supportsModel(model), () => false)) return provider
-  }
-  return first
+  return able.find((server) => model !== undefined && has(server, model)) ?? first
 })
+
+const has = ({ models, provider }: Discovery.Server, model: string): boolean =>
+  models.some(({ id }) => provider.isSameModel(id, model))
 
 const findAll = Effect.fnUntraced(function* (selection: Discovery.Selection) {
   const [servers, failures] = yield* Discovery.findServers(selection)
-  return servers.length === 0 ? yield* Discovery.nothingFound(failures) : servers
+  return Arr.isReadonlyArrayNonEmpty(servers) ? servers : yield* Discovery.nothingFound(failures, selection)
 })
 
-const writeJson = (value: unknown) => Output.writeJsonLine(JSON.stringify(value))
+export const writeJson = (value: unknown) => Output.writeJsonLine(JSON.stringify(value))
 
-const clean = (text: string): string => (process.stdout.isTTY ? Text.toSingleLine(text) : text)
+export const clean = (text: string): string => (process.stdout.isTTY ? Text.toSingleLine(text) : text)
 
-const done = ({ json, name }: ModelInput, word: string) =>
+const done = ({ json }: Input, name: string, word: string) =>
   json ? writeJson({ model: name, status: word }) : Output.write(`${word} ${clean(name)}\n`)
 
 export const show = Effect.fnUntraced(function* (input: ModelInput) {
   const servers = yield* findAll(input)
-  let provider = servers[0]?.provider
-  for (const server of servers) {
-    if (yield* Effect.orElseSucceed(server.provider.supportsModel(input.name), () => false)) {
-      provider = server.provider
-      break
-    }
-  }
-  if (provider === undefined) return
+  const { provider } = servers.find((server) => has(server, input.name)) ?? servers[0]
   const info = { ...(yield* provider.model(input.name)), ...(provider.show && (yield* provider.show(input.name))) }
   if (input.json) return yield* writeJson({ provider: provider.name, ...info })
-  const rows = Object.entries({ server: provider.name, ...info }).flatMap(([key, value]) => {
-    const text = toText(key, value)
-    return text === "" ? [] : [[key, clean(text)]]
-  })
-  for (const line of Table.align(rows)) yield* Output.write(`${line}\n`)
+  const rows = Object.entries({ server: provider.name, ...info }).map(([key, value]) => [key, toText(key, value)])
+  yield* Table.print(rows.filter(([, text]) => text !== ""))
 })
 
 const toText = (key: string, value: unknown): string => {
@@ -108,51 +103,73 @@ export const ps = Effect.fnUntraced(function* (input: Input) {
     loadedContextLength === undefined ? "" : `${loadedContextLength} tokens`,
     expiresAt === undefined ? "" : `for ${Duration.format(roundToSeconds(DateTime.distance(now, expiresAt)))}`
   ])
-  for (const line of Table.align(rows.map((row) => row.map(clean)))) yield* Output.write(`${line}\n`)
+  yield* Table.print(rows)
 })
 
 const roundToSeconds = (duration: Duration.Duration): Duration.Duration =>
   Duration.seconds(Math.max(0, Math.round(Duration.toSeconds(duration))))
 
-export const pull = Effect.fnUntraced(function* (input: ModelInput) {
-  const provider = yield* find(input, "pull", "download models")
-  const report = input.json ? writeJson : Progress.make(process.stdout.isTTY)
-  yield* Stream.runForEach(provider.pull(input.name), report)
+/** The names are looked up first, so that a mistake deletes nothing. */
+export const remove = Effect.fnUntraced(function* (input: Input & { readonly names: ReadonlyArray<string> }) {
+  const found = yield* Effect.forEach(input.names, (name) =>
+    Effect.map(find(input, "deleteModel", "delete models", name), (server) => ({ name, server }))
+  )
+  const missing = found.filter(({ name, server }) => !has(server, name))
+  if (missing.length > 0) {
+    const names = missing.map(({ name }) => `"${name}"`).join(", ")
+    const nothing = found.length > missing.length ? "; nothing was deleted" : ""
+    return yield* new WrongModel({
+      message: `there is no model ${names}${nothing}; "local-llm models" lists the models`
+    })
+  }
+  for (const { name, server } of found) {
+    yield* server.provider.deleteModel(name)
+    yield* done(input, name, "deleted")
+  }
 })
 
-export const remove = Effect.fnUntraced(function* (input: ModelInput) {
-  const provider = yield* find(input, "deleteModel", "delete models", input.name)
-  yield* provider.deleteModel(input.name)
-  yield* done(input, "deleted")
+export const copy = Effect.fnUntraced(function* (input: ModelInput & { readonly to: string; readonly force: boolean }) {
+  const server = yield* find(input, "copyModel", "copy models", input.name)
+  if (!input.force && has(server, input.to)) {
+    return yield* new WrongModel({ message: `there is a model "${input.to}" already; --force replaces it` })
+  }
+  yield* server.provider.copyModel(input.name, input.to)
+  yield* done(input, input.to, "created")
 })
 
-export const copy = Effect.fnUntraced(function* (input: ModelInput & { readonly to: string }) {
-  const provider = yield* find(input, "copyModel", "copy models", input.name)
-  yield* provider.copyModel(input.name, input.to)
-  yield* done({ ...input, name: input.to }, "created")
-})
-
-export const load = Effect.fnUntraced(function* (input: ModelInput) {
-  const provider = yield* find(input, "load", "load models", input.name)
+export const load = Effect.fnUntraced(function* (
+  input: ModelInput & { readonly contextLength: number | undefined; readonly keepAlive: string | undefined }
+) {
+  const { contextLength, keepAlive } = input
+  const options = {
+    ...(contextLength === undefined ? {} : { contextLength }),
+    ...(keepAlive === undefined ? {} : { keepAlive: yield* parseKeepAlive(keepAlive) })
+  }
+  const { kind, provider } = yield* find(input, "load", "load models", input.name)
+  if ((kind !== "ollama" && keepAlive !== undefined) || (kind === "llama-server" && contextLength !== undefined)) {
+    const flag = keepAlive === undefined ? "--context" : "--keep-alive"
+    return yield* new NotPossible({ message: `${provider.name}: ${flag} has no effect there; leave it out` })
+  }
   yield* provider
-    .load(input.name)
+    .load(input.name, options)
     .pipe(Output.withNoteIfSlow(`local-llm: ${provider.name} is loading ${Text.toSingleLine(input.name)}`))
-  yield* done(input, "loaded")
+  yield* done(input, input.name, "loaded")
 })
+
+const units = { s: Duration.seconds, m: Duration.minutes, h: Duration.hours }
+
+const parseKeepAlive = (text: string): Effect.Effect<Duration.Duration, WrongValue> => {
+  if (text === "always") return Effect.succeed(Duration.infinity)
+  const [, number, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? []
+  return unit === "s" || unit === "m" || unit === "h"
+    ? Effect.succeed(units[unit](Number(number)))
+    : Effect.fail(
+        new WrongValue({ message: `--keep-alive is a time such as 90s, 10m or 2h, or always, not "${text}"` })
+      )
+}
 
 export const unload = Effect.fnUntraced(function* (input: ModelInput) {
-  const provider = yield* find(input, "unload", "unload models", input.name)
+  const { provider } = yield* find(input, "unload", "unload models", input.name)
   yield* provider.unload(input.name)
-  yield* done(input, "unloaded")
-})
-
-/** Prints the vector of the words, or the whole answer of the server. */
-export const embed = Effect.fnUntraced(function* (
-  input: Input & { readonly words: ReadonlyArray<string>; readonly dimensions: number | undefined }
-) {
-  const text = yield* Prompt.read(input.words)
-  const { model, provider } = yield* Discovery.findModel(input)
-  const { dimensions } = input
-  const embedding = yield* provider.embed({ model, input: text, ...(dimensions === undefined ? {} : { dimensions }) })
-  yield* writeJson(input.json ? embedding : embedding.vectors[0])
+  yield* done(input, input.name, "unloaded")
 })

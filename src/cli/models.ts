@@ -4,7 +4,6 @@ import type { ModelInfo } from "../ModelInfo.ts"
 import * as Discovery from "./discovery.ts"
 import * as Output from "./output.ts"
 import * as Table from "./table.ts"
-import * as Text from "./text.ts"
 
 export interface Input extends Discovery.Selection {
   readonly json: boolean
@@ -12,23 +11,19 @@ export interface Input extends Discovery.Selection {
 
 export const listModels = Effect.fnUntraced(function* (selection: Input) {
   const [servers, failures] = yield* Discovery.findServers(selection)
-  if (servers.length === 0) return yield* Discovery.nothingFound(failures)
+  if (servers.length === 0) return yield* Discovery.nothingFound(failures, selection)
   if (selection.url === undefined) yield* Discovery.noteFailures(failures)
-  const clean = process.stdout.isTTY ? Text.toSingleLine : (text: string) => text
   // Several protocols may list the same models at one address.
   const shown = selection.url === undefined ? servers : servers.slice(0, 1)
   if (selection.json) {
     const list = shown.flatMap(({ models, provider }) => models.map((model) => ({ provider: provider.name, ...model })))
     return yield* Output.writeJsonLine(JSON.stringify(list))
   }
-  for (const { models, provider } of shown) {
-    if (models.length === 0) yield* Output.note(`${provider.name}: no models`)
-    const rows = models.map((model) => columns(provider.name, model).map(clean))
-    for (const line of Table.align(rows)) yield* Output.write(`${line}\n`)
-  }
+  for (const { models, provider } of shown) if (models.length === 0) yield* Output.note(`${provider.name}: no models`)
+  yield* Table.print(shown.flatMap(({ models, provider }) => models.map((model) => toColumns(provider.name, model))))
 })
 
-const columns = (
+const toColumns = (
   server: string,
   { contextLength, id, parameterSize, quantization, sizeBytes }: ModelInfo
 ): ReadonlyArray<string> => [

@@ -50,9 +50,11 @@ export const canErase: Effect.Effect<boolean> = Effect.map(
   (terminal) => process.stderr.isTTY && terminal !== "dumb"
 )
 
-/** Dims text for standard error if it is a terminal that can do that, and `NO_COLOR` is not set. */
+/** Dims text for standard error where colors are shown: by default on a terminal. `NO_COLOR` takes precedence over `FORCE_COLOR`. */
 export const dim: Effect.Effect<(text: string) => string> = Effect.gen(function* () {
-  const isDimmed = (yield* canErase) && (yield* variable("NO_COLOR")) === ""
+  const forced = yield* variable("FORCE_COLOR")
+  const hasColors = forced === "" ? yield* canErase : forced !== "0" && forced !== "false"
+  const isDimmed = hasColors && (yield* variable("NO_COLOR")) === ""
   return (text) => (isDimmed && text !== "" ? `\u001B[2m${text}\u001B[22m` : text)
 })
 

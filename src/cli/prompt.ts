@@ -27,11 +27,27 @@ export const read = Effect.fnUntraced(function* (
   return parts.join("\n\n")
 })
 
-const readInput = Stdio.Stdio.use(({ stdin }) => Stream.mkString(Stream.decodeText(stdin))).pipe(
-  Effect.mapError(({ cause, message }) => {
-    const description = cause instanceof Error ? cause.message : message
-    return new PromptFailed({ message: `standard input cannot be read: ${description}` })
-  }),
+/** The text on standard input. What is not UTF-8 is an error, since replaced characters would go unnoticed. */
+export const input: Stream.Stream<string, PromptFailed, Stdio.Stdio> = Stream.unwrap(
+  Effect.map(Stdio.Stdio, ({ stdin }) => {
+    const decoder = new TextDecoder("utf-8", { fatal: true })
+    const decode = (bytes?: Uint8Array) =>
+      Effect.try({
+        try: () => decoder.decode(bytes, { stream: bytes !== undefined }),
+        catch: () => new PromptFailed({ message: "standard input is no text in UTF-8; an image belongs to --image" })
+      })
+    return stdin.pipe(
+      Stream.mapError(({ cause, message }) => {
+        const description = cause instanceof Error ? cause.message : message
+        return new PromptFailed({ message: `standard input cannot be read: ${description}` })
+      }),
+      Stream.mapEffect(decode),
+      Stream.concat(Stream.fromEffect(Effect.suspend(() => decode())))
+    )
+  })
+)
+
+const readInput = Stream.mkString(input).pipe(
   // The writer may never close it. A prompt that was piped in is not dropped, so there is no limit.
   Output.withNoteIfSlow(
     "local-llm: waiting for the end of standard input; add </dev/null if it is not meant as a prompt"

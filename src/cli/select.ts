@@ -4,6 +4,8 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Pool from "../Pool.ts"
 import * as Demo from "./demo.ts"
 import * as Discovery from "./discovery.ts"
+import * as Failure from "./failure.ts"
+import * as Output from "./output.ts"
 
 export interface Input extends Discovery.Selection {
   readonly hosts: ReadonlyArray<string>
@@ -16,19 +18,7 @@ export interface Selected extends Discovery.Selected {
 
 /** Several hosts become a pool. */
 export const select = Effect.fnUntraced(function* (input: Input) {
-  const [host, ...others] = input.hosts
-  if (host !== undefined) {
-    const selected = yield* Effect.forEach([host, ...others], (url) => Discovery.findModel({ ...input, url }), {
-      concurrency: "unbounded"
-    })
-    const hosts = selected.map(({ provider }, i) => ({ provider, name: input.hosts[i] }))
-    const model = input.model ?? selected[0]?.model ?? ""
-    if (others.length === 0 && hosts[0] !== undefined) return { model, provider: hosts[0].provider }
-    const provider = yield* Pool.make({ hosts })
-    const isQueued = Effect.map(SubscriptionRef.get(provider.state), ({ waiting }) => waiting > 0)
-    const pool: Selected = { model, provider, isQueued }
-    return pool
-  }
+  if (input.hosts.length > 0) return yield* selectHosts(input)
   const found: Selected = yield* Effect.catchTag(
     Discovery.findModel(input),
     "NoServerRunning",
@@ -37,4 +27,22 @@ export const select = Effect.fnUntraced(function* (input: Input) {
     })
   )
   return found
+})
+
+/** A host that does not answer is reported, and the others are used. */
+const selectHosts = Effect.fnUntraced(function* (input: Input) {
+  const [hosts, failures] = yield* Effect.partition(
+    input.hosts,
+    (url) => Effect.map(Discovery.findModel({ ...input, url }), (selected) => ({ ...selected, name: url })),
+    { concurrency: "unbounded" }
+  )
+  const [first, ...others] = hosts
+  const messages = failures.map((failure) => Failure.describe(failure))
+  if (first === undefined) return yield* new Discovery.NothingFound({ message: messages.join("; ") })
+  yield* Effect.forEach(messages, Output.dimNote, { discard: true })
+  if (others.length === 0) return { model: first.model, provider: first.provider }
+  const provider = yield* Pool.make({ hosts })
+  const isQueued = Effect.map(SubscriptionRef.get(provider.state), ({ waiting }) => waiting > 0)
+  const pool: Selected = { model: input.model ?? first.model, provider, isQueued }
+  return pool
 })

@@ -1,6 +1,7 @@
 /** Answers as JSON: the whole completion, or a value that matches a JSON Schema. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -11,6 +12,7 @@ import type { ChatRequest } from "../CompletionRequest.ts"
 import * as TypedAnswer from "../internal/typedAnswer.ts"
 import type { Provider } from "../Provider.ts"
 import { ProviderError } from "../ProviderError.ts"
+import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
 
 export interface Format {
@@ -18,10 +20,20 @@ export interface Format {
   readonly schema: Schema.Codec<unknown, unknown>
 }
 
-/** The file of `--schema` is not a JSON Schema. */
+/** The file of `--schema` cannot be read, or is not a JSON Schema. */
 export class WrongSchema extends Data.TaggedError("WrongSchema")<{ readonly message: string }> {}
 
-export const parseSchema = (text: string): Effect.Effect<Format, WrongSchema> =>
+export const readSchema = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const text = yield* Effect.mapError(
+    files.readFileString(path),
+    (error) =>
+      new WrongSchema({ message: `the file of --schema cannot be read: ${Failure.describeFile(error)}: ${path}` })
+  )
+  return yield* parseSchema(text)
+})
+
+const parseSchema = (text: string): Effect.Effect<Format, WrongSchema> =>
   Effect.fromResult(
     Result.try({
       try: (): Format => {

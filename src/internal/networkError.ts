@@ -81,6 +81,9 @@ export const networkError = (cause: unknown): NetworkError => {
 /** Whether an established connection was closed by the other side, as opposed to one that could not be made. */
 export const isClosed = ({ description }: NetworkError): boolean => description?.endsWith(`(${closed})`) === true
 
+/** Whether nothing accepts connections at the address. */
+export const isRefused = ({ description }: NetworkError): boolean => description?.endsWith(`(${refused})`) === true
+
 /** An error, its causes and the errors it combines, each once. */
 const flatten = (cause: unknown): ReadonlyArray<object> => {
   const found = new Set<object>()

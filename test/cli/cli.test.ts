@@ -196,8 +196,7 @@ describe("which model", () => {
         code: 1,
         stdout: "",
         stderr:
-          'local-llm: Ollama: there is no model "c"; it has a:latest; ' +
-          'llama-server: nothing listens on 127.0.0.1:8080; LM Studio: there is no model "c"; it has b\n'
+          'local-llm: Ollama: there is no model "c"; it has a:latest; LM Studio: there is no model "c"; it has b\n'
       })
     })
   )
@@ -205,7 +204,7 @@ describe("which model", () => {
   it.live("is asked of LM Studio if the server lists models on Ollama's path but reports no version", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(({ path }): FakeServer.Answer =>
-        path === "/api/version" ? { status: 404 } : {}
+        path === "/api/version" || path === "/health" ? { status: 404 } : {}
       )
       const { stderr } = yield* CommandLine.run(["--url", server.url, "Why?"])
       expect(stderr).toMatch(/^fake:latest on LM Studio · /)
@@ -222,9 +221,9 @@ describe("models", () => {
       expect(yield* CommandLine.run(["models"], { env })).toEqual({
         code: 0,
         stdout:
-          "Ollama  llama3.2:latest  3.2B  Q4_K_M  2.0 GB  131072 tokens\n" +
-          "Ollama  a:latest         3.2B  Q4_K_M  2.0 GB  131072 tokens\n" +
-          "LM Studio  qwen3-8b\n",
+          "Ollama\tllama3.2:latest\t3.2B\tQ4_K_M\t2.0 GB\t131072 tokens\n" +
+          "Ollama\ta:latest\t3.2B\tQ4_K_M\t2.0 GB\t131072 tokens\n" +
+          "LM Studio\tqwen3-8b\t\t\t\t\n",
         stderr: ""
       })
     })

@@ -81,6 +81,17 @@ describe("the prompt", () => {
     })
   )
 
+  it.live("that is no text is an error", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make()
+      const printed = `printf 'PNG\\377\\376\\0' | ${CommandLine.shellCommand([...named(server.url), "Why?"])}`
+      const { code, stderr, stdout } = yield* CommandLine.runShell(printed)
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+      expect(stderr).toBe("local-llm: standard input is no text in UTF-8; an image belongs to --image\n")
+      expect((yield* server.state).requests).toEqual([])
+    })
+  )
+
   it.live("that cannot be read is an error", () =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* CommandLine.runShell(`${CommandLine.shellCommand(["Why?"])} 0> /dev/null`)

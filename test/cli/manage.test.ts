@@ -51,13 +51,22 @@ const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>, options: F
 describe("commands", () => {
   it.live.each<[args: ReadonlyArray<string>, stdout: string | RegExp, method?: string, path?: string, body?: object]>([
     [["rm", "m"], "deleted m\n", "DELETE", "/api/delete", { model: "m" }],
-    [["cp", "m", "n"], "created n\n", "POST", "/api/copy", { source: "m", destination: "n" }],
     [["load", "m"], "loaded m\n", "POST", "/api/generate", { model: "m" }],
     [["unload", "m"], "unloaded m\n", "POST", "/api/generate", { model: "m", keep_alive: 0 }],
     [["rm", "m", "--json"], '{"model":"m","status":"deleted"}\n'],
-    [["ps"], /^Ollama {2}m:latest {2}4\.0 GB {2}8192 tokens\n$/],
-    [["show", "m"], /^server +Ollama\n.*family +llama\n.*license +MIT\n$/s],
-    [["pull", "m"], `pulling manifest\nlayer sha256:aaaaaaaaaaaa: 2.0 GB\nverifying sha256 digest\nsuccess\n`],
+    [["rm", "m", "n"], "deleted m\ndeleted n\n", "DELETE", "/api/delete", { model: "m" }],
+    [["cp", "m", "x"], "created x\n", "POST", "/api/copy", { source: "m", destination: "x" }],
+    [["cp", "m", "n", "--force"], "created n\n", "POST", "/api/copy", { source: "m", destination: "n" }],
+    [
+      ["load", "m", "--context", "4096", "--keep-alive", "90s"],
+      "loaded m\n",
+      "POST",
+      "/api/generate",
+      { model: "m", keep_alive: 90, options: { num_ctx: 4096 } }
+    ],
+    [["load", "m", "--keep-alive", "always"], "loaded m\n", "POST", "/api/generate", { model: "m", keep_alive: -1 }],
+    [["ps"], /^Ollama\tm:latest\t4\.0 GB\t8192 tokens\t[^\t\n]*\n$/],
+    [["show", "m"], /^server\tOllama\n.*family\tllama\n.*license\tMIT\n$/s],
     [["embed", "-m", "m", "abc"], /^\[[\d.,]+\]\n$/]
   ])("%j", ([args, stdout, method, path, body]) =>
     Effect.gen(function* () {
@@ -89,17 +98,19 @@ describe("commands", () => {
 
   it.live.each<[args: ReadonlyArray<string>, script: FakeServer.Script, message: string]>([
     [["show", "x"], ({ path }) => (path === "/api/show" ? missing : { text: "" }), '"x"'],
-    [
-      ["pull", "x"],
-      ndjson([{ status: "pulling manifest" }, { error: "pull model manifest: file does not exist" }]),
-      '"x"'
-    ],
-    [["pull", "x"], ndjson(reports.slice(0, 3)), "incomplete"],
     [["rm"], script, "model"],
+    [["rm", "m", "x", "y"], script, 'there is no model "x", "y"; nothing was deleted; "local-llm models"'],
+    [["rm", "x"], script, 'there is no model "x"; "local-llm models"'],
+    [["cp", "m", "n"], script, 'there is a model "n" already; --force replaces it'],
+    [["cp", "x", "y"], ({ path }) => (path === "/api/copy" ? missing : { text: "" }), '"x"'],
+    [["load", "m", "--keep-alive", "soon"], script, "--keep-alive is a time such as 90s, 10m or 2h, or always"],
+    [["load", "m", "--keep-alive", "-1"], script, "--keep-alive is a time"],
+    [["load", "m", "--context", "0"], script, "invalid --context"],
+    [["embed", "--lines", "-m", "m", "x"], script, "--lines reads the texts from standard input"],
     [["show", "me", "the", "way"], script, "put -- before it"]
   ])("%j fails with one line and exit code 1", ([args, script, message]) =>
     Effect.gen(function* () {
-      const { code, stderr } = yield* run(args, ({ path, ...request }) =>
+      const { code, requests, stderr } = yield* run(args, ({ path, ...request }) =>
         path === "/api/tags" || path === "/api/version"
           ? { text: "" }
           : typeof script === "function"
@@ -109,6 +120,7 @@ describe("commands", () => {
       expect(code).toBe(1)
       expect(stderr).toContain(message)
       expect(stderr.trim().split("\n").length).toBe(1)
+      expect(requests.filter(({ method }) => method === "DELETE")).toEqual([])
     })
   )
 
@@ -122,31 +134,63 @@ describe("commands", () => {
     })
   )
 
-  it.live("an interrupted pull closes its connection", () =>
+  it.live.each<[args: ReadonlyArray<string>, variable: string, message: string]>([
+    [["load", "m", "--keep-alive", "5m"], "LMSTUDIO_BASE_URL", "LM Studio: --keep-alive has no effect there"],
+    [["load", "m", "--context", "5"], "LLAMA_SERVER_URL", "llama-server: --context has no effect there"]
+  ])("%j: a flag that a server ignores is an error", ([args, variable, message]) =>
     Effect.gen(function* () {
-      const server = yield* FakeServer.make(({ path }) =>
-        path === "/api/pull" ? { ...ndjson(reports.slice(0, 3)), holdOpen: true } : { text: "" }
-      )
-      const running = yield* CommandLine.start(["pull", "m"], { env: { OLLAMA_HOST: server.url } })
-      yield* running.until(({ stdout }) => stdout.includes("layer"))
-      yield* running.kill("SIGINT")
-      expect((yield* running.result).code).toBe(130)
-      yield* server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client")
+      const server = yield* FakeServer.make()
+      const { code, stderr } = yield* CommandLine.run(args, { env: { [variable]: server.url } })
+      expect({ code, stderr }).toEqual({ code: 1, stderr: `local-llm: ${message}; leave it out\n` })
+    })
+  )
+})
+
+describe("embed", () => {
+  it.live("takes the text from standard input as one, with the words before it", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({}, { models: ["m:latest"] })
+      const options = { env: { OLLAMA_HOST: server.url }, input: "a\nb\n" }
+      const { stdout } = yield* CommandLine.run(["embed", "-m", "m", "first"], options)
+      expect(JSON.parse(stdout)).toHaveLength(26)
+      expect((yield* server.state).requests.at(-1)?.body).toMatchObject({ input: ["first\n\na\nb\n"] })
     })
   )
 
-  it.live.skipIf(!CommandLine.hasTerminals)(
-    "a pull has a bar on a terminal, without control sequences of the server",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* FakeServer.make(({ path }) =>
-          path === "/api/pull" ? ndjson([{ status: "\u001B[2Jevil" }, ...reports]) : { text: "" }
-        )
-        const { code, stdout } = yield* CommandLine.runOnTerminal(["pull", "m"], { env: { OLLAMA_HOST: server.url } })
-        expect(code).toBe(0)
-        expect(stdout).toContain("█".repeat(24))
-        expect(stdout).toContain("100 %, 2.0 GB of 2.0 GB")
-        expect(stdout).not.toContain("\u001B[2J")
-      })
+  it.live("--lines: a vector for each line that is not blank, in their order, in requests of limited size", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({}, { models: ["m:latest"] })
+      const texts = Array.from({ length: 70 }, (_, index) => "a".repeat(index + 1))
+      const options = { env: { OLLAMA_HOST: server.url }, input: texts.join("\n\n") }
+      const { code, stdout } = yield* CommandLine.run(["embed", "-m", "m", "--lines"], options)
+      expect(code).toBe(0)
+      const lines = stdout.trim().split("\n")
+      expect(lines).toHaveLength(70)
+      for (const line of lines) expect(JSON.parse(line)).toHaveLength(26)
+      const { requests } = yield* server.state
+      expect(requests.filter(({ path }) => path === "/api/embed")).toHaveLength(3)
+      const json = yield* CommandLine.run(["embed", "-m", "m", "--lines", "--json"], { ...options, input: "b\r\nc" })
+      const values: ReadonlyArray<unknown> = json.stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+      expect(values).toMatchObject([{ text: "b" }, { text: "c" }])
+    })
+  )
+
+  it.live("--lines needs text in UTF-8", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({}, { models: ["m:latest"] })
+      const script = `printf 'a\\n\\377\\n' | ${CommandLine.shellCommand(["embed", "-m", "m", "--lines"])}`
+      const { code, stderr } = yield* CommandLine.runShell(script, { env: { OLLAMA_HOST: server.url } })
+      expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("no text in UTF-8") })
+    })
+  )
+
+  it.live("--json prints the vectors and the number of tokens", () =>
+    Effect.gen(function* () {
+      const { stdout } = yield* run(["embed", "-m", "m", "--json", "a"], { text: "" })
+      expect(JSON.parse(stdout)).toMatchObject({ vectors: [expect.any(Array)], promptTokens: 1 })
+    })
   )
 })

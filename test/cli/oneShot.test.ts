@@ -63,6 +63,7 @@ describe("flags", () => {
     [["x", "--image", "/no/such/file.png"], "/no/such/file.png"],
     [["x", "--schema", "/no/such/file.json"], "/no/such/file.json"],
     [["x", "--schema", image], "cannot be used"],
+    [["x", "--image", folder], "--image cannot be read"],
     [["x", "--think", "much"], "think"]
   ])("%j is an error of one line", ([args, message]) =>
     Effect.gen(function* () {
@@ -153,6 +154,7 @@ describe("answers", () => {
       const { code, stderr } = yield* run({ ...answer, text: '{"city":"Pa' }, ["Where?", "--schema", city])
       expect(code).toBe(1)
       expect(stderr).toContain("truncated")
+      expect(stderr).toContain("a larger --max-tokens lets the model finish")
     })
   )
 })
@@ -165,5 +167,51 @@ it.live("several hosts are a pool: one that is broken does not stop the other", 
     expect({ code, stdout }).toEqual({ code: 0, stdout: "A\n" })
     const requests = [...(yield* a.state).requests, ...(yield* b.state).requests]
     expect(requests.filter(({ path }) => path === "/api/chat").length).toBe(1)
+  })
+)
+
+it.live("a host of a pool that is not there is reported, and the others answer", () =>
+  Effect.gen(function* () {
+    const server = yield* FakeServer.make({ text: "A" }, { models: ["m"] })
+    const args = ["x", "--host", CommandLine.nowhere, "--host", server.url, "-q"]
+    const { code, stderr, stdout } = yield* CommandLine.run(args)
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "A\n" })
+    expect(stderr).toMatch(/^Ollama: nothing listens on 127\.0\.0\.1:1; is the server running\?\n$/)
+    const none = yield* CommandLine.run(["x", "--host", CommandLine.nowhere, "--host", "http://127.0.0.1:2"])
+    expect(none).toMatchObject({ code: 1, stdout: "" })
+    expect(none.stderr).toMatch(/^local-llm: [^\n]*127\.0\.0\.1:1;[^\n]*127\.0\.0\.1:2;[^\n]*\n$/)
+  })
+)
+
+it.live("several hosts of a kind that is named", () =>
+  Effect.gen(function* () {
+    const servers = yield* Effect.forEach([1, 2], () => FakeServer.make({ text: "A" }, { models: ["m"] }))
+    const args = ["x", "--provider", "lmstudio", ...servers.flatMap(({ url }) => ["--host", url]), "-m", "m", "-q"]
+    expect(yield* CommandLine.run(args)).toEqual({ code: 0, stdout: "A\n", stderr: "" })
+    const states = yield* Effect.forEach(servers, ({ state }) => state)
+    const paths = states.flatMap(({ requests }) => requests.map(({ path }) => path))
+    expect(paths.filter((path) => path === "/v1/chat/completions")).toHaveLength(1)
+    expect(paths).not.toContain("/api/chat")
+  })
+)
+
+it.live("a schema may come from a command", () =>
+  Effect.gen(function* () {
+    const server = yield* FakeServer.make({ text: '{"city":"Paris","celsius":21}' }, { models: ["m"] })
+    const command = `${CommandLine.shellCommand(["x", "--schema"])} <(cat '${city}')`
+    const script = `exec bash -c "${command.replaceAll('"', '\\"')}"`
+    const { code, stdout } = yield* CommandLine.runShell(script, { env: { OLLAMA_HOST: server.url } })
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '{"city":"Paris","celsius":21}\n' })
+  })
+)
+
+it.live("an error names at most ten models", () =>
+  Effect.gen(function* () {
+    const models = Array.from({ length: 10_000 }, (_, index) => `m${index}`)
+    const server = yield* FakeServer.make({}, { models })
+    const { stderr } = yield* CommandLine.run(["x", "-m", "nope"], { env: { OLLAMA_HOST: server.url } })
+    expect(stderr).toBe(
+      'local-llm: Ollama: there is no model "nope"; it has m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 and 9990 more\n'
+    )
   })
 )

@@ -143,3 +143,45 @@ describe("control characters in a pipe", () => {
     })
   )
 })
+
+describe("colours", () => {
+  const dim = "\u001B[2m"
+  it.live.each<[env: Readonly<Record<string, string>>, isDim: boolean]>([
+    [{}, false],
+    [{ FORCE_COLOR: "1" }, true],
+    [{ FORCE_COLOR: "0" }, false],
+    [{ FORCE_COLOR: "1", NO_COLOR: "1" }, false]
+  ])("in a pipe with %j", ([env, isDim]) =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({ thinking: "hm", text: "Yes" })
+      const { stderr } = yield* CommandLine.run(["x"], { env: { OLLAMA_HOST: server.url, ...env } })
+      expect(stderr.includes(dim)).toBe(isDim)
+    })
+  )
+})
+
+describe.skipIf(!CommandLine.hasTerminals)("colours on a terminal", () => {
+  it.live.each<[env: Readonly<Record<string, string>>, isDim: boolean]>([
+    [{ TERM: "xterm" }, true],
+    [{ TERM: "xterm", NO_COLOR: "" }, true],
+    [{ TERM: "xterm", NO_COLOR: "1" }, false],
+    [{ TERM: "dumb" }, false]
+  ])("with %j", ([env, isDim]) =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({ thinking: "hm", text: "Yes" })
+      const { stdout } = yield* CommandLine.runOnTerminal(["x"], { env: { OLLAMA_HOST: server.url, ...env } })
+      expect(stdout.includes("\u001B[2m")).toBe(isDim)
+    })
+  )
+})
+
+describe("a standard output that is closed from the start", () => {
+  it.live("is that of a program that wants no output: Node.js opens /dev/null in its place", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({ text: "Yes" })
+      const script = `${CommandLine.shellCommand(["x", "-q"])} >&-`
+      const result = yield* CommandLine.runShell(script, { env: { OLLAMA_HOST: server.url } })
+      expect(result).toEqual({ code: 0, stdout: "", stderr: "" })
+    })
+  )
+})

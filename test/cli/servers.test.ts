@@ -52,7 +52,7 @@ describe("the fake server", () => {
     { env: { OLLAMA_API_KEY: "key" }, message: "Ollama (http://127.0.0.1:11434): the connection failed" },
     { env: { LMSTUDIO_BASE_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
     { env: { LM_API_TOKEN: "key" }, message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
-    { args: ["--url", CommandLine.nowhere], message: "ECONNREFUSED" },
+    { args: ["--url", CommandLine.nowhere], message: "nothing listens on 127.0.0.1:1; is the server running?" },
     { args: ["--provider", "lmstudio"], message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
     { env: { LLAMA_SERVER_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
     {
@@ -188,6 +188,26 @@ describe("a server on its usual port", () => {
   )
 })
 
+describe("a server on the usual port of another kind", () => {
+  it.live("is recognised, and listed once", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(({ path }): FakeServer.Answer =>
+        path.startsWith("/api/") || path === "/lmstudio-greeting"
+          ? { status: 404, headers: llamaHeaders }
+          : path === "/health"
+            ? { status: 200, headers: llamaHeaders, body: { status: "ok" } }
+            : { text: "Rayleigh." }
+      )
+      const options = { env: { LLAMA_SERVER_URL: server.url }, usualPorts: { 11434: server.url } }
+      const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], { usualPorts: { 11434: server.url } })
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "Rayleigh.\n" })
+      expect(stderr).toMatch(/^fake:latest on llama-server · [^\n]*\n$/)
+      const models = yield* CommandLine.run(["models", "--url", server.url], options)
+      expect(models.stdout).toBe("llama-server\tfake:latest\t\t\t\t\n")
+    })
+  )
+})
+
 describe("llama-server while it loads its model", () => {
   it.live.each<{ found: string; args?: ReadonlyArray<string>; at: (url: string) => CommandLine.Options }>([
     { found: "on its usual port", at: (url) => ({ usualPorts: { 8080: url } }) },
@@ -236,7 +256,7 @@ describe("a server at an address without a kind", () => {
       const server = yield* FakeServer.make({}, { models: ["a:latest"] })
       const { code, stderr, stdout } = yield* CommandLine.run(["models", "--url", server.url])
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
-      expect(stdout).toMatch(/^Ollama {2}a:latest [^\n]*\n$/)
+      expect(stdout).toMatch(/^Ollama\ta:latest\t[^\n]*\n$/)
     })
   )
 })

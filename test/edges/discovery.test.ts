@@ -1,6 +1,6 @@
 /** Which servers run here, over sockets. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -39,6 +39,9 @@ const discover = (urls: Discovery.Options["urls"], env: Readonly<Record<string, 
       found: found.map(({ isConfigured, kind, provider }) => ({ kind, name: provider.name, isConfigured }))
     }))
   )
+
+const environment = (env: Readonly<Record<string, string>>) =>
+  Layer.merge(NodeHttpClient.layerUndici, ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
 
 const url = (script: FakeServer.Script) => Effect.map(FakeServer.make(script), ({ url }) => url)
 
@@ -167,3 +170,64 @@ it.live("its providers have the defaults", () =>
     expect(requests.at(-1)?.body).toMatchObject({ model: "m", options: { temperature: 0.5 } })
   })
 )
+
+it.live("a server that is found at two addresses of the search occurs once", () =>
+  Effect.gen(function* () {
+    const server = yield* url(identities.lmstudio)
+    const { found } = yield* discover({ lmstudio: server }, { OLLAMA_HOST: server })
+    expect(found).toEqual([{ kind: "lmstudio", name: "LM Studio", isConfigured: true }])
+  })
+)
+
+it.live("a token alone means that its server is expected at the usual address", () =>
+  Effect.gen(function* () {
+    const env = { LM_API_TOKEN: "token" }
+    const { isConfigured, provider } = yield* Discovery.connect("lmstudio").pipe(Effect.provide(environment(env)))
+    expect({ isConfigured, server: provider.server }).toEqual({ isConfigured: true, server: "http://127.0.0.1:1234" })
+  })
+)
+
+describe("a look at one address", () => {
+  const look = (kind: Discovery.Kind, address: string) =>
+    Discovery.look(kind, { url: address, timeLimit: "200 millis" }).pipe(
+      Effect.provide(environment({})),
+      Effect.map(({ kind, state }) => ({ kind, state }))
+    )
+
+  it.live("recognises the server there, or tells that nothing listens, or that something gives no sign", () =>
+    Effect.gen(function* () {
+      expect(yield* look("ollama", yield* url(identities["llama-server"]))).toEqual({
+        kind: "llama-server",
+        state: "recognised"
+      })
+      expect(yield* look("ollama", closed)).toEqual({ kind: "ollama", state: "closed" })
+      expect(yield* look("ollama", yield* url(FakeServer.silence))).toEqual({ kind: "ollama", state: "unknown" })
+      const page = { status: 200, headers: { "content-type": "text/html" }, body: "<html></html>" }
+      expect(yield* look("lmstudio", yield* url(page))).toEqual({ kind: "lmstudio", state: "unknown" })
+    })
+  )
+
+  it.live("returns the service of the server that is there", () =>
+    Effect.gen(function* () {
+      const address = yield* url(identities.ollama)
+      const version = Effect.gen(function* () {
+        const found = yield* Discovery.look("lmstudio", { url: address })
+        return found.kind === "ollama" ? yield* found.provider.version : undefined
+      })
+      expect(yield* Effect.provide(version, environment({}))).toBe("0.33.0")
+    })
+  )
+
+  it.live("prefers the kind that was looked for if a server gives several signs", () =>
+    Effect.gen(function* () {
+      const address = yield* url({ text: "" })
+      for (const kind of order) expect(yield* look(kind, address)).toEqual({ kind, state: "recognised" })
+    })
+  )
+
+  it.live("fails if the address is invalid", () =>
+    Effect.gen(function* () {
+      expect(yield* Effect.flip(look("ollama", "ftp://x"))).toMatchObject({ reason: { _tag: "InvalidRequest" } })
+    })
+  )
+})

@@ -22,7 +22,7 @@ export const answer = (method: string, path: string, models: ReadonlyArray<strin
 
 const plainText = { "content-type": "text/plain" }
 
-const lists: { readonly [path: string]: (models: ReadonlyArray<string>) => Pick<Reply, "body"> } = {
+const lists: { readonly [path: string]: (models: ReadonlyArray<string>) => Pick<Reply, "body" | "headers"> } = {
   "/": () => ({ body: "Ollama is running" }),
   "/api/version": () => ({ body: { version: "0.33.0" } }),
   "/api/tags": (models) => ({ body: { models: models.map(toOllamaModel) } }),
@@ -30,7 +30,7 @@ const lists: { readonly [path: string]: (models: ReadonlyArray<string>) => Pick<
   "/v1/models": (models) => ({
     body: { object: "list", data: models.map((id) => ({ id, object: "model", owned_by: "organization_owner" })) }
   }),
-  "/health": () => ({ body: { status: "ok" } }),
+  "/health": () => ({ headers: { server: "llama.cpp" }, body: { status: "ok" } }),
   "/lmstudio-greeting": () => ({ body: { lmstudio: true } })
 }
 

@@ -15,6 +15,11 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   readme: join(root, "README.md"),
   projectDocuments: Guides.order(listFiles("docs", ".md")).map((file) => join(root, file)),
   out: join(root, "site"),
+  // The same links in every clone, also in one without a remote.
+  disableGit: true,
+  basePath: root,
+  gitRevision: "main",
+  sourceLinkTemplate: "https://github.com/effect-local-llm/effect-local-llm/blob/{gitRevision}/{path}#L{line}",
 
   // Otherwise the order stays that of the sources.
   sort: ["documents-first"],

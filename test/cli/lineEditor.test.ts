@@ -86,7 +86,7 @@ describe.skipIf(!CommandLine.hasTerminals)("typing", () => {
 
   it.live("Ctrl-Z without a shell that controls jobs changes nothing, neither at the prompt nor during an answer", () =>
     Effect.gen(function* () {
-      const { say, server, program } = yield* startWithFake({ text: "Yes, indeed.", delay: { between: 300 } })
+      const { say, server, program } = yield* startWithFake({ text: "Yes, indeed.", delay: { between: 1000 } })
       const ctrlZ = "\u001A"
       yield* say(`Why${ctrlZ}`, "Why", "> Why")
       yield* say(`?${enter}`, "Yes, ")

@@ -7,7 +7,7 @@ import * as Answer from "./answer.ts"
 import * as Failure from "./failure.ts"
 import * as Prompt from "./prompt.ts"
 import * as Select from "./select.ts"
-import * as Conversation from "./conversation.ts"
+import * as Conversation from "./conversation/conversation.ts"
 import * as Typed from "./typed.ts"
 
 export interface Input extends Select.Input {

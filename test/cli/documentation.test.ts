@@ -7,6 +7,8 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import { command, describe as describeCommand } from "../../src/cli/commands.ts"
+import { complete } from "../../src/cli/conversation/commands.ts"
+import * as MockProvider from "../../src/MockProvider.ts"
 import * as CommandLine from "../support/commandLine.ts"
 
 const page = Fs.readFileSync("docs/command-line.md", "utf8")
@@ -33,6 +35,16 @@ describe("docs/command-line.md", () => {
     const documented = firstColumn(section("Commands")).match(/(?<=`)[a-z]+(?=[ `])/g) ?? []
     expect(new Set([...documented, "chat"])).toEqual(new Set(root.subcommands.map(({ name }) => name)))
   })
+
+  it.effect("has every command of a conversation, and no other", () =>
+    Effect.gen(function* () {
+      const provider = yield* MockProvider.make([])
+      const session = { provider, model: "m", system: undefined, messages: [], images: [], answeredBy: undefined }
+      const commands = yield* complete({ ...session, isOver: false })("/")
+      const documented = firstColumn(section("Conversations")).match(/(?<=`)\/[a-z]+/g) ?? []
+      expect(new Set(documented)).toEqual(new Set(commands.map((line) => line.trim())))
+    })
+  )
 
   it.live("agrees with the help", () =>
     Effect.gen(function* () {

@@ -2,11 +2,11 @@
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as Path from "effect/Path"
-import type { ProviderError } from "../ProviderError.ts"
-import type { Provider } from "../Provider.ts"
-import * as Output from "./output.ts"
+import type { ProviderError } from "../../ProviderError.ts"
+import type { Provider } from "../../Provider.ts"
+import * as Output from "../output.ts"
 import * as SavedConversation from "./savedConversation.ts"
-import * as Text from "./text.ts"
+import * as Text from "../text.ts"
 
 export interface Session {
   readonly provider: Provider

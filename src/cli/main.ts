@@ -2,8 +2,8 @@
 /** The entry point. `effect` and `@effect/platform-node` are peers of the package, so they may be missing. */
 import * as Module from "node:module"
 
-// The next start need not compile the modules again.
-Module.enableCompileCache()
+// The next start need not compile the modules again. Deno has no such cache.
+Module.enableCompileCache?.()
 
 try {
   await import("./program.ts")

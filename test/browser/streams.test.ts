@@ -39,7 +39,7 @@ layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })("stre
         expect(yield* asked.end).toMatchObject({ text: "Hm. The sky is blue.", outcome: "complete" })
         const { preflights, requests } = yield* state
         expect(preflights).toHaveLength(1)
-        expect(requests).toMatchObject([{ outcome: "completed" }])
+        expect(requests).toHaveLength(1)
       })
     )
 

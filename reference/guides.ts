@@ -5,7 +5,6 @@ import * as TypeDoc from "typedoc"
 const first = [
   "command-line",
   "choosing-a-server",
-  "servers",
   "streaming-to-a-browser",
   "browser",
   "tools",
@@ -15,6 +14,9 @@ const first = [
   "resilience",
   "telemetry",
   "testing",
+  "effect-ai",
+  "servers",
+  "runtimes",
   "migrating",
   "comparison",
   "performance"

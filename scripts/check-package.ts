@@ -114,7 +114,8 @@ const checkPackage = (): void => {
   step("with that package it starts and sends requests", () => {
     installGlobally(tested("@effect/platform-node"))
     assert.match(run(globalBin, ["--help"], folder), /local-llm <subcommand>/)
-    const { status, stderr } = attempt(globalBin, ["models", "--url", "http://127.0.0.1:1"], folder)
+    const flags = ["--provider", "ollama", "--url", "http://127.0.0.1:1"]
+    const { status, stderr } = attempt(globalBin, ["models", ...flags], folder)
     assert.equal(status, 1)
     assert.match(stderr, /^local-llm: [^\n]*ECONNREFUSED 127\.0\.0\.1:1[^\n]*\n$/)
   })

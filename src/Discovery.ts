@@ -1,6 +1,7 @@
 /**
- * Which model servers run here.
+ * Finds the model servers that run on this machine.
  *
+ * @category Servers
  * @since 0.3.0
  */
 import * as Arr from "effect/Array"

@@ -23,7 +23,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   wire: ["internal/wire/"],
   content: ["internal/content"],
   types: [
-    "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/requestFault"
+    "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/messages internal/requestFault"
   ],
   values: ["internal/values", "internal/letters", "internal/genAi"]
 }

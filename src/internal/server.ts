@@ -22,6 +22,7 @@ import * as BaseUrl from "./baseUrl.ts"
 import * as Capabilities from "./capabilities.ts"
 import * as Embeddings from "./embeddings.ts"
 import * as Guard from "./guard.ts"
+import type { Place } from "./places.ts"
 import * as Transport from "./transport.ts"
 import type { Endpoint } from "./wire/endpoint.ts"
 
@@ -51,16 +52,9 @@ export interface Options {
   readonly maxLineBytes?: number | undefined
 }
 
-export interface ServerDefinition extends BaseUrl.Defaults {
+export interface ServerDefinition extends Place {
   /** The kind of server, such as `Ollama`. */
   readonly name: string
-  readonly defaultUrl: string
-  readonly environment: {
-    readonly baseUrl: string
-    readonly token: string
-    /** Turns the variable's value into a base URL. Default: it is one. */
-    readonly parse?: (value: string) => string
-  }
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: (model: string) => string
   readonly chat: Endpoint<Request, StreamingChunk>

@@ -17,15 +17,15 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
   contract: ["Provider Deadlines internal/guard"],
   answers: ["internal/typedAnswer", "internal/promptTruncation"],
-  transport: ["internal/transport internal/rejection internal/baseUrl"],
+  transport: ["internal/transport internal/rejection internal/baseUrl internal/places"],
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint"],
   wire: ["internal/wire/"],
   content: ["internal/content"],
   types: [
-    "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/requestFault"
+    "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/messages internal/requestFault"
   ],
-  values: ["internal/values", "internal/letters", "internal/genAi"]
+  values: ["internal/values", "internal/letters", "internal/genAi", "internal/monotonic"]
 }
 
 const layersWithHttp = new Set(["program", "edges", "transport"])

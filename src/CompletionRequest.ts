@@ -11,10 +11,12 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { findMessageFault, Image, Message, SchemaOrJsonSchema, Tool, ToolChoice } from "./internal/messages.ts"
 import * as RequestFault from "./internal/requestFault.ts"
 import * as Values from "./internal/values.ts"
 import { InvalidRequest } from "./ProviderError.ts"
-import { ToolCall } from "./StreamingChunk.ts"
+
+export { ContentPart, Image, Message, Tool, ToolChoice } from "./internal/messages.ts"
 
 const durationInput = (isAllowed: (duration: Duration.Duration) => boolean, expected: string) =>
   Schema.declare(
@@ -25,150 +27,6 @@ const durationInput = (isAllowed: (duration: Duration.Duration) => boolean, expe
 const KeepAlive = durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
 
 const Limit = durationInput(Duration.isPositive, "a duration of more than zero")
-
-/** The type is `object`, because a value with an `interface` type is not assignable to an index signature. */
-const SchemaOrJsonSchema = Schema.declare((u): u is object => Schema.isSchema(u) || Values.isJsonObject(u), {
-  expected: "a Schema or a JSON Schema object"
-})
-
-/** An address of another kind would be sent as if it was base64. */
-const ImageText = Schema.NonEmptyString.check(
-  Schema.makeFilter((text) =>
-    /^(?!data:)[a-z][a-z0-9+.-]{0,20}:|^data:(?![^,]{0,200};base64,)/i.test(text)
-      ? "Expected bytes or base64 text; servers do not load images"
-      : undefined
-  )
-)
-
-/**
- * An image: its bytes, or its base64 text (with or without the `data:` prefix), not the address of one. Servers accept PNG and
- * JPEG, Ollama also WebP.
- *
- * @category models
- * @since 0.1.0
- */
-export const Image = Schema.Union([ImageText, Schema.Uint8Array])
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type Image = typeof Image.Type
-
-/**
- * A part of a message: a text, or an image at its place among the texts.
- *
- * @category models
- * @since 0.3.0
- */
-export const ContentPart = Schema.Union([
-  Schema.Struct({
-    /** A text. */
-    type: Schema.Literal("text"),
-    /** The text itself. */
-    text: Schema.String
-  }),
-  Schema.Struct({
-    /** An image. */
-    type: Schema.Literal("image"),
-    /** Its bytes or its base64 text. */
-    image: Image
-  })
-])
-
-/**
- * @category models
- * @since 0.3.0
- */
-export type ContentPart = typeof ContentPart.Type
-
-/**
- * One message of a conversation.
- *
- * **Details**
- *
- * A message with the role `tool` is the result of a tool call. It needs `toolCallId` or `toolName`, and an earlier message of
- * the assistant with that call in `toolCalls`.
- *
- * @category models
- * @since 0.1.0
- */
-export const Message = Schema.Struct({
-  /** Who wrote it: `system` for instructions, `assistant` for an earlier answer, `tool` for the result of a tool call. */
-  role: Schema.Literals(["system", "user", "assistant", "tool"]),
-  /** The text, or texts and images in their order. Ollama puts all images before the text. */
-  content: Schema.Union([Schema.String, Schema.Array(ContentPart)]),
-  /** Images that belong to the text, for models that support them. Servers read them after the text, Ollama before it. */
-  images: Schema.optional(Schema.Array(Image)),
-  /** The assistant's thinking in an earlier answer. Only Ollama accepts it. */
-  thinking: Schema.optional(Schema.String),
-  /** The tool calls of the assistant in an earlier answer. */
-  toolCalls: Schema.optional(Schema.Array(ToolCall)),
-  /** With the role `tool`: the call whose result this is. */
-  toolCallId: Schema.optional(Schema.String),
-  /**
-   * With the role `tool`: the tool whose result this is. Without `toolCallId`, it answers the next call of that tool in the
-   * latest message that has one.
-   */
-  toolName: Schema.optional(Schema.String),
-  /**
-   * With the role `tool`: the tool failed, and `content` says why. It is sent with `Error: ` before it, since servers have no
-   * field for a failure. Default: `false`.
-   */
-  isError: Schema.optional(Schema.Boolean)
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Message extends Schema.Schema.Type<typeof Message> {}
-
-/**
- * A function that the model may request to call.
- *
- * @category models
- * @since 0.1.0
- */
-export const Tool = Schema.Struct({
-  /** The name by which the model calls it. */
-  name: Schema.NonEmptyString,
-  /** What it does and when to call it, for the model to read. */
-  description: Schema.optional(Schema.String),
-  /** Its parameters: a `Schema` or a JSON Schema object. Default: none. */
-  parameters: Schema.optional(SchemaOrJsonSchema)
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Tool extends Schema.Schema.Type<typeof Tool> {}
-
-/**
- * Whether the model calls tools: as it decides, never, at least one, or the one with this name.
- *
- * **Details**
- *
- * What a server lacks fails with `Unsupported`. Ollama accepts `"auto"` and `"none"` only. LM Studio and `llama-server` do not
- * accept a name.
- *
- * @category models
- * @since 0.2.0
- */
-export const ToolChoice = Schema.Union([
-  Schema.Literals(["auto", "none", "required"]),
-  Schema.Struct({
-    /** The name of one of the tools of the request. */
-    name: Schema.NonEmptyString
-  })
-])
-
-/**
- * @category models
- * @since 0.2.0
- */
-export type ToolChoice = typeof ToolChoice.Type
 
 /**
  * How long one answer may take. `Infinity` disables a deadline.
@@ -275,30 +133,6 @@ const chatOptions = {
 
 /** A field of the other kind of request. */
 const absent = (message: string) => Schema.optionalKey(Schema.Undefined.annotate({ message }))
-
-/** A tool message has to belong to a call, or the model cannot know what it is the result of. */
-const findMessageFault = (messages: ReadonlyArray<Message>) => {
-  const ids = new Set<string>()
-  const names = new Set<string>()
-  for (const [i, message] of messages.entries()) {
-    const { role, toolCallId, toolCalls = [], toolName } = message
-    if (role !== "tool") {
-      const key = (["toolCallId", "toolName", "isError"] as const).find((key) => message[key] !== undefined)
-      if (key !== undefined) return { path: [i, key], issue: "Expected with the role tool only" }
-    } else if (toolCallId !== undefined ? !ids.has(toolCallId) : toolName === undefined || !names.has(toolName)) {
-      return { path: [i], issue: "Expected toolCallId or toolName of a call in an earlier assistant message" }
-    }
-    if (role !== "assistant" && toolCalls.length > 0) {
-      return { path: [i, "toolCalls"], issue: "Expected with the role assistant only" }
-    }
-    for (const [j, { arguments: value, id, name }] of toolCalls.entries()) {
-      if (!Values.isJson(value)) return { path: [i, "toolCalls", j, "arguments"], issue: "Expected a JSON value" }
-      ids.add(id)
-      names.add(name)
-    }
-  }
-  return undefined
-}
 
 /**
  * A request with a conversation, which the server puts into the model's chat template.

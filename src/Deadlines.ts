@@ -18,6 +18,7 @@ import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "./CompletionRequest.ts"
+import * as Monotonic from "./internal/monotonic.ts"
 import { Timeout } from "./ProviderError.ts"
 
 /**
@@ -112,7 +113,7 @@ export const apply = <A, E, E2>(
         const { abort, items } = yield* Effect.mapError(Scope.provide(source, sourceScope), toError)
         const pull = yield* Channel.toPullScoped(items.channel, sourceScope)
         const clock = yield* Clock.Clock
-        const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+        const now = (): number => Monotonic.millisOf(clock)
         const startedAt = now()
         let phase: "first-chunk" | "idle" = "first-chunk"
         // Set while the consumer waits.

@@ -17,6 +17,7 @@ import type * as Redacted from "effect/Redacted"
 import type { Defaults } from "./CompletionRequest.ts"
 import * as BaseUrl from "./internal/baseUrl.ts"
 import * as NetworkError from "./internal/networkError.ts"
+import * as Places from "./internal/places.ts"
 import * as LlamaServer from "./LlamaServer.ts"
 import * as LmStudio from "./LmStudio.ts"
 import * as Ollama from "./Ollama.ts"
@@ -114,11 +115,7 @@ export interface LookOptions {
 }
 
 interface ServerKind {
-  readonly urlVariable: string
-  readonly tokenVariable: string
-  readonly usualUrl: string
-  readonly address: BaseUrl.Defaults
-  readonly fromVariable: (value: string) => string
+  readonly place: Places.Place
   readonly make: (options: {
     readonly baseUrl: string
     readonly token: Redacted.Redacted<string> | undefined
@@ -136,32 +133,20 @@ interface Answer {
 
 const serverKinds: { readonly [K in Kind]: ServerKind } = {
   ollama: {
-    urlVariable: "OLLAMA_HOST",
-    tokenVariable: "OLLAMA_API_KEY",
-    usualUrl: "http://127.0.0.1:11434",
-    address: { port: "11434", root: "/api" },
-    fromVariable: BaseUrl.fromOllamaHost,
+    place: Places.ollama,
     make: (options) => Effect.map(Ollama.make(options), (provider) => ({ kind: "ollama", provider })),
     path: "/api/version",
     isIts: ({ body }) => Predicate.hasProperty(body, "version") && Predicate.isString(body.version)
   },
   "llama-server": {
-    urlVariable: "LLAMA_SERVER_URL",
-    tokenVariable: "LLAMA_API_KEY",
-    usualUrl: "http://127.0.0.1:8080",
-    address: { port: "8080", root: "/v1" },
-    fromVariable: (value) => value,
+    place: Places.llamaServer,
     make: (options) => Effect.map(LlamaServer.make(options), (provider) => ({ kind: "llama-server", provider })),
     path: "/health",
     // Many programs answer `/health` with the same JSON. This header is also there while the model is loading.
     isIts: ({ server }) => server === "llama.cpp"
   },
   lmstudio: {
-    urlVariable: "LMSTUDIO_BASE_URL",
-    tokenVariable: "LM_API_TOKEN",
-    usualUrl: "http://127.0.0.1:1234",
-    address: { port: "1234", root: "/v1" },
-    fromVariable: (value) => value,
+    place: Places.lmStudio,
     make: (options) => Effect.map(LmStudio.make(options), (provider) => ({ kind: "lmstudio", provider })),
     path: "/lmstudio-greeting",
     isIts: ({ body }) => Predicate.hasProperty(body, "lmstudio") && body.lmstudio === true
@@ -237,7 +222,7 @@ export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, NoS
     Effect.flatMap(discover(options), ({ failures, found }) => {
       const first = found[0]
       if (first !== undefined) return Effect.succeed(first.provider)
-      const variables = kinds.map((kind) => serverKinds[kind].urlVariable).join(", ")
+      const variables = kinds.map((kind) => serverKinds[kind].place.environment.baseUrl).join(", ")
       const reasons = failures.map(({ message }) => `; ${message}`).join("")
       const message = `no model server answers at the usual ports; start one, or set ${variables}${reasons}`
       return Effect.fail(new NoServerFound({ message, failures }))
@@ -279,7 +264,7 @@ export const look = Effect.fnUntraced(function* (
   const signs = yield* Effect.forEach(
     order,
     (sign) =>
-      ask(address.url, serverKinds[kind].address, serverKinds[sign]).pipe(
+      ask(address.url, serverKinds[kind].place, serverKinds[sign]).pipe(
         Effect.timeoutOrElse({ duration: timeLimit, orElse: () => Effect.succeed<Sign>("none") })
       ),
     { concurrency: "unbounded" }
@@ -315,16 +300,17 @@ const search = Effect.fnUntraced(function* (
 /** An address that is given counts as configured. */
 const addressOf = Effect.fnUntraced(function* (kind: Kind, url?: string) {
   if (url !== undefined) return { url, isConfigured: true }
-  const { fromVariable, tokenVariable, urlVariable, usualUrl } = serverKinds[kind]
+  const { defaultUrl, environment } = serverKinds[kind].place
+  const { parse = (value: string) => value } = environment
   const isSet = (text: string): boolean => text.trim() !== ""
-  const address = Option.filter(yield* Config.option(Config.String(urlVariable)), isSet)
-  if (Option.isSome(address)) return { url: fromVariable(address.value), isConfigured: true }
-  return { url: usualUrl, isConfigured: Option.exists(yield* Config.option(Config.String(tokenVariable)), isSet) }
+  const address = Option.filter(yield* Config.option(Config.String(environment.baseUrl)), isSet)
+  if (Option.isSome(address)) return { url: parse(address.value), isConfigured: true }
+  return { url: defaultUrl, isConfigured: Option.exists(yield* Config.option(Config.String(environment.token)), isSet) }
 })
 
 const makeService = Effect.fnUntraced(function* (kind: Kind, baseUrl: string, defaults: Defaults | undefined) {
-  const { make, tokenVariable } = serverKinds[kind]
-  const token = yield* Config.option(Config.Redacted(tokenVariable))
+  const { make, place } = serverKinds[kind]
+  const token = yield* Config.option(Config.Redacted(place.environment.token))
   return yield* make({ baseUrl, token: Option.getOrUndefined(token), defaults })
 })
 

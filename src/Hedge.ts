@@ -17,6 +17,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Budget from "./internal/budget.ts"
 import * as Commit from "./internal/commit.ts"
+import * as Monotonic from "./internal/monotonic.ts"
 import * as Values from "./internal/values.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -123,18 +124,18 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
             const answers = yield* Scope.fork(scope)
             const open = (provider: Provider.Provider, timeLeft: number) =>
               Commit.start(Commit.named(Commit.within(provider.stream, request, timeLeft), provider.name), answers)
-            const startedAt = yield* Commit.now
+            const startedAt = yield* Monotonic.now
             yield* budget.count
             const second = Effect.gen(function* () {
               if (model === undefined) return undefined
               yield* Effect.sleep(Math.max(Duration.toMillis(minDelay), waits.percentile(model)))
               const alternative = yield* findLoaded(model)
               if (alternative === undefined) return undefined
-              const timeLeft = startedAt + Commit.totalOf(request) - (yield* Commit.now)
+              const timeLeft = startedAt + Commit.totalOf(request) - (yield* Monotonic.now)
               if (!(timeLeft > 0) || !(yield* budget.take(1))) return undefined
               return yield* open(alternative, timeLeft)
             })
-            const onCommit = Effect.map(Commit.now, (now) => waits.add(model ?? "", now - startedAt))
+            const onCommit = Effect.map(Monotonic.now, (now) => waits.add(model ?? "", now - startedAt))
             return race(yield* open(provider, Infinity), second, onCommit, scope)
           })
         )

@@ -17,6 +17,7 @@ import * as Dialect from "./internal/openai/dialect.ts"
 import { embed } from "./internal/openai/embeddings.ts"
 import * as Endpoints from "./internal/openai/endpoints.ts"
 import * as Models from "./internal/openai/models.ts"
+import * as Places from "./internal/places.ts"
 import * as Server from "./internal/server.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -78,10 +79,7 @@ export const LlamaServer = Context.Service<LlamaServer>("effect-local-llm/LlamaS
 
 const definition: Server.ServerDefinition = {
   name: "llama-server",
-  defaultUrl: "http://127.0.0.1:8080",
-  port: "8080",
-  root: "/v1",
-  environment: { baseUrl: "LLAMA_SERVER_URL", token: "LLAMA_API_KEY" },
+  ...Places.llamaServer,
   chat: Endpoints.chat(Dialect.llamaServer),
   completion: Endpoints.completion(Dialect.llamaServer),
   embed: embed(Dialect.llamaServer),

@@ -18,6 +18,7 @@ import { embed } from "./internal/openai/embeddings.ts"
 import * as Endpoints from "./internal/openai/endpoints.ts"
 import * as Manage from "./internal/openai/lmStudioManage.ts"
 import * as Models from "./internal/openai/lmStudioModels.ts"
+import * as Places from "./internal/places.ts"
 import * as Server from "./internal/server.ts"
 import type { ModelProgress } from "./ModelProgress.ts"
 import type * as Provider from "./Provider.ts"
@@ -84,10 +85,7 @@ export const LmStudio = Context.Service<LmStudio>("effect-local-llm/LmStudio")
 
 const definition: Server.ServerDefinition = {
   name: "LM Studio",
-  defaultUrl: "http://127.0.0.1:1234",
-  port: "1234",
-  root: "/v1",
-  environment: { baseUrl: "LMSTUDIO_BASE_URL", token: "LM_API_TOKEN" },
+  ...Places.lmStudio,
   missingModelHint: (model) => `run \`lms get ${model}\``,
   chat: Endpoints.chat(Dialect.lmStudio),
   completion: Endpoints.completion(Dialect.lmStudio),

@@ -12,11 +12,11 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "./CompletionRequest.ts"
-import * as BaseUrl from "./internal/baseUrl.ts"
 import { embed } from "./internal/ollama/embeddings.ts"
 import * as Endpoints from "./internal/ollama/endpoints.ts"
 import * as Manage from "./internal/ollama/manage.ts"
 import * as Models from "./internal/ollama/models.ts"
+import * as Places from "./internal/places.ts"
 import * as Server from "./internal/server.ts"
 import * as TransferSpeed from "./internal/transferSpeed.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
@@ -133,11 +133,7 @@ export const Ollama = Context.Service<Ollama>("effect-local-llm/Ollama")
 
 const definition: Server.ServerDefinition = {
   name: "Ollama",
-  defaultUrl: "http://127.0.0.1:11434",
-  port: "11434",
-  root: "/api",
-  otherRoot: { path: "/v1", advice: "Remove `/v1`: Ollama's own routes are used. For its `/v1` use OpenAiCompatible" },
-  environment: { baseUrl: "OLLAMA_HOST", token: "OLLAMA_API_KEY", parse: BaseUrl.fromOllamaHost },
+  ...Places.ollama,
   missingModelHint: (model) => `run \`ollama pull ${model}\``,
   chat: Endpoints.chat,
   completion: Endpoints.generate,

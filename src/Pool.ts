@@ -23,6 +23,7 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CompletionRequest from "./CompletionRequest.ts"
 import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./internal/baseUrl.ts"
+import * as Monotonic from "./internal/monotonic.ts"
 import * as Answer from "./internal/pool/answer.ts"
 import * as Conversation from "./internal/pool/conversation.ts"
 import * as Lists from "./internal/pool/lists.ts"
@@ -156,7 +157,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const run = yield* FiberSet.makeRuntime<never, void, never>()
-  const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const now = (): number => Monotonic.millisOf(clock)
   const wait = Metric.withAttributes(waitSeconds, { pool: name })
   const queue = yield* Queue.make({
     maxWaiting,

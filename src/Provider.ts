@@ -35,6 +35,13 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  * 7. Memory is bounded by the longest line allowed, not by the answer.
  * 8. Back-pressure reaches the server.
  *
+ * **Gotchas**
+ *
+ * `Ollama`, `LmStudio`, `LlamaServer`, `OpenAiCompatible`, `MockProvider` and `Pool` extend this type, and `Effect.provide` subtracts
+ * services by type. So a program that needs one of those also compiles with another layer of `Provider`, such as a mock, and dies
+ * with `Service not found: effect-local-llm/Ollama`. Provide its own layer. That they extend it is also why a condition can choose
+ * between the layers of two servers.
+ *
  * **Example** (an answer while it is generated)
  *
  * ```ts

@@ -13,6 +13,7 @@ import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import * as Budget from "./internal/budget.ts"
 import * as Commit from "./internal/commit.ts"
+import * as Monotonic from "./internal/monotonic.ts"
 import * as NetworkError from "./internal/networkError.ts"
 import * as Values from "./internal/values.ts"
 import * as Provider from "./Provider.ts"
@@ -106,9 +107,9 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
     Effect.gen(function* () {
       yield* budget.count
       const recover = makeRecovery(options, budget)
-      const attempt: Effect.Effect<A, ProviderError> = Effect.flatMap(Commit.now, (startedAt) =>
+      const attempt: Effect.Effect<A, ProviderError> = Effect.flatMap(Monotonic.now, (startedAt) =>
         Effect.catch(effect, (error) =>
-          Effect.flatMap(Commit.now, (failedAt) =>
+          Effect.flatMap(Monotonic.now, (failedAt) =>
             Effect.andThen(recover({ error, elapsed: failedAt - startedAt, timeLeft: Infinity }), attempt)
           )
         )

@@ -23,6 +23,7 @@ import type { CompletionRequest } from "./CompletionRequest.ts"
 import type { EmbeddingRequest } from "./Embedding.ts"
 import type * as Commit from "./internal/commit.ts"
 import * as GenAi from "./internal/genAi.ts"
+import * as Monotonic from "./internal/monotonic.ts"
 import * as Provider from "./Provider.ts"
 import { isProviderError } from "./ProviderError.ts"
 import type { FinalChunk } from "./StreamingChunk.ts"
@@ -209,7 +210,7 @@ interface Operation {
   inputTokens?: number | undefined
 }
 
-const now: Effect.Effect<number> = Effect.map(Clock.Clock, (clock) => Number(clock.monotonicTimeNanosUnsafe()) / 1e9)
+const now: Effect.Effect<number> = Effect.map(Monotonic.now, (millis) => millis / 1000)
 
 const begin = Effect.fnUntraced(function* (name: string, attributes: Attributes) {
   const model = attributes["gen_ai.request.model"]
@@ -235,7 +236,7 @@ const observe = Effect.fnUntraced(function* (
   const belowSpan = makeBelowSpan(operation.span)
   const pull = yield* belowSpan(open)
   const clock = yield* Clock.Clock
-  const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e9
+  const now = (): number => Monotonic.millisOf(clock) / 1000
   // Takes less time for each chunk than `map` and `onExit` do.
   return Effect.matchCauseEffect(belowSpan(pull), {
     onSuccess: (chunks) => {

@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { ChatRequest } from "../CompletionRequest.ts"
 import * as Answer from "./answer.ts"
+import * as Conversation from "./conversation/conversation.ts"
 import * as Failure from "./failure.ts"
 import * as Prompt from "./prompt.ts"
 import * as Select from "./select.ts"
-import * as Conversation from "./conversation/conversation.ts"
 import * as Typed from "./typed.ts"
 
 export interface Input extends Select.Input {

@@ -1,7 +1,7 @@
 /** How many further requests a policy may send: a share of its callers' requests. It bounds the load on a server in trouble. */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Monotonic from "./monotonic.ts"
 
 export interface Options {
   /** Tokens for each request of a caller, such as 0.2. */
@@ -26,8 +26,8 @@ export const make = ({ floor, share, window }: Options): Budget => {
   const slotMillis = Duration.toMillis(window) / slotsPerWindow
   const slots: Array<{ readonly number: number; requests: number; taken: number }> = []
 
-  const slotNow = Effect.map(Clock.Clock, (clock) => {
-    const number = Math.floor(Number(clock.monotonicTimeNanosUnsafe()) / 1e6 / slotMillis)
+  const slotNow = Effect.map(Monotonic.now, (now) => {
+    const number = Math.floor(now / slotMillis)
     while (slots[0] !== undefined && slots[0].number <= number - slotsPerWindow) slots.shift()
     const last = slots.at(-1)
     if (last?.number === number) return last

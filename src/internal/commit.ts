@@ -5,7 +5,6 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,6 +16,7 @@ import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import { ProviderError, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
+import * as Monotonic from "./monotonic.ts"
 import * as Values from "./values.ts"
 
 export type Open = (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
@@ -34,12 +34,6 @@ const carries = (chunk: StreamingChunk): boolean =>
 
 /** Whether the answer commits with these chunks. Prompt progress, for example, says nothing of the answer. */
 export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(carries)
-
-/** Milliseconds of the monotonic clock. */
-export const now: Effect.Effect<number> = Effect.map(
-  Clock.Clock,
-  (clock) => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-)
 
 /** One run of a request. */
 export interface Attempt {
@@ -81,16 +75,16 @@ export const attempts = (
     Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
         const { first, recover } = yield* plan
-        const begin = yield* now
+        const begin = yield* Monotonic.now
         const endsAt = begin + totalOf(request)
         let attempt = yield* start(first(request), scope)
         let startedAt = begin
 
         const next = Effect.fnUntraced(function* (error: ProviderError): Effect.fn.Return<void, ProviderError> {
           yield* attempt.close
-          const failedAt = yield* now
+          const failedAt = yield* Monotonic.now
           const open = yield* recover({ error, elapsed: failedAt - startedAt, timeLeft: endsAt - failedAt })
-          startedAt = yield* now
+          startedAt = yield* Monotonic.now
           attempt = yield* start(within(open, request, endsAt - startedAt), scope)
         })
 

@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
 import type { Deadlines, Defaults, CompletionRequest as Request } from "../CompletionRequest.ts"
 import * as CompletionRequest from "../CompletionRequest.ts"
 import type { Embedding } from "../Embedding.ts"
@@ -16,12 +17,12 @@ import type { ModelInfo } from "../ModelInfo.ts"
 import * as Provider from "../Provider.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest, ModelNotAvailable, ProviderError } from "../ProviderError.ts"
-import * as Stream from "effect/Stream"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as BaseUrl from "./baseUrl.ts"
 import * as Capabilities from "./capabilities.ts"
 import * as Embeddings from "./embeddings.ts"
 import * as Guard from "./guard.ts"
+import type { Place } from "./places.ts"
 import * as Transport from "./transport.ts"
 import type { Endpoint } from "./wire/endpoint.ts"
 
@@ -51,16 +52,9 @@ export interface Options {
   readonly maxLineBytes?: number | undefined
 }
 
-export interface ServerDefinition extends BaseUrl.Defaults {
+export interface ServerDefinition extends Place {
   /** The kind of server, such as `Ollama`. */
   readonly name: string
-  readonly defaultUrl: string
-  readonly environment: {
-    readonly baseUrl: string
-    readonly token: string
-    /** Turns the variable's value into a base URL. Default: it is one. */
-    readonly parse?: (value: string) => string
-  }
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: (model: string) => string
   readonly chat: Endpoint<Request, StreamingChunk>

@@ -1,8 +1,8 @@
 /** How fast a transfer is, from its reports and the monotonic clock. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { ModelProgress } from "../ModelProgress.ts"
+import * as Monotonic from "./monotonic.ts"
 
 /** The average forgets what is much older, in milliseconds. */
 const decayMillis = 3000
@@ -20,8 +20,8 @@ export const add = <E>(reports: Stream.Stream<ModelProgress, E>): Stream.Stream<
     reports,
     (): State => ({ digest: undefined, bytes: 0, at: 0, speed: undefined }),
     (state, report) =>
-      Effect.map(Clock.Clock, (clock) => {
-        const next = advance(state, report, Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
+      Effect.map(Monotonic.now, (now) => {
+        const next = advance(state, report, now)
         const { speed } = next
         return [next, [speed === undefined || report.isFinal ? report : { ...report, bytesPerSecond: speed }]]
       })

@@ -1,6 +1,8 @@
 /** What is shown while an answer is waited for, on a pseudo-terminal. */
 import { describe, expect, it, vi } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
 import { ctrlC, ctrlD, enter, start, startWithFake } from "../support/conversation.ts"
@@ -8,6 +10,10 @@ import { ctrlC, ctrlD, enter, start, startWithFake } from "../support/conversati
 const loaded = { status: 200, body: { models: [{ name: "m:latest", model: "m:latest" }] } }
 
 const erase = "\r\u001B[K"
+
+/** A piece that is sent once the test has seen something. */
+const after = <A>(isSeen: Deferred.Deferred<void>, piece: A): Stream.Stream<A> =>
+  Stream.fromEffect(Effect.as(Deferred.await(isSeen), piece))
 
 /** The last lines that were drawn one over the other before a text. */
 const before = (output: string, text: string): string => output.slice(0, output.indexOf(text))
@@ -19,14 +25,19 @@ describe.skipIf(!CommandLine.hasTerminals)("waiting", () => {
   it.live("shows whether the model is loaded or the prompt is read, and the seconds of a long wait", () =>
     Effect.gen(function* () {
       let isLoaded = false
-      const { program, say, server } = yield* startWithFake(({ path }): FakeServer.Answer => {
-        if (path === "/api/ps" && isLoaded) return loaded
-        return { text: "Because.", delay: { first: 4500 } }
-      })
-      yield* say(`Why?${enter}`, "loading the model", "loading the model, 4 s", "Because.", "tokens")
+      let isSeen = yield* Deferred.make<void>()
+      const { program, say, server } = yield* startWithFake(({ path }): FakeServer.Answer =>
+        path === "/api/ps" && isLoaded ? loaded : { pieces: after(isSeen, "Because.") }
+      )
+      yield* say(`Why?${enter}`, "loading the model", "loading the model, 3 s")
+      yield* Deferred.succeed(isSeen, undefined)
+      yield* say("", "Because.", "tokens")
       expect((yield* program.output).stdout.split("Because.")[0]?.endsWith(erase)).toBe(true)
       isLoaded = true
-      yield* say(`Why?${enter}`, "reading the prompt", "reading the prompt, 3 s", "Because.", "tokens")
+      isSeen = yield* Deferred.make<void>()
+      yield* say(`Why?${enter}`, "reading the prompt", "reading the prompt, 3 s")
+      yield* Deferred.succeed(isSeen, undefined)
+      yield* say("", "Because.", "tokens")
       const { requests } = yield* server.state
       expect(requests.filter(({ path }) => path === "/api/ps").length).toBe(2)
     })
@@ -37,11 +48,15 @@ describe.skipIf(!CommandLine.hasTerminals)("waiting", () => {
     { name: "fails", reply: { status: 500, body: { error: "no" } } }
   ])("does not depend on the list of models in memory: it $name", ({ reply }) =>
     Effect.gen(function* () {
+      const isSeen = yield* Deferred.make<void>()
       const { program, say, server } = yield* startWithFake(({ path }): FakeServer.Answer =>
-        path === "/api/ps" ? reply : { text: "Because.", delay: { first: 1000 } }
+        path === "/api/ps" ? reply : { pieces: after(isSeen, "Because.") }
       )
       yield* say(`Why?${enter}`, "connecting")
       yield* server.until(({ requests }) => requests.some(({ path }) => path === "/api/ps"))
+      // It is drawn several times in half a second.
+      yield* Effect.sleep("500 millis")
+      yield* Deferred.succeed(isSeen, undefined)
       yield* say("", "Because.", "tokens")
       yield* program.type(ctrlD)
       const { code, stdout } = yield* program.result
@@ -60,12 +75,18 @@ describe.skipIf(!CommandLine.hasTerminals)("waiting", () => {
           prompt_progress: { total: 200, cache: 0, processed, time_ms: 1 }
         })
       })
-      const server = yield* FakeServer.make(
-        { pieces: [progress(50), progress(150), "Because."], delay: { between: 900 } },
-        { models: ["m"] }
+      const [isQuarterSeen, isRestSeen] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const pieces: Stream.Stream<FakeServer.Piece> = Stream.make(progress(50)).pipe(
+        Stream.concat(after(isQuarterSeen, progress(150))),
+        Stream.concat(after(isRestSeen, "Because."))
       )
+      const server = yield* FakeServer.make({ pieces }, { models: ["m"] })
       const { say } = yield* start(["--provider", "llama-server", "--url", server.url], {})
-      yield* say(`Why?${enter}`, "reading the prompt, 25 %", "reading the prompt, 75 %", "Because.", "tokens")
+      yield* say(`Why?${enter}`, "reading the prompt, 25 %")
+      yield* Deferred.succeed(isQuarterSeen, undefined)
+      yield* say("", "reading the prompt, 75 %")
+      yield* Deferred.succeed(isRestSeen, undefined)
+      yield* say("", "Because.", "tokens")
     })
   )
 

@@ -89,8 +89,10 @@ it.live(
           llama.slots,
           llama.load("m")
         ]
-        for (const run of runs) {
-          const exit = yield* Effect.exit(Effect.asVoid<unknown, unknown, never>(run))
+        const exits = yield* Effect.forEach(runs, (run) => Effect.exit(Effect.asVoid<unknown, unknown, never>(run)), {
+          concurrency: "unbounded"
+        })
+        for (const exit of exits) {
           expect(Exit.isSuccess(exit) || isProviderError(Cause.squash(exit.cause)), body.slice(0, 200)).toBe(true)
         }
       }

@@ -8,7 +8,7 @@ import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
 import { FakeServer } from "../../src/testing/index.ts"
-import { connect, request, setups, start } from "../support/setups.ts"
+import { connect, request, type Setup, setups, start } from "../support/setups.ts"
 
 const brokenHeaders: ReadonlyArray<readonly [what: string, headers: Record<string, string>]> = [
   ["a line end", { "x-key": "SECRET\nx: y" }],
@@ -86,18 +86,6 @@ describe.each(setups)("$provider over $client", (setup) => {
       })
   )
 
-  it.live("a status is reported although the body of the error never ends", () =>
-    Effect.gen(function* () {
-      const url = yield* listen((_, response) => {
-        response.writeHead(500, { "content-type": "application/json" })
-        response.write('{"error":"half')
-      })
-      const provider = yield* connect(setup, { baseUrl: url })
-      const { reason } = yield* Effect.flip(provider.complete(request))
-      expect(reason).toMatchObject({ _tag: "ApiError", status: 500 })
-    })
-  )
-
   it.live("a 304 is a status, not a redirect", () =>
     Effect.gen(function* () {
       const { provider } = yield* start(setup, { status: 304 })
@@ -145,3 +133,22 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 })
+
+// Each waits for some seconds, so they run at the same time.
+it.live("a status is reported although the body of the error never ends", () =>
+  Effect.gen(function* () {
+    const url = yield* listen((_, response) => {
+      response.writeHead(500, { "content-type": "application/json" })
+      response.write('{"error":"half')
+    })
+    const reasonOf = (setup: Setup) =>
+      Effect.gen(function* () {
+        const provider = yield* connect(setup, { baseUrl: url })
+        const { reason } = yield* Effect.flip(provider.complete(request))
+        return { setup, reason }
+      })
+    for (const { reason, setup } of yield* Effect.forEach(setups, reasonOf, { concurrency: "unbounded" })) {
+      expect({ setup, reason }).toMatchObject({ setup, reason: { _tag: "ApiError", status: 500 } })
+    }
+  })
+)

@@ -30,8 +30,15 @@ const identities: { readonly [K in Discovery.Kind]: FakeServer.Script } = {
 const closed = "http://127.0.0.1:1"
 const nowhere = { ollama: closed, "llama-server": closed, lmstudio: closed }
 
-const discover = (urls: Discovery.Options["urls"], env: Readonly<Record<string, string>> = {}) =>
-  Discovery.discover({ urls: { ...nowhere, ...urls } }).pipe(
+/** For servers that answer. This machine may be busy with something else. */
+const timeLimit = "10 seconds"
+
+const discover = (
+  urls: Discovery.Options["urls"],
+  env: Readonly<Record<string, string>> = {},
+  options: Pick<Discovery.Options, "timeLimit"> = { timeLimit }
+) =>
+  Discovery.discover({ urls: { ...nowhere, ...urls }, ...options }).pipe(
     Effect.provide(NodeHttpClient.layerUndici),
     Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
     Effect.map(({ failures, found }) => ({
@@ -125,11 +132,18 @@ it.live(
 it.effect("a server that is silent neither hides the others nor makes the search longer than its limit", () =>
   Effect.gen(function* () {
     const silent = yield* FakeServer.make(FakeServer.silence)
-    const ollama = yield* url(identities.ollama)
-    const fiber = yield* Effect.forkChild(discover({ ollama, lmstudio: silent.url }, { LLAMA_SERVER_URL: silent.url }))
+    const ollama = yield* FakeServer.make(identities.ollama)
+    const urls = { ollama: ollama.url, lmstudio: silent.url }
+    const fiber = yield* Effect.forkChild(discover(urls, { LLAMA_SERVER_URL: silent.url }, {}))
     yield* silent.until(({ requests }) => requests.length >= 6)
-    // The search for Ollama needs no clock.
-    yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 50)))
+    // The search for Ollama needs no clock, only some turns of the event loop after its answers.
+    yield* ollama.until(
+      ({ requests }) => requests.length > 0 && requests.every(({ outcome }) => outcome !== "answering")
+    )
+    yield* Effect.repeat(
+      Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5))),
+      { times: 10 }
+    )
     yield* TestClock.adjust("250 millis")
     yield* silent.until(({ requests }) => requests.some(({ path }) => path === "/v1/models"))
     yield* TestClock.adjust("250 millis")
@@ -143,7 +157,7 @@ it.effect("a server that is silent neither hides the others nor makes the search
 it.live("as a layer: the first server, or an error that says what to do", () =>
   Effect.gen(function* () {
     const build = (urls: Discovery.Options["urls"]) =>
-      Layer.build(Discovery.layer({ urls: { ...nowhere, ...urls } })).pipe(
+      Layer.build(Discovery.layer({ urls: { ...nowhere, ...urls }, timeLimit })).pipe(
         Effect.provide(NodeHttpClient.layerUndici),
         Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { LLAMA_SERVER_URL: closed } })))
       )
@@ -161,7 +175,7 @@ it.live("its providers have the defaults", () =>
       path === "/api/chat" ? { text: "Hello." } : { status: 200, body: { version: "0.33.0" } }
     )
     const urls = { ...nowhere, ollama: server.url }
-    const layer = Discovery.layer({ urls, defaults: { model: "m", temperature: 0.5 } }).pipe(
+    const layer = Discovery.layer({ urls, timeLimit, defaults: { model: "m", temperature: 0.5 } }).pipe(
       Layer.provide(NodeHttpClient.layerUndici)
     )
     const ask = Provider.Provider.use(({ complete }) => complete({ messages: [{ role: "user", content: "Hi" }] }))
@@ -188,8 +202,8 @@ it.live("a token alone means that its server is expected at the usual address", 
 )
 
 describe("a look at one address", () => {
-  const look = (kind: Discovery.Kind, address: string) =>
-    Discovery.look(kind, { url: address, timeLimit: "200 millis" }).pipe(
+  const look = (kind: Discovery.Kind, address: string, options: Discovery.LookOptions = { timeLimit }) =>
+    Discovery.look(kind, { url: address, ...options }).pipe(
       Effect.provide(environment({})),
       Effect.map(({ kind, state }) => ({ kind, state }))
     )
@@ -201,7 +215,7 @@ describe("a look at one address", () => {
         state: "recognised"
       })
       expect(yield* look("ollama", closed)).toEqual({ kind: "ollama", state: "closed" })
-      expect(yield* look("ollama", yield* url(FakeServer.silence))).toEqual({ kind: "ollama", state: "unknown" })
+      expect(yield* look("ollama", yield* url(FakeServer.silence), {})).toEqual({ kind: "ollama", state: "unknown" })
       const page = { status: 200, headers: { "content-type": "text/html" }, body: "<html></html>" }
       expect(yield* look("lmstudio", yield* url(page))).toEqual({ kind: "lmstudio", state: "unknown" })
     })

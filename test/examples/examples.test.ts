@@ -113,14 +113,7 @@ describe("examples", () => {
       expect(await read("anna")).toEqual(["4 messages", "stop"])
       expect(await read("ben")).toEqual(["2 messages", "stop"])
 
-      await setScript({
-        pieces: {
-          *[Symbol.iterator]() {
-            for (;;) yield "word "
-          }
-        },
-        delay: { between: 5 }
-      })
+      await setScript({ pieces: FakeServer.endless("word "), delay: { between: 5 } })
       const controller = new AbortController()
       const response = await ask("cleo", controller.signal)
       await response.body?.getReader().read()

@@ -273,7 +273,7 @@ describe("on real sockets", () => {
 
     it.live(`${setup.client}: cut in the middle of the answer is final`, () =>
       Effect.gen(function* () {
-        const cut = { pieces: ["Rayleigh", { wait: "50 millis" }], cut: { how: "reset" } } as const
+        const cut = { pieces: ["Rayleigh", { wait: "250 millis" }], cut: { how: "reset" } } as const
         const { provider, requests } = yield* pair(setup, [cut, { text: "Hi" }])
         const { error, text } = yield* receive(provider.stream(request))
         expect(error).toMatchObject({ provider: "server 0", reason: { _tag: "NetworkError" } })

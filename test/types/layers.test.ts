@@ -1,7 +1,7 @@
 /** What users write with layers has to compile. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { describe, expectTypeOf, it } from "@effect/vitest"
-import { Config, ConfigProvider, Effect, Layer } from "effect"
+import { describe, expect, expectTypeOf, it } from "@effect/vitest"
+import { Config, ConfigProvider, Context, Effect, Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import {
   Fallback,
@@ -84,5 +84,33 @@ describe("layers", () => {
     expectTypeOf<Layer.Services<ReturnType<typeof disjoint>[1]>>().toEqualTypeOf<HttpClient.HttpClient | "b">()
     const alone = () => Hedge.layer()
     expectTypeOf<ReturnType<typeof alone>>().toEqualTypeOf<Layer.Layer<Provider.Provider, never, Provider.Provider>>()
+  })
+
+  it("the layer of a server provides its own service", () => {
+    const models = Effect.flatMap(Ollama.Ollama, ({ running }) => running)
+    const provided = () => models.pipe(Effect.provide(Ollama.layer()), Effect.provide(NodeHttpClient.layerUndici))
+    expectTypeOf<Effect.Services<ReturnType<typeof provided>>>().toEqualTypeOf<never>()
+    expectTypeOf<Effect.Services<typeof models>>().toEqualTypeOf<Ollama.Ollama>()
+  })
+
+  // `Exclude` subtracts a service that extends `Provider` with it. For the same reason a condition can choose a layer.
+  it.effect(
+    "the compiler takes any layer of Provider for a server's own service, and the program reports what is missing",
+    () =>
+      Effect.gen(function* () {
+        const models = Effect.flatMap(Ollama.Ollama, ({ running }) => running).pipe(
+          Effect.provide(MockProvider.layer([]))
+        )
+        expectTypeOf<Effect.Services<typeof models>>().toEqualTypeOf<never>()
+        const exit = yield* Effect.exit(models)
+        expect(String(exit)).toContain("Service not found: effect-local-llm/Ollama")
+      })
+  )
+
+  it("services of a program's own that are classes are told apart", () => {
+    class Small extends Context.Service<Small, Provider.Provider>()("test/Small") {}
+    const small = Effect.flatMap(Small, ({ complete }) => complete({ model: "m", prompt: "Hi" }))
+    const provided = () => small.pipe(Effect.provide(MockProvider.layer([])))
+    expectTypeOf<Effect.Services<ReturnType<typeof provided>>>().toEqualTypeOf<Small>()
   })
 })

@@ -26,10 +26,21 @@ const ask = ({ id, prompt }: typeof Prompt.Type) =>
     )
   )
 
+/** A line that is no prompt is reported and left out. */
+const decodePrompt = (line: string, number: number) =>
+  Schema.decodeEffect(Schema.fromJsonString(Prompt))(line).pipe(
+    Effect.tapError(() => Console.error(`${promptsFile}, line ${number}: expected {"id": "…", "prompt": "…"}`))
+  )
+
 /** Asks what is not done yet. Each entry is written as soon as it is there. */
 const answerAll = (fs: FileSystem.FileSystem, done: Set<string>, concurrency: number) =>
   fs.stream(promptsFile).pipe(
-    Stream.pipeThroughChannel(Ndjson.decodeSchema(Prompt)({ ignoreEmptyLines: true })),
+    Stream.decodeText,
+    Stream.splitLines,
+    Stream.zipWithIndex,
+    Stream.filter(([line]) => line.trim() !== ""),
+    Stream.mapEffect(([line, index]) => Effect.result(decodePrompt(line, index + 1))),
+    Stream.filterMap((prompt) => prompt),
     Stream.filter(({ id }) => !done.has(id)),
     Stream.mapEffect(ask, { concurrency, unordered: true }),
     Stream.tap(({ error }) => Effect.sync(() => (error === undefined ? counts.answered++ : counts.failed++))),

@@ -17,7 +17,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
   contract: ["Provider Deadlines internal/guard"],
   answers: ["internal/typedAnswer", "internal/promptTruncation"],
-  transport: ["internal/transport internal/rejection internal/baseUrl internal/places"],
+  transport: ["internal/transport internal/rejection internal/baseUrl internal/places internal/probe"],
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint"],
   wire: ["internal/wire/"],

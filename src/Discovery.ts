@@ -9,20 +9,20 @@ import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import type { Defaults } from "./CompletionRequest.ts"
-import * as BaseUrl from "./internal/baseUrl.ts"
-import * as NetworkError from "./internal/networkError.ts"
 import * as Places from "./internal/places.ts"
+import * as Probe from "./internal/probe.ts"
+import * as Values from "./internal/values.ts"
 import * as LlamaServer from "./LlamaServer.ts"
 import * as LmStudio from "./LmStudio.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
-import { ProviderError, Timeout } from "./ProviderError.ts"
+import { InvalidRequest, ProviderError, Timeout } from "./ProviderError.ts"
 
 /**
  * The servers that are looked for, in the order in which they are preferred.
@@ -114,21 +114,13 @@ export interface LookOptions {
   readonly defaults?: Defaults | undefined
 }
 
-interface ServerKind {
+interface ServerKind extends Probe.Identity {
   readonly place: Places.Place
   readonly make: (options: {
     readonly baseUrl: string
     readonly token: Redacted.Redacted<string> | undefined
     readonly defaults: Defaults | undefined
   }) => Effect.Effect<Service, ProviderError, HttpClient.HttpClient>
-  /** A path whose answer only this server gives, and how it is recognised. */
-  readonly path: string
-  readonly isIts: (answer: Answer) => boolean
-}
-
-interface Answer {
-  readonly server: string | undefined
-  readonly body: unknown
 }
 
 const serverKinds: { readonly [K in Kind]: ServerKind } = {
@@ -162,8 +154,16 @@ export const kinds: ReadonlyArray<Kind> = ["ollama", "llama-server", "lmstudio"]
 
 /**
  * Looks for servers, all at once: at the addresses in `OLLAMA_HOST`, `LLAMA_SERVER_URL` and `LMSTUDIO_BASE_URL`, and at the usual
- * ports of those that have none. Each address is asked what it is, so a server on another one's port is recognised. Tokens come
- * from `OLLAMA_API_KEY`, `LLAMA_API_KEY` and `LM_API_TOKEN`.
+ * ports of those that have none. Each address is asked what it is, so a server on another one's port is recognised.
+ *
+ * **Details**
+ *
+ * Tokens come from `OLLAMA_API_KEY`, `LLAMA_API_KEY` and `LM_API_TOKEN`. The search itself sends none, except to list the models of
+ * a configured server that gives no sign. A token is for the address in the variable of the same server, or for its usual one if
+ * that is not set: with `OLLAMA_API_KEY` alone, Ollama on this machine gets that token. A server of another kind at such an address
+ * gets the token of the address, never that of another address.
+ *
+ * Options that are invalid are one of the `failures`.
  *
  * **Example** (the models of every server here)
  *
@@ -181,17 +181,21 @@ export const kinds: ReadonlyArray<Kind> = ["ollama", "llama-server", "lmstudio"]
  * @since 0.3.0
  */
 export const discover = (options: Options = {}): Effect.Effect<Discovered, never, HttpClient.HttpClient> =>
-  Effect.map(
-    Effect.partition(kinds, (kind) => search(kind, options), { concurrency: "unbounded" }),
-    ([results, failures]) => {
-      const found = results.flatMap(Option.toArray)
-      const ordered = [
-        ...found.filter(({ isConfigured }) => isConfigured),
-        ...found.filter(({ isConfigured }) => !isConfigured)
-      ]
-      return { found: Arr.dedupeWith(ordered, isSameServer), failures }
-    }
-  )
+  Effect.suspend(() => {
+    const invalid = findInvalidOption(options)
+    if (invalid !== undefined) return Effect.succeed({ found: [], failures: [invalid] })
+    return Effect.map(
+      Effect.partition(kinds, (kind) => search(kind, options), { concurrency: "unbounded" }),
+      ([results, failures]) => {
+        const found = results.flatMap(Option.toArray)
+        const ordered = [
+          ...found.filter(({ isConfigured }) => isConfigured),
+          ...found.filter(({ isConfigured }) => !isConfigured)
+        ]
+        return { found: Arr.dedupeWith(ordered, isSameServer), failures }
+      }
+    )
+  })
 
 /**
  * Whether two services are of the same kind and at the same address.
@@ -230,51 +234,78 @@ export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, NoS
   )
 
 /**
- * Makes the service of a kind, without looking whether it is there. Sends nothing. Address and token come from the environment
- * variables unless `url` is given.
+ * Makes the service of a kind, without looking whether it is there. Sends nothing. The token comes from the environment variable,
+ * and so does the address unless `url` is given.
  *
  * @since 0.3.0
  */
 export const connect = Effect.fnUntraced(function* (
   kind: Kind,
-  { defaults, url }: Pick<LookOptions, "defaults" | "url"> = {}
+  options: Pick<LookOptions, "defaults" | "url"> = {}
 ): Effect.fn.Return<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  const address = yield* addressOf(kind, url)
-  return { ...(yield* makeService(kind, address.url, defaults)), isConfigured: address.isConfigured }
+  yield* checkOptions(options)
+  const { isConfigured, url } = yield* addressOf(kind, options)
+  return { ...(yield* makeService(kind, url, kind, options.defaults)), isConfigured }
 })
 
 /**
  * Looks at one address, and recognises the server there, which may be of another kind than the one that was looked for. Fails if
- * the address is invalid.
+ * the address or the time limit is invalid.
  *
  * **When to use**
  *
  * When `discover` gives up too early: a server that is configured may be slow, or may be loading its model. This tells whether
  * waiting makes sense.
  *
+ * **Details**
+ *
+ * A look sends no token. If `url` is given, the service that is returned has the token of its own kind. Otherwise, as with
+ * `discover`.
+ *
  * @since 0.3.0
  */
-export const look = Effect.fnUntraced(function* (
+export const look = (
   kind: Kind,
-  { defaults, timeLimit = "250 millis", url }: LookOptions = {}
+  options: LookOptions = {}
+): Effect.Effect<Sighting, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
+  Effect.andThen(
+    checkOptions(options),
+    Effect.suspend(() => lookAt(kind, options))
+  )
+
+interface Place extends LookOptions {
+  /** Where servers without a variable are. Default: the usual addresses. */
+  readonly urls?: Options["urls"]
+}
+
+const lookAt = Effect.fnUntraced(function* (
+  kind: Kind,
+  place: Place
 ): Effect.fn.Return<Sighting, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  const address = yield* addressOf(kind, url)
-  const expected = yield* connect(kind, { defaults, url })
+  const { defaults, timeLimit = "250 millis" } = place
+  const { isConfigured, url } = yield* addressOf(kind, place)
+  const expected = yield* makeService(kind, url, kind, defaults)
   const order = [kind, ...kinds.filter((other) => other !== kind)]
   const signs = yield* Effect.forEach(
     order,
     (sign) =>
-      ask(address.url, serverKinds[kind].place, serverKinds[sign]).pipe(
-        Effect.timeoutOrElse({ duration: timeLimit, orElse: () => Effect.succeed<Sign>("none") })
+      Probe.ask(url, serverKinds[kind].place, serverKinds[sign]).pipe(
+        Effect.timeoutOrElse({ duration: timeLimit, orElse: () => Effect.succeed<Probe.Sign>("none") })
       ),
     { concurrency: "unbounded" }
   )
   const there = order[signs.indexOf("given")]
   if (there === undefined) {
-    return { ...expected, state: signs.every((sign) => sign === "refused") ? "closed" : "unknown" }
+    const state = signs.every((sign) => sign === "refused") ? "closed" : "unknown"
+    return { ...expected, isConfigured, state }
   }
-  const service = there === kind ? expected : yield* makeService(there, address.url, defaults)
-  return { ...service, isConfigured: address.isConfigured, state: "recognised" }
+  if (there === kind) return { ...expected, isConfigured, state: "recognised" }
+  // What answers decides what it is. It must not decide which token it gets.
+  const isOwnAddress = yield* Effect.option(
+    Effect.flatMap(addressOf(there, place), (own) => makeService(there, own.url, there, defaults))
+  )
+  const isOwn = Option.exists(isOwnAddress, ({ provider }) => provider.server === expected.provider.server)
+  return { ...(yield* makeService(there, url, isOwn ? there : kind, defaults)), isConfigured, state: "recognised" }
 })
 
 /** A server that is configured is used without a sign too if it answers the protocol: a proxy may pass on that alone. */
@@ -283,14 +314,9 @@ const search = Effect.fnUntraced(function* (
   { defaults, timeLimit = "500 millis", urls }: Options
 ): Effect.fn.Return<Option.Option<Found>, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
   const half = Duration.divideUnsafe(Duration.fromInputUnsafe(timeLimit), 2)
-  const { isConfigured } = yield* addressOf(kind)
-  const { state, ...found } = yield* look(kind, {
-    defaults,
-    timeLimit: half,
-    url: isConfigured ? undefined : urls?.[kind]
-  })
-  if (state === "recognised") return Option.some({ ...found, isConfigured })
-  if (!isConfigured) return Option.none()
+  const { state, ...found } = yield* lookAt(kind, { defaults, timeLimit: half, urls })
+  if (state === "recognised") return Option.some(found)
+  if (!found.isConfigured) return Option.none()
   const { listModels, name } = found.provider
   const timeout = new ProviderError({ provider: name, reason: new Timeout({ kind: "first-chunk", limit: half }) })
   yield* listModels.pipe(Effect.timeoutOrElse({ duration: half, orElse: () => Effect.fail(timeout) }))
@@ -298,40 +324,45 @@ const search = Effect.fnUntraced(function* (
 })
 
 /** An address that is given counts as configured. */
-const addressOf = Effect.fnUntraced(function* (kind: Kind, url?: string) {
+const addressOf = Effect.fnUntraced(function* (kind: Kind, { url, urls }: Place) {
   if (url !== undefined) return { url, isConfigured: true }
   const { defaultUrl, environment } = serverKinds[kind].place
   const { parse = (value: string) => value } = environment
   const isSet = (text: string): boolean => text.trim() !== ""
   const address = Option.filter(yield* Config.option(Config.String(environment.baseUrl)), isSet)
   if (Option.isSome(address)) return { url: parse(address.value), isConfigured: true }
-  return { url: defaultUrl, isConfigured: Option.exists(yield* Config.option(Config.String(environment.token)), isSet) }
+  const hasToken = Option.exists(yield* Config.option(Config.String(environment.token)), isSet)
+  return { url: urls?.[kind] ?? defaultUrl, isConfigured: hasToken }
 })
 
-const makeService = Effect.fnUntraced(function* (kind: Kind, baseUrl: string, defaults: Defaults | undefined) {
-  const { make, place } = serverKinds[kind]
-  const token = yield* Config.option(Config.Redacted(place.environment.token))
-  return yield* make({ baseUrl, token: Option.getOrUndefined(token), defaults })
+/** Makes the service with the token of `tokenOf`. */
+const makeService = Effect.fnUntraced(function* (
+  kind: Kind,
+  baseUrl: string,
+  tokenOf: Kind,
+  defaults: Defaults | undefined
+) {
+  const token = yield* Config.option(Config.Redacted(serverKinds[tokenOf].place.environment.token))
+  return yield* serverKinds[kind].make({ baseUrl, token: Option.getOrUndefined(token), defaults })
 })
 
-type Sign = "given" | "none" | "refused"
+const findInvalidOption = (options: unknown): ProviderError | undefined => {
+  const invalid = (field: string, description: string) =>
+    new ProviderError({ provider: "Discovery", reason: new InvalidRequest({ field, description }) })
+  if (!Predicate.isObject(options)) return invalid("options", "Expected an object")
+  const { timeLimit, url, urls } = Object.assign({ timeLimit: undefined, url: undefined, urls: undefined }, options)
+  if (timeLimit !== undefined && Option.isNone(Values.toDuration(timeLimit))) {
+    return invalid("timeLimit", "Expected a duration")
+  }
+  if (url !== undefined && !Predicate.isString(url)) return invalid("url", "Expected an address")
+  if (urls === undefined) return undefined
+  if (!Predicate.isObject(urls)) return invalid("urls", "Expected an object")
+  const isUrl = (value: unknown): boolean => value === undefined || Predicate.isString(value)
+  return Object.values(urls).every((value) => isUrl(value)) ? undefined : invalid("urls", "Expected addresses")
+}
 
-/** Asks what only servers of one kind answer. */
-const ask = (
-  url: string,
-  address: BaseUrl.Defaults,
-  { isIts, path }: ServerKind
-): Effect.Effect<Sign, never, HttpClient.HttpClient> =>
-  Effect.gen(function* () {
-    const client = HttpClient.withScope(yield* HttpClient.HttpClient)
-    const baseUrl = yield* Effect.fromResult(BaseUrl.parse(url, address))
-    const { headers, json } = yield* client.get(`${baseUrl}${path}`, { headers: { accept: "application/json" } })
-    const body = yield* Effect.orElseSucceed(json, () => undefined)
-    return isIts({ server: headers["server"], body }) ? "given" : "none"
-  }).pipe(
-    Effect.catch((error) =>
-      Effect.succeed<Sign>(NetworkError.isRefused(NetworkError.networkError(error)) ? "refused" : "none")
-    ),
-    Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-    Effect.scoped
-  )
+const checkOptions = (options: unknown): Effect.Effect<void, ProviderError> =>
+  Effect.suspend(() => {
+    const invalid = findInvalidOption(options)
+    return invalid === undefined ? Effect.void : Effect.fail(invalid)
+  })

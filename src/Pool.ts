@@ -113,7 +113,14 @@ export interface State extends Queue.State {}
  * @since 0.3.0
  */
 export interface Pool extends Provider.Provider {
-  /** The hosts and the number of requests that wait, now and after each change. To be read only. */
+  /**
+   * The hosts and the number of requests that wait, now and after each change. To be read only.
+   *
+   * **Gotchas**
+   *
+   * `SubscriptionRef.changes` keeps every change until its consumer takes it. A consumer that is slower than the changes should
+   * have the latest one alone: `Stream.buffer(changes, { capacity: 1, strategy: "sliding" })`.
+   */
   readonly state: SubscriptionRef.SubscriptionRef<State>
   /**
    * Gives no new requests to a host, waits until its answers have ended, and removes it. Fails with `InvalidRequest` if there is

@@ -12,12 +12,14 @@ import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Commit from "./internal/commit.ts"
+import * as Values from "./internal/values.ts"
 import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
 
@@ -43,8 +45,8 @@ export interface Options extends KeepAlive {
  */
 export interface KeepAlive {
   /**
-   * How often something is sent that readers ignore, so that proxies do not take the connection for idle; 1 second or more, or
-   * `Infinity` for never. A response without a first chunk begins after that time. Default: 45 seconds.
+   * How often something is sent that readers ignore, so that proxies do not take the connection for idle; `Infinity` for never. A
+   * response without a first chunk begins after that time. Less than 1 second counts as 1 second. Default: 45 seconds.
    */
   readonly keepAlive?: Duration.Input | undefined
 }
@@ -64,6 +66,9 @@ export interface KeepAlive {
  * the first chunk, but many proxies give up after 60 seconds without a byte.
  *
  * When the client leaves, the answer is interrupted, and the model server stops generating.
+ *
+ * A defect, such as an exception in `encode`, is the status 500 before the response begins. After that it is logged, and the last
+ * event is an `error` with the reason `InternalError`.
  *
  * **Example** (a route)
  *
@@ -182,7 +187,7 @@ export const make = <A, E, R>(
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
   respond(items, {
     format: formats[format],
-    begins: (item) => encode(item) !== undefined,
+    begins: (_, json) => json !== undefined,
     encode: (item) => toJsonText(encode(item)),
     onFailure,
     keepAlive
@@ -261,8 +266,12 @@ const formats: { readonly [K in MakeOptions<never, never>["format"]]: Format } =
 
 const encodeChunk = Schema.encodeSync(StreamingChunk.FromJsonString)
 
-/** `undefined` has no JSON form. */
-const toJsonText = (value: unknown): string | undefined => JSON.stringify(value)
+const toJsonText = (value: unknown): string | undefined => {
+  if (value === undefined) return undefined
+  const json: string | undefined = JSON.stringify(value)
+  if (json === undefined) throw new TypeError("`encode` returned a value that JSON cannot express")
+  return json
+}
 
 const respondChunks = <R>(
   chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
@@ -280,35 +289,40 @@ const respondChunks = <R>(
 interface Parts<A, E> extends KeepAlive {
   readonly format: Format
   /** Whether the response begins with this item. */
-  readonly begins: (item: A) => boolean
+  readonly begins: (item: A, json: string | undefined) => boolean
   readonly encode: (item: A) => string | undefined
   readonly onFailure: (error: E) => Failure
 }
 
-/** Nothing arrived for so long that the response has to begin. */
-const tick = Symbol()
+/** A text of the body; empty if an item is left out. */
+interface Part {
+  readonly text: string
+  /** Whether the response has to begin. */
+  readonly begins: boolean
+}
 
 const respond = Effect.fnUntraced(function* <A, E, R>(
   stream: Stream.Stream<A, E, R>,
   { begins, encode, format, keepAlive = "45 seconds", onFailure }: Parts<A, E>
 ): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> {
-  const items = Stream.merge(stream, ticks(keepAlive), { haltStrategy: "left" })
+  const toPart = (item: A): Part => {
+    const json = encode(item)
+    return { text: json === undefined ? "" : format.item(json), begins: begins(item, json) }
+  }
+  const ticks = Stream.map(yield* makeTicks(keepAlive), (): Part => ({ text: format.keepAlive, begins: true }))
+  const parts = Stream.merge(Stream.map(stream, toPart), ticks, { haltStrategy: "left" })
   const context = yield* Effect.context<R>()
-  const pull = yield* Channel.toPullScoped(Stream.provideContext(items, context).channel, yield* Effect.scope)
-  const first = yield* Effect.result(collectUntil(pull, (item) => item === tick || begins(item)))
+  const pull = yield* Channel.toPullScoped(Stream.provideContext(parts, context).channel, yield* Effect.scope)
+  const first = yield* Effect.result(collectUntilBegin(pull))
   if (Result.isFailure(first)) {
     // A stream that ends without anything to send.
     return Cause.isDone(first.failure) ? HttpServerResponse.empty() : refuse(onFailure(first.failure))
   }
-  const toText = (item: A | typeof tick): string => {
-    if (item === tick) return format.keepAlive
-    const json = encode(item)
-    return json === undefined ? "" : format.item(json)
-  }
-  const body = Stream.concat(Stream.fromIterable(first.success), Stream.fromPull(Effect.succeed(pull))).pipe(
-    Stream.map(toText),
+  const rest = Stream.map(Stream.fromPull(Effect.succeed(pull)), ({ text }) => text)
+  const body = Stream.concat(Stream.fromIterable(first.success), rest).pipe(
     Stream.filter((text) => text !== ""),
-    Stream.catch((error) => Stream.succeed(format.error(JSON.stringify(onFailure(error).error)))),
+    Stream.catch((error) => Stream.sync(() => format.error(JSON.stringify(onFailure(error).error ?? null)))),
+    Stream.catchCause((cause) => (Cause.hasDies(cause) ? reportDefect(cause, format) : Stream.failCause(cause))),
     Stream.encodeText
   )
   // Some proxies collect what is not marked so.
@@ -316,27 +330,33 @@ const respond = Effect.fnUntraced(function* <A, E, R>(
   return HttpServerResponse.stream(body, { contentType: format.contentType, headers })
 })
 
-const ticks = (interval: Duration.Input): Stream.Stream<typeof tick> =>
-  Stream.tick(Duration.max(Duration.fromInputUnsafe(interval), Duration.seconds(1))).pipe(
-    Stream.drop(1),
-    Stream.map((): typeof tick => tick)
-  )
+/** A defect before the response begins is the server's to answer, with the status 500. Later the client would see a lost connection. */
+const reportDefect = (cause: Cause.Cause<never>, format: Format): Stream.Stream<string> =>
+  Stream.fromEffect(Effect.as(Effect.logError("The rest of a response could not be sent", cause), format.error(defect)))
 
-/** The items up to the first one that satisfies the predicate, and those that arrived with it. */
-const collectUntil = <A, E>(
-  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E>,
-  predicate: (item: A) => boolean
-): Effect.Effect<ReadonlyArray<A>, E | Cause.Done<void>> =>
+const defect = JSON.stringify({ reason: "InternalError", message: "the server failed", isRetryable: false })
+
+const makeTicks = (keepAlive: Duration.Input): Effect.Effect<Stream.Stream<void>> =>
+  Option.match(Values.toDuration(keepAlive), {
+    onNone: () => Effect.die(new TypeError("`keepAlive` of a StreamResponse is no duration")),
+    onSome: (time) => Effect.succeed(Stream.drop(Stream.tick(Duration.max(time, Duration.seconds(1))), 1))
+  })
+
+/** The texts up to the part with which the response begins, and of those that arrived with it. */
+const collectUntilBegin = <E>(
+  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Part>, E>
+): Effect.Effect<ReadonlyArray<string>, E | Cause.Done<void>> =>
   Effect.suspend(() => {
-    const all: Array<A> = []
-    const collect: Effect.Effect<ReadonlyArray<A>, E | Cause.Done<void>> = Effect.flatMap(pull, (items) => {
-      all.push(...items)
-      return items.some(predicate) ? Effect.succeed(all) : collect
+    const texts: Array<string> = []
+    const collect: Effect.Effect<ReadonlyArray<string>, E | Cause.Done<void>> = Effect.flatMap(pull, (parts) => {
+      for (const { text } of parts) if (text !== "") texts.push(text)
+      return parts.some(({ begins }) => begins) ? Effect.succeed(texts) : collect
     })
     return collect
   })
 
 const refuse = ({ error, retryAfter, status }: Failure): HttpServerResponse.HttpServerResponse => {
-  const headers = retryAfter === undefined ? {} : { "retry-after": String(Math.ceil(Duration.toSeconds(retryAfter))) }
-  return HttpServerResponse.jsonUnsafe({ error }, { status, headers })
+  const seconds = retryAfter === undefined ? Infinity : Math.ceil(Duration.toSeconds(retryAfter))
+  const headers = Number.isFinite(seconds) ? { "retry-after": String(seconds) } : {}
+  return HttpServerResponse.jsonUnsafe({ error: error ?? null }, { status, headers })
 }

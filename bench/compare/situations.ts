@@ -1,5 +1,4 @@
 // What may happen to an answer, and what a client should do then.
-import { setTimeout as sleep } from "node:timers/promises"
 import { endless, silence, type Answer } from "../../src/testing/FakeServer.ts"
 import type { Protocol } from "../server/wire.ts"
 
@@ -15,10 +14,10 @@ export interface Observed {
 export interface Situation {
   readonly title: string
   readonly answer: (protocol: Protocol) => Answer
-  /** Stops the client: by its own failure at the first text, or by a signal after so many milliseconds. */
-  readonly stop?: "at the first text" | number
-  /** How long the client may take, in milliseconds. Default: 3,000. */
-  readonly limit?: number
+  /** Stops the client: by its own failure at the first text, or by a signal after the request has arrived. */
+  readonly stop?: "at the first text" | "later"
+  /** After how many bytes a client that goes on is not waited for. Default: it is waited for as long as may be. */
+  readonly enoughBytes?: number
   readonly isRight: (observed: Observed) => boolean
   /** In the words of the table. Default: how the answer ended. */
   readonly describe?: (observed: Observed) => string
@@ -29,13 +28,15 @@ const isFailure = ({ end, text }: Observed) => end === "failed" && text.length >
 const isStopped = ({ isClosed }: Observed) => isClosed
 const describeServer = ({ isClosed }: Observed) => (isClosed ? "the server stops" : "the server goes on")
 
+const longLineBytes = 16 * 1024 * 1024
+
 /** 16 MiB without the end of a line. */
 const longLine = (protocol: Protocol) => ({
   *[Symbol.iterator]() {
     const beginning = { ndjson: '{"message":{"content":"', sse: 'data: {"choices":[{"index":0,"delta":{"content":"' }
     yield "Now: "
     yield { raw: beginning[protocol] }
-    for (let sent = 0; sent < 256; sent++) yield { raw: "x".repeat(65_536) }
+    for (let sent = 0; sent < longLineBytes; sent += 65_536) yield { raw: "x".repeat(65_536) }
     yield { wait: Infinity }
   }
 })
@@ -64,7 +65,7 @@ export const situations: ReadonlyArray<Situation> = [
   {
     title: "A line of 16 MiB that does not end",
     answer: (protocol) => ({ pieces: longLine(protocol) }),
-    limit: 5000,
+    enoughBytes: longLineBytes,
     isRight: isFailure,
     describe: ({ end }) => (end === "waiting" ? "collects it" : end === "failed" ? "fails" : "ends as complete")
   },
@@ -78,14 +79,14 @@ export const situations: ReadonlyArray<Situation> = [
   {
     title: "The consumer stops before the headers, while the model loads",
     answer: () => silence,
-    stop: 500,
+    stop: "later",
     isRight: isStopped,
     describe: describeServer
   },
   {
     title: "The consumer stops in the middle: the result differs from a complete answer",
     answer: () => ({ pieces: endless("word "), delay: { between: 5 } }),
-    stop: 500,
+    stop: "later",
     isRight: ({ end }) => end === "failed",
     describe: ({ end }) => (end === "failed" ? "yes" : "no")
   },
@@ -101,10 +102,3 @@ export const situations: ReadonlyArray<Situation> = [
     describe: ({ text }) => (text === "Größe 日本語 🦊" ? "whole" : "damaged")
   }
 ]
-
-/** Waits for a promise, but not for ever. */
-export const within = async <A, B>(limit: number, promise: Promise<A>, otherwise: B): Promise<A | B> => {
-  const timer = new AbortController()
-  const late = sleep(limit, otherwise, { signal: timer.signal }).catch(() => otherwise)
-  return Promise.race([promise, late]).finally(() => timer.abort())
-}

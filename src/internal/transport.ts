@@ -76,7 +76,7 @@ export const make = Effect.fnUntraced(function* (
   const execute = (prepared: HttpClientRequest.HttpClientRequest, body: string | undefined) => {
     const request = body === undefined ? prepared : HttpClientRequest.bodyText(prepared, body, "application/json")
     const send = (request: HttpClientRequest.HttpClientRequest) =>
-      Effect.mapError(Effect.updateContext(client.execute(request), addRequestOptions), Rejection.toReason)
+      Effect.mapError(withRequestOptions(client.execute(request)), Rejection.toReason)
     return options.traceHeaders === true ? Effect.flatMap(addTraceHeaders(request), send) : send(request)
   }
 
@@ -154,13 +154,15 @@ const addTraceHeaders = (request: HttpClientRequest.HttpClientRequest) =>
  * no span of its own. Of the clients, only `fetch` follows redirects by itself, and would send prompt and headers to another
  * host.
  */
-const addRequestOptions = (context: Context.Context<Scope.Scope>): Context.Context<Scope.Scope> =>
-  context.pipe(
-    Context.add(HttpClient.TracerDisabledWhen, constTrue),
-    Context.add(FetchHttpClient.RequestInit, {
-      ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
-      redirect: "manual"
-    })
+export const withRequestOptions = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(effect, (context: Context.Context<R>) =>
+    context.pipe(
+      Context.add(HttpClient.TracerDisabledWhen, constTrue),
+      Context.add(FetchHttpClient.RequestInit, {
+        ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
+        redirect: "manual"
+      })
+    )
   )
 
 /** These describe the connection or the body, which are not the caller's. */

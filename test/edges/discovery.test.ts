@@ -5,6 +5,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import * as Discovery from "../../src/Discovery.ts"
@@ -200,6 +201,118 @@ it.live("a token alone means that its server is expected at the usual address", 
     expect({ isConfigured, server: provider.server }).toEqual({ isConfigured: true, server: "http://127.0.0.1:1234" })
   })
 )
+
+it.effect("options that are invalid are a failure", () =>
+  Effect.gen(function* () {
+    const wrong: ReadonlyArray<readonly [Discovery.Options, field: string]> = [
+      // @ts-expect-error no duration
+      [{ timeLimit: "zzz" }, "timeLimit"],
+      [{ timeLimit: Number.NaN }, "timeLimit"],
+      // @ts-expect-error no address
+      [{ urls: { ollama: 11434 } }, "urls"],
+      // @ts-expect-error no object
+      [{ urls: "http://127.0.0.1" }, "urls"],
+      // @ts-expect-error no options
+      [null, "options"]
+    ]
+    for (const [options, field] of wrong) {
+      const { failures, found } = yield* Discovery.discover(options)
+      expect(found).toEqual([])
+      expect(failures).toMatchObject([{ provider: "Discovery", reason: { _tag: "InvalidRequest", field } }])
+      const error = yield* Effect.flip(Layer.build(Discovery.layer(options)))
+      expect(error.message).toContain(`invalid ${field}`)
+    }
+    // @ts-expect-error no duration
+    expect(yield* Effect.flip(Discovery.look("ollama", { timeLimit: "zzz" }))).toMatchObject({
+      reason: { field: "timeLimit" }
+    })
+    // @ts-expect-error no address
+    expect(yield* Effect.flip(Discovery.connect("ollama", { url: 1 }))).toMatchObject({ reason: { field: "url" } })
+  }).pipe(Effect.provide(environment({})), Effect.scoped)
+)
+
+it.effect("reads no more of an answer than a sign needs", () =>
+  Effect.gen(function* () {
+    // The clock stands still, so the time limit does not end it.
+    const flood = yield* FakeServer.make(() => ({
+      status: 200,
+      headers: { "content-type": "application/json" },
+      body: new Uint8Array(50_000_000).fill(32)
+    }))
+    expect(yield* discover({ ollama: flood.url })).toEqual({ found: [], failures: [] })
+    const { requests } = yield* flood.until(({ requests }) => requests.every(({ outcome }) => outcome !== "answering"))
+    expect(requests.map(({ outcome }) => outcome)).toEqual(order.map(() => "cut-by-client"))
+  })
+)
+
+it.live("follows no redirect, with fetch as with other clients", () =>
+  Effect.gen(function* () {
+    const other = yield* FakeServer.make()
+    const address = yield* url(({ path }) => ({ status: 302, headers: { location: `${other.url}${path}` } }))
+    const { failures, found } = yield* Discovery.discover({ urls: { ...nowhere, ollama: address } }).pipe(
+      Effect.provide(FetchHttpClient.layer),
+      Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: {} })))
+    )
+    expect([found, failures, (yield* other.state).requests]).toEqual([[], [], []])
+  })
+)
+
+describe("the token of the environment", () => {
+  type Case = {
+    readonly title: string
+    readonly token: string
+    /** The address of an Ollama. */
+    readonly env?: (url: string) => Readonly<Record<string, string>>
+    readonly urls?: (url: string) => Discovery.Options["urls"]
+  }
+  const cases: ReadonlyArray<Case> = [
+    { title: "goes to the address in its variable", token: "Bearer o", env: (url) => ({ OLLAMA_HOST: url }) },
+    { title: "goes to the usual address if no variable is set", token: "Bearer o", urls: (ollama) => ({ ollama }) },
+    {
+      title: "does not go to the address of another server, whatever answers there",
+      token: "Bearer m",
+      env: (url) => ({ LMSTUDIO_BASE_URL: url })
+    },
+    {
+      title: "is that of its own variable where two have the same address",
+      token: "Bearer o",
+      env: (url) => ({ LMSTUDIO_BASE_URL: url, OLLAMA_HOST: url })
+    }
+  ]
+  const tokens = { OLLAMA_API_KEY: "o", LM_API_TOKEN: "m", LLAMA_API_KEY: "l" }
+
+  /** The token that the server which is found gets. The search sends none. */
+  const tokenOf = Effect.fnUntraced(function* (
+    server: FakeServer.FakeServer["Service"],
+    { kind, provider }: Discovery.Service
+  ) {
+    expect(kind).toBe("ollama")
+    const before = (yield* server.state).requests
+    expect(before.filter(({ headers }) => headers["authorization"] !== undefined)).toEqual([])
+    yield* Effect.exit(provider.listModels)
+    return (yield* server.state).requests[before.length]?.headers["authorization"]
+  })
+
+  it.live.each(cases)("$title", ({ env, token, urls }) =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(identities.ollama)
+      const options = { urls: { ...nowhere, ...urls?.(server.url) } }
+      const search = Effect.gen(function* () {
+        const { found } = yield* Discovery.discover(options)
+        return yield* Effect.forEach(found, (each) => tokenOf(server, each))
+      })
+      expect(yield* Effect.provide(search, environment({ ...tokens, ...env?.(server.url) }))).toEqual([token])
+    })
+  )
+
+  it.live("is that of the server which answers at an address that the program gives", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(identities.ollama)
+      const look = Effect.flatMap(Discovery.look("lmstudio", { url: server.url }), (found) => tokenOf(server, found))
+      expect(yield* Effect.provide(look, environment(tokens))).toBe("Bearer o")
+    })
+  )
+})
 
 describe("a look at one address", () => {
   const look = (kind: Discovery.Kind, address: string, options: Discovery.LookOptions = { timeLimit }) =>

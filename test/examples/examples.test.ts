@@ -160,6 +160,8 @@ describe("examples", () => {
     }
     const text = 'data: {"content":"Sun","isFinal":false}\n\n'
     const end = 'data: {"content":"","isFinal":true}\n\n'
+    // Not a line end for JSON, but for some expressions.
+    const separator = 'data: {"content":"\u2028","isFinal":false}\n\n'
     const failure = '{"reason":"StreamTruncated","message":"it broke","isRetryable":true}'
     expect(await read(200, ": keep-alive\n", "\n", text.slice(0, 9), text.slice(9) + end)).toEqual([
       "Sun",
@@ -169,6 +171,39 @@ describe("examples", () => {
     expect(await read(200, text, `event: error\ndata: ${failure}\n\n`)).toEqual(["Sun", "it broke"])
     expect(await read(200, text)).toEqual(["Sun", "the answer is not complete"])
     expect(await read(404, `{"error":${failure}}`)).toEqual(["it broke"])
+    expect(await read(502, "<html>Bad gateway</html>")).toEqual(["status 502"])
+    expect(await read(200, separator + end)).toEqual(["\u2028", "", "complete"])
+  })
+
+  it("its page shows the last answer alone, and keeps the prompt when it is stopped", async () => {
+    const page = readFileSync(new URL("sse-server.html", folder), "utf8")
+    const code = /<script type="module">([^]*)<\/script>/.exec(page)?.[1] ?? ""
+    const event = { isPrevented: false, preventDefault: () => (event.isPrevented = true) }
+    const form: { prompt: { value: string }; onsubmit?: (e: unknown) => unknown; onreset?: (e: unknown) => unknown } = {
+      prompt: { value: "Why?" }
+    }
+    const output = { textContent: "", append: (text: string) => (output.textContent += text) }
+    const document = { querySelector: (name: string) => (name === "form" ? form : output) }
+    // An answer that does not end until it is aborted.
+    const fetch = (_: string, { signal }: { readonly signal: AbortSignal }) => {
+      const body = new ReadableStream({
+        start(controller) {
+          controller.enqueue(Buffer.from('data: {"content":"Sun","isFinal":false}\n\n'))
+          signal.addEventListener("abort", () => controller.error(signal.reason))
+        }
+      })
+      return Promise.resolve(new Response(body))
+    }
+    new Function("document", "fetch", code)(document, fetch)
+    const first = form.onsubmit?.(event)
+    await expect.poll(() => output.textContent).toBe("Sun")
+    const second = form.onsubmit?.(event)
+    await first
+    await expect.poll(() => output.textContent).toBe("Sun")
+    event.isPrevented = false
+    form.onreset?.(event)
+    await second
+    expect([output.textContent, event.isPrevented]).toEqual(["Sun", true])
   })
 
   // Each runs the program several times.
@@ -234,6 +269,16 @@ describe("examples", () => {
       expect([after.length, new Set(after).size]).toEqual([300, 300])
     })
 
+    it("reports a line that is no prompt, and asks the others", async () => {
+      await setScript({ text: "one" })
+      const file = join(files, "lines.jsonl")
+      writeFileSync(file, '{"id":"a","prompt":"x"}\r\n\n{oops\n{"prompt":"x"}\n{"id":"b","prompt":"x"}')
+      const { code, stderr } = await run("batch", environment(), file, join(files, "lines-answers.jsonl"))
+      expect(code).toBe(0)
+      expect(stderr.match(/line \d+: .*/g)).toEqual([3, 4].map((n) => `line ${n}: expected {"id": "…", "prompt": "…"}`))
+      expect(stderr).toContain('"answered":2')
+    })
+
     it("ends if no host has the model", async () => {
       await setScript({ status: 404, body: { error: "model 'm' not found" } })
       const { code, stdout } = await run("batch", environment(), prompts(5), join(files, "none.jsonl"))
@@ -284,7 +329,7 @@ describe("examples", () => {
   it("each is a page long", () => {
     for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
       if (!file.endsWith(".ts")) continue
-      expect(readFileSync(new URL(file, folder), "utf8").split("\n").length, file).toBeLessThan(76)
+      expect(readFileSync(new URL(file, folder), "utf8").split("\n").length, file).toBeLessThan(86)
     }
   })
 })

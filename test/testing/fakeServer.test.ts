@@ -206,4 +206,20 @@ describe("FakeServer", () => {
       expect(Exit.isFailure(yield* Effect.exit(Effect.tryPromise(() => ask(server.url, "/"))))).toBe(true)
     })
   )
+
+  it.live.each<[FakeServer.Answer, string]>([
+    [{ text: "a", drip: { bytes: 0 } }, "drip.bytes"],
+    [{ text: "a", drip: { bytes: Number.NaN } }, "drip.bytes"],
+    [{ status: 200, body: "a", cut: { how: "end", afterBytes: -1 } }, "cut.afterBytes"],
+    [{ text: "a", cut: { how: "reset", afterBytes: Number.NaN } }, "cut.afterBytes"]
+  ])("reports a number in a script that has no meaning", ([answer, field]) =>
+    Effect.gen(function* () {
+      const { url } = yield* FakeServer.make(answer)
+      const response = yield* Effect.promise(() => ask(url, "/api/chat", chat))
+      expect(response.status).toBe(500)
+      expect(yield* Effect.promise(() => response.text())).toContain(
+        `the script of the fake server failed: RangeError: ${field}`
+      )
+    })
+  )
 })

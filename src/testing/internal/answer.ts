@@ -73,7 +73,7 @@ export interface Cut {
   readonly how: "end" | "close" | "reset" | "stall"
   /**
    * After how many bytes of the body. With 0, `close` and `reset` come before the headers. Default: after the last piece,
-   * before the end marker.
+   * before the end marker. A shorter body is sent whole.
    */
   readonly afterBytes?: number | undefined
 }

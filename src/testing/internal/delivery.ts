@@ -85,6 +85,8 @@ const send = Effect.fnUntraced(
     }
   ) {
     const { response } = channel
+    checkCount("drip.bytes", drip?.bytes, 1)
+    checkCount("cut.afterBytes", cut?.afterBytes, 0)
     yield* after(delay?.headers, Effect.void)
     if (cut?.afterBytes === 0 && (cut.how === "close" || cut.how === "reset")) return yield* Effect.fail(cut)
     response.writeHead(answer.head.status, answer.head.headers)
@@ -114,6 +116,12 @@ const send = Effect.fnUntraced(
   },
   (effect, channel) => effect.pipe(Effect.catch((cut) => sever(channel, cut)))
 )
+
+/** A fault of the script. With such a number the answer would be empty, whole, or endless. */
+const checkCount = (name: string, value: number | undefined, minimum: number): void => {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= minimum)) return
+  throw new RangeError(`${name}: expected a whole number, ${minimum} or more`)
+}
 
 /**
  * Done when the network took the bytes, and the event loop went round once: a client in the same process reads them then,

@@ -7,6 +7,7 @@ import * as Metric from "effect/Metric"
 import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import { TestClock } from "effect/testing"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
@@ -259,5 +260,27 @@ it.effect("requests that wait fail when the pool is closed", () =>
     expect(yield* reasonOf(two.complete(ask("4")))).toMatchObject({ _tag: "NetworkError" })
     expect(yield* closed).toMatchObject({ _tag: "NetworkError" })
     expect(yield* reasonOf(pool.complete(ask("3")))).toMatchObject({ _tag: "NetworkError" })
+  })
+)
+
+it.effect("a slow consumer of the state can have the latest one alone", () =>
+  Effect.gen(function* () {
+    const pool = yield* Pool.make({ hosts: [{ provider: yield* fake("one") }] })
+    const latest = Stream.buffer(SubscriptionRef.changes(pool.state), { capacity: 1, strategy: "sliding" })
+    const seen: Array<number> = []
+    const consumer = yield* Stream.runForEach(latest, ({ hosts }) => {
+      seen.push(hosts.length)
+      return Effect.sleep("1 minute")
+    }).pipe(Effect.forkScoped({ startImmediately: true }))
+    yield* TestClock.adjust("1 second")
+    for (let i = 0; i < 20; i++) {
+      yield* pool.add({ provider: yield* fake(`more ${i}`) })
+      yield* TestClock.adjust("1 second")
+    }
+    yield* TestClock.adjust("10 minutes")
+    // The buffer takes one more before it slides.
+    expect(seen.length).toBeLessThan(5)
+    expect(seen.at(-1)).toBe(21)
+    yield* Fiber.interrupt(consumer)
   })
 )

@@ -1,0 +1,45 @@
+/** Asks an address whether a server of one kind is there. Sends no token. */
+import * as ByteSize from "effect/ByteSize"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Stream from "effect/Stream"
+import * as BaseUrl from "./baseUrl.ts"
+import * as NetworkError from "./networkError.ts"
+import * as Transport from "./transport.ts"
+import * as Json from "./wire/json.ts"
+
+/** A path whose answer only this server gives, and how it is recognised. */
+export interface Identity {
+  readonly path: string
+  readonly isIts: (answer: Answer) => boolean
+}
+
+interface Answer {
+  readonly server: string | undefined
+  readonly body: unknown
+}
+
+export type Sign = "given" | "none" | "refused"
+
+/** A sign is short. Another program may send anything. */
+const maxBytes = ByteSize.kibibytes(64)
+
+export const ask = (
+  url: string,
+  address: BaseUrl.Defaults,
+  { isIts, path }: Identity
+): Effect.Effect<Sign, never, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const client = HttpClient.withScope(yield* HttpClient.HttpClient)
+    const baseUrl = yield* Effect.fromResult(BaseUrl.parse(url, address))
+    const { headers, stream } = yield* client.get(`${baseUrl}${path}`, { headers: { accept: "application/json" } })
+    const text = Stream.mkString(Stream.decodeText(Stream.limitBytes(stream, maxBytes, () => Stream.empty)))
+    const body = yield* Effect.orElseSucceed(Effect.map(text, Json.parse), () => undefined)
+    return isIts({ server: headers["server"], body }) ? ("given" as const) : ("none" as const)
+  }).pipe(
+    Effect.catch((error) =>
+      Effect.succeed<Sign>(NetworkError.isRefused(NetworkError.networkError(error)) ? "refused" : "none")
+    ),
+    Transport.withRequestOptions,
+    Effect.scoped
+  )

@@ -4,12 +4,12 @@ import * as Command from "effect/cli/Command"
 import * as EffectCompletions from "effect/cli/Completions"
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Completions from "./completions.ts"
 import { kinds } from "./kinds.ts"
+import * as Output from "./output.ts"
 
 const optional = <A>(flag: Flag.Flag<A>) => Flag.map(Flag.optional(flag), Option.getOrUndefined)
 
@@ -182,7 +182,8 @@ const completions = GlobalFlag.Action({
   run: (shell, { command }) =>
     Option.match(shell, {
       onNone: () => Effect.void,
-      onSome: (shell) => Console.log(Completions.script(shell, describe(command)))
+      // The action cannot fail, but the program reports a defect as it reports a failure.
+      onSome: (shell) => Effect.orDie(Output.write(`${Completions.script(shell, describe(command))}\n`))
     })
 })
 

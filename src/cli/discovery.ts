@@ -66,41 +66,44 @@ type ServerFailure = ProviderError | Config.ConfigError | NotRunning | NoModel
 type Requirements = HttpClient.HttpClient | Scope.Scope
 type Connected = Omit<Server, "models">
 
-/** The servers that answer, in the order of preference, and the failures of the others. */
-export const findServers = (
-  selection: Selection
-): Effect.Effect<[servers: ReadonlyArray<Server>, failures: ReadonlyArray<ServerFailure>], never, Requirements> =>
-  search(selection, (server) => listed(server))
+/** The servers that answer, in the order of preference. */
+export const findServers = (selection: Selection) => find(selection, listed)
 
 /** The first server that has a suitable model. If both are named, no list of models is requested. */
 export const findModel = Effect.fnUntraced(function* (
-  selection: Selection
+  selection: Selection,
+  purpose: Purpose = "chat"
 ): Effect.fn.Return<Selected, ServerFailure | NoServerRunning | NothingFound, Requirements> {
   if (selection.provider !== undefined && selection.model !== undefined) {
     return { provider: (yield* connect(selection.provider, selection.url)).provider, model: selection.model }
   }
-  const [found, failures] = yield* search(selection, (server) =>
-    Effect.flatMap(listed(server), (server) => selectModel(server, selection.model))
+  const [first] = yield* find(selection, (server) =>
+    Effect.flatMap(listed(server), (server) => selectModel(server, selection.model, purpose))
   )
-  const first = found[0]
-  if (first === undefined) return yield* nothingFound(failures, selection)
-  // With an address alone, several protocols are tried there, and it is normal that the others fail.
-  if (selection.url === undefined) yield* noteFailures(failures)
   return first
 })
 
+/** The servers that can be used. The failures of the others are reported. */
+const find = Effect.fnUntraced(function* <A, E extends ServerFailure>(
+  selection: Selection,
+  use: (server: Connected) => Effect.Effect<A, E, Requirements>
+) {
+  const [found, failures] = yield* search(selection, use)
+  if (!Arr.isReadonlyArrayNonEmpty(found)) return yield* nothingFound(failures, selection)
+  // With an address alone, several protocols are tried there, and it is normal that the others fail.
+  if (selection.url === undefined) yield* noteFailures(failures)
+  return found
+})
+
 /** Reports the servers that failed where others did not. It is normal that a server is not running. */
-export const noteFailures = (failures: ReadonlyArray<ServerFailure>): Effect.Effect<void> =>
+const noteFailures = (failures: ReadonlyArray<ServerFailure>): Effect.Effect<void> =>
   Effect.forEach(
     failures.filter(({ _tag }) => _tag !== "NotRunning"),
     (failure) => Output.dimNote(Failure.describe(failure)),
     { discard: true }
   )
 
-export const nothingFound = (
-  failures: ReadonlyArray<ServerFailure>,
-  { url }: Selection
-): NoServerRunning | NothingFound => {
+const nothingFound = (failures: ReadonlyArray<ServerFailure>, { url }: Selection): NoServerRunning | NothingFound => {
   const others = failures.filter(({ _tag }) => _tag !== "NotRunning")
   const descriptions = (others.length > 0 ? others : failures).map((failure) => Failure.describe(failure))
   // At an address, several protocols were tried, and the reason may be the same.
@@ -200,22 +203,39 @@ const maxNames = 10
 
 const selectModel = Effect.fnUntraced(function* (
   { models, provider }: Server,
-  wanted: string | undefined
+  wanted: string | undefined,
+  purpose: Purpose
 ): Effect.fn.Return<Selected, ServerFailure> {
-  const names = models.filter(canChat).map(({ id }) => id)
+  const { isSuitable, missing } = purposes[purpose]
+  const names = models.filter(isSuitable).map(({ id }) => id)
+  const server = provider.server === undefined ? provider.name : `${provider.name} (${provider.server})`
   if (wanted !== undefined) {
     if (yield* provider.supportsModel(wanted)) return { provider, model: wanted }
     const more = names.length > maxNames ? ` and ${names.length - maxNames} more` : ""
     const others = names.length === 0 ? "" : `; it has ${names.slice(0, maxNames).join(", ")}${more}`
-    return yield* new NoModel({ message: `${provider.name}: there is no model "${wanted}"${others}` })
+    return yield* new NoModel({ message: `${server}: there is no model "${wanted}"${others}` })
   }
   const model = names[0]
   if (model === undefined) {
-    return yield* new NoModel({ message: `${provider.name}: there is no model to chat with; get one there first` })
+    return yield* new NoModel({ message: `${server}: ${missing}` })
   }
   return { provider, model }
 })
 
 /** LM Studio lists embedding models together with chat models, and only their names tell them apart. */
-const canChat = ({ capabilities, id }: ModelInfo): boolean =>
-  (capabilities === undefined || capabilities.includes("completion")) && !/embed|minilm|\bbge\b/i.test(id)
+const isNamedAsEmbedding = ({ id }: ModelInfo): boolean => /embed|minilm|\bbge\b/i.test(id)
+
+const purposes = {
+  chat: {
+    isSuitable: (model: ModelInfo) =>
+      (model.capabilities === undefined || model.capabilities.includes("completion")) && !isNamedAsEmbedding(model),
+    missing: "there is no model to chat with; get one there first"
+  },
+  embed: {
+    isSuitable: (model: ModelInfo) => model.capabilities?.includes("embedding") === true || isNamedAsEmbedding(model),
+    missing: "there is no embedding model; get one there first, or name a model with --model"
+  }
+}
+
+/** What a model is for. */
+export type Purpose = keyof typeof purposes

@@ -20,8 +20,8 @@ export class WrongTexts extends Data.TaggedError("WrongTexts")<{ readonly messag
 /** Prints the vector of one text, or with `--lines` that of each line of standard input. */
 export const embed = Effect.fnUntraced(function* (input: Input) {
   if (input.lines) return yield* embedLines(input)
-  const text = yield* Prompt.read(input.words)
-  const { model, provider } = yield* Discovery.findModel(input)
+  const text = yield* Prompt.read(input.words, "local-llm embed")
+  const { model, provider } = yield* Discovery.findModel(input, "embed")
   const embedding = yield* provider.embed(toRequest(input, model, text))
   yield* Manage.writeJson(input.json ? embedding : embedding.vectors[0])
 })
@@ -37,7 +37,7 @@ const embedLines = Effect.fnUntraced(function* (input: Input) {
   if (yield* stdinIsTerminal) {
     return yield* new WrongTexts({ message: "--lines needs texts on standard input: local-llm embed --lines < FILE" })
   }
-  const { model, provider } = yield* Discovery.findModel(input)
+  const { model, provider } = yield* Discovery.findModel(input, "embed")
   yield* Prompt.input.pipe(
     Stream.splitLines,
     Stream.filter((line) => line.trim() !== ""),

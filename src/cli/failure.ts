@@ -16,11 +16,16 @@ const adviceFor = (reason: ProviderErrorReason): string => {
     case "InvalidAnswer":
       return reason.isTruncated ? "a larger --max-tokens lets the model finish" : ""
     case "Unsupported":
-      return '"local-llm show MODEL" shows what a model can do'
+      return isEndpoint(reason.feature)
+        ? "is it another kind of server? --provider names the kind"
+        : '"local-llm show MODEL" shows what a model can do'
     default:
       return ""
   }
 }
+
+/** Whether a server lacks an endpoint, such as `POST /api/chat`, rather than a model an ability. */
+const isEndpoint = (feature: string): boolean => /^[A-Z]+ \//.test(feature)
 
 /** The words of the library, and those of the command line. */
 const words: ReadonlyArray<[RegExp, string]> = [
@@ -31,6 +36,7 @@ const words: ReadonlyArray<[RegExp, string]> = [
   [/\binvalid maxTokens\b/, "invalid --max-tokens"],
   [/\binvalid contextLength\b/, "invalid --context"],
   [/\binvalid (temperature|dimensions|seed)\b/, "invalid --$1"],
+  [/; maxLineBytes sets the bound/, ""],
   [/\binvalid stop\[\d+\]/, "invalid --stop"]
 ]
 

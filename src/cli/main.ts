@@ -5,6 +5,9 @@ import * as Module from "node:module"
 // The next start need not compile the modules again. Deno has no such cache.
 Module.enableCompileCache?.()
 
+// Node.js prefers FORCE_COLOR, and warns on standard error that it ignores NO_COLOR.
+if (process.env["NO_COLOR"]) delete process.env["FORCE_COLOR"]
+
 try {
   await import("./program.ts")
 } catch (error) {

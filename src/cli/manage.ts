@@ -37,30 +37,33 @@ const isAble =
   (server: Discovery.Server): server is Able<K> =>
     server.provider[ability] !== undefined
 
+/** The servers that can do something. */
+const findAble = Effect.fnUntraced(function* <K extends keyof Discovery.Management>(
+  selection: Discovery.Selection,
+  ability: K,
+  what: string
+) {
+  const servers = yield* Discovery.findServers(selection)
+  const able = servers.filter(isAble(ability))
+  if (Arr.isReadonlyArrayNonEmpty(able)) return able
+  const names = servers.map(({ provider }) => provider.name).join(", ")
+  return yield* new NotPossible({ message: `${names}: cannot ${what}; name another server with --provider or --url` })
+})
+
+/** The first server, preferably one that has the model. */
+const choose = <A extends Discovery.Server>(servers: Arr.NonEmptyReadonlyArray<A>, model: string | undefined): A =>
+  servers.find((server) => model !== undefined && has(server, model)) ?? servers[0]
+
 /** The first server that can do something, preferably one that has the model. */
-export const find = Effect.fnUntraced(function* <K extends keyof Discovery.Management>(
+export const find = <K extends keyof Discovery.Management>(
   selection: Discovery.Selection,
   ability: K,
   what: string,
   model?: string
-) {
-  const servers = yield* findAll(selection)
-  const able = servers.filter(isAble(ability))
-  const [first] = able
-  if (first === undefined) {
-    const names = servers.map(({ provider }) => provider.name).join(", ")
-    return yield* new NotPossible({ message: `${names}: cannot ${what}; name another server with --provider or --url` })
-  }
-  return able.find((server) => model !== undefined && has(server, model)) ?? first
-})
+) => Effect.map(findAble(selection, ability, what), (servers) => choose(servers, model))
 
 const has = ({ models, provider }: Discovery.Server, model: string): boolean =>
   models.some(({ id }) => provider.isSameModel(id, model))
-
-const findAll = Effect.fnUntraced(function* (selection: Discovery.Selection) {
-  const [servers, failures] = yield* Discovery.findServers(selection)
-  return Arr.isReadonlyArrayNonEmpty(servers) ? servers : yield* Discovery.nothingFound(failures, selection)
-})
 
 export const writeJson = (value: unknown) => Output.writeJsonLine(JSON.stringify(value))
 
@@ -70,8 +73,7 @@ const done = ({ json }: Input, name: string, word: string) =>
   json ? writeJson({ model: name, status: word }) : Output.write(`${word} ${clean(name)}\n`)
 
 export const show = Effect.fnUntraced(function* (input: ModelInput) {
-  const servers = yield* findAll(input)
-  const { provider } = servers.find((server) => has(server, input.name)) ?? servers[0]
+  const { provider } = choose(yield* Discovery.findServers(input), input.name)
   const info = { ...(yield* provider.model(input.name)), ...(provider.show && (yield* provider.show(input.name))) }
   if (input.json) return yield* writeJson({ provider: provider.name, ...info })
   const rows = Object.entries({ server: provider.name, ...info }).map(([key, value]) => [key, toText(key, value)])
@@ -87,7 +89,7 @@ const toText = (key: string, value: unknown): string => {
 
 /** Servers without a list of the models in memory mark them in the list of all models. */
 export const ps = Effect.fnUntraced(function* (input: Input) {
-  const servers = yield* findAll(input)
+  const servers = yield* Discovery.findServers(input)
   const found: Array<ModelInfo & { readonly provider: string }> = []
   for (const { models, provider } of servers) {
     const running = provider.running === undefined ? models.filter(({ isLoaded }) => isLoaded) : yield* provider.running
@@ -111,9 +113,8 @@ const roundToSeconds = (duration: Duration.Duration): Duration.Duration =>
 
 /** The names are looked up first, so that a mistake deletes nothing. */
 export const remove = Effect.fnUntraced(function* (input: Input & { readonly names: ReadonlyArray<string> }) {
-  const found = yield* Effect.forEach(input.names, (name) =>
-    Effect.map(find(input, "deleteModel", "delete models", name), (server) => ({ name, server }))
-  )
+  const servers = yield* findAble(input, "deleteModel", "delete models")
+  const found = input.names.map((name) => ({ name, server: choose(servers, name) }))
   const missing = found.filter(({ name, server }) => !has(server, name))
   if (missing.length > 0) {
     const names = missing.map(({ name }) => `"${name}"`).join(", ")

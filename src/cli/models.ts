@@ -10,9 +10,7 @@ export interface Input extends Discovery.Selection {
 }
 
 export const listModels = Effect.fnUntraced(function* (selection: Input) {
-  const [servers, failures] = yield* Discovery.findServers(selection)
-  if (servers.length === 0) return yield* Discovery.nothingFound(failures, selection)
-  if (selection.url === undefined) yield* Discovery.noteFailures(failures)
+  const servers = yield* Discovery.findServers(selection)
   // Several protocols may list the same models at one address.
   const shown = selection.url === undefined ? servers : servers.slice(0, 1)
   if (selection.json) {

@@ -11,8 +11,9 @@ import * as Width from "./width.ts"
 export type Progress = (report: ModelProgress) => Effect.Effect<void>
 
 /** A terminal that cannot move its cursor gets lines. */
-export const make = (): Progress =>
-  process.stderr.isTTY && process.env["TERM"] !== "dumb" ? makeBars(process.stderr) : makeLines()
+export const make: Effect.Effect<Progress> = Effect.map(Output.canErase, (canErase) =>
+  canErase ? makeBars(process.stderr) : makeLines()
+)
 
 /** Each step and each layer once, in the order in which the server begins them. */
 const makeLines = (): Progress => {

@@ -8,21 +8,21 @@ import * as Output from "./output.ts"
 /** There is no prompt, or it cannot be read. */
 export class PromptFailed extends Data.TaggedError("PromptFailed")<{ readonly message: string }> {}
 
-const example = 'for example: local-llm "Why is the sky blue?"'
-
 /**
  * The words, a blank line, and the text on standard input; either may be missing. Standard input is read to its end unless
  * it is a terminal.
  */
 export const read = Effect.fnUntraced(function* (
-  words: ReadonlyArray<string>
+  words: ReadonlyArray<string>,
+  program = "local-llm"
 ): Effect.fn.Return<string, PromptFailed, Stdio.Stdio> {
   const stdio = yield* Stdio.Stdio
   const argument = words.join(" ")
   const input = (yield* stdio.stdinIsTerminal) ? "" : yield* readInput
   const parts = [argument, input].filter((part) => part.trim() !== "")
   if (parts.length === 0) {
-    return yield* new PromptFailed({ message: `the prompt is empty; give one as an argument, ${example}` })
+    const example = `${program} "Why is the sky blue?"`
+    return yield* new PromptFailed({ message: `the prompt is empty; give one as an argument, for example: ${example}` })
   }
   return parts.join("\n\n")
 })

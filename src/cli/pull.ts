@@ -16,7 +16,7 @@ export class PullFailed extends Data.TaggedError("PullFailed")<{ readonly messag
 /** With `--json`, each report is a line of standard output. Otherwise the progress goes to standard error. */
 export const pull = Effect.fnUntraced(function* (input: Manage.ModelInput) {
   const { kind, provider } = yield* Manage.find(input, "pull", "download models")
-  const show = Progress.make()
+  const show = yield* Progress.make
   const again = `"local-llm pull ${Text.toSingleLine(input.name)}" resumes it`
   // LM Studio has no way to stop a download.
   const afterStop = kind === "lmstudio" ? "LM Studio goes on downloading" : `stopped; ${again}`

@@ -177,7 +177,33 @@ describe("which model", () => {
       )
       const env = { OLLAMA_HOST: embedder.url, LMSTUDIO_BASE_URL: server.url }
       const { stderr } = yield* CommandLine.run(["Why?"], { env })
-      expect(stderr).toMatch(/^Ollama: there is no model to chat with[^\n]*\nqwen3-8b on LM Studio · /)
+      expect(stderr).toMatch(/^Ollama [^\n ]+: there is no model to chat with[^\n]*\nqwen3-8b on LM Studio · /)
+    })
+  )
+
+  it.live("of embed is the first that is made for it, or else one of the next server", () =>
+    Effect.gen(function* () {
+      const chat = yield* FakeServer.make({}, { models: ["qwen3:latest"] })
+      const server = yield* FakeServer.make({}, { models: ["qwen3-8b", "text-embedding-nomic-embed-text-v1.5"] })
+      const env = { OLLAMA_HOST: chat.url, LMSTUDIO_BASE_URL: server.url }
+      const { stderr } = yield* CommandLine.run(["embed", "a"], { env })
+      expect(stderr).toBe(
+        `Ollama (${chat.url}): there is no embedding model; get one there first, or name a model with --model\n`
+      )
+      const { requests } = yield* server.state
+      const sent = requests.find(({ path }) => path === "/v1/embeddings")
+      expect(sent?.body).toMatchObject({ model: "text-embedding-nomic-embed-text-v1.5" })
+      expect((yield* CommandLine.run(["embed", "a"], { env: { OLLAMA_HOST: chat.url } })).code).toBe(1)
+    })
+  )
+
+  it.live("is missing on the host that an error names", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make({ text: "Yes" })
+      const empty = yield* FakeServer.make({}, { models: [] })
+      const { code, stderr, stdout } = yield* CommandLine.run(["--host", server.url, "--host", empty.url, "Why?"])
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "Yes\n" })
+      expect(stderr).toContain(`(${empty.url}): there is no model to chat with`)
     })
   )
 
@@ -196,7 +222,8 @@ describe("which model", () => {
         code: 1,
         stdout: "",
         stderr:
-          'local-llm: Ollama: there is no model "c"; it has a:latest; LM Studio: there is no model "c"; it has b\n'
+          `local-llm: Ollama (${ollama.url}): there is no model "c"; it has a:latest; ` +
+          `LM Studio (${lmStudio.url}): there is no model "c"; it has b\n`
       })
     })
   )

@@ -101,6 +101,15 @@ describe("--completions", () => {
     })
   )
 
+  it.live.skipIf(process.platform !== "linux")("reports a disk that is full", () =>
+    Effect.gen(function* () {
+      const command = CommandLine.shellCommand(["--completions", "fish"])
+      const { code, stderr } = yield* CommandLine.runShell(`${command} > /dev/full`)
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/^local-llm: standard output cannot be written: ENOSPC[^\n]*\n$/)
+    })
+  )
+
   it.live.skipIf(!CommandLine.hasTerminals)("completes with Tab in an interactive bash", () =>
     Effect.gen(function* () {
       const options = { env: { TERM: "dumb", PS1: "$ " }, keepStdinOpen: true }

@@ -86,7 +86,7 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
 
       const second = yield* startWithFake({ text: "Indeed." }, { env: { HOME: home } })
       yield* second.say(`/load ${other}\r`, "is not a conversation")
-      yield* second.say("/load ~/nothing.json\r", "cannot be read")
+      yield* second.say("/load ~/nothing.json\r", "cannot be read: there is no such file")
       yield* second.say("/load ~/chat.json\r", "loaded 4 messages")
       yield* second.say("So?\r", "Indeed.", "tokens")
       const [messages] = chats(yield* second.server.state)
@@ -112,7 +112,7 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
           path === "/api/show" ? { status: 200, body: { capabilities } } : { text: "A cat." },
         { env: { HOME: folder } }
       )
-      yield* say("/image ~/b.png\r", "cannot be read")
+      yield* say("/image ~/b.png\r", "cannot be read: there is no such file")
       yield* say("/image ~/a.png\r", "images with the next prompt: 1")
       yield* say("What?\r", "A cat.", "tokens")
       yield* say("Sure?\r", "A cat.", "tokens")

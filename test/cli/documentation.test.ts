@@ -89,6 +89,7 @@ const rows: ReadonlyArray<[args: ReadonlyArray<string>, script: FakeServer.Scrip
   [["x", "--provider", "lmstudio", "--url", CommandLine.nowhere], yes, 1, /is the server running\?/],
   [["x", "--url", CommandLine.nowhere], yes, 1, /nothing listens on 127\.0\.0\.1:1; is the server running\?/],
   [["x", "--url", "ftp://a"], yes, 1, /^local-llm: Ollama: invalid address: Expected an http or https address$/],
+  [["x"], onPost({ status: 404, body: "404 page not found" }), 1, /; is it another kind of server\? --provider names/],
   [["x", "--host", ""], yes, 1, /invalid address/],
   [["x", "-m", "nope"], yes, 1, /there is no model "nope"; it has m:latest/],
   [["--modle", "m"], yes, 1, /unknown flag --modle; did you mean --model\?/],

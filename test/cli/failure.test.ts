@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as Failure from "../../src/cli/failure.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
-import { ApiError, ModelNotAvailable, NetworkError, ProviderError } from "../../src/ProviderError.ts"
+import { ApiError, LineTooLong, ModelNotAvailable, NetworkError, ProviderError } from "../../src/ProviderError.ts"
 
 const fail = (reason: ProviderErrorReason) =>
   new ProviderError({ provider: "Ollama", server: "http://gpu-1:1", reason })
@@ -23,6 +23,11 @@ describe("a failure in words", () => {
     const detail = `${"x".repeat(299)}😀${"y".repeat(1000)}`
     const error = fail(new ApiError({ status: 500, detail: Redacted.make(detail) }))
     expect(Failure.describe(error)).toBe(`${error.message}; ${"x".repeat(299)}…`)
+  })
+
+  it("names no option that the command line does not have", () => {
+    const error = fail(new LineTooLong({ limit: 8 }))
+    expect(Failure.describe(error)).toBe("Ollama (http://gpu-1:1): the server sent a record of more than 8 bytes")
   })
 
   it("has advice after the text of the server", () => {

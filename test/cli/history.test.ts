@@ -122,7 +122,7 @@ describe("the history", () => {
       const device = makeFolder()
       Fs.mkdirSync(Path.join(device, "local-llm"))
       Fs.symlinkSync("/dev/null", fileIn(device))
-      const places = [folder, pipe, device, "/dev/null/impossible"]
+      const places = [folder, pipe, device, "/dev/null/impossible", "/proc/impossible"]
       for (const XDG_STATE_HOME of places) {
         const { add, entries } = yield* open({ XDG_STATE_HOME })
         yield* add("one")

@@ -106,6 +106,7 @@ describe("commands", () => {
     [["load", "m", "--keep-alive", "soon"], script, "--keep-alive is a time such as 90s, 10m or 2h, or always"],
     [["load", "m", "--keep-alive", "-1"], script, "--keep-alive is a time"],
     [["load", "m", "--context", "0"], script, "invalid --context"],
+    [["embed"], script, 'for example: local-llm embed "'],
     [["embed", "--lines", "-m", "m", "x"], script, "--lines reads the texts from standard input"],
     [["show", "me", "the", "way"], script, "put -- before it"]
   ])("%j fails with one line and exit code 1", ([args, script, message]) =>
@@ -131,6 +132,26 @@ describe("commands", () => {
       const { code, stderr } = yield* CommandLine.run(["rm", "m", "--provider", "lmstudio"], { env })
       expect(code).toBe(1)
       expect(stderr).toBe("local-llm: LM Studio: cannot delete models; name another server with --provider or --url\n")
+    })
+  )
+
+  it.live.each<[args: ReadonlyArray<string>]>([[["ps"]], [["rm", "m"]], [["show", "m"]], [["models"]]])(
+    "%j: a server that fails is reported once",
+    ([args]) =>
+      Effect.gen(function* () {
+        const broken = yield* FakeServer.make({ status: 500, body: { error: "out of order" } })
+        const server = yield* FakeServer.make(script, { models: ["m:latest"] })
+        const env = { OLLAMA_HOST: server.url, LMSTUDIO_BASE_URL: broken.url }
+        const { code, stderr } = yield* CommandLine.run([...args, "--json"], { env })
+        expect(code).toBe(0)
+        expect(stderr).toMatch(/^LM Studio [^\n]*out of order\n$/)
+      })
+  )
+
+  it.live("the servers are searched once for several names", () =>
+    Effect.gen(function* () {
+      const { requests } = yield* run(["rm", "m", "n"])
+      expect(requests.filter(({ path }) => path === "/api/tags")).toHaveLength(1)
     })
   )
 

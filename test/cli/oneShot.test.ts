@@ -211,7 +211,8 @@ it.live("an error names at most ten models", () =>
     const server = yield* FakeServer.make({}, { models })
     const { stderr } = yield* CommandLine.run(["x", "-m", "nope"], { env: { OLLAMA_HOST: server.url } })
     expect(stderr).toBe(
-      'local-llm: Ollama: there is no model "nope"; it has m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 and 9990 more\n'
+      `local-llm: Ollama (${server.url}): there is no model "nope"; ` +
+        "it has m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 and 9990 more\n"
     )
   })
 )

@@ -116,7 +116,7 @@ describe("the fake server", () => {
       const options = { env: npmStart, usualPorts: { 11434: server.url } }
       const { code, stderr, stdout } = yield* CommandLine.run(["Why?"], options)
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
-      expect(stderr).toMatch(/^local-llm: Ollama: there is no model to chat with[^\n]*\n$/)
+      expect(stderr).toMatch(/^local-llm: Ollama [^\n ]+: there is no model to chat with[^\n]*\n$/)
     })
   )
 

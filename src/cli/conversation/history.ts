@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { platform } from "node:process"
@@ -88,11 +89,27 @@ const isUsable = (file: string) =>
     Effect.orElseSucceed(() => false)
   )
 
+/** Makes a folder and its parents. Node's own recursion never ends for some paths, such as those below `/proc`. */
+const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const parent = path.dirname(folder)
+    const make = Effect.catchReason(
+      files.makeDirectory(folder, { mode: 0o700 }),
+      "PlatformError",
+      "AlreadyExists",
+      () => Effect.void
+    )
+    if (parent === folder) return yield* make
+    yield* Effect.catchReason(make, "PlatformError", "NotFound", () => Effect.andThen(makeFolder(parent), make))
+  })
+
 /** The prompts in the file, the oldest first. */
 const load = Effect.fnUntraced(function* (file: string) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  yield* files.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 })
+  yield* makeFolder(path.dirname(file))
   yield* files.chmod(file, PrivateFile.mode)
   const { isWhole, text } = yield* Effect.scoped(readEnd(file))
   const prompts = text.split("\n").flatMap(decodeLine)

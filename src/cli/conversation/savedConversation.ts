@@ -4,7 +4,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
+import * as Failure from "../failure.ts"
 import * as PrivateFile from "./privateFile.ts"
 
 /** A message, and why an answer is not complete: it was stopped, or the reason for which the server ended it. */
@@ -38,10 +40,12 @@ const resolve = Effect.fnUntraced(function* (file: string) {
 /** The bytes of a file. A pipe or a device might never end, so it is not read. */
 export const read = Effect.fnUntraced(function* (name: string) {
   const files = yield* FileSystem.FileSystem
-  const fail = () => new FileFailed({ message: `${name} cannot be read` })
+  const fail = (reason: string) => new FileFailed({ message: `${name} cannot be read: ${reason}` })
+  const failWith = (error: PlatformError) => fail(Failure.describeFile(error))
   const file = yield* resolve(name)
-  const { type } = yield* Effect.mapError(files.stat(file), fail)
-  return type === "File" ? yield* Effect.mapError(files.readFile(file), fail) : yield* fail()
+  const { type } = yield* Effect.mapError(files.stat(file), failWith)
+  if (type !== "File") return yield* fail("it is not a regular file")
+  return yield* Effect.mapError(files.readFile(file), failWith)
 })
 
 const encode = Schema.encodeEffect(Conversation)

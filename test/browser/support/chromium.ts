@@ -14,8 +14,6 @@ export class Chromium extends Context.Service<
   {
     /** Opens a page of its own session. It is closed with the scope. */
     readonly open: (url: string) => Effect.Effect<Page, never, Scope.Scope>
-    /** The resident memory of all processes of the browser, in bytes. */
-    readonly memory: Effect.Effect<number>
   }
 >()("test/Chromium") {}
 
@@ -27,7 +25,8 @@ export const layer: Layer.Layer<Chromium> = Layer.effect(
         chromium.launch({
           executablePath: process.env["CHROMIUM"] ?? "",
           env: { ...process.env, LD_LIBRARY_PATH: process.env["CHROMIUM_LIBRARIES"] },
-          args: ["--disable-gpu", "--disable-quic", "--disable-sync", "--enable-precise-memory-info"],
+          // A page has less memory than the longest answer of the tests.
+          args: ["--disable-gpu", "--disable-quic", "--disable-sync", "--js-flags=--max-old-space-size=64"],
           // Pages in the background shall be slowed down as usual.
           ignoreDefaultArgs: [
             "--disable-background-timer-throttling",
@@ -49,19 +48,10 @@ export const layer: Layer.Layer<Chromium> = Layer.effect(
             return page
           }),
           (page) => Effect.promise(() => page.context().close())
-        ),
-      memory: Effect.promise(async () => {
-        const session = await browser.newBrowserCDPSession()
-        const { processInfo } = await session.send("SystemInfo.getProcessInfo")
-        await session.detach()
-        return processInfo.reduce((sum, { id }) => sum + readResidentMemory(id), 0)
-      })
+        )
     })
   })
 )
-
-const readResidentMemory = (process: number): number =>
-  1024 * Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${process}/status`, "utf8"))?.[1] ?? 0)
 
 /** Where pages come from: an origin of its own. */
 export class Pages extends Context.Service<Pages, { readonly origin: string }>()("test/Pages") {}

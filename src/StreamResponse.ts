@@ -67,8 +67,9 @@ export interface KeepAlive {
  *
  * When the client leaves, the answer is interrupted, and the model server stops generating.
  *
- * A defect, such as an exception in `encode`, is the status 500 before the response begins. After that it is logged, and the last
- * event is an `error` with the reason `InternalError`.
+ * A defect, such as an exception in `encode`, is the status 500 before the response begins. After that, the last event is an `error`
+ * with the reason `InternalError`, and the log has the name of the exception and its place, not its message, which may quote the
+ * answer.
  *
  * **Example** (a route)
  *
@@ -332,7 +333,17 @@ const respond = Effect.fnUntraced(function* <A, E, R>(
 
 /** A defect before the response begins is the server's to answer, with the status 500. Later the client would see a lost connection. */
 const reportDefect = (cause: Cause.Cause<never>, format: Format): Stream.Stream<string> =>
-  Stream.fromEffect(Effect.as(Effect.logError("The rest of a response could not be sent", cause), format.error(defect)))
+  Stream.fromEffect(
+    Effect.as(Effect.logError("The rest of a response could not be sent", placeOf(cause)), format.error(defect))
+  )
+
+/** The name of an exception, and where it was thrown. Its message may quote the answer, so it stays out of the log. */
+const placeOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  if (!(error instanceof Error)) return "an exception that is no Error"
+  const stack = (error.stack ?? "").replace(error.message, "").split("\n")
+  return [error.name, ...stack.filter((line) => /^\s+at /.test(line))].join("\n")
+}
 
 const defect = JSON.stringify({ reason: "InternalError", message: "the server failed", isRetryable: false })
 

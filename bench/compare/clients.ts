@@ -1,6 +1,7 @@
 // The clients as a careful user writes them: every error that a client reports is a failure, and every way to stop it is used.
 import type { LanguageModel } from "ai"
 import { messages } from "../server/scenarios.ts"
+import * as AiModels from "../subjects/aiModels.ts"
 import { connectSubject, type Read } from "../subjects/catalogue.ts"
 
 /** Connects to a server. */
@@ -37,15 +38,9 @@ const readWithAi = async (languageModel: (model: string) => LanguageModel): Prom
   }
 }
 
-const aiOllama: Connect = async (url) => {
-  const { createOllama } = await import("ai-sdk-ollama")
-  return readWithAi(createOllama({ baseURL: url }))
-}
+const aiOllama: Connect = async (url) => readWithAi(await AiModels.ollama(url))
 
-const aiOpenAiCompatible: Connect = async (url) => {
-  const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible")
-  return readWithAi(createOpenAICompatible({ name: "lmstudio", baseURL: `${url}/v1` }))
-}
+const aiOpenAiCompatible: Connect = async (url) => readWithAi(await AiModels.openAiCompatible(url))
 
 /** By the protocol that they speak. */
 export const clients = {

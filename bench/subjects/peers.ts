@@ -1,6 +1,7 @@
 // The other clients. Each is imported when it is connected, so that a process loads only the one it measures.
 import type { LanguageModel } from "ai"
 import { messages } from "../server/scenarios.ts"
+import * as AiModels from "./aiModels.ts"
 import type { Connect, Read } from "./catalogue.ts"
 
 export const ollama: Connect = async (serverUrl) => {
@@ -22,15 +23,9 @@ export const openai: Connect = async (serverUrl) => {
   }
 }
 
-export const aiOllama: Connect = async (serverUrl) => {
-  const { createOllama } = await import("ai-sdk-ollama")
-  return readWithAi(createOllama({ baseURL: serverUrl }))
-}
+export const aiOllama: Connect = async (serverUrl) => readWithAi(await AiModels.ollama(serverUrl))
 
-export const aiOpenAiCompatible: Connect = async (serverUrl) => {
-  const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible")
-  return readWithAi(createOpenAICompatible({ name: "lmstudio", baseURL: `${serverUrl}/v1` }))
-}
+export const aiOpenAiCompatible: Connect = async (serverUrl) => readWithAi(await AiModels.openAiCompatible(serverUrl))
 
 /** The `ai` package with one of its providers. */
 async function readWithAi(languageModel: (scenario: string) => LanguageModel): Promise<Read> {

@@ -38,17 +38,46 @@ const withDescription = (sentence: string, description: string | undefined): str
   description === undefined || description === "" ? sentence : `${sentence}: ${description}`
 
 /**
- * The connection failed: refused, unknown host, reset, or closed in the middle of an answer. Retryable.
+ * The connection failed: refused, unknown host, reset, or closed in the middle of an answer. Retryable, unless the kind is `tls`,
+ * `not-http` or `header`, which only another configuration changes.
  *
  * @category errors
  * @since 0.1.0
  */
 export class NetworkError extends Schema.Error<NetworkError>(id("NetworkError"))({
   _tag: Schema.tag("NetworkError"),
+  /**
+   * How the connection failed. Absent if the platform does not tell.
+   *
+   * - `refused`: nothing accepts connections at the address.
+   * - `unknown-host`: the host name has no address, or it cannot be looked up now.
+   * - `unreachable`: there is no way to the host.
+   * - `timeout`: the host does not answer, or a timeout of the HTTP client passed. The deadlines of this package are `Timeout`.
+   * - `tls`: the certificate is not accepted, or the server does not speak https.
+   * - `not-http`: the answer is not HTTP.
+   * - `header`: a header of the request has a value that HTTP does not allow.
+   * - `reset`, `closed`: the other side ended an established connection.
+   * - `closed-while-idle`: the same, before an answer began, on a connection that was used before. The server may have closed it at
+   *   the moment when the request was sent. Not every HTTP client tells this from `reset` and `closed`.
+   */
+  kind: Schema.optional(
+    Schema.Literals([
+      "refused",
+      "unknown-host",
+      "unreachable",
+      "timeout",
+      "tls",
+      "not-http",
+      "header",
+      "reset",
+      "closed",
+      "closed-while-idle"
+    ])
+  ),
   ...explanation
 }) {
   get isRetryable(): boolean {
-    return true
+    return this.kind !== "tls" && this.kind !== "not-http" && this.kind !== "header"
   }
   override get message(): string {
     return withDescription("the connection failed", this.description)
@@ -309,6 +338,8 @@ export class Unsupported extends Schema.Error<Unsupported>(id("Unsupported"))({
   _tag: Schema.tag("Unsupported"),
   /** The feature, such as `tools`, or the endpoint, such as `POST /api/chat`. */
   feature: Schema.String,
+  /** The endpoint that the server does not have, such as `POST /api/chat`. Absent if the server or its model lacks a feature. */
+  endpoint: Schema.optional(Schema.String),
   ...explanation
 }) {
   get isRetryable(): boolean {
@@ -400,7 +431,7 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  *
  * | reason | when | retryable |
  * |---|---|---|
- * | `NetworkError` | refused, unknown host, reset, closed in the middle of an answer | yes |
+ * | `NetworkError` | refused, unknown host, reset, closed in the middle of an answer (`kind`) | yes, except `tls`, `not-http`, `header` |
  * | `Timeout` | a deadline passed | yes |
  * | `RateLimited` | 429, or a queue is full | yes |
  * | `AuthenticationError` | 401, 403 | no |

@@ -16,16 +16,13 @@ const adviceFor = (reason: ProviderErrorReason): string => {
     case "InvalidAnswer":
       return reason.isTruncated ? "a larger --max-tokens lets the model finish" : ""
     case "Unsupported":
-      return isEndpoint(reason.feature)
+      return reason.endpoint !== undefined
         ? "is it another kind of server? --provider names the kind"
         : '"local-llm show MODEL" shows what a model can do'
     default:
       return ""
   }
 }
-
-/** Whether a server lacks an endpoint, such as `POST /api/chat`, rather than a model an ability. */
-const isEndpoint = (feature: string): boolean => /^[A-Z]+ \//.test(feature)
 
 /** The words of the library, and those of the command line. */
 const words: ReadonlyArray<[RegExp, string]> = [

@@ -152,7 +152,10 @@ export const toReason = (failure: Failure): ProviderErrorReason => {
     case "overflow":
       return new ContextOverflow({ ...texts, ...findLengths(report) })
     case "unsupported":
-      return new Unsupported({ ...texts, feature: known.feature ?? endpoint })
+      return new Unsupported({
+        ...texts,
+        ...(known.feature === undefined ? lacking(endpoint) : { feature: known.feature })
+      })
     case "engine":
       if (isInside || status === 400) return new StreamError(texts)
       break
@@ -161,6 +164,9 @@ export const toReason = (failure: Failure): ProviderErrorReason => {
   }
   return fromStatus(status, { isInside, texts, endpoint, retryAfter, field: known?.field ?? report.field })
 }
+
+/** A server without an endpoint. */
+const lacking = (endpoint: string) => ({ feature: endpoint, endpoint })
 
 interface Texts {
   readonly description?: string | undefined
@@ -197,7 +203,7 @@ const fromStatus = (
     case 404:
     case 405:
     case 501:
-      return new Unsupported({ ...texts, feature: endpoint })
+      return new Unsupported({ ...texts, ...lacking(endpoint) })
     default:
       return new ApiError({ ...texts, status, retryAfter })
   }

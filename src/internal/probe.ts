@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Stream from "effect/Stream"
 import * as BaseUrl from "./baseUrl.ts"
-import * as NetworkError from "./networkError.ts"
+import { networkError } from "./networkError.ts"
 import * as Transport from "./transport.ts"
 import * as Json from "./wire/json.ts"
 
@@ -37,9 +37,7 @@ export const ask = (
     const body = yield* Effect.orElseSucceed(Effect.map(text, Json.parse), () => undefined)
     return isIts({ server: headers["server"], body }) ? ("given" as const) : ("none" as const)
   }).pipe(
-    Effect.catch((error) =>
-      Effect.succeed<Sign>(NetworkError.isRefused(NetworkError.networkError(error)) ? "refused" : "none")
-    ),
+    Effect.catch((error) => Effect.succeed<Sign>(networkError(error).kind === "refused" ? "refused" : "none")),
     Transport.withRequestOptions,
     Effect.scoped
   )

@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ApiError, InvalidRequest, StreamTruncated } from "../ProviderError.ts"
 import * as ErrorReport from "./errorReport.ts"
-import { networkError } from "./networkError.ts"
+import * as NetworkError from "./networkError.ts"
 import type { Endpoint } from "./wire/endpoint.ts"
 import * as Json from "./wire/json.ts"
 import { abortAfter } from "./wire/timeLimit.ts"
@@ -152,7 +152,18 @@ export const toReason = (failure: HttpClientError.HttpClientError | ProviderErro
       return new ApiError({ status: reason.response.status })
     case "EmptyBodyError":
       return new StreamTruncated()
+    case "TransportError":
+      return ofNoAnswer(reason.cause)
     default:
-      return networkError(reason.cause)
+      return NetworkError.networkError(reason.cause)
   }
+}
+
+/** The server has read a request that it gives an interim answer to, so the request must not be sent again. */
+const ofNoAnswer = (cause: unknown): ProviderErrorReason => {
+  const status = NetworkError.interimStatus(cause)
+  if (status === undefined) return NetworkError.unanswered(cause)
+  const description =
+    "an interim answer that was not requested, which this HTTP client does not accept; use NodeHttpClient.layerNodeHttp, or check the proxy in front of the server"
+  return new ApiError({ status, description })
 }

@@ -2,7 +2,14 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as Failure from "../../src/cli/failure.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
-import { ApiError, LineTooLong, ModelNotAvailable, NetworkError, ProviderError } from "../../src/ProviderError.ts"
+import {
+  ApiError,
+  LineTooLong,
+  ModelNotAvailable,
+  NetworkError,
+  ProviderError,
+  Unsupported
+} from "../../src/ProviderError.ts"
 
 const fail = (reason: ProviderErrorReason) =>
   new ProviderError({ provider: "Ollama", server: "http://gpu-1:1", reason })
@@ -33,6 +40,14 @@ describe("a failure in words", () => {
   it("has advice after the text of the server", () => {
     const error = fail(new ModelNotAvailable({ model: "m", detail: Redacted.make("no m") }))
     expect(Failure.describe(error)).toBe(`${error.message}; no m; "local-llm models" lists the models`)
+  })
+
+  it("has advice about the kind of server if an endpoint is missing, else about the model", () => {
+    const endpoint = "POST /api/chat"
+    const missing = Failure.describe(fail(new Unsupported({ feature: endpoint, endpoint })))
+    expect(missing).toContain("--provider names the kind")
+    const unable = Failure.describe(fail(new Unsupported({ feature: endpoint })))
+    expect(unable).toContain("local-llm show MODEL")
   })
 
   it("shows the text of the platform only where nothing else is known", () => {

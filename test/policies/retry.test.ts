@@ -54,6 +54,7 @@ it.effect.prop(
 
 const reasons: ReadonlyArray<[reason: ProviderErrorReason, requests: number]> = [
   [refused, 3],
+  [new Errors.NetworkError({ kind: "tls", description: "expired" }), 1],
   [new Errors.Timeout({ kind: "first-chunk", limit: Duration.seconds(1) }), 3],
   [new Errors.Timeout({ kind: "idle", limit: Duration.seconds(1) }), 3],
   [new Errors.Timeout({ kind: "total", limit: Duration.seconds(1) }), 1],
@@ -180,6 +181,23 @@ describe("a connection that was closed while it was idle", () => {
       const provider = yield* mock([[MockProvider.fail(closed)], ["Hi"]])
       const retrying = Retry.apply(provider, { attempts: 1, budget: { floor: 0, share: 0 } })
       expect(yield* retrying.complete(prompt)).toMatchObject({ content: "Hi" })
+    })
+  )
+
+  it.effect.each(["reset", "closed", "closed-while-idle"] as const)("is told by its kind: %s", (kind) =>
+    Effect.gen(function* () {
+      const provider = yield* mock([[MockProvider.fail(new Errors.NetworkError({ kind }))], ["Hi"]])
+      const retrying = Retry.apply(provider, { attempts: 1, budget: { floor: 0, share: 0 } })
+      expect(yield* retrying.complete(prompt)).toMatchObject({ content: "Hi" })
+    })
+  )
+
+  it.effect("is not told by words", () =>
+    Effect.gen(function* () {
+      const description = "ECONNRESET (the connection was closed)"
+      const provider = yield* failing(new Errors.NetworkError({ description }))
+      yield* settle(Effect.flip(Retry.apply(provider, { attempts: 1 }).complete(prompt)))
+      expect(yield* count(provider)).toBe(1)
     })
   )
 

@@ -2,7 +2,9 @@
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import * as Pool from "../../src/Pool.ts"
 import * as Retry from "../../src/Retry.ts"
 import type { FakeServer } from "../../src/testing/index.ts"
 import { receive } from "../support/attempts.ts"
@@ -49,6 +51,29 @@ for (const setup of setups.filter(({ provider }) => provider === "Ollama")) {
         expect(error?.isRetryable).toBe(true)
         expect(text).toBe("Rayleigh")
         expect((yield* server.state).requests).toHaveLength(1)
+      }
+    })
+  )
+
+  it.live(`${name}: an interim answer that was not requested is accepted, or the request is not sent again`, () =>
+    Effect.gen(function* () {
+      for (const interim of [100, 102] as const) {
+        const { provider, server } = yield* start(setup, { text: "Hi there", interim })
+        const pool = yield* Pool.make({
+          hosts: [
+            { provider, name: "a" },
+            { provider, name: "b" }
+          ]
+        })
+        const result = yield* Effect.result(Retry.apply(pool, quick).complete({ ...request, model: "fake:latest" }))
+        // Clients on undici take 100 for a fault.
+        if (interim === 102 || setup.client === "node:http")
+          expect(result).toMatchObject({ success: { content: "Hi there" } })
+        else {
+          expect(result).toMatchObject({ failure: { isRetryable: false, reason: { _tag: "ApiError", status: 100 } } })
+          expect(Result.isFailure(result) && result.failure.message).toContain("NodeHttpClient.layerNodeHttp")
+        }
+        expect((yield* server.state).requests.filter(({ path }) => path === "/api/chat")).toHaveLength(1)
       }
     })
   )

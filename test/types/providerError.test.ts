@@ -27,6 +27,12 @@ const table: ReadonlyArray<readonly [reason: ProviderErrorReason, isRetryable: b
     "the connection failed: connect ECONNREFUSED"
   ],
   [new Errors.NetworkError({}), true, "the connection failed"],
+  [
+    new Errors.NetworkError({ kind: "refused", description: "ECONNREFUSED" }),
+    true,
+    "the connection failed: ECONNREFUSED"
+  ],
+  [new Errors.NetworkError({ kind: "tls", description: "x" }), false, "the connection failed: x"],
   [new Errors.Timeout({ kind: "idle", limit: Duration.seconds(90) }), true, "the idle deadline of 1m 30s passed"],
   [
     new Errors.RateLimited({ retryAfter: Duration.seconds(3), description: "slow" }),

@@ -1,7 +1,8 @@
 /** Failures of the platform below HTTP, and what their errors may repeat of them. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
-import { networkError } from "../../src/internal/networkError.ts"
+import { networkError, unanswered } from "../../src/internal/networkError.ts"
+import type { NetworkError } from "../../src/ProviderError.ts"
 
 const fail = (message: string, fields: object = {}): Error => Object.assign(new Error(message), fields)
 
@@ -85,6 +86,56 @@ describe("the description of a network error", () => {
     for (let i = 0; i < 100_000; i++) cause = fail("x", { cause })
     expect(networkError(cause).description).toBeUndefined()
     expect(networkError(new AggregateError(Array.from({ length: 100_000 }, () => cause))).description).toBeUndefined()
+  })
+})
+
+const reset = fail("read ECONNRESET", { code: "ECONNRESET" })
+const socketError = (socket?: object): Error => fail("other side closed", { code: "UND_ERR_SOCKET", socket })
+
+const kinds: ReadonlyArray<readonly [cause: unknown, kind: NetworkError["kind"], isRetryable: boolean]> = [
+  [refused("127.0.0.1"), "refused", true],
+  [fail("x", { code: "ConnectionRefused" }), "refused", true],
+  [fail("x", { code: "ENOTFOUND", hostname: "nosuch" }), "unknown-host", true],
+  [fail("x", { code: "EAI_AGAIN" }), "unknown-host", true],
+  [fail("x", { code: "EHOSTUNREACH" }), "unreachable", true],
+  [fail("x", { code: "ETIMEDOUT" }), "timeout", true],
+  [fail("x", { code: "UND_ERR_BODY_TIMEOUT" }), "timeout", true],
+  [fail("x", { code: "CERT_HAS_EXPIRED" }), "tls", false],
+  [fail("write EPROTO 80AB:error:0A00010B:SSL routines:wrong version number", { code: "EPROTO" }), "tls", false],
+  [fail("Response does not match the HTTP/1.1 protocol (Expected HTTP/, RTSP/ or ICE/)"), "not-http", false],
+  [fail("false == true", { code: "ERR_ASSERTION" }), "not-http", false],
+  [fail("x", { code: "ERR_INVALID_CHAR" }), "header", false],
+  [reset, "reset", true],
+  [fail("x", { code: "EPIPE" }), "reset", true],
+  [socketError(), "closed", true],
+  [new TypeError("network error"), "closed", true],
+  [new TypeError("Failed to fetch"), undefined, true],
+  [fail("x", { code: "EWHATEVER" }), undefined, true],
+  [undefined, undefined, true]
+]
+
+describe("the kind of a network error", () => {
+  for (const [cause, kind, isRetryable] of kinds) {
+    it(`${kind}: ${networkError(cause).message}`, () => {
+      for (const error of [networkError(cause), networkError(wrap(cause))]) {
+        expect(error).toMatchObject({ kind, isRetryable })
+      }
+    })
+  }
+
+  it("is a connection that was closed while it was idle if something was read from it before", () => {
+    const table: ReadonlyArray<readonly [cause: unknown, kind: NetworkError["kind"]]> = [
+      [socketError({ bytesRead: 300 }), "closed-while-idle"],
+      [wrap(socketError({ bytesRead: 300 })), "closed-while-idle"],
+      [socketError({ bytesRead: 0 }), "closed"],
+      [socketError({ bytesRead: "300" }), "closed"],
+      [socketError(), "closed"],
+      [reset, "reset"],
+      [fail("x", { code: "ECONNREFUSED", socket: { bytesRead: 1 } }), "refused"]
+    ]
+    for (const [cause, kind] of table) {
+      expect(unanswered(cause)).toMatchObject({ kind, description: networkError(cause).description })
+    }
   })
 })
 

@@ -49,6 +49,8 @@ export interface Delivery {
         readonly between?: Duration.Input | undefined
       }
     | undefined
+  /** An interim answer before the headers, such as `100 Continue`, although the client did not ask for it. Default: none. */
+  readonly interim?: 100 | 102 | undefined
   /** Writes no more than `bytes` at once, and waits for `every` between two writes. Default: whole records, no wait. */
   readonly drip?: { readonly bytes: number; readonly every?: Duration.Input | undefined } | undefined
   /** Cuts the answer off. Default: it is sent whole. */

@@ -76,7 +76,7 @@ type Write = (bytes: string | Uint8Array) => Effect.Effect<void, Cut>
 const send = Effect.fnUntraced(
   function* (
     channel: Channel,
-    { cut, delay, drip, holdOpen }: Delivery,
+    { cut, delay, drip, holdOpen, interim }: Delivery,
     answer: {
       readonly head: { readonly status: number; readonly headers: Record<string, string> }
       readonly headersAtOnce: boolean
@@ -89,6 +89,8 @@ const send = Effect.fnUntraced(
     checkCount("cut.afterBytes", cut?.afterBytes, 0)
     yield* after(delay?.headers, Effect.void)
     if (cut?.afterBytes === 0 && (cut.how === "close" || cut.how === "reset")) return yield* Effect.fail(cut)
+    if (interim === 100) response.writeContinue()
+    if (interim === 102) response.writeProcessing()
     response.writeHead(answer.head.status, answer.head.headers)
     if (answer.headersAtOnce) response.flushHeaders()
     yield* after(delay?.first, Effect.void)

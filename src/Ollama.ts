@@ -135,6 +135,9 @@ const definition: Server.ServerDefinition = {
   name: "Ollama",
   ...Places.ollama,
   missingModelHint: (model) => `run \`ollama pull ${model}\``,
+  // Its checks answer 403 without a body (`server/routes.go`: `allowedHostsMiddleware`, and the CORS middleware of gin).
+  originHint:
+    "Ollama does not accept the Host or Origin header; set OLLAMA_ORIGINS for the origin of a page, and let a tunnel or proxy send the host of Ollama, such as `--host-header=localhost:11434`",
   chat: Endpoints.chat,
   completion: Endpoints.generate,
   embed,

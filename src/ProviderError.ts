@@ -140,6 +140,11 @@ export class RateLimited extends Schema.Error<RateLimited>(id("RateLimited"))({
  */
 export class AuthenticationError extends Schema.Error<AuthenticationError>(id("AuthenticationError"))({
   _tag: Schema.tag("AuthenticationError"),
+  /**
+   * What was refused, if it is not the token. `origin`: the server does not accept the Host or Origin header of the request.
+   * `registry`: the registry of models refused what the server asked for.
+   */
+  kind: Schema.optional(Schema.Literals(["origin", "registry"])),
   /** Where to sign in, for a cloud model of Ollama. Redacted, since the address contains a key. */
   signinUrl: Schema.optional(RedactedText),
   ...explanation
@@ -148,8 +153,14 @@ export class AuthenticationError extends Schema.Error<AuthenticationError>(id("A
     return false
   }
   override get message(): string {
-    return withDescription("the server refused this client; check the token", this.description)
+    return withDescription(refusals[this.kind ?? "token"], this.description)
   }
+}
+
+const refusals = {
+  token: "the server refused this client; check the token",
+  origin: "the server refused the address or the origin of this client",
+  registry: "the registry refused the server"
 }
 
 /**

@@ -8,7 +8,9 @@ import * as Text from "./text.ts"
 const adviceFor = (reason: ProviderErrorReason): string => {
   switch (reason._tag) {
     case "AuthenticationError":
-      return "set the token: OLLAMA_API_KEY, LLAMA_API_KEY, LM_API_TOKEN or OPENAI_API_KEY"
+      return reason.kind === undefined
+        ? "set the token: OLLAMA_API_KEY, LLAMA_API_KEY, LM_API_TOKEN or OPENAI_API_KEY"
+        : ""
     case "ModelNotAvailable":
       return '"local-llm models" lists the models'
     case "ContextOverflow":

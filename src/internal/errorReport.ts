@@ -13,11 +13,13 @@ import {
   ContextOverflow,
   InvalidRequest,
   ModelNotAvailable,
+  NetworkError,
   RateLimited,
   StreamError,
   Unsupported
 } from "../ProviderError.ts"
 import * as KnownErrors from "./knownErrors.ts"
+import type { ErrorRule, KnownError } from "./wire/errorRule.ts"
 import * as Json from "./wire/json.ts"
 
 /** What was read from an error body, whatever its shape. */
@@ -127,19 +129,32 @@ export interface Failure {
   readonly endpoint?: string | undefined
   /** What to do if the server does not have the model, such as "run `ollama pull llama3.2`". */
   readonly missingModelHint?: string | undefined
+  /** What an empty 403 means, if this server answers with one where it does not accept the Host or Origin header. */
+  readonly originHint?: string | undefined
+  /** What error texts mean at this endpoint. */
+  readonly errorRules?: ReadonlyArray<ErrorRule> | undefined
 }
 
 /** The reason that a failure stands for. */
 export const toReason = (failure: Failure): ProviderErrorReason => {
   const { endpoint = "this request", model, report, retryAfter } = failure
   const isInside = failure.status === undefined
-  const status = failure.status ?? report.status
-  const known = KnownErrors.find(report.message ?? "", report.code, model !== undefined)
+  const known = KnownErrors.find({
+    text: report.message ?? "",
+    code: report.code,
+    body: report.body,
+    namedModel: model !== undefined,
+    endpointRules: failure.errorRules
+  })
+  const status = known?.status ?? failure.status ?? report.status
   const texts = explain(report, known)
 
   if (status === 401 || status === 403 || (isInside && report.signinUrl !== undefined)) {
     const signinUrl = report.signinUrl === undefined ? undefined : Redacted.make(report.signinUrl)
-    return new AuthenticationError({ ...texts, signinUrl })
+    const isOrigin = status === 403 && report.body.trim() === "" && failure.originHint !== undefined
+    return isOrigin
+      ? new AuthenticationError({ kind: "origin", description: failure.originHint })
+      : new AuthenticationError({ ...texts, signinUrl, kind: known?.refusal })
   }
   if (status === 429) return new RateLimited({ ...texts, retryAfter })
   switch (known?.kind) {
@@ -159,8 +174,12 @@ export const toReason = (failure: Failure): ProviderErrorReason => {
     case "engine":
       if (isInside || status === 400) return new StreamError(texts)
       break
+    case "network":
+      return new NetworkError(texts)
     case "invalid":
-      if (status === 500) return new InvalidRequest({ ...texts, field: known.field })
+      // Whatever the server takes its own fault for: the same request fails again.
+      if (status === undefined || status >= 500)
+        return new InvalidRequest({ ...texts, field: known.field ?? report.field })
   }
   return fromStatus(status, { isInside, texts, endpoint, retryAfter, field: known?.field ?? report.field })
 }
@@ -173,7 +192,7 @@ interface Texts {
   readonly detail?: Redacted.Redacted | undefined
 }
 
-const explain = ({ body, isPage, message }: Report, known: KnownErrors.KnownError | undefined): Texts => {
+const explain = ({ body, isPage, message }: Report, known: KnownError | undefined): Texts => {
   const detail = toDetail(message ?? body)
   return { description: isPage === true ? "an HTML page in place of an answer" : known?.description, detail }
 }
@@ -225,29 +244,48 @@ const findLengths = (report: Report): Lengths => {
   return { promptTokens: isPlausible ? promptTokens : undefined, contextLength }
 }
 
+/** A number of tokens. `128k` is not one: it may stand for 128,000 or for 131,072. */
+const count = String.raw`(\d{1,9})(?!\d|\.\d|[km]\b)`
+
 const contextLengths: ReadonlyArray<RegExp> = [
-  /\bn_ctx ?[:=] ?(\d{1,9})/,
-  /(?:context (?:length|size|window)|maximum (?:allowed|model) length)(?! by\b)[^\d\n.;]{0,30}(\d{1,9})/i,
-  /(\d{1,9})(?= maximum context length)/i,
+  new RegExp(String.raw`\bn_ctx ?[:=] ?${count}`),
+  new RegExp(String.raw`\bmax_(?:seq|model)_len\b[^\d\n.;]{0,10}${count}`, "i"),
+  new RegExp(String.raw`max_new_tokens\x60? must be <= ${count}|must have (?:less|fewer) than ${count}`, "i"),
+  new RegExp(
+    String.raw`(?:context (?:length|size|window)|maximum (?:allowed|model) length)(?! by\b)[^\d\n.;]{0,30}${count}`,
+    "i"
+  ),
+  /(\d{1,9})(?= maximum\b)/i,
   /current batch size: (\d{1,9})\b/i
 ]
 
 const requestedLengths =
-  /\b\d{1,9}(?= (?:input |prompt |total )?tokens\b)|(?<=\btokens \()\d{1,9}\b|(?<=\b(?:n_keep: |prompt \(length ))\d{1,9}\b/gi
+  /\b\d{1,9}(?= (?:`?inputs?`? |prompt |total )?tokens\b)|(?<=\btokens \()\d{1,9}\b|(?<=\b(?:n_keep: |length (?:of )?|given: |too long: ))\d{1,9}\b/gi
 
-const readLengths = (text: string): Lengths => {
+/** What is reserved for the answer, where the server names it beside the prompt. */
+const reservedLength = /\+ (\d{1,9})\b|\b(\d{1,9})(?= `?max_new_tokens)/i
+
+const readLengths = (said: string): Lengths => {
+  // Thousands may be separated.
+  const text = said.replace(/(?<=\d),(?=\d{3}\b)/g, "")
   const context = contextLengths.map((pattern) => pattern.exec(text)).find((match) => match !== null)
   if (context == null) return {}
-  const number = context[1] ?? ""
+  const number = context.slice(1).find((group) => group !== undefined) ?? ""
+  const contextLength = Number(number)
   const position = context.index + context[0].length - number.length
   // Servers that report the parts of a request report their sum as well.
   const requested = Array.from(text.matchAll(requestedLengths))
     .filter((match) => match.index !== position)
     .map((match) => Number(match[0]))
-  return {
-    promptTokens: requested.length === 0 ? undefined : Math.max(...requested),
-    contextLength: Number(number)
-  }
+  const promptTokens = requested.length === 0 ? undefined : Math.max(...requested)
+  const reserved = Number(
+    reservedLength
+      .exec(text)
+      ?.slice(1)
+      .find((group) => group !== undefined) ?? 0
+  )
+  const isWithAnswer = promptTokens !== undefined && promptTokens < contextLength
+  return { promptTokens: isWithAnswer ? promptTokens + reserved : promptTokens, contextLength }
 }
 
 /** Longer waits are of no use to a caller, and timers have a limit. */

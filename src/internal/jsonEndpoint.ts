@@ -38,12 +38,12 @@ export const decoder = <A, Out>(
   toOut: (value: A) => Result.Result<Out, ProviderErrorReason>
 ): ((context: DecoderContext) => RecordDecoder<Out>) => {
   const decode = Schema.decodeUnknownResult(schema)
-  return ({ endpoint, model }) => ({
+  return (context) => ({
     record: ({ data }, out) => {
       const value = Json.parse(data)
       if (value === undefined) return Json.parseError(data, "not JSON")
       if ((Json.isObject(value) && value.error != null) || ErrorReport.isError(value)) {
-        return ErrorReport.toReason({ report: ErrorReport.readBody(data), endpoint, model })
+        return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
       }
       const result = Result.flatMap(
         Result.mapError(decode(value), ({ message }) => Json.parseError(data, message)),

@@ -5,17 +5,7 @@
  * from closed lists only. Every text is cut to a bound before it is matched, and no pattern nests quantifiers.
  */
 
-export interface KnownError {
-  readonly kind: Kind
-  readonly description?: string | undefined
-  /** For `invalid`: the field that is wrong. */
-  readonly field?: string | undefined
-  /** For `unsupported`: the feature that is missing. Default: the endpoint. */
-  readonly feature?: string | undefined
-}
-
-/** `status`: the text does not change the reason, the status decides. */
-export type Kind = "model-missing" | "model-unloadable" | "overflow" | "unsupported" | "engine" | "invalid" | "status"
+import type { ErrorRule, Kind, KnownError } from "./wire/errorRule.ts"
 
 /** The longest text that is matched, in characters. */
 const maxLength = 2000
@@ -30,10 +20,27 @@ export const ownWords = (text: string): string => {
   return end === -1 ? beginning : beginning.slice(0, end)
 }
 
-/** What the first rule that applies makes of a text. Texts about a model count only if the request named one. */
-export const find = (text: string, code: string | undefined, namedModel: boolean): KnownError | undefined => {
+interface Subject {
+  readonly text: string
+  readonly code: string | undefined
+  /** Whether the request named a model. Texts about a model count only then. */
+  readonly namedModel: boolean
+  /** What texts mean at the endpoint of the request. They are tried first. */
+  readonly endpointRules?: ReadonlyArray<ErrorRule> | undefined
+  /** Everything the server sent. The rules of an endpoint apply to what it says around the innermost message too. */
+  readonly body: string
+}
+
+/** What the first rule that applies makes of a text. */
+export const find = ({ body, code, endpointRules = [], namedModel, text }: Subject): KnownError | undefined => {
   // The code is on a line of its own, so that no pattern matches across both.
   const subject = `${ownWords(text)}\n${code ?? ""}`
+  const known =
+    endpointRules.length === 0 ? undefined : apply(endpointRules, `${subject}\n${ownWords(body)}`, namedModel)
+  return known ?? apply(rules, subject, namedModel)
+}
+
+const apply = (rules: ReadonlyArray<ErrorRule>, subject: string, namedModel: boolean): KnownError | undefined => {
   for (const [pattern, toKnownError] of rules) {
     const match = pattern.exec(subject)
     const known = match === null ? undefined : toKnownError(match)
@@ -107,15 +114,60 @@ const features = [
   "structured outputs|structured output|response_format|logprobs|streaming|system messages"
 ].join("|")
 
+/** What servers call the process that has the model. */
+const engine = String.raw`(?:external )?(?:llama[- ]?server|(?:llama |ollama |model )?runner|llama[- ]?engine|engine process)`
+
 const size = String.raw`(\d{1,6}(?:\.\d{1,3})?) ?([KMGT]i?B)`
 
-type Rule = readonly [pattern: RegExp, toKnownError: (match: RegExpExecArray) => KnownError | undefined]
-
-const always = (kind: Kind, description?: string) => (): KnownError => ({ kind, description })
+export const always = (kind: Kind, description?: string) => (): KnownError => ({ kind, description })
 
 const unsupported = ([, feature]: RegExpExecArray): KnownError => ({
   kind: "unsupported",
   feature: feature?.toLowerCase()
+})
+
+const lacks = (feature: string, description?: string) => (): KnownError => ({
+  kind: "unsupported",
+  feature,
+  description
+})
+
+/** A parameter that the server does not take. Tools need a template, which llama.cpp's server may be told not to use. */
+const unsupportedParameter = (match: RegExpExecArray): KnownError => {
+  const description = match.input.includes("--jinja") ? "start the server with `--jinja`" : undefined
+  const feature = parseField(match[1] ?? "")
+  return feature === undefined
+    ? { kind: "invalid", description: description ?? "the server does not take a parameter of the request" }
+    : { kind: "unsupported", feature, description }
+}
+
+/** Why a model could not be loaded, by the words of the engine. */
+const loadFaults: ReadonlyArray<readonly [pattern: RegExp, description: string]> = [
+  [
+    /failed to allocate (?:the )?(?:kv|cache|compute|buffer)/i,
+    "there is not enough memory for its context; request a smaller context"
+  ],
+  [
+    /out[ _]?of[ _]?(?:\w{1,10}[ _]?)?memory|(?:not enough|insufficient) (?:\w{1,10} )?(?:memory|resources)|bad_alloc/i,
+    "there is not enough memory to load it"
+  ],
+  [
+    /(?:failed|unable|cannot|could not) (?:to )?(?:allocate|reserve)|malloc failed|alloc_buffer|requires more (?:\w{1,10} )?memory/i,
+    "there is not enough memory to load it"
+  ],
+  [
+    /signal: (?:killed|9)\b|\bsigkill\b|exit (?:status|code):? (?:137|-9)\b/i,
+    "its process was killed while it was loaded, as systems do when they run out of memory"
+  ],
+  [/unknown (?:model )?architecture|newer version of/i, "the server is too old for it; install a newer version"],
+  [/not found|no such file/i, "a file of the server's engine or of the model is missing; install it again"],
+  [/timed out|timeout|to start/i, "its process did not start in time"],
+  [/terminated|no longer running|exited/i, "its process ended while it was loaded"]
+]
+
+const unloadable = ({ input }: RegExpExecArray): KnownError => ({
+  kind: "model-unloadable",
+  description: loadFaults.find(([pattern]) => pattern.test(input))?.[1] ?? "the server could not load it"
 })
 
 /** Applies if the text names a known field. Other words in its place may mean anything. */
@@ -129,8 +181,11 @@ const invalid =
 const wrongType = (match: RegExpExecArray): KnownError | undefined =>
   invalid(match[2] === undefined ? "it has the wrong type" : `it must be of type ${match[2].toLowerCase()}`)(match)
 
+const template = always("invalid", "the model's chat template cannot render the messages")
+const schema = always("invalid", "the server cannot use a JSON Schema of the request")
+
 /** The first match counts. Texts that contain the words of another rule stand before that rule. */
-const rules: ReadonlyArray<Rule> = [
+const rules: ReadonlyArray<ErrorRule> = [
   // The model does not exist, or no model is loaded.
   [/no models? loaded|\bmodel (?:is )?not loaded/i, always("model-missing", "it is not loaded")],
   [
@@ -142,28 +197,34 @@ const rules: ReadonlyArray<Rule> = [
     always("model-missing", "the server does not have it")
   ],
 
+  // The vocabulary of the model is read for a format only.
+  [
+    /vocabulary (?:is )?(?:required )?for (?:the )?format/i,
+    lacks("format", "the server cannot read the model's vocabulary")
+  ],
+
   // The model exists and cannot be loaded.
   [
-    new RegExp(String.raw`requires more system memory \(${size}\) than is available \(${size}\)`, "i"),
+    new RegExp(
+      String.raw`requires more (?:\w{1,10} )?memory \(${size}\) than is (?:currently )?available \(${size}\)`,
+      "i"
+    ),
     ([, needed, neededUnit, available, availableUnit]) => ({
       kind: "model-unloadable",
       description: `it requires ${needed} ${neededUnit} of memory, and ${available} ${availableUnit} are available`
     })
   ],
-  [/requires more system memory/i, always("model-unloadable", "there is not enough memory to load it")],
+  [/requires more (?:\w{1,10} )?memory|failed to allocate (?:the )?(?:kv|cache|compute|buffer)/i, unloadable],
+  [new RegExp(`(?:timed out )?waiting for ${engine} to (?:start|load)`, "i"), unloadable],
+  [new RegExp(`${engine} (?:process )?(?:has |is |was )?(?:terminated|exited|no longer running)`, "i"), unloadable],
   [
-    /failed to allocate (?:the )?(?:kv|cache|compute|buffer)/i,
-    always("model-unloadable", "there is not enough memory for its context; request a smaller context")
+    new RegExp(
+      `(?:failed|unable|error|could not|cannot) (?:to )?(?:load|start|create|launch)(?:ing)? (?:the )?(?:${engine}|model)\\b`,
+      "i"
+    ),
+    unloadable
   ],
-  [
-    /timed out waiting for (?:llama-server|llama runner)|waiting for llama(?:-server| runner) to start/i,
-    always("model-unloadable", "its process did not start in time")
-  ],
-  [/llama runner process has terminated/i, always("model-unloadable", "its process ended while it was loaded")],
-  [
-    /(?:failed|unable) to load (?:the )?model|error loading (?:the )?model/i,
-    always("model-unloadable", "the server could not load it")
-  ],
+  [/requires a newer version of ollama|unknown (?:model )?architecture/i, unloadable],
 
   // The engine below the server failed.
   [
@@ -198,20 +259,74 @@ const rules: ReadonlyArray<Rule> = [
     /context (?:size|length|window) (?:has been |was |is )?exceeded|\bn_(?:keep|ctx)\b|exceeds the maximum allowed length/i,
     always("overflow")
   ],
-  [/^prompt (?:is )?too long|maximum model length|context length is only/i, always("overflow")],
+  [
+    /^prompt (?:is )?too long|maximum model length|context length is only|\bmax_(?:seq|model)_len\b/i,
+    always("overflow")
+  ],
+  [/`?inputs`? tokens \+ `?max_new_tokens`? must be|`?inputs`? must have (?:less|fewer) than \d/i, always("overflow")],
+  [
+    /(?:prompt|input|request) length [^\n]{0,40}(?:greater|longer|more) than|(?:prompt|inputs?) (?:is|are) too long/i,
+    always("overflow")
+  ],
   // An embedding model reads a text at once.
   [/is too large to process/i, always("overflow", "the server's physical batch size limits it (`--ubatch-size`)")],
   [/^engine protocol/i, always("engine", "the engine failed")],
 
   // A feature is missing.
+  [/\b(\w{1,40}) param(?:eter)?s? (?:requires?|needs?) [^\n]{0,20}--jinja\b/i, unsupportedParameter],
+  [
+    /requires? [^\n]{0,20}--jinja\b|only [^\n]{0,20}with [^\n]{0,20}--jinja\b/i,
+    lacks("tools", "start the server with `--jinja`")
+  ],
+  [/\bunsupported param(?:eter)?s?: ?['"`]?(\w{1,40})/i, unsupportedParameter],
+  [
+    /multimodal data provided|(?:not|n't) (?:support )?(?:a )?multimodal|multimodal [^\n]{0,20}not supported/i,
+    lacks("images")
+  ],
+  [/data required for image input/i, lacks("images")],
+  [/think value [^\n]{0,40} is not supported/i, lacks("thinking")],
+  [/requires? [^\n]{0,40}--(?:enable-auto-tool-choice|tool-call-parser)\b/i, lacks("tools")],
   [new RegExp(`(?:does|do) not support (?:the )?(${features})\\b`, "i"), unsupported],
   [new RegExp(`\\b(${features}) (?:is|are) not supported`, "i"), unsupported],
   [new RegExp(`^no endpoints found that support (${features})\\b`, "i"), unsupported],
-  [/"auto" tool choice requires/i, () => ({ kind: "unsupported", feature: "tools" })],
-  [/^at most 0 image/i, () => ({ kind: "unsupported", feature: "images" })],
+  [/"auto" tool choice requires/i, lacks("tools")],
+  [/^at most 0 image/i, lacks("images")],
   [
     /unexpected endpoint|^404 page not found|^405 method not allowed|^file not found/i,
     always("unsupported", "the server does not have this endpoint; check baseUrl and the version of the server")
+  ],
+
+  // A JSON Schema of the request, of its format or of a tool. Templates are the context in which some engines read it.
+  [/invalid json schema in (format)\b/i, invalid("the server cannot use its JSON Schema")],
+  [
+    /\bjson schema error\b|(?:invalid|unsupported|unrecognized) (?:json )?schema|json schema conversion failed/i,
+    schema
+  ],
+  [
+    /(?:parse|compile|convert|initialize|init) (?:the )?(?:grammar|json schema|samplers?)\b|invalid grammar|grammar error/i,
+    schema
+  ],
+
+  // The template of the model raised an exception, or it is wrong itself.
+  [
+    /roles must alternate/i,
+    always("invalid", "the model's chat template requires that user and assistant messages alternate")
+  ],
+  [
+    /system (?:role|message|prompt)s? (?:is |are )?not supported|(?:only|supports) [^\n]{0,40} roles are supported/i,
+    always("invalid", "the model's chat template does not have a role of the messages")
+  ],
+  [
+    /unexpected (?:message )?role|unknown role/i,
+    always("invalid", "the model's chat template does not have a role of the messages")
+  ],
+  [/no user query found|system message must be at the beginning|after the optional system message/i, template],
+  [/cannot put tools in the first user message|tool call ids should be|single tool-calls? at once/i, template],
+  [/same number of function calls and responses|\bat row \d+, column \d+|raise_exception/i, template],
+  [/\bjinja|\bminja\b|chat[ _-]?template|\btemplate(?:syntax|runtime|assertion)?[ _]?error|^template: /im, template],
+  [
+    /error rendering (?:the )?prompt|(?:parse|apply|render|compile) (?:the )?(?:prompt )?template|parser for this template/i,
+    template
   ],
 
   // A field of the request is wrong.
@@ -225,7 +340,6 @@ const rules: ReadonlyArray<Rule> = [
   [/^invalid '?([\w.]{1,60})'?/i, invalid("the server rejected it")],
   [/^unrecognized key\(s\) in object: '(\w{1,40})'/i, invalid("the server does not know it")],
   [/'loc': \('body', '(\w{1,40})'/, invalid("the server rejected it")],
-  [/\bjson schema error\b/i, always("invalid", "the server cannot use a JSON Schema of the request")],
 
   // Nothing but a better description.
   [/^loading model/i, always("status", "the model is loading")],

@@ -18,10 +18,7 @@ import { abortAfter } from "./wire/timeLimit.ts"
 /** The bytes of a response; also what fails before they are decoded. */
 export type Body = Stream.Stream<Uint8Array, HttpClientError.HttpClientError | ProviderErrorReason>
 
-interface Context {
-  readonly model: string
-  readonly endpoint: string
-  readonly missingModelHint?: string | undefined
+interface Context extends Omit<ErrorReport.Failure, "report" | "retryAfter" | "status"> {
   readonly framing: Endpoint<never, unknown>["framing"]
   readonly baseUrl: string
   /** Makes reading the body fail. */

@@ -57,6 +57,8 @@ export interface ServerDefinition extends Place {
   readonly name: string
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: (model: string) => string
+  /** What to do about an empty 403, if the server answers with one where it does not accept the Host or Origin header. */
+  readonly originHint?: string
   readonly chat: Endpoint<Request, StreamingChunk>
   readonly completion: Endpoint<Request, StreamingChunk>
   readonly embed: Endpoint<Embeddings.BatchRequest, Embedding>
@@ -114,7 +116,12 @@ export const make = Effect.fnUntraced(function* (
   const server = new URL(baseUrl).origin
   const guard = yield* Effect.fromResult(Guard.make({ ...options, name, server }))
   const transport = yield* Effect.mapError(
-    Transport.make({ ...options, baseUrl, missingModelHint: definition.missingModelHint }),
+    Transport.make({
+      ...options,
+      baseUrl,
+      missingModelHint: definition.missingModelHint,
+      originHint: definition.originHint
+    }),
     guard.toError
   )
 

@@ -33,6 +33,8 @@ export interface Options {
   readonly traceHeaders?: boolean | undefined
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: ((model: string) => string) | undefined
+  /** What an empty 403 means, if this server answers with one where it does not accept the Host or Origin header. */
+  readonly originHint?: string | undefined
 }
 
 /** The items of an answer. `abort` closes the connection at once, which makes a pull that waits fail. */
@@ -110,12 +112,14 @@ export const make = Effect.fnUntraced(function* (
               model,
               endpoint: endpoint.name ?? `${endpoint.method} ${endpoint.path}`,
               maxLineBytes,
-              missingModelHint: options.missingModelHint?.(model)
+              missingModelHint: options.missingModelHint?.(model),
+              errorRules: endpoint.errorRules
             }
             const accepted = yield* Rejection.accept(response, bytes, {
               ...context,
               framing: endpoint.framing,
               baseUrl,
+              originHint: options.originHint,
               abort
             })
             // The consumer need not wait for the end of the body.

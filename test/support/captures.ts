@@ -17,8 +17,8 @@ export const names: ReadonlyArray<string> = Fs.readdirSync(folder, { recursive: 
 
 export const read = (name: string): Capture => {
   const file = Fs.readFileSync(new URL(`${name}.http`, folder))
-  const headEnd = file.indexOf("\r\n\r\n")
-  const [statusLine = "", ...fields] = file.toString("latin1", 0, headEnd).split("\r\n")
+  const [head = ""] = /^[^]*?\r?\n\r?\n/.exec(file.toString("latin1")) ?? []
+  const [statusLine = "", ...fields] = head.trim().split(/\r?\n/)
   return {
     status: Number(statusLine.split(" ")[1]),
     headers: Object.fromEntries(
@@ -27,6 +27,6 @@ export const read = (name: string): Capture => {
         return [field.slice(0, colon).toLowerCase(), field.slice(colon + 1).trim()]
       })
     ),
-    body: new Uint8Array(file.subarray(headEnd + 4))
+    body: new Uint8Array(file.subarray(head.length))
   }
 }

@@ -155,6 +155,43 @@ const operations: ReadonlyArray<Operation> = [
         pieces(endless(200)),
         "endless length, 6 + 200 = 206 tokens, total 5055.625569, load 306.58381, prompt 4.15818, completion 4725.681751"
       ),
+      "ollama-0.34/024-bad-schema": failure("InvalidRequest", {
+        field: "format",
+        description: "the server cannot use its JSON Schema",
+        detail: "invalid JSON schema in format"
+      }),
+      "ollama-0.34/034-load-exit-silent": failure("ModelNotAvailable", {
+        model: "asked",
+        description: "its process ended while it was loaded",
+        detail: "llama-server process has terminated: exit status 3"
+      }),
+      "ollama-0.34/034-load-failed": failure("ModelNotAvailable", {
+        model: "asked",
+        description: "its process ended while it was loaded",
+        detail: "llama-server process has terminated: exit status 1: error: failed to load model tensor x"
+      }),
+      "ollama-0.34/034-load-oom": failure("ModelNotAvailable", {
+        model: "asked",
+        description: "there is not enough memory for its context; request a smaller context",
+        detail:
+          "llama-server process has terminated: exit status 1: ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 9999999999\nllama_init_from_model: failed to initialize the context: failed to allocate compute pp buffers"
+      }),
+      "ollama-0.34/034-no-engine": failure("ModelNotAvailable", {
+        model: "asked",
+        description: "a file of the server's engine or of the model is missing; install it again",
+        detail:
+          "error starting llama-server: llama-server binary not found (checked: /srv/ollama/lib/ollama/llama-server, /srv/ollama/bin/build/lib/ollama/llama-server, /srv/ollama/bin/dist/linux-amd64/lib/ollama/llama-server, /srv/ollama/bin/dist/linux_amd64/lib/ollama/llama-server, /srv/build/lib/ollama/llama-server, /srv/dist/linux-amd64/lib/ollama/llama-server, /srv/dist/linux_amd64/lib/ollama/llama-server). Run 'cmake -S llama/server --preset cpu && cmake --build --preset cpu' first"
+      }),
+      "ollama-0.34/034-prompt-no-truncate": failure("ContextOverflow", {
+        promptTokens: 10_004,
+        contextLength: 4096,
+        detail: "request (10004 tokens) exceeds the available context size (4096 tokens), try increasing it"
+      }),
+      "ollama-0.34/034-think-level": failure("InvalidRequest", {
+        field: "think",
+        description: "the server rejected it",
+        detail: 'invalid think value: "xhigh" (must be "high", "medium", "low", "max", true, or false)'
+      }),
       "ollama/error-bad-json": failure("InvalidRequest", { description: unknownText, detail: "unexpected EOF" }),
       "ollama/error-bad-option": failure("InvalidRequest", {
         field: "temperature",
@@ -182,6 +219,7 @@ const operations: ReadonlyArray<Operation> = [
       }),
       "ollama/error-method": failure("Unsupported", {
         feature: "POST /api/chat",
+        endpoint: "POST /api/chat",
         description: noEndpoint,
         detail: "405 method not allowed"
       }),
@@ -208,6 +246,7 @@ const operations: ReadonlyArray<Operation> = [
       ),
       "ollama/error-unknown-path": failure("Unsupported", {
         feature: "POST /api/chat",
+        endpoint: "POST /api/chat",
         description: noEndpoint,
         detail: "404 page not found"
       }),
@@ -354,6 +393,7 @@ const operations: ReadonlyArray<Operation> = [
       }),
       "llama-server/error-unknown-path": failure("Unsupported", {
         feature: "POST /v1/chat/completions",
+        endpoint: "POST /v1/chat/completions",
         description: noEndpoint,
         detail: "File Not Found"
       }),
@@ -367,6 +407,10 @@ const operations: ReadonlyArray<Operation> = [
         `|${pieces(endless(506))}`,
         "models/endless.gguf length, 6 + 506 = 512 tokens, prompt 3.169, completion 354.575"
       ),
+      "ollama-0.34/034-v1-error-no-images": failure("Unsupported", {
+        feature: "images",
+        detail: "Multimodal data provided, but model does not support multimodal requests."
+      }),
       "ollama/v1-chat": answer("The| sky| is|", "sky length, 8 + 3 = 11 tokens"),
       "ollama/v1-error": failure("ModelNotAvailable", {
         model: "asked",
@@ -398,6 +442,15 @@ const operations: ReadonlyArray<Operation> = [
       "ollama/pull-missing": 'after 1 reports: the model "asked" is not available: the registry does not have it',
       "ollama/pull-https": "after 1 reports: invalid insecure: the registry has no valid TLS: set `insecure: true`",
       "ollama/pull-unreachable": "after 1 reports: the connection failed: Ollama cannot reach the registry",
+      "ollama-0.34/pull-digest-mismatch":
+        'after 6 reports: the model "asked" is not available: what was transferred does not have its digest; transfer it again',
+      "ollama-0.34/pull-manifest-403":
+        "after 1 reports: the registry refused the server: the model may be private, or it does not exist",
+      "ollama-0.34/pull-manifest-429": "after 1 reports: too many requests: the registry limits requests",
+      "ollama-0.34/push-missing": 'after 2 reports: the model "asked" is not available: the server does not have it',
+      "ollama-0.34/034-create-quantize": "after 0 reports: invalid quantize: Ollama cannot quantize this model to it",
+      "ollama-0.34/create-bad-template":
+        "after 0 reports: invalid request: the model's chat template cannot render the messages",
       "ollama/push": "9 reports, success, 40022716 of 40022716 bytes in 4 layers",
       "ollama/create": "6 reports, success, 0 of 0 bytes in 0 layers"
     }
@@ -422,7 +475,8 @@ const operations: ReadonlyArray<Operation> = [
       "ollama/embed-dimensions": "1 × 8, sky",
       "ollama/embed-empty": "ParseError",
       "ollama/embed-no-model": "ModelNotAvailable",
-      "ollama/embed-too-long-no-truncate": "ContextOverflow"
+      "ollama/embed-too-long-no-truncate": "ContextOverflow",
+      "ollama-0.34/034-embed-language-model": "Unsupported"
     }
   },
   {

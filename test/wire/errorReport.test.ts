@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import type { Report } from "../../src/internal/errorReport.ts"
 import { readBody, retryAfter, toDetail, toReason } from "../../src/internal/errorReport.ts"
+import { transferErrors } from "../../src/internal/ollama/transferErrors.ts"
 import { fieldsOf } from "../support/transcript.ts"
 
 describe("an error body", () => {
@@ -125,6 +126,9 @@ const text = (message: string): string => JSON.stringify({ error: message })
 const inStream = undefined
 
 const loading = (description: string) => ({ ...missing, description })
+const ended = "its process ended while it was loaded"
+const killed = "its process was killed while it was loaded, as systems do when they run out of memory"
+const noMemory = "there is not enough memory to load it"
 
 const ollama: ReadonlyArray<Row> = [
   [400, text("missing request body"), "InvalidRequest", false],
@@ -191,6 +195,190 @@ const ollama: ReadonlyArray<Row> = [
   [inStream, text("an error was encountered while running the model: unexpected EOF"), "StreamError", true],
   [inStream, text("model 'x' not found"), "ModelNotAvailable", false, missing]
 ]
+
+/** Failures that the same request has again, with the statuses and the places in which servers send them. */
+const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: object]> = [
+  ["tools param requires --jinja flag", "Unsupported", { feature: "tools" }],
+  ["tool_choice param requires --jinja flag", "Unsupported", { feature: "toolChoice" }],
+  ["tools are only supported with --jinja", "Unsupported", { feature: "tools" }],
+  ["Unsupported param: tools", "Unsupported", { feature: "tools" }],
+  ["Unsupported param: tool_choice", "Unsupported", { feature: "toolChoice" }],
+  ["Unsupported param: echo", "InvalidRequest"],
+  ["Tool error: Tools are not supported by this chat template", "Unsupported", { feature: "tools" }],
+  ['tool_choice "required" requires --tool-call-parser to be set', "Unsupported", { feature: "tools" }],
+  ["Multimodal data provided, but model does not support multimodal requests.", "Unsupported", { feature: "images" }],
+  ["x/y is not a multimodal model", "Unsupported", { feature: "images" }],
+  ["this model is missing data required for image input", "Unsupported", { feature: "images" }],
+  ['think value "low" is not supported for this model', "Unsupported", { feature: "thinking" }],
+  ["failed to load model vocabulary required for format", "Unsupported", { feature: "format" }],
+  ["unable to load model vocabulary for format", "Unsupported", { feature: "format" }],
+
+  ["invalid JSON schema in format", "InvalidRequest", { field: "format" }],
+  ["JSON schema conversion failed:\nUnrecognized schema: {}", "InvalidRequest"],
+  ["Failed to initialize samplers: Failed to parse grammar", "InvalidRequest"],
+  ["Failed to convert JSON schema to grammar", "InvalidRequest"],
+
+  ["Conversation roles must alternate user/assistant/user/assistant/... at row 13, column 32:\n...", "InvalidRequest"],
+  [
+    "After the optional system message, conversation roles must alternate user/assistant/user/assistant/...",
+    "InvalidRequest",
+    { description: "the model's chat template requires that user and assistant messages alternate" }
+  ],
+  ["System role not supported", "InvalidRequest"],
+  ["Only user and assistant roles are supported!", "InvalidRequest"],
+  ["Unexpected message role.", "InvalidRequest"],
+  ["No user query found in messages.", "InvalidRequest"],
+  ["Value is not callable: null at row 1, column 45:\n{{ x }}", "InvalidRequest"],
+  [
+    "\n------------\nWhile executing CallExpression at line 3, column 10 in source:\n...\nError: Jinja Exception: Bad roles",
+    "InvalidRequest"
+  ],
+  ['Error rendering prompt with jinja template: "Cannot call something that is not a function"', "InvalidRequest"],
+  ["Failed to parse Jinja template: Expected closing statement token", "InvalidRequest"],
+  ["Template error: syntax error: Conversation roles must alternate (in <string>:1)", "InvalidRequest"],
+  ["jinja2.exceptions.TemplateError: Bad roles", "InvalidRequest"],
+  ["Cannot use chat template functions because tokenizer.chat_template is not set", "InvalidRequest"],
+  ["Unable to generate parser for this template. Automatic parser generation failed", "InvalidRequest"],
+  ['template: :5:14: executing "" at <.Foo>: can\'t evaluate field Foo', "InvalidRequest"],
+
+  ["llama-server process has terminated: signal: killed", "ModelNotAvailable", loading(killed)],
+  ["llama-server process has terminated: exit status 137", "ModelNotAvailable", loading(killed)],
+  ["llama-server process has terminated: exit status 3", "ModelNotAvailable", loading(ended)],
+  ["llama runner process has terminated: exit status 0xc0000409", "ModelNotAvailable", loading(ended)],
+  ["llama runner process no longer running: 2", "ModelNotAvailable", loading(ended)],
+  [
+    "llama-server process has terminated: exit status 1: error: failed to load model tensor x",
+    "ModelNotAvailable",
+    loading(ended)
+  ],
+  [
+    "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory",
+    "ModelNotAvailable",
+    loading(noMemory)
+  ],
+  ["llama runner process has terminated: CUDA error: out of memory", "ModelNotAvailable", loading(noMemory)],
+  ["llama runner process has terminated: std::bad_alloc", "ModelNotAvailable", loading(noMemory)],
+  ['Failed to load model "x". Error: ErrorOutOfDeviceMemory', "ModelNotAvailable", loading(noMemory)],
+  ["model requires more gpu memory than is currently available", "ModelNotAvailable", loading(noMemory)],
+  [
+    "model requires more GPU memory (9.5 GB) than is currently available (800 MiB)",
+    "ModelNotAvailable",
+    loading("it requires 9.5 GB of memory, and 800 MiB are available")
+  ],
+  [
+    "error starting llama-server: llama-server binary not found (checked: /srv/ollama/lib/ollama/llama-server)",
+    "ModelNotAvailable",
+    loading("a file of the server's engine or of the model is missing; install it again")
+  ],
+  ["error starting the external llama server: exec format error", "ModelNotAvailable"],
+  ["error starting runner: fork/exec /usr/bin/ollama: no such file or directory", "ModelNotAvailable"],
+  ["unable to load runner for model x", "ModelNotAvailable", loading("the server could not load it")],
+  [
+    "error loading model: unknown model architecture: 'x'",
+    "ModelNotAvailable",
+    loading("the server is too old for it; install a newer version")
+  ],
+
+  [
+    "Request length 71599 + 2048 is greater than max_seq_len 65536",
+    "ContextOverflow",
+    { promptTokens: 71599, contextLength: 65536 }
+  ],
+  [
+    "Request length 65000 + 2048 is greater than max_seq_len 65536. Please truncate the prompt.",
+    "ContextOverflow",
+    { promptTokens: 67048, contextLength: 65536 }
+  ],
+  [
+    "Prompt length 71,599 is greater than max_seq_len 65,536",
+    "ContextOverflow",
+    { promptTokens: 71599, contextLength: 65536 }
+  ],
+  ["inputs tokens + max_new_tokens must be <= 4096", "ContextOverflow", { contextLength: 4096 }],
+  [
+    "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens and 1000 `max_new_tokens`",
+    "ContextOverflow",
+    { promptTokens: 5000, contextLength: 4096 }
+  ],
+  [
+    "Input validation error: `inputs` must have less than 4095 tokens. Given: 5000",
+    "ContextOverflow",
+    { promptTokens: 5000, contextLength: 4095 }
+  ],
+  ["prompt is too long: 5000 tokens > 4096 maximum", "ContextOverflow", { promptTokens: 5000, contextLength: 4096 }],
+  ["The prompt of 200,000 tokens exceeds the context length of 128k", "ContextOverflow", { contextLength: undefined }],
+  [
+    "The engine prompt length 5000 exceeds the max_model_len 4096. Please reduce prompt.",
+    "ContextOverflow",
+    { promptTokens: 5000, contextLength: 4096 }
+  ]
+]
+
+describe("a failure that the same request has again", () => {
+  const message = (words: string) => ({ message: words, type: "server_error", code: 500 })
+  const forms: Readonly<Record<string, (words: string) => string>> = {
+    "plain text": (words) => words,
+    "Ollama's form": text,
+    "OpenAI's form": (words) => error(words),
+    "a form with a status": (words) => JSON.stringify({ error: message(words) }),
+    "the engine's form in Ollama's": (words) => text(JSON.stringify({ error: message(words) })),
+    "vLLM's form": (words) => JSON.stringify({ object: "error", ...message(words) })
+  }
+  for (const [words, tag, fields] of permanent) {
+    it(`${tag}: ${words}`, () => {
+      for (const form of Object.values(forms)) {
+        for (const status of [400, 500, 502, inStream]) {
+          const reason = toReason({ ...asked, status, report: readBody(form(words)) })
+          expect(fieldsOf(reason)).toMatchObject({ _tag: tag, ...fields })
+          expect(reason.isRetryable).toBe(false)
+          expect(reason.message).not.toContain(words)
+        }
+      }
+    })
+  }
+})
+
+describe("what only looks like such a failure", () => {
+  const table: ReadonlyArray<readonly [text: string, tag: string]> = [
+    ["CUDA error: an illegal memory access was encountered", "ApiError"],
+    ["error parsing tool call: raw='Conversation roles must alternate'", "ApiError"],
+    ["error parsing tool call: raw='tools param requires --jinja flag'", "ApiError"],
+    ["context canceled", "ApiError"],
+    ["an error was encountered while running the model: signal: killed", "ApiError"],
+    ["internal error: 4096 workers are greater than the maximum of 5 threads", "ApiError"]
+  ]
+  for (const [words, tag] of table) {
+    it(words, () => {
+      expect(toReason({ ...asked, status: 500, report: readBody(text(words)) })).toMatchObject({
+        _tag: tag,
+        isRetryable: true
+      })
+    })
+  }
+})
+
+describe("an empty 403", () => {
+  const originHint = "set OLLAMA_ORIGINS"
+  it("is a refused Host or Origin header where the server has such a check", () => {
+    for (const body of ["", " \r\n"]) {
+      const reason = toReason({ ...asked, originHint, status: 403, report: readBody(body) })
+      expect(fieldsOf(reason)).toEqual({ _tag: "AuthenticationError", kind: "origin", description: originHint })
+      expect(reason.message).toBe("the server refused the address or the origin of this client: set OLLAMA_ORIGINS")
+    }
+  })
+
+  it("is a refused token elsewhere, and so is one with a text", () => {
+    for (const failure of [
+      { status: 403, report: readBody("") },
+      { status: 401, originHint, report: readBody("") },
+      { status: 403, originHint, report: readBody(text("forbidden")) }
+    ]) {
+      const reason = toReason({ ...asked, ...failure })
+      expect(reason).toMatchObject({ _tag: "AuthenticationError", kind: undefined })
+      expect(reason.message).toContain("check the token")
+    }
+  })
+})
 
 const noModels = "No models loaded. Please load a model in the developer page or use the 'lms load' command."
 const lmStudio: ReadonlyArray<Row> = [
@@ -530,6 +718,12 @@ describe("hostile texts", () => {
     ..."a01 (\"'`{.[:\n",
     ..."model '|model `|<title|n_ctx|n_ctx: 1|context length |1 tokens |tokens (|field '|field 'a' ".split("|"),
     ..."cannot unmarshal |'loc': ('body', '|does not support |{\"error\":|model has crashed (|exceeds the ".split("|"),
+    ..."waiting for |failed to load |jinja |template |length 1|given: 1|,123|+ 1 |1 tokens |unsupported param: ".split(
+      "|"
+    ),
+    ..."inputs tokens + |only |think value |system role |(1) |multimodal |: 404 |max_seq_len |in format |1 maximum ".split(
+      "|"
+    ),
     ..."requires more system memory (|000 |http://|'a.a.|invalid a|Thu, ".split("|")
   ]
   it.each(pieces)("%j repeated takes linear time", (piece) => {
@@ -541,7 +735,8 @@ describe("hostile texts", () => {
       error(hostile, { code: hostile, param: hostile }),
       `<html>${hostile}`
     ]) {
-      for (const status of [undefined, 400, 404, 500]) toReason({ ...asked, status, report: readBody(body) })
+      for (const status of [undefined, 400, 404, 500])
+        toReason({ ...asked, errorRules: transferErrors, status, report: readBody(body) })
       retryAfter({ "retry-after": hostile, "retry-after-ms": hostile, date: hostile })
     }
   })

@@ -10,11 +10,13 @@ import type { DecoderContext, Endpoint, JsonObject, RecordDecoder } from "../wir
 import * as Json from "../wire/json.ts"
 import { makeDecoder } from "./progress.ts"
 import { toKeepAlive } from "./request.ts"
+import { transferErrors } from "./transferErrors.ts"
 
 const transfer = (path: string): Endpoint<JsonObject, ModelProgress> => ({
   method: "POST",
   path,
   framing: "ndjson",
+  errorRules: transferErrors,
   encode: (body) => Result.succeed({ ...body, stream: true }),
   decoder: makeDecoder
 })

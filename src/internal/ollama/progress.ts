@@ -1,8 +1,7 @@
 /** The reports of `POST /api/pull`, `/api/push` and `/api/create`. Facts: Ollama's `server/images.go` and `download.go`. */
 import * as Schema from "effect/Schema"
 import type { Layer, ModelProgress } from "../../ModelProgress.ts"
-import type { ProviderErrorReason } from "../../ProviderError.ts"
-import { InvalidRequest, LineTooLong, ModelNotAvailable, NetworkError } from "../../ProviderError.ts"
+import { LineTooLong } from "../../ProviderError.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, RecordDecoder } from "../wire/endpoint.ts"
 import * as Json from "../wire/json.ts"
@@ -43,7 +42,9 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgres
   return {
     record: ({ data }, out): Progress => {
       const value = Json.parse(data)
-      if (Json.isObject(value) && value.error != null) return toReason(data, context)
+      if (Json.isObject(value) && value.error != null) {
+        return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
+      }
       if (!lineSchema.is(value)) return lineSchema.parseError(data)
       const layer = readLayer(value)
       if (layers.size * bytesPerLayer > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
@@ -56,34 +57,3 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgres
     }
   }
 }
-
-const toReason = (data: string, context: DecoderContext): ProviderErrorReason => {
-  const report = ErrorReport.readBody(data)
-  const text = report.message ?? ""
-  const detail = ErrorReport.toDetail(text)
-  const known = registryErrors.find(([pattern]) => pattern.test(text))
-  return known === undefined ? ErrorReport.toReason({ ...context, report }) : known[1](context.model, detail)
-}
-
-type Detail = ReturnType<typeof ErrorReport.toDetail>
-
-/** The errors inside a 200 that come from the registry, which Ollama asks after its first report. */
-const registryErrors: ReadonlyArray<[RegExp, (model: string, detail: Detail) => ProviderErrorReason]> = [
-  [
-    /file does not exist|manifest unknown|^pull model manifest: 404/i,
-    (model, detail) => new ModelNotAvailable({ model, description: "the registry does not have it", detail })
-  ],
-  [
-    /server gave HTTP response to HTTPS client|x509|certificate/i,
-    (_, detail) =>
-      new InvalidRequest({
-        field: "insecure",
-        description: "the registry has no valid TLS: set `insecure: true`",
-        detail
-      })
-  ],
-  [
-    /dial tcp|connection (?:refused|reset)|no such host|i\/o timeout|TLS handshake timeout|max retries exceeded|EOF$/i,
-    (_, detail) => new NetworkError({ description: "Ollama cannot reach the registry", detail })
-  ]
-]

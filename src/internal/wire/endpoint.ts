@@ -1,6 +1,7 @@
 /** One route of a server as a value: what is sent, and how the answer is read. It is not tied to completions. */
 import type * as Result from "effect/Result"
 import type { ProviderErrorReason } from "../../ProviderError.ts"
+import type { ErrorRule } from "./errorRule.ts"
 
 export interface Endpoint<Request, Out> {
   readonly method: "GET" | "POST" | "DELETE"
@@ -10,6 +11,8 @@ export interface Endpoint<Request, Out> {
   readonly name?: string | undefined
   /** How the body is divided into records: one on each line, server-sent events, or the body as a whole. */
   readonly framing: "ndjson" | "sse" | "json"
+  /** Error texts that have a meaning of their own here. They are tried before those that all endpoints have. */
+  readonly errorRules?: ReadonlyArray<ErrorRule> | undefined
   /** The JSON body; `undefined` for none. */
   readonly encode: (request: Request) => Result.Result<JsonObject | undefined, ProviderErrorReason>
   /** A new decoder, for one answer. */
@@ -25,6 +28,8 @@ export interface DecoderContext {
   readonly endpoint: string
   /** What to do if the server does not have the model. */
   readonly missingModelHint?: string | undefined
+  /** Those of the endpoint. */
+  readonly errorRules?: ReadonlyArray<ErrorRule> | undefined
   /** The most bytes that a decoder may keep in memory until what they belong to is complete. */
   readonly maxLineBytes: number
 }

@@ -197,6 +197,8 @@ export class InvalidRequest extends Schema.Error<InvalidRequest>(id("InvalidRequ
    * Absent if a server rejected the request and named no known field.
    */
   field: Schema.optional(Schema.String),
+  /** With embeddings: which text the server cannot embed, by its index in `input`. `field` names it too. */
+  index: Schema.optional(Schema.Number),
   ...explanation
 }) {
   get isRetryable(): boolean {

@@ -4,7 +4,7 @@ import * as Redacted from "effect/Redacted"
 import type { Embedding, ValidRequest } from "../Embedding.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import type { ProviderError } from "../ProviderError.ts"
-import { ContextOverflow, ParseError, Unsupported } from "../ProviderError.ts"
+import { ContextOverflow, InvalidRequest, ParseError, Unsupported } from "../ProviderError.ts"
 
 /** The texts that one request to a server has. */
 export interface BatchRequest extends ValidRequest {
@@ -37,10 +37,10 @@ export const embed = Effect.fnUntraced(function* (
         return problem === undefined ? Effect.succeed([embedding]) : Effect.fail(toError(problem))
       },
       onFailure: (error) => {
-        const { reason } = error
-        if (reason._tag !== "ContextOverflow") return Effect.fail(error)
-        if (texts.length === 1) return Effect.fail(toError(new ContextOverflow({ ...reason, index: start })))
-        // The server does not report which text does not fit.
+        const named = nameText(error.reason, start)
+        if (named === undefined) return Effect.fail(error)
+        if (texts.length === 1) return Effect.fail(toError(named))
+        // The server does not report which text it is.
         const middle = Math.ceil(texts.length / 2)
         const halves = [
           { start, texts: texts.slice(0, middle) },
@@ -51,6 +51,14 @@ export const embed = Effect.fnUntraced(function* (
     })
   return combine(request.model, (yield* Effect.forEach(batches, sendBatch, { concurrency })).flat())
 })
+
+/** The reason with the index of the text, if it is about one text of the batch: it does not fit, or it has no vector. */
+const nameText = (reason: ProviderErrorReason, index: number): ProviderErrorReason | undefined => {
+  if (reason._tag === "ContextOverflow") return new ContextOverflow({ ...reason, index })
+  return reason._tag === "InvalidRequest" && reason.field === "input"
+    ? new InvalidRequest({ ...reason, field: `input[${index}]`, index })
+    : undefined
+}
 
 const toBatches = (texts: ReadonlyArray<string>): ReadonlyArray<Batch> => {
   const batches: Array<{ readonly start: number; readonly texts: Array<string> }> = []

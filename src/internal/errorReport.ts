@@ -44,9 +44,12 @@ interface Fields {
   readonly contextLength?: number | undefined
 }
 
-/** Whether a JSON value that came with a success is an error: it has `error`, or it is one in the form of vLLM. */
+/**
+ * Whether a JSON value that came with a success is an error: it has `error` or an address to sign in, or it is one in the form of
+ * vLLM.
+ */
 export const isError = (value: unknown): boolean =>
-  Json.isObject(value) && (Boolean(value.error) || value.object === "error")
+  Json.isObject(value) && (Boolean(value.error) || value.object === "error" || typeof value.signin_url === "string")
 
 /** Reads an error body, or a record of a stream that contains an error: JSON in any known shape, a page, or plain text. */
 export const readBody = (body: string): Report => {
@@ -149,7 +152,7 @@ export const toReason = (failure: Failure): ProviderErrorReason => {
   const status = known?.status ?? failure.status ?? report.status
   const texts = explain(report, known)
 
-  if (status === 401 || status === 403 || (isInside && report.signinUrl !== undefined)) {
+  if (status === 401 || status === 403 || report.signinUrl !== undefined) {
     const signinUrl = report.signinUrl === undefined ? undefined : Redacted.make(report.signinUrl)
     const isOrigin = status === 403 && report.body.trim() === "" && failure.originHint !== undefined
     return isOrigin

@@ -109,6 +109,45 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
+  it.effect("a text of which the model makes no numbers is named by its index, and not retryable", () =>
+    Effect.gen(function* () {
+      for (const body of [
+        { error: "failed to encode response: json: unsupported value: NaN" },
+        { error: { message: "json: unsupported value: +Inf" } },
+        { error: { message: "Out of range float values are not JSON compliant: nan" } },
+        "json: unsupported value: NaN"
+      ]) {
+        const { provider } = yield* start(
+          setup,
+          answering((texts) =>
+            texts.includes("odd") ? { status: 500, body } : { status: 200, body: toBody(texts.map(() => [1])) }
+          )
+        )
+        const input = Array.from({ length: 70 }, (_, i) => (i === 53 ? "odd" : "even"))
+        const error = yield* Effect.flip(provider.embed({ model: "fake:latest", input }))
+        expect(error.reason).toMatchObject({
+          _tag: "InvalidRequest",
+          field: "input[53]",
+          index: 53,
+          isRetryable: false
+        })
+        expect(error.message).toContain("invalid input[53]: the model makes no vector of it")
+      }
+    })
+  )
+
+  it.effect("a failure of the server names no text, and is retryable", () =>
+    Effect.gen(function* () {
+      const { provider, server } = yield* start(
+        setup,
+        answering(() => ({ status: 500, body: { error: "the engine failed" } }))
+      )
+      const error = yield* Effect.flip(provider.embed({ model: "fake:latest", input: ["a", "b"] }))
+      expect(error.reason).toMatchObject({ _tag: "ApiError", isRetryable: true })
+      expect((yield* server.state).requests.filter(isEmbed)).toHaveLength(1)
+    })
+  )
+
   it.effect("invalid requests are rejected before anything is sent", () =>
     Effect.gen(function* () {
       const { provider, server } = yield* start(setup, { text: "" })

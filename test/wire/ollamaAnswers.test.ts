@@ -156,6 +156,20 @@ const answers: Readonly<Record<string, Row>> = {
     lines: [{ error: { message: "boom", code: 500 } }],
     failure: failure("StreamError", { detail: "boom" })
   },
+  "an error with an address to sign in": {
+    lines: [text("a"), { error: "unauthorized", signin_url: "https://ollama.com/connect?key=k" }],
+    pieces: "a|",
+    failure: failure("AuthenticationError", { signinUrl: "https://ollama.com/connect?key=k", detail: "unauthorized" })
+  },
+  "an address to sign in without an error": {
+    lines: [{ StatusCode: 401, signin_url: "https://ollama.com/connect?key=k" }],
+    failure: failure("AuthenticationError", { signinUrl: "https://ollama.com/connect?key=k" })
+  },
+  "an error with fields of another type": {
+    lines: [text("a"), { error: "unauthorized", signin_url: "https://ollama.com/connect?key=k", message: "no" }],
+    pieces: "a|",
+    failure: failure("AuthenticationError", { signinUrl: "https://ollama.com/connect?key=k" })
+  },
   "an error beside text": {
     lines: [{ ...text("a"), error: "boom" }],
     failure: failure("StreamError", { detail: "boom" })

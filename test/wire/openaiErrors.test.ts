@@ -54,6 +54,15 @@ const errors: Readonly<Record<string, Row>> = {
     pieces: "Hi|",
     failure: failure("StreamError")
   },
+  "an error with an address to sign in": {
+    events: [text("Hi"), { error: "unauthorized", signin_url: "https://ollama.com/connect?key=k" }],
+    pieces: "Hi|",
+    failure: failure("AuthenticationError", { signinUrl: "https://ollama.com/connect?key=k" })
+  },
+  "an address to sign in without an error": {
+    events: [{ StatusCode: 401, error: "", signin_url: "https://ollama.com/connect?key=k" }],
+    failure: failure("AuthenticationError", { signinUrl: "https://ollama.com/connect?key=k" })
+  },
   "an error of the choice": {
     events: [text("Hi"), { choices: [{ index: 0, delta: {}, error: { message: "boom" }, finish_reason: "error" }] }],
     pieces: "Hi|",

@@ -2,6 +2,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Embedding, EmbeddingRequest } from "../../Embedding.ts"
+import { embeddingErrors } from "../embeddingErrors.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
 import * as Values from "../values.ts"
 import type { Endpoint } from "../wire/endpoint.ts"
@@ -18,6 +19,7 @@ export const embed: Endpoint<EmbeddingRequest, Embedding> = {
   method: "POST",
   path: "/api/embed",
   framing: "json",
+  errorRules: embeddingErrors,
   encode: ({ dimensions, extra, input, keepAlive, model, overflow }) =>
     Result.succeed(
       Values.merge(

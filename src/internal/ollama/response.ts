@@ -65,11 +65,12 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
 
   const read = (text: string, chunks: Array<StreamingChunk>): Progress => {
     const record = Json.parse(text)
-    if (!lineSchema.is(record)) return lineSchema.parseError(text)
-    if (record.error != null) return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) })
+    const fail = () => ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) })
+    if (!lineSchema.is(record)) return ErrorReport.isError(record) ? fail() : lineSchema.parseError(text)
+    if (record.error != null) return fail()
     const { done, message, response } = record
     if (message == null && response == null && done == null && record.done_reason == null) {
-      return Json.parseError(text, "neither a part of an answer nor an error")
+      return ErrorReport.isError(record) ? fail() : Json.parseError(text, "neither a part of an answer nor an error")
     }
     const content = message?.content || response || ""
     const thinking = message?.thinking || record.thinking

@@ -3,6 +3,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Embedding, EmbeddingRequest } from "../../Embedding.ts"
 import { Unsupported } from "../../ProviderError.ts"
+import { embeddingErrors } from "../embeddingErrors.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
 import * as Values from "../values.ts"
 import type { Endpoint } from "../wire/endpoint.ts"
@@ -20,6 +21,7 @@ export const embed = (dialect: Dialect): Endpoint<EmbeddingRequest, Embedding> =
   method: "POST",
   path: "/v1/embeddings",
   framing: "json",
+  errorRules: embeddingErrors,
   encode: ({ dimensions, extra, input, keepAlive, model, overflow }) =>
     Result.gen(function* () {
       if (overflow === "truncate") {

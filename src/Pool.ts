@@ -99,6 +99,10 @@ export interface State extends Queue.State {}
  * twice as long each time, up to 5 minutes. It comes back when it lists its models. Requests that are wrong or too large, busy
  * servers (429, or 503 with `Retry-After`) and consumers that stop are no failures of a host.
  *
+ * A server may call it its own fault what is one of the request. So if the answer to the same request fails in the same way on a
+ * second host within 30 seconds, neither failure counts, and a host that was off for it is back. A request that is sent again goes
+ * to a host on which it has not failed, if one is free. Connections that fail and deadlines that pass always count.
+ *
  * **Errors** of the pool itself, with its name:
  * - `RateLimited`: `maxWaiting` requests wait already.
  * - `Timeout`: the deadline passed while the request waited.

@@ -51,10 +51,12 @@ const makeAttempts = <R extends Request>(
   const limits = Limits.resolve(request.deadlines)
   const errors: Array<ProviderError> = []
   const ticket: Queue.Ticket = {
+    request,
     model,
     tokens: 0,
     lastTokens: turn?.promptTokens ?? 0,
     lastHost: turn?.host,
+    failedOn: queue.blame.failedOn(request, queue.now()),
     tried: new Set(),
     since: queue.now(),
     host: undefined,

@@ -14,8 +14,25 @@ interface Slot {
   failed: number
 }
 
+/** A failure that was counted. */
+export interface Failure {
+  readonly slot: Slot
+  /** The failures in a row that it belongs to. */
+  readonly row: Row
+}
+
+interface Row {
+  length: number
+}
+
 export interface Breaker {
   readonly isOff: () => boolean
+  /** A value that is another one each time the host goes off; `undefined` while it is not off. */
+  readonly offSince: () => object | undefined
+  /** The last failure, if it was counted. */
+  readonly lastFailure: () => Failure | undefined
+  /** The host is not to blame for a failure that was counted. It is back if it was off for that. */
+  readonly forgive: (failure: Failure) => void
   /** Records the outcome of a request that was sent at `sentAt`. Returns whether the host is off from now on. */
   readonly record: (hasSucceeded: boolean, sentAt: number, now: number) => boolean
   /** How long to wait until the next probe, in milliseconds. It doubles each time until a request succeeds again. */
@@ -26,13 +43,14 @@ export interface Breaker {
 
 /** `random` returns a number from 0 to 1. */
 export const make = (random: () => number): Breaker => {
-  let isOff = false
-  let consecutiveFailures = 0
+  let off: object | undefined
+  let row: Row = { length: 0 }
+  let last: Failure | undefined
   let timesOff = 0
   let restoredAt = -Infinity
   let slots: Array<Slot> = []
 
-  const count = (hasSucceeded: boolean, now: number): void => {
+  const count = (hasSucceeded: boolean, now: number): Slot => {
     slots = slots.filter(({ startsAt }) => now - startsAt < windowMillis)
     let slot = slots.at(-1)
     if (slot === undefined || now - slot.startsAt >= slotMillis) {
@@ -41,6 +59,7 @@ export const make = (random: () => number): Breaker => {
     }
     if (hasSucceeded) slot.succeeded++
     else slot.failed++
+    return slot
   }
 
   const failsTooOften = (): boolean => {
@@ -49,20 +68,33 @@ export const make = (random: () => number): Breaker => {
     return total >= minRequests && succeeded / total < minSuccessRate
   }
 
+  const fails = (): boolean => row.length >= maxConsecutiveFailures || failsTooOften()
+
   return {
-    isOff: () => isOff,
+    isOff: () => off !== undefined,
+    offSince: () => off,
+    lastFailure: () => last,
+    forgive: (failure) => {
+      failure.slot.failed--
+      failure.row.length--
+      if (off === undefined || fails()) return
+      off = undefined
+      timesOff = Math.max(0, timesOff - 1)
+    },
     record: (hasSucceeded, sentAt, now) => {
+      last = undefined
       // Requests that were sent before the host was off, or while it was, say nothing about how it is now.
-      if (isOff || sentAt < restoredAt) return false
-      count(hasSucceeded, now)
+      if (off !== undefined || sentAt < restoredAt) return false
+      const slot = count(hasSucceeded, now)
       if (hasSucceeded) {
-        consecutiveFailures = 0
+        row = { length: 0 }
         timesOff = 0
         return false
       }
-      consecutiveFailures++
-      isOff = consecutiveFailures >= maxConsecutiveFailures || failsTooOften()
-      return isOff
+      row.length++
+      last = { slot, row }
+      if (fails()) off = {}
+      return off !== undefined
     },
     nextOffMillis: () => {
       const millis = Math.min(firstOffMillis * 2 ** timesOff, maxOffMillis)
@@ -70,10 +102,10 @@ export const make = (random: () => number): Breaker => {
       return millis * (0.8 + 0.4 * random())
     },
     restore: (now) => {
-      isOff = false
+      off = undefined
       restoredAt = now
       slots = []
-      consecutiveFailures = maxConsecutiveFailures - 1
+      row = { length: maxConsecutiveFailures - 1 }
     }
   }
 }

@@ -11,6 +11,8 @@ export interface Wanted {
   readonly lastTokens: number
   /** The name of the host that answered the last turn. */
   readonly lastHost: string | undefined
+  /** Hosts on which the same request failed before. */
+  readonly failedOn: ReadonlySet<Host.Host>
   /** Hosts that failed before their answer committed. */
   readonly tried: Set<Host.Host>
 }
@@ -63,16 +65,17 @@ const explain = (present: ReadonlyArray<Host.Host>, wanted: Wanted): ProviderErr
   })
 }
 
-/** The model is loaded there, then the last turn was there, then the lower cost of two at random. */
+/** The request has not failed there, then the model is loaded there, then the last turn was there, then the lower cost of two at random. */
 const pick = (
   hosts: ReadonlyArray<Host.Host>,
-  { lastHost, model }: Wanted,
+  { failedOn, lastHost, model }: Wanted,
   { now, random }: Situation
 ): Host.Host | undefined => {
   if (hosts.length <= 1) return hosts[0]
+  const hopeful = prefer(hosts, (host) => !failedOn.has(host))
   const rest = [
     ...prefer(
-      prefer(hosts, (host) => Host.isLoaded(host, model, now)),
+      prefer(hopeful, (host) => Host.isLoaded(host, model, now)),
       ({ name }) => name === lastHost
     )
   ]

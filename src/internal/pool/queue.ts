@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { ProviderError, ProviderErrorReason } from "../../ProviderError.ts"
 import { NetworkError, RateLimited, Timeout } from "../../ProviderError.ts"
+import * as Blame from "./blame.ts"
 import * as Choose from "./choose.ts"
 import * as Failure from "./failure.ts"
 import * as Host from "./host.ts"
@@ -42,6 +43,7 @@ export interface State {
 
 /** A request in the pool: it waits, or it has a host, or neither. */
 export interface Ticket extends Choose.Wanted {
+  readonly request: object
   /** When it entered the pool, in milliseconds. */
   readonly since: number
   host: Host.Host | undefined
@@ -51,12 +53,15 @@ export interface Ticket extends Choose.Wanted {
   hasFirstChunk: boolean
 }
 
+type Sent = Pick<Ticket, "request" | "sentAt">
+
 /** How a request left its host: it succeeded, it failed, or the consumer stopped. */
 export type Outcome = "succeeded" | "stopped" | ProviderError
 
 export interface Queue {
   readonly hosts: () => ReadonlyArray<Host.Host>
   readonly now: () => number
+  readonly blame: Blame.Blame
   readonly state: SubscriptionRef.SubscriptionRef<State>
   /** Waits for a host, at most this long. */
   readonly enter: (ticket: Ticket, limit: WaitLimit) => Effect.Effect<Host.Host, ProviderErrorReason>
@@ -100,6 +105,7 @@ const closed: Choose.Choice = { _tag: "None", reason: new NetworkError({ descrip
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
   const { abandonedMillis, maxWaiting, now, onWaited, random, run } = options
+  const blame = Blame.make()
   let hosts: ReadonlyArray<Host.Host> = []
   let isClosed = false
   const waiters = new Map<Ticket, Deferred.Deferred<Host.Host, ProviderErrorReason>>()
@@ -149,24 +155,31 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   }
 
   /** Off until a probe succeeds. A probe is a list of models, never a generation. */
-  const recover = (host: Host.Host): Effect.Effect<void> =>
+  const recover = (host: Host.Host, off: object | undefined): Effect.Effect<void> =>
     Effect.suspend(() => {
       const probe = Effect.timeoutOption(Effect.exit(host.provider.listModels), probeTimeout)
       return Effect.flatMap(Effect.delay(probe, host.breaker.nextOffMillis()), (result) => {
-        if (!hosts.includes(host)) return Effect.void
-        if (result._tag === "None" || result.value._tag === "Failure") return recover(host)
+        // Its failures may have been forgiven since.
+        if (!hosts.includes(host) || host.breaker.offSince() !== off) return Effect.void
+        if (result._tag === "None" || result.value._tag === "Failure") return recover(host, off)
         host.breaker.restore(now())
         return refresh
       })
     })
 
-  const judge = (host: Host.Host, outcome: Outcome, sentAt: number | undefined): void => {
+  const judge = (host: Host.Host, outcome: Outcome, { request, sentAt }: Sent): void => {
     if (outcome === "stopped" || sentAt === undefined) return
-    if (outcome !== "succeeded") {
-      host.lastError = outcome
-      if (!Failure.isOfHost(outcome.reason)) return
+    const time = now()
+    if (outcome === "succeeded") {
+      host.breaker.record(true, sentAt, time)
+      return
     }
-    if (host.breaker.record(outcome === "succeeded", sentAt, now())) run(recover(host))
+    const { reason } = outcome
+    host.lastError = outcome
+    if (!Failure.isOfHost(reason) || blame.isOfRequest(request, reason, host, time)) return
+    const turnsOff = host.breaker.record(false, sentAt, time)
+    blame.suspect(request, reason, host, time)
+    if (turnsOff) run(recover(host, host.breaker.offSince()))
   }
 
   yield* Effect.addFinalizer(() =>
@@ -179,6 +192,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   return {
     hosts: () => hosts,
     now,
+    blame,
     state,
     refresh,
     enter: (ticket, { kind, left, limit }) =>
@@ -217,7 +231,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       }),
     leave: (ticket, outcome) => {
       const give = Effect.suspend(() => {
-        const { hasFirstChunk, host, model, sentAt, since } = ticket
+        const { hasFirstChunk, host, model, request, sentAt, since } = ticket
         if (host === undefined) return waiters.delete(ticket) ? publish : Effect.void
         ticket.host = undefined
         ticket.sentAt = undefined
@@ -227,7 +241,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         clearLane(host)
         // A deadline that passed mostly in the pool says nothing about the host.
         const waitedLonger = sentAt !== undefined && now() - sentAt < sentAt - since
-        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome, sentAt)
+        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome, { request, sentAt })
         dispatch()
         return publish
       })

@@ -29,9 +29,9 @@ export const isTooDeep = (value: unknown): boolean => {
 }
 
 /** The JSON text of a value, or `undefined` if it has none, for example because it is nested too deeply. */
-export const stringify = (value: unknown): string | undefined => {
+export const stringify = (value: unknown, replacer?: (key: string, value: unknown) => unknown): string | undefined => {
   try {
-    return JSON.stringify(value)
+    return JSON.stringify(value, replacer)
   } catch {
     return undefined
   }

@@ -1,25 +1,33 @@
 /** Hosts that fail are off for a while. */
-import { expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Breaker from "../../../src/internal/pool/breaker.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
+import * as Retry from "../../../src/Retry.ts"
+import type { ValidRequest } from "../../../src/CompletionRequest.ts"
 import {
   ApiError,
   ContextOverflow,
   InvalidRequest,
   ModelNotAvailable,
+  NetworkError,
+  ParseError,
   ProviderError,
   RateLimited,
   StreamError,
+  StreamTruncated,
   Unsupported
 } from "../../../src/ProviderError.ts"
 import type { ProviderErrorReason } from "../../../src/ProviderError.ts"
-import { ask, fake, host, reasonOf } from "./support.ts"
+import { ask, fake, host, reasonOf, state } from "./support.ts"
 
 const Event = Schema.Struct({ seconds: Schema.Literals([0, 1, 4, 20]), hasSucceeded: Schema.Boolean })
 
@@ -134,6 +142,130 @@ it.effect("a probe that hangs counts as failed", () =>
     expect((yield* host(pool, "one"))?.status).toBe("off")
   })
 )
+
+describe("a request that fails in the same way on a second host", () => {
+  const detail = (text: string) => Redacted.make(text)
+  const unknown = (text: string) => new ApiError({ status: 500, detail: detail(text) })
+  const ways: ReadonlyArray<readonly [what: string, one: ProviderErrorReason, two: ProviderErrorReason]> = [
+    ["a status", unknown("cannot do it"), unknown("cannot do it")],
+    ["another port in the text", unknown("127.0.0.1:1: cannot"), unknown("127.0.0.1:2: cannot")],
+    ["no text", new ApiError({ status: 502 }), new ApiError({ status: 502 })],
+    ["an error inside the answer", new StreamError({ description: "x" }), new StreamError({ description: "x" })],
+    ["a truncated answer", new StreamTruncated(), new StreamTruncated()],
+    ["a bad record", new ParseError({ excerpt: detail("a") }), new ParseError({ excerpt: detail("b") })]
+  ]
+  const twoHosts = Effect.fnUntraced(function* (one: MockProvider.Step, two: MockProvider.Step) {
+    const play = (bad: MockProvider.Step) => (request: ValidRequest) => (request.prompt === "good" ? ["Hi"] : [bad])
+    const hosts = [{ provider: yield* fake("one", play(one)) }, { provider: yield* fake("two", play(two)) }]
+    return yield* Pool.make({ hosts })
+  })
+  const statuses = (pool: Pool.Pool) => Effect.map(state(pool), ({ hosts }) => hosts.map(({ status }) => status))
+
+  for (const [what, one, two] of ways) {
+    it.effect(`is to blame, and no host: ${what}`, () =>
+      Effect.gen(function* () {
+        const pool = yield* twoHosts(MockProvider.fail(one), MockProvider.fail(two))
+        for (let i = 0; i < 14; i++)
+          expect(yield* reasonOf(pool.complete(ask("bad")))).toMatchObject({ _tag: one._tag })
+        expect(yield* statuses(pool)).toEqual(["ready", "ready"])
+        expect((yield* pool.complete(ask("good"))).content).toBe("Hi")
+      })
+    )
+  }
+
+  it.effect("is to blame also if it failed in the middle of its answer", () =>
+    Effect.gen(function* () {
+      const broken = [{ content: "Hm" }, MockProvider.fail(unknown("cannot do it"))]
+      const play = (request: ValidRequest) => (request.prompt === "good" ? ["Hi"] : broken)
+      const pool = yield* Pool.make({
+        hosts: [{ provider: yield* fake("one", play) }, { provider: yield* fake("two", play) }]
+      })
+      for (let i = 0; i < 14; i++) yield* reasonOf(pool.complete(ask("bad")))
+      expect(yield* statuses(pool)).toEqual(["ready", "ready"])
+    })
+  )
+
+  it.effect("is recognised by what it asks for: a retry, or other requests with retries", () =>
+    Effect.gen(function* () {
+      const bad = MockProvider.fail(unknown("cannot do it"))
+      const pool = yield* twoHosts(bad, bad)
+      const retrying = Retry.apply(pool, { schedule: Schedule.spaced("10 millis"), budget: { floor: Infinity } })
+      for (let i = 0; i < 14; i++) {
+        const messages = [{ role: "user", content: "x", images: [new Uint8Array([i])] }] as const
+        const fiber = yield* Effect.forkChild(reasonOf(retrying.complete({ model: "m", messages })))
+        yield* TestClock.adjust("1 second")
+        expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "ApiError" })
+        expect(yield* statuses(pool)).toEqual(["ready", "ready"])
+      }
+    })
+  )
+
+  it.effect("brings a host back that was off for it", () =>
+    Effect.gen(function* () {
+      const bad = MockProvider.fail(unknown("cannot do it"))
+      const play = (request: ValidRequest) => (request.prompt === "good" ? ["Hi"] : [bad])
+      const pool = yield* Pool.make({ hosts: [{ provider: yield* fake("one", play, { listModels: Effect.never }) }] })
+      for (let i = 0; i < 5; i++) yield* reasonOf(pool.complete(ask("bad")))
+      expect((yield* host(pool, "one"))?.status).toBe("off")
+      yield* pool.add({ provider: yield* fake("two", play) })
+      yield* reasonOf(pool.complete(ask("bad")))
+      expect(yield* statuses(pool)).toEqual(["ready", "ready"])
+      // Neither the probe nor the next failure says anything else.
+      yield* TestClock.adjust("20 seconds")
+      yield* reasonOf(pool.complete(ask("bad")))
+      expect(yield* statuses(pool)).toEqual(["ready", "ready"])
+    })
+  )
+
+  const others: ReadonlyArray<readonly [what: string, one: ProviderErrorReason, two: ProviderErrorReason]> = [
+    ["it fails in another way", unknown("cannot do it"), unknown("out of order")],
+    ["it fails with another status", new ApiError({ status: 500 }), new ApiError({ status: 501 })],
+    ["the connections fail", new NetworkError({ kind: "refused" }), new NetworkError({ kind: "refused" })]
+  ]
+  for (const [what, one, two] of others) {
+    it.effect(`is not to blame if ${what}`, () =>
+      Effect.gen(function* () {
+        const pool = yield* twoHosts(MockProvider.fail(one), MockProvider.fail(two))
+        for (let i = 0; i < 40; i++) yield* Effect.exit(pool.complete(ask("bad")))
+        expect((yield* statuses(pool))[0]).toBe("off")
+      })
+    )
+  }
+
+  it.effect("goes to the other host first, and is not to blame if it succeeds there", () =>
+    Effect.gen(function* () {
+      const pool = yield* twoHosts(MockProvider.fail(unknown("cannot do it")), "Hi")
+      for (let i = 0; i < 40; i++) {
+        const request = { ...ask("bad"), seed: i }
+        const first = yield* Effect.exit(pool.complete(request))
+        if (Exit.isFailure(first)) expect((yield* pool.complete(request)).provider).toBe("two")
+      }
+      expect(yield* statuses(pool)).toEqual(["off", "ready"])
+    })
+  )
+
+  it.effect("is forgotten after 30 seconds", () =>
+    Effect.gen(function* () {
+      const bad = MockProvider.fail(unknown("cannot do it"))
+      const one = yield* fake("one", [bad])
+      const pool = yield* Pool.make({ hosts: [{ provider: one }, { provider: yield* fake("two", [bad]) }] })
+      for (let i = 0; i < 4; i++) yield* reasonOf(pool.complete(ask("bad")))
+      yield* pool.drain("two")
+      yield* TestClock.adjust("31 seconds")
+      for (let i = 0; i < 5; i++) yield* reasonOf(pool.complete(ask("bad")))
+      expect((yield* host(pool, "one"))?.status).toBe("off")
+    })
+  )
+
+  it.effect("is another one if it asks for something else", () =>
+    Effect.gen(function* () {
+      const bad = MockProvider.fail(unknown("cannot do it"))
+      const pool = yield* twoHosts(bad, bad)
+      for (let i = 0; i < 40; i++) yield* Effect.exit(pool.complete({ ...ask("bad"), seed: i }))
+      expect(yield* statuses(pool)).toEqual(["off", "off"])
+    })
+  )
+})
 
 const harmless: ReadonlyArray<ProviderErrorReason> = [
   new RateLimited({}),

@@ -259,11 +259,13 @@ const contextLengths: ReadonlyArray<RegExp> = [
     "i"
   ),
   /(\d{1,9})(?= maximum\b)/i,
+  // What comes after the comparison is the limit.
+  new RegExp(String.raw`(?:exceeds?|than|>) (?:the )?(?:[a-z]{1,12} ){0,3}${count}`, "i"),
   /current batch size: (\d{1,9})\b/i
 ]
 
 const requestedLengths =
-  /\b\d{1,9}(?= (?:`?inputs?`? |prompt |total )?tokens\b)|(?<=\btokens \()\d{1,9}\b|(?<=\b(?:n_keep: |length (?:of )?|given: |too long: ))\d{1,9}\b/gi
+  /\b\d{1,9}(?= (?:`?inputs?`? |prompt |total )?tokens\b)|(?<=\btokens \()\d{1,9}\b|\b\d{1,9}(?= > \d)|(?<=\b(?:n_keep: |tokens |length (?:of )?|given: |too long: ))\d{1,9}\b/gi
 
 /** What is reserved for the answer, where the server names it beside the prompt. */
 const reservedLength = /\+ (\d{1,9})\b|\b(\d{1,9})(?= `?max_new_tokens)/i

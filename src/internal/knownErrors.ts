@@ -108,7 +108,7 @@ const typeNames = "string|number|boolean|object|array|null|integer|int|float|flo
 
 /** Features that servers report as missing. Longer names stand before their own beginnings. */
 const features = [
-  "tool use|tool calling|tool calls|tool choice|tools|function calling|thinking|reasoning",
+  "tool use|tool calling|tool calls|tool choice|tool_choice|tools|function calling|thinking|reasoning",
   "image inputs|image input|images|vision|audio inputs|audio input|audio|video input",
   "chat completions|chat|completions|completion|generate|insert|embeddings|embedding",
   "structured outputs|structured output|response_format|logprobs|streaming|system messages"
@@ -148,7 +148,7 @@ const loadFaults: ReadonlyArray<readonly [pattern: RegExp, description: string]>
     "there is not enough memory for its context; request a smaller context"
   ],
   [
-    /out[ _]?of[ _]?(?:\w{1,10}[ _]?)?memory|(?:not enough|insufficient) (?:\w{1,10} )?(?:memory|resources)|bad_alloc/i,
+    /out[ _]?of[ _]?(?:\w{1,10}[ _]?)?memory|(?:not enough|insufficient) (?:\w{1,10} )?(?:memory|vram|resources)|bad_alloc/i,
     "there is not enough memory to load it"
   ],
   [
@@ -161,7 +161,7 @@ const loadFaults: ReadonlyArray<readonly [pattern: RegExp, description: string]>
   ],
   [/unknown (?:model )?architecture|newer version of/i, "the server is too old for it; install a newer version"],
   [/not found|no such file/i, "a file of the server's engine or of the model is missing; install it again"],
-  [/timed out|timeout|to start/i, "its process did not start in time"],
+  [/timed out|timeout|waiting for/i, "its process did not start in time"],
   [/terminated|no longer running|exited/i, "its process ended while it was loaded"]
 ]
 
@@ -199,7 +199,7 @@ const rules: ReadonlyArray<ErrorRule> = [
 
   // The vocabulary of the model is read for a format only.
   [
-    /vocabulary (?:is )?(?:required )?for (?:the )?format/i,
+    /\bvocab(?:ulary)? [^\n]{0,20}\bfor (?:the )?(?:format|structured output)/i,
     lacks("format", "the server cannot read the model's vocabulary")
   ],
 
@@ -216,14 +216,21 @@ const rules: ReadonlyArray<ErrorRule> = [
   ],
   [/requires more (?:\w{1,10} )?memory|failed to allocate (?:the )?(?:kv|cache|compute|buffer)/i, unloadable],
   [new RegExp(`(?:timed out )?waiting for ${engine} to (?:start|load)`, "i"), unloadable],
-  [new RegExp(`${engine} (?:process )?(?:has |is |was )?(?:terminated|exited|no longer running)`, "i"), unloadable],
   [
     new RegExp(
-      `(?:failed|unable|error|could not|cannot) (?:to )?(?:load|start|create|launch)(?:ing)? (?:the )?(?:${engine}|model)\\b`,
+      `${engine} (?:process )?(?:binary )?(?:has |is |was |did )?(?:terminated|exited|no longer running|not found|not start|failed to (?:start|load))`,
       "i"
     ),
     unloadable
   ],
+  [
+    new RegExp(
+      `(?:failed|unable|error|could not|cannot) (?:to )?(?:load|start|create|launch|spawn|find)(?:ing)? (?:the )?(?:${engine}|model)\\b`,
+      "i"
+    ),
+    unloadable
+  ],
+  [/\bmodel (?:has )?failed to load|(?:memory|vram) to load|create (?:the )?(?:llama |model )?context\b/i, unloadable],
   [/requires a newer version of ollama|unknown (?:model )?architecture/i, unloadable],
 
   // The engine below the server failed.
@@ -265,7 +272,11 @@ const rules: ReadonlyArray<ErrorRule> = [
   ],
   [/`?inputs`? tokens \+ `?max_new_tokens`? must be|`?inputs`? must have (?:less|fewer) than \d/i, always("overflow")],
   [
-    /(?:prompt|input|request) length [^\n]{0,40}(?:greater|longer|more) than|(?:prompt|inputs?) (?:is|are) too long/i,
+    /request length [^\n]{0,40}(?:greater|longer|more) than|(?:prompt|inputs?) (?:is |are )?too (?:long|large)\b/i,
+    always("overflow")
+  ],
+  [
+    /\b(?:prompt|input|sequence) (?:token )?(?:length|tokens|count)\b[^\n]{0,40}(?:exceed|(?:greater|longer|larger|more) than| > )/i,
     always("overflow")
   ],
   // An embedding model reads a text at once.
@@ -274,10 +285,7 @@ const rules: ReadonlyArray<ErrorRule> = [
 
   // A feature is missing.
   [/\b(\w{1,40}) param(?:eter)?s? (?:requires?|needs?) [^\n]{0,20}--jinja\b/i, unsupportedParameter],
-  [
-    /requires? [^\n]{0,20}--jinja\b|only [^\n]{0,20}with [^\n]{0,20}--jinja\b/i,
-    lacks("tools", "start the server with `--jinja`")
-  ],
+  [/--jinja\b/i, lacks("tools", "start the server with `--jinja`")],
   [/\bunsupported param(?:eter)?s?: ?['"`]?(\w{1,40})/i, unsupportedParameter],
   [
     /multimodal data provided|(?:not|n't) (?:support )?(?:a )?multimodal|multimodal [^\n]{0,20}not supported/i,
@@ -287,7 +295,7 @@ const rules: ReadonlyArray<ErrorRule> = [
   [/think value [^\n]{0,40} is not supported/i, lacks("thinking")],
   [/requires? [^\n]{0,40}--(?:enable-auto-tool-choice|tool-call-parser)\b/i, lacks("tools")],
   [new RegExp(`(?:does|do) not support (?:the )?(${features})\\b`, "i"), unsupported],
-  [new RegExp(`\\b(${features}) (?:is|are) not supported`, "i"), unsupported],
+  [new RegExp(`\\b(${features})['"\`]? (?:is |are )?(?:not supported|unsupported)\\b`, "i"), unsupported],
   [new RegExp(`^no endpoints found that support (${features})\\b`, "i"), unsupported],
   [/"auto" tool choice requires/i, lacks("tools")],
   [/^at most 0 image/i, lacks("images")],
@@ -298,12 +306,10 @@ const rules: ReadonlyArray<ErrorRule> = [
 
   // A JSON Schema of the request, of its format or of a tool. Templates are the context in which some engines read it.
   [/invalid json schema in (format)\b/i, invalid("the server cannot use its JSON Schema")],
+  [/\bjson schema error\b|json schema conversion failed|not (?:a )?valid json schema/i, schema],
+  [/(?:invalid|unsupported|unrecognized) (?:json |format )?(?:schema|grammar)\b|grammar error/i, schema],
   [
-    /\bjson schema error\b|(?:invalid|unsupported|unrecognized) (?:json )?schema|json schema conversion failed/i,
-    schema
-  ],
-  [
-    /(?:parse|compile|convert|initialize|init) (?:the )?(?:grammar|json schema|samplers?)\b|invalid grammar|grammar error/i,
+    /(?:pars|compil|convert|initializ|init|load|build|creat)(?:e|ing)? (?:the )?(?:grammar|json schema|samplers?)\b/i,
     schema
   ],
 
@@ -322,8 +328,11 @@ const rules: ReadonlyArray<ErrorRule> = [
   ],
   [/no user query found|system message must be at the beginning|after the optional system message/i, template],
   [/cannot put tools in the first user message|tool call ids should be|single tool-calls? at once/i, template],
-  [/same number of function calls and responses|\bat row \d+, column \d+|raise_exception/i, template],
-  [/\bjinja|\bminja\b|chat[ _-]?template|\btemplate(?:syntax|runtime|assertion)?[ _]?error|^template: /im, template],
+  [/same number of function calls and responses|\bat row \d|raise_exception/i, template],
+  [
+    /\bjinja|\bminja\b|\bundefinederror\b|\bunknown (?:filter|statement)\b|chat[ _-]?template|\btemplate(?:syntax|runtime|assertion)?[ _]?error|^template: /im,
+    template
+  ],
   [
     /error rendering (?:the )?prompt|(?:parse|apply|render|compile) (?:the )?(?:prompt )?template|parser for this template/i,
     template

@@ -210,6 +210,9 @@ const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: obj
   ["x/y is not a multimodal model", "Unsupported", { feature: "images" }],
   ["this model is missing data required for image input", "Unsupported", { feature: "images" }],
   ['think value "low" is not supported for this model', "Unsupported", { feature: "thinking" }],
+  ["--jinja is required to use tools", "Unsupported", { feature: "tools" }],
+  ["Tools not supported by this model", "Unsupported", { feature: "tools" }],
+  ["`tools` is not supported", "Unsupported", { feature: "tools" }],
   ["failed to load model vocabulary required for format", "Unsupported", { feature: "format" }],
   ["unable to load model vocabulary for format", "Unsupported", { feature: "format" }],
 
@@ -217,6 +220,8 @@ const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: obj
   ["JSON schema conversion failed:\nUnrecognized schema: {}", "InvalidRequest"],
   ["Failed to initialize samplers: Failed to parse grammar", "InvalidRequest"],
   ["Failed to convert JSON schema to grammar", "InvalidRequest"],
+  ["error parsing grammar: expecting name", "InvalidRequest"],
+  ["unsupported format schema type", "InvalidRequest"],
 
   ["Conversation roles must alternate user/assistant/user/assistant/... at row 13, column 32:\n...", "InvalidRequest"],
   [
@@ -272,6 +277,13 @@ const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: obj
   ],
   ["error starting the external llama server: exec format error", "ModelNotAvailable"],
   ["error starting runner: fork/exec /usr/bin/ollama: no such file or directory", "ModelNotAvailable"],
+  [
+    "model failed to load, this may be due to resource limitations or an internal error, check ollama server logs",
+    "ModelNotAvailable"
+  ],
+  ["llama-server failed to start", "ModelNotAvailable"],
+  ["not enough VRAM to load the model", "ModelNotAvailable", loading(noMemory)],
+  ["unable to create llama context", "ModelNotAvailable"],
   ["unable to load runner for model x", "ModelNotAvailable", loading("the server could not load it")],
   [
     "error loading model: unknown model architecture: 'x'",
@@ -305,6 +317,9 @@ const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: obj
     "ContextOverflow",
     { promptTokens: 5000, contextLength: 4095 }
   ],
+  ["Input length 5000 exceeds maximum 4096", "ContextOverflow", { promptTokens: 5000, contextLength: 4096 }],
+  ["Prompt tokens 5000 > context window 4096", "ContextOverflow", { promptTokens: 5000, contextLength: 4096 }],
+  ["input is too long for this model (5000 > 4096)", "ContextOverflow", { promptTokens: 5000, contextLength: 4096 }],
   ["prompt is too long: 5000 tokens > 4096 maximum", "ContextOverflow", { promptTokens: 5000, contextLength: 4096 }],
   ["The prompt of 200,000 tokens exceeds the context length of 128k", "ContextOverflow", { contextLength: undefined }],
   [

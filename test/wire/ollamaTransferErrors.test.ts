@@ -70,6 +70,10 @@ const table: ReadonlyArray<readonly [text: string, tag: string, isRetryable: boo
     false,
     broken
   ],
+  ["sha256 checksum mismatch", "ModelNotAvailable", false, broken],
+  ["unexpected status 403 Forbidden", "AuthenticationError", false, refused],
+  ["registry: too many requests", "RateLimited", true],
+  ['Get "https://registry/x": context deadline exceeded', "NetworkError", true, unreachable],
   [
     'Get "https://registry/v2/": http: server gave HTTP response to HTTPS client',
     "InvalidRequest",

@@ -24,11 +24,14 @@ const ofStatus = ([, text]: RegExpExecArray): KnownError => {
 /** The first match counts. */
 export const transferErrors: ReadonlyArray<ErrorRule> = [
   [
-    /no space left on device|not enough space on the disk|disk (?:quota exceeded|is full|full)|\benospc\b/i,
+    /no space left|(?:not enough|insufficient) (?:free |disk )?space|disk (?:quota exceeded|is full|full)|\benospc\b/i,
     always("model-unloadable", "the disk of the server is full")
   ],
   [/permission denied|read-only file system/i, always("model-unloadable", "the server may not write its files")],
-  [/digest mismatch/i, always("model-unloadable", "what was transferred does not have its digest; transfer it again")],
+  [
+    /\b(?:digest|checksum|sha256|hash)\b [^\n]{0,12}(?:mismatch|match)/i,
+    always("model-unloadable", "what was transferred does not have its digest; transfer it again")
+  ],
   [
     /(?:^|: )412\b|newer version of ollama/i,
     always("model-unloadable", "Ollama is too old for it; install a newer version of Ollama")
@@ -43,7 +46,11 @@ export const transferErrors: ReadonlyArray<ErrorRule> = [
   ],
   [/(?:^|: |\bstatus(?: code)?:? |\breturned )([45]\d\d)\b(?![.:]\d)/i, ofStatus],
   [
-    /unauthorized|access denied|denied: |authentication required|authorized to push|signed in to ollama|sign in to ollama/i,
+    /too many requests|\brate limit/i,
+    () => ({ kind: "status", status: 429, description: "the registry limits requests" })
+  ],
+  [
+    /\bforbidden\b|unauthorized|access denied|denied: |authentication required|authorized to push|signed in to ollama|sign in to ollama/i,
     () => refused
   ],
   [
@@ -51,7 +58,7 @@ export const transferErrors: ReadonlyArray<ErrorRule> = [
     () => ({ kind: "invalid", field: "insecure", description: "the registry has no valid TLS: set `insecure: true`" })
   ],
   [
-    /dial tcp|connection (?:refused|reset)|no such host|(?:i\/o|handshake) timeout|max retries exceeded|\bEOF$/im,
+    /dial tcp|connection (?:refused|reset)|no such host|(?:i\/o|handshake) timeout|deadline exceeded|max retries exceeded|stalled|\bEOF$/im,
     always("network", "Ollama cannot reach the registry")
   ],
   [

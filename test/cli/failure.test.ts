@@ -4,6 +4,7 @@ import * as Failure from "../../src/cli/failure.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import {
   ApiError,
+  AuthenticationError,
   LineTooLong,
   ModelNotAvailable,
   NetworkError,
@@ -48,6 +49,12 @@ describe("a failure in words", () => {
     expect(missing).toContain("--provider names the kind")
     const unable = Failure.describe(fail(new Unsupported({ feature: endpoint })))
     expect(unable).toContain("local-llm show MODEL")
+  })
+
+  it("has advice about the token only if the token may be to blame", () => {
+    expect(Failure.describe(fail(new AuthenticationError({})))).toContain("OLLAMA_API_KEY")
+    expect(Failure.describe(fail(new AuthenticationError({ kind: "origin" })))).not.toContain("OLLAMA_API_KEY")
+    expect(Failure.describe(fail(new AuthenticationError({ kind: "registry" })))).not.toContain("OLLAMA_API_KEY")
   })
 
   it("shows the text of the platform only where nothing else is known", () => {

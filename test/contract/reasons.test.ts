@@ -151,3 +151,17 @@ describe.each([
     })
   )
 })
+
+describe("an empty 403", () => {
+  it.live.each(["Ollama", "LM Studio", "llama-server", "OpenAI-compatible server"] as const)("of %s", (provider) =>
+    Effect.gen(function* () {
+      const running = yield* start({ provider, client: "undici" }, { status: 403, body: "" })
+      const { message, reason } = yield* Effect.flip(running.provider.complete(request))
+      expect(reason).toMatchObject({ _tag: "AuthenticationError", kind: provider === "Ollama" ? "origin" : undefined })
+      if (provider === "Ollama") {
+        expect(message).toMatch(/Host or Origin header.*OLLAMA_ORIGINS.*--host-header/)
+        expect(message).not.toContain("token")
+      } else expect(message).toContain("check the token")
+    })
+  )
+})

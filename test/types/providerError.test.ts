@@ -44,6 +44,12 @@ const table: ReadonlyArray<readonly [reason: ProviderErrorReason, isRetryable: b
     false,
     "the server refused this client; check the token"
   ],
+  [
+    new Errors.AuthenticationError({ kind: "origin", description: "x" }),
+    false,
+    "the server refused the address or the origin of this client: x"
+  ],
+  [new Errors.AuthenticationError({ kind: "registry" }), false, "the registry refused the server"],
   [new Errors.ModelNotAvailable({ model: "m" }), false, 'the model "m" is not available'],
   [new Errors.InvalidRequest({ field: "model", description: "no" }), false, "invalid model: no"],
   [new Errors.InvalidRequest({ description: "no" }), false, "invalid request: no"],

@@ -19,7 +19,9 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   answers: ["internal/typedAnswer", "internal/promptTruncation"],
   transport: ["internal/transport internal/rejection internal/baseUrl internal/places internal/probe"],
   protocols: ["internal/ollama/", "internal/openai/"],
-  errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint internal/embeddingErrors"],
+  errors: [
+    "internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint internal/embeddingErrors"
+  ],
   wire: ["internal/wire/"],
   content: ["internal/content"],
   types: [

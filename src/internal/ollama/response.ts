@@ -63,14 +63,17 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
   /** A record with a part of the answer that no chunk can carry. */
   let lost: string | undefined
 
+  const fail = (text: string): Progress => ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) })
+
   const read = (text: string, chunks: Array<StreamingChunk>): Progress => {
     const record = Json.parse(text)
-    const fail = () => ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) })
-    if (!lineSchema.is(record)) return ErrorReport.isError(record) ? fail() : lineSchema.parseError(text)
-    if (record.error != null) return fail()
+    if (!lineSchema.is(record)) return ErrorReport.isError(record) ? fail(text) : lineSchema.parseError(text)
+    if (record.error != null) return fail(text)
     const { done, message, response } = record
     if (message == null && response == null && done == null && record.done_reason == null) {
-      return ErrorReport.isError(record) ? fail() : Json.parseError(text, "neither a part of an answer nor an error")
+      return ErrorReport.isError(record)
+        ? fail(text)
+        : Json.parseError(text, "neither a part of an answer nor an error")
     }
     const content = message?.content || response || ""
     const thinking = message?.thinking || record.thinking

@@ -135,6 +135,46 @@ it.effect("a probe that hangs counts as failed", () =>
   })
 )
 
+it.effect("a probe that hangs is given up, and the next one may succeed", () =>
+  Effect.gen(function* () {
+    let probes = 0
+    const listModels = Effect.suspend(() => (probes++ === 0 ? Effect.never : Effect.succeed([{ id: "m" }])))
+    const one = yield* fake("one", [MockProvider.fail(new StreamError({}))], { listModels })
+    const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+    for (let i = 0; i < 5; i++) yield* reasonOf(pool.complete(ask("x")))
+    // 6 seconds at most until the first probe, 10 seconds for it, 12 seconds at most until the second one.
+    yield* TestClock.adjust("28 seconds")
+    expect(probes).toBe(2)
+    expect((yield* host(pool, "one"))?.status).toBe("ready")
+  })
+)
+
+it.effect("a host that is back and answers is judged anew: failures before the probe no longer count", () =>
+  Effect.gen(function* () {
+    const { now, one } = yield* brokenUntil()
+    const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+    const request = Effect.exit(pool.complete(ask("x")))
+    for (let i = 0; i < 5; i++) yield* request
+    now.isListing = true
+    yield* TestClock.adjust("6 seconds")
+    for (const isBroken of [false, true, true, true]) {
+      now.isBroken = isBroken
+      yield* request
+      expect((yield* host(pool, "one"))?.status).toBe("ready")
+    }
+    // 4 of 5 failed, which is judged by the same numbers as before.
+    yield* request
+    expect((yield* host(pool, "one"))?.status).toBe("off")
+  })
+)
+
+it("100,000 outcomes within the window take linear time", () => {
+  const breaker = Breaker.make(() => 0.5)
+  const startedAt = performance.now()
+  for (let i = 0; i < 100_000; i++) breaker.record(true, i / 10, i / 10)
+  expect(performance.now() - startedAt).toBeLessThan(2000)
+})
+
 const harmless: ReadonlyArray<ProviderErrorReason> = [
   new RateLimited({}),
   new ApiError({ status: 503, retryAfter: Duration.seconds(1) }),

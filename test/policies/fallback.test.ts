@@ -197,6 +197,21 @@ it.effect("the span and the final chunk have the name of the innermost provider 
   })
 )
 
+it.effect("an embedding has the name of the innermost provider that made it, and the span has one too", () =>
+  Effect.gen(function* () {
+    const mock = yield* MockProvider.make([], { name: "mock" })
+    const inner = Fallback.make([{ provider: unreachable }, { provider: mock }], { name: "inner" })
+    let span: Tracer.Span | undefined
+    const embedding = yield* Effect.gen(function* () {
+      span = yield* Effect.currentSpan
+      return yield* fallback([mock]).embed({ model: "m", input: "x" })
+    }).pipe(Effect.withSpan("test"))
+    expect(embedding.provider).toBe("mock")
+    expect(span?.attributes.get("effect_local_llm.provider")).toBe("mock")
+    expect(yield* fallback([inner]).embed({ model: "m", input: "x" })).toMatchObject({ provider: "mock" })
+  })
+)
+
 it.effect("a provider with retries of its own is used up before the next one", () =>
   Effect.gen(function* () {
     const providers = yield* mocks([[MockProvider.fail(refused)], ["Hi"]])

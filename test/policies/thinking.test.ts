@@ -91,6 +91,26 @@ it.effect("text that cannot be a tag is not held back, and later chunks are pass
   })
 )
 
+it.effect("white space at the beginning is held back up to a bound", () =>
+  Effect.gen(function* () {
+    const endless = Stream.rechunk(Stream.forever(Stream.succeed(chunk(" ".repeat(100)))), 1)
+    const first = yield* Thinking.split(endless).pipe(
+      Stream.filter(({ content }) => content !== ""),
+      Stream.take(1),
+      Stream.runCollect
+    )
+    expect(first[0]?.content.length).toBeGreaterThan(1000)
+  })
+)
+
+it.effect("thinking of the server comes before what is split from the same chunk", () =>
+  Effect.gen(function* () {
+    const both = { content: "<think>second</think>text", thinking: "first ", isFinal: false } as const
+    const [split] = yield* Stream.runCollect(Thinking.split(Stream.succeed(both)))
+    expect(split).toEqual({ content: "text", thinking: "first second", isFinal: false })
+  })
+)
+
 it.effect("what is held back is delivered before a failure", () =>
   Effect.gen(function* () {
     const failure = new NetworkError({})

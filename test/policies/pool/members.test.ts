@@ -15,7 +15,9 @@ it.effect("a host that is drained gets no further request, although it has free 
     const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 4 }] })
     const first = yield* Effect.forkChild(answeredBy(pool, ask("1")), { startImmediately: true })
     const drained = yield* Effect.forkChild(pool.drain("one"), { startImmediately: true })
-    expect(yield* reasonOf(pool.complete(ask("2")))).toMatchObject({ _tag: "NetworkError", isRetryable: true })
+    const second = yield* Effect.forkChild(reasonOf(pool.complete(ask("2"))), { startImmediately: true })
+    expect(second.pollUnsafe()).toBeDefined()
+    expect(yield* Fiber.join(second)).toMatchObject({ _tag: "NetworkError", isRetryable: true })
     yield* pool.add({ provider: yield* fake("two") })
     for (let i = 0; i < 10; i++) expect(yield* answeredBy(pool, ask("3"))).toBe("two")
     // Nor after an interrupt of the drain, and once its answers have ended.

@@ -63,6 +63,26 @@ for (const [count, shorter] of [
   )
 }
 
+it.effect("the delay is never shorter than two seconds, however short the waits are", () =>
+  Effect.gen(function* () {
+    expect(yield* delayAfter([])).toBe(2)
+    expect(yield* delayAfter([1, 0.5, 1])).toBe(2)
+  })
+)
+
+it.effect("a request that no alternative could answer does not use up the share", () =>
+  Effect.gen(function* () {
+    let isReady = false
+    const first = yield* MockProvider.make([MockProvider.wait("5 seconds"), "late"], { name: "first" })
+    const second = yield* MockProvider.make(["early"], { name: "second" })
+    const isLoaded = () => Effect.sync(() => isReady)
+    const hedged = Hedge.apply(first, { alternatives: [second], isLoaded, share: 0 })
+    for (let i = 0; i < 5; i++) expect(yield* settle(hedged.complete(ask("m")))).toMatchObject({ provider: "first" })
+    isReady = true
+    expect(yield* settle(hedged.complete(ask("other")))).toMatchObject({ provider: "second" })
+  })
+)
+
 it.effect("the last 100 waits count", () =>
   Effect.gen(function* () {
     const slow = Array.from({ length: 100 }, () => 30)
@@ -79,7 +99,7 @@ it.effect("the waits of the 100 models that were used last are remembered", () =
     for (const [models, expected] of [
       [["m", ...others(0, 99)], 30],
       [["m", ...others(0, 100)], 2],
-      [["m", ...others(0, 60), "m", ...others(60, 99)], 30]
+      [["m", ...others(0, 50), "m", ...others(50, 60)], 30]
     ] as const) {
       const { complete, delay } = yield* hedgedAfter(models.map((model) => (model === "m" ? 30 : 0)))
       for (const model of models) yield* complete(model)

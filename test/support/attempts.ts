@@ -31,7 +31,7 @@ const failures: { readonly [name: string]: ProviderErrorReason } = {
   invalid: new InvalidRequest({})
 }
 
-const silent = ["nothing", "progress", "pause"]
+const silent = ["nothing", "empty", "progress", "pause"]
 const Steps = Schema.Array(
   Schema.Literals([...silent, "content", "thinking", "delta", "call", ...Object.keys(failures)])
 ).check(Schema.isMaxLength(5))
@@ -49,6 +49,7 @@ export const toScript = (steps: Steps, attempt: number): MockProvider.Script =>
     const failure = failures[step]
     if (failure !== undefined) return MockProvider.fail(failure)
     if (step === "pause") return MockProvider.wait("3 seconds")
+    if (step === "empty") return { thinking: "", toolCallDeltas: [], toolCalls: [] }
     if (step === "progress") return { promptProgress: { processed: i, total: 10 } }
     if (step === "thinking") return { thinking: label(attempt, i) }
     if (step === "call") return { toolCalls: [{ id: label(attempt, i), name: "f", arguments: label(attempt, i) }] }

@@ -145,6 +145,16 @@ describe("requests", () => {
     })
   )
 
+  it.effect("the schema of an object takes precedence over a format in the options", () =>
+    Effect.gen(function* () {
+      const schema = Schema.Struct({ city: Schema.String })
+      yield* LanguageModel.generateText({ prompt: "Where?" })
+      yield* LanguageModel.generateObject({ prompt: "Where?", schema })
+      const requests = yield* (yield* MockProvider.MockProvider).requests
+      expect(requests.map(({ format }) => format)).toEqual(["json", schema])
+    }).pipe(Effect.provide(layer(['{"city":"Paris"}'], { format: "json" })))
+  )
+
   it.effect("tools, and which of them the model may call", () =>
     Effect.gen(function* () {
       const choices = ["auto", "none", "required", { tool: "get_weather" }, { oneOf: ["get_weather"] }] as const

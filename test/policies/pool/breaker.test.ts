@@ -185,11 +185,11 @@ it.effect("an answer that the consumer stops says nothing of the host", () =>
   })
 )
 
-it("40,000 outcomes within the window take linear time", () => {
+it("20,000 outcomes within the window take linear time", () => {
   const breaker = Breaker.make(() => 0.5)
   const startedAt = performance.now()
-  for (let i = 0; i < 40_000; i++) breaker.record(true, i / 10, i / 10)
-  expect(performance.now() - startedAt).toBeLessThan(1000)
+  for (let i = 0; i < 20_000; i++) breaker.record(true, i / 10, i / 10)
+  expect(performance.now() - startedAt).toBeLessThan(500)
 })
 
 const harmless: ReadonlyArray<ProviderErrorReason> = [

@@ -130,7 +130,7 @@ it.effect("a host that cannot describe the model may have it, and is asked again
     expect(yield* answeredBy(pool, ask("x"))).toBe("two")
     yield* TestClock.adjust("16 seconds")
     yield* answeredBy(pool, ask("x"))
-    expect(asked).toBe(2)
+    expect(asked).toBeGreaterThan(1)
   })
 )
 

@@ -189,6 +189,43 @@ describe("Deadlines", () => {
     })
   )
 
+  it.effect("an answer that has ended is not aborted afterwards", () =>
+    Effect.gen(function* () {
+      let aborts = 0
+      const source = Effect.succeed({
+        items: Stream.fromIterable([piece("a"), final]),
+        abort: Effect.sync(() => aborts++)
+      })
+      for (const run of [Stream.runDrain, (stream: Chunks) => Stream.runDrain(Stream.take(stream, 1))]) {
+        yield* run(Deadlines.apply(source, limits, (timeout): Failure => timeout))
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual(aborts, 0)
+      }
+    })
+  )
+
+  it("each deadline of a request replaces that of the layer, and the defaults fill the rest", () => {
+    const layer = { firstChunk: 1, idle: 2, total: 3 }
+    for (const [request, expected] of [
+      [undefined, { firstChunk: 1, idle: 2, total: 3 }],
+      [{}, { firstChunk: 1, idle: 2, total: 3 }],
+      [{ firstChunk: 7 }, { firstChunk: 7, idle: 2, total: 3 }],
+      [{ idle: 8 }, { firstChunk: 1, idle: 8, total: 3 }],
+      [{ total: 9 }, { firstChunk: 1, idle: 2, total: 9 }],
+      [
+        { firstChunk: Infinity, idle: 0 },
+        { firstChunk: Infinity, idle: 0, total: 3 }
+      ]
+    ] as const) {
+      assert.deepStrictEqual(Deadlines.override(layer, request), expected)
+    }
+    assert.deepStrictEqual(Deadlines.resolve(Deadlines.override({ idle: 2 }, { total: 9 })), {
+      firstChunk: 300_000,
+      idle: 2,
+      total: 9
+    })
+  })
+
   it.effect("the first-chunk deadline counts from the first pull, however late", () =>
     Effect.gen(function* () {
       const pull = yield* Stream.toPull(apply(Stream.never, { ...off, firstChunk: "10 seconds" }))

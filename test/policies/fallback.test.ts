@@ -72,6 +72,28 @@ it.effect.prop(
     })
 )
 
+const call = { id: "c", name: "f", arguments: {} }
+const chunks: ReadonlyArray<[name: string, step: MockProvider.Step, answering: number]> = [
+  ["content", "a", 0],
+  ["thinking", { thinking: "a" }, 0],
+  ["a fragment of a call", { toolCallDeltas: [{ index: 0, argumentsDelta: "" }] }, 0],
+  ["a whole call", { toolCalls: [call] }, 0],
+  ["no text", "", 1],
+  ["empty fields", { thinking: "", toolCallDeltas: [], toolCalls: [] }, 1],
+  ["prompt progress", { promptProgress: { processed: 1, total: 2 } }, 1]
+]
+
+for (const [name, step, answering] of chunks) {
+  it.effect(`${name} before a failure: ${answering === 0 ? "no other" : "the next"} provider is asked`, () =>
+    Effect.gen(function* () {
+      const providers = yield* mocks([[step, MockProvider.fail(refused)], ["Hi"]])
+      const { error } = yield* receive(fallback(providers).stream(prompt))
+      expect(error?.reason).toBe(answering === 0 ? refused : undefined)
+      expect((yield* providers[1]?.requests ?? Effect.succeed([])).length).toBe(answering)
+    })
+  )
+}
+
 describe("models", () => {
   it.effect("each provider is asked by its own name of the model", () =>
     Effect.gen(function* () {
@@ -194,6 +216,21 @@ it.effect("the span and the final chunk have the name of the innermost provider 
     expect(completion).toMatchObject({ content: "Hi", provider: "mock" })
     expect(span?.attributes.get("effect_local_llm.provider")).toBe("mock")
     expect(yield* fallback([inner]).complete(prompt)).toMatchObject({ provider: "mock" })
+  })
+)
+
+it.effect("an embedding has the name of the innermost provider that made it, and the span has one too", () =>
+  Effect.gen(function* () {
+    const mock = yield* MockProvider.make([], { name: "mock" })
+    const inner = Fallback.make([{ provider: unreachable }, { provider: mock }], { name: "inner" })
+    let span: Tracer.Span | undefined
+    const embedding = yield* Effect.gen(function* () {
+      span = yield* Effect.currentSpan
+      return yield* fallback([mock]).embed({ model: "m", input: "x" })
+    }).pipe(Effect.withSpan("test"))
+    expect(embedding.provider).toBe("mock")
+    expect(span?.attributes.get("effect_local_llm.provider")).toBe("mock")
+    expect(yield* fallback([inner]).embed({ model: "m", input: "x" })).toMatchObject({ provider: "mock" })
   })
 )
 

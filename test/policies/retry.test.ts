@@ -150,6 +150,23 @@ describe("waits", () => {
     })
   )
 
+  it.effect("of the schedule may be longer than the longest one that a server may ask for", () =>
+    Effect.gen(function* () {
+      const { after } = yield* sentAfter(yield* failing(refused), { schedule: Schedule.spaced("10 minutes") })
+      expect(yield* after("10 minutes")).toBe(2)
+    })
+  )
+
+  it.effect("that a server asks for may be as long as the limit, and not as long as the time that is left", () =>
+    Effect.gen(function* () {
+      const minute = failing(new Errors.RateLimited({ retryAfter: Duration.minutes(1) }))
+      expect(yield* (yield* sentAfter(yield* minute)).after("1 minute")).toBe(2)
+      const bounded = { ...prompt, deadlines: { total: "1 minute" } } as const
+      const late = yield* sentAfter(yield* minute, {}, bounded)
+      expect(late.fiber.pollUnsafe()?._tag).toBe("Success")
+    })
+  )
+
   it.effect("and attempts together stay within the total deadline of the request", () =>
     Effect.gen(function* () {
       const provider = yield* mock([[MockProvider.wait("4 seconds"), MockProvider.fail(refused)], [MockProvider.hang]])
@@ -206,6 +223,39 @@ describe("a connection that was closed while it was idle", () => {
       const provider = yield* failing(closed)
       yield* settle(Effect.flip(Retry.apply(provider, { attempts: 2 }).complete(prompt)))
       expect(yield* count(provider)).toBe(3)
+    })
+  )
+
+  it.effect("is replaced at the first attempt only", () =>
+    Effect.gen(function* () {
+      const provider = yield* mock([[MockProvider.fail(refused)], [MockProvider.fail(closed)], ["Hi"]])
+      const error = yield* settle(Effect.flip(Retry.apply(provider, { attempts: 2 }).complete(prompt)))
+      expect(error.reason).toBe(closed)
+      expect(yield* count(provider)).toBe(2)
+    })
+  )
+
+  it.effect("is not replaced when the total deadline of the request has passed", () =>
+    Effect.gen(function* () {
+      for (const [total, requests] of [
+        ["500 millis", 1],
+        ["501 millis", 2]
+      ] as const) {
+        let sent = 0
+        // A provider of a program need not know deadlines.
+        const provider = Provider.make({
+          name: "p",
+          listModels: Effect.succeed([]),
+          stream: () => {
+            sent++
+            const error = new Errors.ProviderError({ provider: "p", reason: closed })
+            return Stream.fromEffect(Effect.delay(Effect.fail(error), "500 millis"))
+          }
+        })
+        const retrying = Retry.apply(provider, { attempts: 1 })
+        yield* settle(Effect.flip(retrying.complete({ ...prompt, deadlines: { total } })))
+        expect(sent).toBe(requests)
+      }
     })
   )
 

@@ -104,7 +104,7 @@ it.effect("a span and metrics of an answer", () =>
           )
       })
     )
-    const ask = { model: "m", prompt: "Once", temperature: 0.5, stop: ["X"], seed: 7, maxTokens: 9 } as const
+    const ask = { model: "m", prompt: "Once", temperature: 0.5, topP: 0.9, stop: ["X"], seed: 7, maxTokens: 9 } as const
     const { last, metrics, spans } = yield* observed(inTime(provider.complete(ask)))
     const atItsStart = {
       "gen_ai.operation.name": "text_completion",
@@ -113,6 +113,7 @@ it.effect("a span and metrics of an answer", () =>
       "gen_ai.request.stream": true,
       "gen_ai.output.type": "text",
       "gen_ai.request.temperature": 0.5,
+      "gen_ai.request.top_p": 0.9,
       "gen_ai.request.stop_sequences": ["X"],
       "gen_ai.request.seed": 7,
       "gen_ai.request.max_tokens": 9
@@ -278,6 +279,64 @@ it.effect.prop("no text of a prompt, an answer or an error is in a span or a met
     expect(spans.length).toBe(1)
     const span = spans[0]
     expect(JSON.stringify([span?.name, [...(span?.attributes ?? [])], span?.events, metrics])).not.toContain(secret)
+  })
+)
+
+it.effect("an answer of one chunk has no time between chunks", () =>
+  Effect.gen(function* () {
+    const provider = yield* mock([MockProvider.wait("1 second"), { content: "Yes", isFinal: true }])
+    const { metrics } = yield* observed(inTime(provider.complete(request)))
+    expect(histogramOf(metrics, "gen_ai.client.operation.time_to_first_chunk")).toMatchObject({ count: 1, sum: 1 })
+    expect(metrics.map(({ id }) => id)).not.toContain("gen_ai.client.operation.time_per_output_chunk")
+  })
+)
+
+it.effect("a name that is configured, and the port where the address has none", () =>
+  Effect.gen(function* () {
+    const mocked = yield* MockProvider.make([])
+    for (const [server, port] of [
+      ["http://gpu-1", 80],
+      ["https://gpu-1/v1", 443],
+      ["http://gpu-1:8080", 8080]
+    ] as const) {
+      const provider = Provider.make({
+        ...mocked,
+        server,
+        embed: () => Effect.succeed({ model: "m", vectors: [[1]], promptTokens: 7 })
+      })
+      const traced = Telemetry.apply(provider, { providerName: "ours" })
+      const { last, metrics } = yield* observed(traced.embed({ model: "m", input: "a" }))
+      const common = { "gen_ai.provider.name": "ours", "server.address": "gpu-1" }
+      expect(last()).toMatchObject({ ...common, "server.port": port, "gen_ai.usage.input_tokens": 7 })
+      const tokens = histogramOf(metrics, "gen_ai.client.token.usage", "input")
+      expect(tokens).toMatchObject({ sum: 7, attributes: { ...common, "server.port": String(port) } })
+    }
+  })
+)
+
+it.effect("a defect is told apart from an interruption, and a truncated prompt is reported", () =>
+  Effect.gen(function* () {
+    const mocked = yield* MockProvider.make([])
+    const broken = Telemetry.apply(Provider.make({ ...mocked, stream: () => Stream.die(new Error(secret)) }))
+    expect((yield* observed(broken.complete(request))).last()).toMatchObject({ "error.type": "defect" })
+    const truncated = yield* mock([{ isFinal: true, promptTruncated: true }])
+    expect((yield* observed(truncated.complete(request))).last()).toMatchObject({
+      "effect_local_llm.prompt_truncated": true
+    })
+  })
+)
+
+it.effect("a span that a provider makes for an embedding is below the one of the policy", () =>
+  Effect.gen(function* () {
+    const mocked = yield* MockProvider.make([])
+    const provider = Provider.make({
+      ...mocked,
+      embed: (input) => Effect.withSpan(mocked.embed(input), "inner")
+    })
+    const { spans } = yield* observed(Telemetry.apply(provider).embed({ model: "m", input: "a" }))
+    const [outer, inner] = spans
+    expect([outer?.name, inner?.name]).toEqual(["embeddings m", "inner"])
+    expect(inner?.parent?._tag === "Some" && inner.parent.value.spanId).toBe(outer?.spanId)
   })
 )
 

@@ -91,6 +91,23 @@ it.effect("text that cannot be a tag is not held back, and later chunks are pass
   })
 )
 
+it.effect("white space at the beginning is held back up to a bound", () =>
+  Effect.gen(function* () {
+    const spaces = Array.from({ length: 100 }, () => chunk(" ".repeat(100)))
+    const split = yield* Stream.runCollect(Thinking.split(Stream.rechunk(Stream.fromIterable(spaces), 1)))
+    expect(split.map(({ content }) => content).join("").length).toBe(10_000)
+    expect(Math.max(...split.map(({ content }) => content.length))).toBeLessThanOrEqual(1100)
+  })
+)
+
+it.effect("thinking of the server comes before what is split from the same chunk", () =>
+  Effect.gen(function* () {
+    const both = { content: "<think>second</think>text", thinking: "first ", isFinal: false } as const
+    const [split] = yield* Stream.runCollect(Thinking.split(Stream.succeed(both)))
+    expect(split).toEqual({ content: "text", thinking: "first second", isFinal: false })
+  })
+)
+
 it.effect("what is held back is delivered before a failure", () =>
   Effect.gen(function* () {
     const failure = new NetworkError({})

@@ -31,9 +31,9 @@ const failures: { readonly [name: string]: ProviderErrorReason } = {
   invalid: new InvalidRequest({})
 }
 
-const silent = ["nothing", "progress", "pause"]
+const silent = ["nothing", "empty", "progress", "pause"]
 const Steps = Schema.Array(
-  Schema.Literals([...silent, "content", "thinking", "delta", ...Object.keys(failures)])
+  Schema.Literals([...silent, "content", "thinking", "delta", "call", ...Object.keys(failures)])
 ).check(Schema.isMaxLength(5))
 
 /** What each attempt does, step by step. */
@@ -49,8 +49,10 @@ export const toScript = (steps: Steps, attempt: number): MockProvider.Script =>
     const failure = failures[step]
     if (failure !== undefined) return MockProvider.fail(failure)
     if (step === "pause") return MockProvider.wait("3 seconds")
+    if (step === "empty") return { thinking: "", toolCallDeltas: [], toolCalls: [] }
     if (step === "progress") return { promptProgress: { processed: i, total: 10 } }
     if (step === "thinking") return { thinking: label(attempt, i) }
+    if (step === "call") return { toolCalls: [{ id: label(attempt, i), name: "f", arguments: label(attempt, i) }] }
     if (step === "delta") return { toolCallDeltas: [{ index: 0, argumentsDelta: label(attempt, i) }] }
     return step === "nothing" ? "" : label(attempt, i)
   })
@@ -85,8 +87,11 @@ export const receive = (stream: Stream.Stream<StreamingChunk, ProviderError>): E
     const run = Stream.runForEach(stream, (chunk) => Effect.sync(() => chunks.push(chunk)))
     const error = yield* Effect.match(run, { onFailure: (error) => error, onSuccess: () => undefined })
     const texts = chunks.map(
-      ({ content, thinking = "", toolCallDeltas = [] }) =>
-        content + thinking + toolCallDeltas.map(({ argumentsDelta }) => argumentsDelta).join("")
+      ({ content, thinking = "", toolCallDeltas = [], toolCalls = [] }) =>
+        content +
+        thinking +
+        toolCallDeltas.map(({ argumentsDelta }) => argumentsDelta).join("") +
+        toolCalls.map((call) => String(call.arguments)).join("")
     )
     return { text: texts.join(""), finals: chunks.filter(({ isFinal }) => isFinal).length, error, chunks }
   })

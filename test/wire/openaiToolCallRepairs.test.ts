@@ -50,6 +50,22 @@ const answers: Readonly<Record<string, Row>> = {
     ],
     final: finalWithCalls
   },
+  "no index for the first call, as of servers that leave out zeros": {
+    events: [
+      calls(fragment('{"x":', {}, "f")),
+      calls(fragment("1}")),
+      calls(fragment('{"x":', { index: 1 }, "f")),
+      calls(fragment("2}", { index: 1 })),
+      finish("tool_calls"),
+      DONE
+    ],
+    pieces: '[0 f({"x":]|[0(1}]|[1 f({"x":]|[1(2}]|',
+    calls: [
+      { id: "call_0", name: "f", arguments: { x: 1 } },
+      { id: "call_1", name: "f", arguments: { x: 2 } }
+    ],
+    final: finalWithCalls
+  },
   "an index of any value": {
     events: [
       calls(

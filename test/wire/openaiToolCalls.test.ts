@@ -257,6 +257,12 @@ describe("the memory for records that are not complete is bounded", () => {
   const table: Readonly<Record<string, ReadonlyArray<Uint8Array>>> = {
     "an event of many lines": endless("data: aaaaaaaaaa\n"),
     "the arguments of a call": endless(`${line(calls(fragment("aaaaaaaaaa", { index: 0 }, "f")))}\n`),
+    "a name without end": Array.from({ length: 200 }, (_, i) =>
+      encode(`${line(calls(fragment("", { index: 0 }, `part ${i}`)))}\n`)
+    ),
+    "long ids": Array.from({ length: 5 }, (_, i) =>
+      encode(`${line(calls(fragment("", { id: `${i}`.repeat(300) })))}\n`)
+    ),
     "calls without end": Array.from({ length: 200 }, (_, i) => encode(`${line(calls(fragment("", { id: `${i}` })))}\n`))
   }
   const fits = (text: string): object => fragment(text, { index: 0, id: "a" }, "f")

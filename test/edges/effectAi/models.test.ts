@@ -41,6 +41,24 @@ describe("objects", () => {
     )
   }
 
+  it.effect("thinking beside the JSON stays, and thinking that is the JSON is not repeated", () =>
+    Effect.gen(function* () {
+      const reasoningOf = (script: MockProvider.Script) =>
+        Effect.map(ask, ({ reasoningText }) => reasoningText ?? "").pipe(Effect.provide(layer(script)))
+      expect(yield* reasoningOf([{ thinking: "Hm" }, json])).toBe("Hm")
+      expect(yield* reasoningOf([{ thinking: json }])).toBe("")
+    })
+  )
+
+  it.effect("JSON that is nested too deeply is no defect", () =>
+    Effect.gen(function* () {
+      const deep = `${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`
+      const any = LanguageModel.generateObject({ prompt: "Where?", schema: Schema.Struct({ a: Schema.Json }) })
+      const error = yield* Effect.flip(any).pipe(Effect.provide(layer([deep])))
+      expect(error.reason._tag).toBe("StructuredOutputError")
+    })
+  )
+
   it.effect("an answer that does not match, one that was cut, and a schema without JSON form", () =>
     Effect.gen(function* () {
       const flip = (script: MockProvider.Script) => Effect.flip(ask).pipe(Effect.provide(layer(script)))
@@ -162,6 +180,47 @@ describe("errors", () => {
         )
       expect((yield* reasonOf(500)).reason._tag).toBe("InternalProviderError")
       expect((yield* reasonOf(402)).reason._tag).toBe("UnknownError")
+    })
+  )
+
+  it.effect("a status that is no use to retry stays so, also with a date to retry", () =>
+    Effect.gen(function* () {
+      const reason = new Reasons.ApiError({ status: 409, retryAfter: Duration.seconds(3) })
+      const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "Why?" })).pipe(
+        Effect.provide(layer([MockProvider.fail(reason)]))
+      )
+      expect(error.isRetryable).toBe(reason.isRetryable)
+      expect(error.isRetryable).toBe(false)
+    })
+  )
+
+  it.effect("an error names its server, and the policy that gave up names each", () =>
+    Effect.gen(function* () {
+      const at = (server: string, reason: Reasons.ProviderErrorReason) =>
+        new Reasons.ProviderError({ provider: "gpu", server, reason })
+      const errorOf = (error: Reasons.ProviderError) =>
+        Effect.gen(function* () {
+          const failing = Provider.make({ ...(yield* MockProvider.make([])), stream: () => Stream.fail(error) })
+          return yield* Effect.flip(LanguageModel.generateText({ prompt: "Why?" })).pipe(
+            Effect.provide(EffectAi.layerLanguageModel({ model: "m" })),
+            Effect.provideService(Provider.Provider, failing)
+          )
+        })
+      const refused = at("http://gpu-1:11434", new Reasons.NetworkError({}))
+      expect((yield* errorOf(refused)).reason).toMatchObject({ _tag: "NetworkError", url: "http://gpu-1:11434" })
+      const truncated = at("http://gpu-2:11434", new Reasons.StreamTruncated())
+      const all = at("http://gateway", new Reasons.AllProvidersFailed({ errors: [refused, truncated] }))
+      expect((yield* errorOf(all)).reason).toMatchObject({
+        metadata: {
+          "effect-local-llm": {
+            server: "http://gateway",
+            errors: [
+              { reason: "NetworkError", server: "http://gpu-1:11434" },
+              { reason: "StreamTruncated", server: "http://gpu-2:11434" }
+            ]
+          }
+        }
+      })
     })
   )
 
@@ -289,6 +348,29 @@ it.effect("failures of embeddings", () =>
       parameter: "input[1]"
     })
   }).pipe(Effect.provide(EffectAi.layerEmbeddingModel({ model: "m" })), Effect.provide(MockProvider.layer([])))
+)
+
+it.effect("models send their options", () =>
+  Effect.gen(function* () {
+    const mock = yield* MockProvider.make(["Yes"])
+    const received: Array<object> = []
+    const provider = Provider.make({
+      ...mock,
+      embed: (request) => {
+        received.push(request)
+        return mock.embed(request)
+      }
+    })
+    const embed = EmbeddingModel.EmbeddingModel.use((model) => model.embedMany(["a"]))
+    yield* Effect.provide(LanguageModel.generateText({ prompt: "Why?" }), EffectAi.model("a", { seed: 7 })).pipe(
+      Effect.provideService(Provider.Provider, provider)
+    )
+    yield* Effect.provide(embed, EffectAi.embeddingModel("b", { dimensions: 26, keepAlive: "1 hour" })).pipe(
+      Effect.provideService(Provider.Provider, provider)
+    )
+    expect(yield* mock.requests).toMatchObject([{ model: "a", seed: 7 }])
+    expect(received).toEqual([{ model: "b", dimensions: 26, keepAlive: "1 hour", input: ["a"] }])
+  })
 )
 
 it.effect("models have their names", () =>

@@ -147,6 +147,24 @@ it.effect("the parts in their order", () =>
   })
 )
 
+it.effect("a call starts with its whole name, in fragments or sent longer each time", () =>
+  Effect.gen(function* () {
+    for (const fragments of [
+      ["get_", "weather"],
+      ["get_", "get_weather"],
+      ["get_weather", "get_weather"]
+    ]) {
+      const script: MockProvider.Script = [
+        ...fragments.map((name) => ({ toolCallDeltas: [{ index: 0, id: "c1", name, argumentsDelta: "" }] })),
+        { toolCallDeltas: [{ index: 0, argumentsDelta: "{}" }] },
+        { isFinal: true, toolCalls: [{ id: "c1", name: "get_weather", arguments: {} }] }
+      ]
+      const parts = yield* Stream.runCollect(LanguageModel.streamText(options)).pipe(Effect.provide(model(script)))
+      expect(parts.filter((part) => part.type === "tool-params-start")).toMatchObject([{ name: "get_weather" }])
+    }
+  })
+)
+
 it("20,000 calls take linear time", () => {
   for (const hasIds of [true, false]) {
     const indices = Array.from({ length: 20_000 }, (_, i) => i)

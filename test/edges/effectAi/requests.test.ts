@@ -7,6 +7,7 @@ import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as EffectAi from "../../../src/EffectAi.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
@@ -73,6 +74,55 @@ describe("requests", () => {
     })
   )
 
+  it.effect("a text before an image keeps the image, and a tool may return what the model sees of its result", () =>
+    Effect.gen(function* () {
+      const result = { type: "tool-result", name: "f", isFailure: false, providerExecuted: false } as const
+      const prompt = Prompt.make([
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "What is this?" },
+            { type: "file", mediaType: "image/png", data: image }
+          ]
+        },
+        {
+          role: "assistant",
+          content: ["a", "b", "c"].map((id) => ({ type: "tool-call", id, name: "f", params: {} }))
+        },
+        {
+          role: "tool",
+          content: [
+            { ...result, id: "a", result: { rows: 5000 }, modelOutput: [{ type: "text", text: "5000 rows" }] },
+            {
+              ...result,
+              id: "b",
+              result: { path: "a.png" },
+              modelOutput: [
+                { type: "text", text: "a picture" },
+                { type: "file", mediaType: "image/png", data: image }
+              ]
+            },
+            { ...result, id: "c", result: undefined }
+          ]
+        }
+      ])
+      const [request] = yield* requestsOf(LanguageModel.generateText({ prompt }))
+      expect(request?.messages?.map(({ content }) => content)).toEqual([
+        [
+          { type: "text", text: "What is this?" },
+          { type: "image", image }
+        ],
+        "",
+        "5000 rows",
+        [
+          { type: "text", text: "a picture" },
+          { type: "image", image }
+        ],
+        "null"
+      ])
+    })
+  )
+
   it.effect("options of the layer, replaced by those of a request", () =>
     Effect.gen(function* () {
       const ask = LanguageModel.generateText({ prompt: "Why?" })
@@ -93,6 +143,16 @@ describe("requests", () => {
       expect(second).toMatchObject({ model: "inner", seed: 7, maxTokens: 5 })
       expect(third).toMatchObject({ model: "m", seed: 8 })
     })
+  )
+
+  it.effect("the schema of an object takes precedence over a format in the options", () =>
+    Effect.gen(function* () {
+      const schema = Schema.Struct({ city: Schema.String })
+      yield* LanguageModel.generateText({ prompt: "Where?" })
+      yield* LanguageModel.generateObject({ prompt: "Where?", schema })
+      const requests = yield* (yield* MockProvider.MockProvider).requests
+      expect(requests.map(({ format }) => format)).toEqual(["json", schema])
+    }).pipe(Effect.provide(layer(['{"city":"Paris"}'], { format: "json" })))
   )
 
   it.effect("tools, and which of them the model may call", () =>
@@ -120,13 +180,47 @@ describe("requests", () => {
     })
   )
 
+  it.effect("a choice between some tools sends those alone, and whether one of them has to be called", () =>
+    Effect.gen(function* () {
+      const both = Toolkit.merge(toolkit, Toolkit.make(Tool.make("now", { parameters: Schema.Struct({}) })))
+      for (const [toolChoice, sent, names] of [
+        ["auto", "auto", ["get_weather", "now"]],
+        [{ oneOf: ["now"] }, "auto", ["now"]],
+        [{ mode: "auto", oneOf: ["now"] }, "auto", ["now"]],
+        [{ mode: "required", oneOf: ["get_weather"] }, "required", ["get_weather"]]
+      ] as const) {
+        const [request] = yield* requestsOf(
+          LanguageModel.generateText({ prompt: "Why?", toolkit: both, toolChoice, disableToolCallResolution: true })
+        )
+        expect(request?.toolChoice).toBe(sent)
+        expect(request?.tools?.map(({ name }) => name)).toEqual(names)
+      }
+    })
+  )
+
   const file = (mediaType: string, data: string | URL) =>
     Prompt.make([{ role: "user", content: [{ type: "file", mediaType, data }] }])
+  const said = (...content: ReadonlyArray<Prompt.AssistantMessagePartEncoded>) =>
+    LanguageModel.generateText({
+      prompt: Prompt.make([
+        { role: "user", content: "Why?" },
+        { role: "assistant", content }
+      ])
+    })
+  const executed = { id: "a", name: "search", providerExecuted: true } as const
   const rejected: { readonly [name: string]: Effect.Effect<unknown, AiError.AiError, LanguageModel.LanguageModel> } = {
     "a file that is not an image": LanguageModel.generateText({ prompt: file("application/pdf", "aGk=") }),
     "an image as a URL": LanguageModel.generateText({ prompt: file("image/png", new URL("http://localhost/a.png")) }),
     "an image as the text of a URL": LanguageModel.generateText({
       prompt: file("image/png", "https://localhost/a.png")
+    }),
+    "a file of the assistant": said({ type: "file", mediaType: "image/png", data: image }),
+    "a tool call that the server executed": said({ ...executed, type: "tool-call", params: {} }),
+    "the result of a tool that the server executed": said({
+      ...executed,
+      type: "tool-result",
+      isFailure: false,
+      result: "found"
     }),
     "an empty prompt": LanguageModel.generateText({ prompt: [] }),
     "a tool that the provider defines": LanguageModel.generateText({
@@ -187,5 +281,28 @@ describe("answers", () => {
       const { usage } = yield* LanguageModel.generateText({ prompt: "Why?" })
       expect(usage.inputTokens).toEqual({ total: undefined, cacheRead: 3, uncached: undefined })
     }).pipe(Effect.provide(layer([{ isFinal: true, usage: { promptTokens: 1.5, cachedTokens: 3 } }])))
+  )
+
+  it.effect("no count is negative, though the server reports more of a part than of the whole", () =>
+    Effect.gen(function* () {
+      const { usage } = yield* LanguageModel.generateText({ prompt: "Why?" })
+      expect(usage).toMatchObject({
+        inputTokens: { total: 4, cacheRead: 10, uncached: undefined },
+        outputTokens: { total: 2, reasoning: 5, text: undefined }
+      })
+    }).pipe(
+      Effect.provide(
+        layer([
+          { isFinal: true, usage: { promptTokens: 4, cachedTokens: 10, completionTokens: 2, reasoningTokens: 5 } }
+        ])
+      )
+    )
+  )
+
+  it.effect("a prompt that is cached as a whole has no other tokens", () =>
+    Effect.gen(function* () {
+      const { usage } = yield* LanguageModel.generateText({ prompt: "Why?" })
+      expect(usage.inputTokens).toEqual({ total: 4, cacheRead: 4, uncached: 0 })
+    }).pipe(Effect.provide(layer([{ isFinal: true, usage: { promptTokens: 4, cachedTokens: 4 } }])))
   )
 })

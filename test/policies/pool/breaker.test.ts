@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Breaker from "../../../src/internal/pool/breaker.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
@@ -265,6 +266,61 @@ describe("a request that fails in the same way on a second host", () => {
       expect(yield* statuses(pool)).toEqual(["off", "off"])
     })
   )
+})
+
+it.effect("a probe that hangs is given up, and the next one may succeed", () =>
+  Effect.gen(function* () {
+    let probes = 0
+    const listModels = Effect.suspend(() => (probes++ === 0 ? Effect.never : Effect.succeed([{ id: "m" }])))
+    const one = yield* fake("one", [MockProvider.fail(new StreamError({}))], { listModels })
+    const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+    for (let i = 0; i < 5; i++) yield* reasonOf(pool.complete(ask("x")))
+    // 6 seconds at most until the first probe, 10 seconds for it, 12 seconds at most until the second one.
+    yield* TestClock.adjust("28 seconds")
+    expect(probes).toBe(2)
+    expect((yield* host(pool, "one"))?.status).toBe("ready")
+  })
+)
+
+it.effect("a host that is back and answers is judged anew: failures before the probe no longer count", () =>
+  Effect.gen(function* () {
+    const { now, one } = yield* brokenUntil()
+    const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+    const request = Effect.exit(pool.complete(ask("x")))
+    for (let i = 0; i < 5; i++) yield* request
+    now.isListing = true
+    yield* TestClock.adjust("6 seconds")
+    for (const isBroken of [false, true, true, true]) {
+      now.isBroken = isBroken
+      yield* request
+      expect((yield* host(pool, "one"))?.status).toBe("ready")
+    }
+    // 4 of 5 failed, which is judged by the same numbers as before.
+    yield* request
+    expect((yield* host(pool, "one"))?.status).toBe("off")
+  })
+)
+
+it.effect("an answer that the consumer stops says nothing of the host", () =>
+  Effect.gen(function* () {
+    const { now, one } = yield* brokenUntil()
+    const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+    const part = Stream.runDrain(Stream.take(pool.stream(ask("x")), 1))
+    const fail = Effect.exit(pool.complete(ask("x")))
+    for (let i = 0; i < 4; i++) yield* fail
+    now.isBroken = false
+    for (let i = 0; i < 40; i++) yield* part
+    now.isBroken = true
+    expect((yield* host(pool, "one"))?.status).toBe("ready")
+    yield* fail
+    expect((yield* host(pool, "one"))?.status).toBe("off")
+  })
+)
+
+it("outcomes within the window take linear time: quadratic time would exceed the limit of a test", () => {
+  const breaker = Breaker.make(() => 0.5)
+  for (let i = 0; i < 40_000; i++) breaker.record(true, i / 10, i / 10)
+  expect(breaker.isOff()).toBe(false)
 })
 
 const harmless: ReadonlyArray<ProviderErrorReason> = [

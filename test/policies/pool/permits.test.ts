@@ -202,6 +202,23 @@ it.effect("a later first chunk of the same model shows that the prompt was read"
   })
 )
 
+it.effect("the first chunk of an earlier request shows nothing of a later one that was given up", () =>
+  Effect.gen(function* () {
+    const one = yield* fake("one", ({ prompt }) =>
+      prompt === "slow" ? [MockProvider.hang] : [MockProvider.wait("5 seconds"), "Hi"]
+    )
+    const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 2 }] })
+    const earlier = yield* Effect.forkChild(pool.complete(ask("x")), { startImmediately: true })
+    yield* TestClock.adjust("1 second")
+    const slow = yield* Effect.forkChild(pool.complete(ask("slow")), { startImmediately: true })
+    yield* TestClock.adjust("1 second")
+    yield* Fiber.interrupt(slow)
+    yield* TestClock.adjust("3 seconds")
+    yield* Fiber.join(earlier)
+    expect(yield* host(pool, "one")).toMatchObject({ active: 0, abandoned: 1 })
+  })
+)
+
 it.effect("a request that stops while it waits, or after its first chunk, leaves nothing", () =>
   Effect.gen(function* () {
     const one = yield* fake("one", ["Hi", MockProvider.hang])

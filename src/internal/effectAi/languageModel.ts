@@ -100,9 +100,10 @@ const toText = (hook: Hook, completion: Completion) => {
     const description = "the answer is truncated: maxTokens or the context of the model was used up"
     return Effect.fail(AiErrors.invalidObject(json, description))
   }
-  return Json.isTooDeep(Json.parse(json))
-    ? Effect.fail(AiErrors.invalidObject(json, "the answer is nested too deeply"))
-    : Effect.succeed({ content: json, thinking: content.trim() === "" ? "" : thinking })
+  const fault = Json.findFault(Json.parse(json))
+  return fault === undefined
+    ? Effect.succeed({ content: json, thinking: content.trim() === "" ? "" : thinking })
+    : Effect.fail(AiErrors.invalidObject(json, `the answer is ${fault}`))
 }
 
 /** Models invent the names of tools. */

@@ -42,7 +42,7 @@ export const makeCleaner = (isTerminal: boolean): Cleaner => {
  * joiners, and variation selectors, the supplementary ones after an ideograph.
  */
 const unsafe =
-  /[\p{Cc}\uFFF9-\uFFFB]|(?![\u200C\u200D\uFE00-\uFE0F\u180B-\u180D\u180F\u17B4\u17B5]|(?<=\p{Ideographic})[\u{E0100}-\u{E01EF}])\p{DI}/gu
+  /[\p{Cc}\uFFF9-\uFFFB]|(?!\p{Join_Control}|\p{Variation_Selector})\p{DI}|(?<!\p{Ideographic})[\u{E0100}-\u{E01EF}]/gu
 
 /** Replaces C0 controls and DEL by their symbols, such as ␛, and the other ones by U+FFFD. Tabs and line ends stay. */
 export const replaceControls = (text: string): string => text.replaceAll("\r\n", "\n").replaceAll(unsafe, replacement)

@@ -16,5 +16,4 @@ export const replace = Effect.fnUntraced(function* (file: string, text: string) 
   )
 })
 
-export const isLink = (file: string) =>
-  FileSystem.FileSystem.use((files) => Effect.isSuccess(files.readLink(file)))
+export const isLink = (file: string) => FileSystem.FileSystem.use((files) => Effect.isSuccess(files.readLink(file)))

@@ -329,7 +329,8 @@ const recognise = Effect.fnUntraced(function* (
   const signs = yield* Effect.forEach(others, (sign) => ask(sign, left), { concurrency: "unbounded" })
   const there = others[signs.indexOf("given")]
   if (there !== undefined) return there
-  return (yield* Fiber.join(own)) === "given" ? kind : "unknown"
+  const late = yield* Fiber.join(own)
+  return late === "given" ? kind : late === "refused" ? "closed" : "unknown"
 })
 
 /** A server that is configured is used without a sign too if it answers the protocol: a proxy may pass on that alone. */

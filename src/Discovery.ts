@@ -327,10 +327,9 @@ const recognise = Effect.fnUntraced(function* (
   const others = kinds.filter((other) => other !== kind)
   const left = Duration.subtract(timeLimit, alone)
   const signs = yield* Effect.forEach(others, (sign) => ask(sign, left), { concurrency: "unbounded" })
-  const there = others[signs.indexOf("given")]
-  if (there !== undefined) return there
   const late = yield* Fiber.join(own)
-  return late === "given" ? kind : late === "refused" ? "closed" : "unknown"
+  if (late !== "none") return late === "given" ? kind : "closed"
+  return others[signs.indexOf("given")] ?? "unknown"
 })
 
 /** A server that is configured is used without a sign too if it answers the protocol: a proxy may pass on that alone. */

@@ -37,7 +37,7 @@ const Limit = durationInput(Duration.isPositive, "a duration of more than zero")
 export const Deadlines = Schema.Struct({
   /** From the request to the first chunk, including model loading and prompt processing. Default: 5 minutes. */
   firstChunk: Schema.optional(Limit),
-  /** From the moment the consumer requests the next chunk until it arrives. Default: 2 minutes. */
+  /** From the moment the consumer requests the next chunk until it arrives. Default: 2 minutes; 5 minutes with `tools`. */
   idle: Schema.optional(Limit),
   /** From the request to the end of the answer, including the consumer's own time. Default: none. */
   total: Schema.optional(Limit)

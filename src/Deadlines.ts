@@ -31,11 +31,19 @@ import { Timeout } from "./ProviderError.ts"
 export const defaults = {
   /** From the request to the first chunk. */
   firstChunk: "5 minutes",
-  /** Between two chunks. */
+  /** Between two chunks. For requests with tools, `idleWithTools` takes its place. */
   idle: "2 minutes",
   /** The whole answer: no limit. */
   total: "Infinity"
 } as const satisfies Deadlines
+
+/**
+ * The default of `idle` for requests with tools: 5 minutes. Ollama sends nothing while the model writes a call, which may be long.
+ *
+ * @category constants
+ * @since 0.4.0
+ */
+export const idleWithTools = "5 minutes"
 
 /**
  * All three deadlines as numbers of milliseconds; `Infinity` for none. Those that are not set have their `defaults`.

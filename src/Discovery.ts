@@ -9,6 +9,7 @@ import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -18,6 +19,7 @@ import type { Defaults } from "./CompletionRequest.ts"
 import * as Places from "./internal/places.ts"
 import * as Probe from "./internal/probe.ts"
 import * as Values from "./internal/values.ts"
+import * as TimeLimit from "./internal/wire/timeLimit.ts"
 import * as LlamaServer from "./LlamaServer.ts"
 import * as LmStudio from "./LmStudio.ts"
 import * as Ollama from "./Ollama.ts"
@@ -112,6 +114,11 @@ export interface LookOptions {
   readonly timeLimit?: Duration.Input | undefined
   /** Options of every completion request that does not set its own, deadlines included. Default: none. */
   readonly defaults?: Defaults | undefined
+  /**
+   * Headers of the service, for a proxy in front of the server. The look itself sends none. With a header `authorization`, the token
+   * of the environment variable is not used. Default: none.
+   */
+  readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
 }
 
 interface ServerKind extends Probe.Identity {
@@ -120,6 +127,7 @@ interface ServerKind extends Probe.Identity {
     readonly baseUrl: string
     readonly token: Redacted.Redacted<string> | undefined
     readonly defaults: Defaults | undefined
+    readonly headers: LookOptions["headers"]
   }) => Effect.Effect<Service, ProviderError, HttpClient.HttpClient>
 }
 
@@ -241,11 +249,11 @@ export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, NoS
  */
 export const connect = Effect.fnUntraced(function* (
   kind: Kind,
-  options: Pick<LookOptions, "defaults" | "url"> = {}
+  options: Omit<LookOptions, "timeLimit"> = {}
 ): Effect.fn.Return<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
   yield* checkOptions(options)
   const { isConfigured, url } = yield* addressOf(kind, options)
-  return { ...(yield* makeService(kind, url, kind, options.defaults)), isConfigured }
+  return { ...(yield* makeService(kind, url, kind, options)), isConfigured }
 })
 
 /**
@@ -282,30 +290,46 @@ const lookAt = Effect.fnUntraced(function* (
   kind: Kind,
   place: Place
 ): Effect.fn.Return<Sighting, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  const { defaults, timeLimit = "250 millis" } = place
   const { isConfigured, url } = yield* addressOf(kind, place)
-  const expected = yield* makeService(kind, url, kind, defaults)
-  const order = [kind, ...kinds.filter((other) => other !== kind)]
-  const signs = yield* Effect.forEach(
-    order,
-    (sign) =>
-      Probe.ask(url, serverKinds[kind].place, serverKinds[sign]).pipe(
-        Effect.timeoutOrElse({ duration: timeLimit, orElse: () => Effect.succeed<Probe.Sign>("none") })
-      ),
-    { concurrency: "unbounded" }
-  )
-  const there = order[signs.indexOf("given")]
-  if (there === undefined) {
-    const state = signs.every((sign) => sign === "refused") ? "closed" : "unknown"
-    return { ...expected, isConfigured, state }
-  }
+  const expected = yield* makeService(kind, url, kind, place)
+  const there = yield* recognise(kind, url, Duration.fromInputUnsafe(place.timeLimit ?? "250 millis"))
+  if (there === "closed" || there === "unknown") return { ...expected, isConfigured, state: there }
   if (there === kind) return { ...expected, isConfigured, state: "recognised" }
   // What answers decides what it is. It must not decide which token it gets.
   const isOwnAddress = yield* Effect.option(
-    Effect.flatMap(addressOf(there, place), (own) => makeService(there, own.url, there, defaults))
+    Effect.flatMap(addressOf(there, place), (own) => makeService(there, own.url, there, place))
   )
   const isOwn = Option.exists(isOwnAddress, ({ provider }) => provider.server === expected.provider.server)
-  return { ...(yield* makeService(there, url, isOwn ? there : kind, defaults)), isConfigured, state: "recognised" }
+  return { ...(yield* makeService(there, url, isOwn ? there : kind, place)), isConfigured, state: "recognised" }
+})
+
+/** How long the expected kind is asked alone. */
+const timeAlone = Duration.millis(500)
+
+/**
+ * The kind of the server at an address. The expected kind is asked first, since it is most often there: a server gets no requests
+ * that are not meant for it. The others are asked if it does not give its sign soon.
+ */
+const recognise = Effect.fnUntraced(function* (
+  kind: Kind,
+  url: string,
+  timeLimit: Duration.Duration
+): Effect.fn.Return<Kind | "closed" | "unknown", never, HttpClient.HttpClient> {
+  const alone = Duration.min(Duration.divideUnsafe(timeLimit, 2), timeAlone)
+  const ask = (sign: Kind, time: Duration.Duration) =>
+    Probe.ask(url, serverKinds[kind].place, serverKinds[sign]).pipe(
+      Effect.timeoutOrElse({ duration: time, orElse: () => Effect.succeed<Probe.Sign>("none") })
+    )
+  const own = yield* Effect.forkChild(ask(kind, timeLimit))
+  const early = yield* TimeLimit.within(Fiber.join(own), alone)
+  if (Option.contains(early, "given")) return kind
+  if (Option.contains(early, "refused")) return "closed"
+  const others = kinds.filter((other) => other !== kind)
+  const left = Duration.subtract(timeLimit, alone)
+  const signs = yield* Effect.forEach(others, (sign) => ask(sign, left), { concurrency: "unbounded" })
+  const late = yield* Fiber.join(own)
+  if (late !== "none") return late === "given" ? kind : "closed"
+  return others[signs.indexOf("given")] ?? "unknown"
 })
 
 /** A server that is configured is used without a sign too if it answers the protocol: a proxy may pass on that alone. */
@@ -340,11 +364,15 @@ const makeService = Effect.fnUntraced(function* (
   kind: Kind,
   baseUrl: string,
   tokenOf: Kind,
-  defaults: Defaults | undefined
+  { defaults, headers }: Pick<LookOptions, "defaults" | "headers">
 ) {
-  const token = yield* Config.option(Config.Redacted(serverKinds[tokenOf].place.environment.token))
-  return yield* serverKinds[kind].make({ baseUrl, token: Option.getOrUndefined(token), defaults })
+  const variable = yield* Config.option(Config.Redacted(serverKinds[tokenOf].place.environment.token))
+  const token = hasAuthorization(headers) ? undefined : Option.getOrUndefined(variable)
+  return yield* serverKinds[kind].make({ baseUrl, token, defaults, headers })
 })
+
+const hasAuthorization = (headers: LookOptions["headers"] = {}): boolean =>
+  Object.keys(headers).some((name) => name.toLowerCase() === "authorization")
 
 const findInvalidOption = (options: unknown): ProviderError | undefined => {
   const invalid = (field: string, description: string) =>

@@ -103,8 +103,10 @@ const currentConfig: Effect.Effect<Config> = Effect.map(
  *
  * A call of a tool that is not in the toolkit fails with `ToolNotFoundError`, unless its validation is deferred. What servers
  * cannot express, such as a file that is not an image, an image as a URL or a tool that the provider defines, fails with
- * `InvalidRequestError` before anything is sent. An answer that was cut has the finish reason `length`, so its tools do not run; a
- * typed object that was cut fails with `StructuredOutputError`.
+ * `InvalidRequestError` before anything is sent. A typed object that was cut fails with `StructuredOutputError`.
+ *
+ * Tools run when the answer is complete: the parts `tool-call` come with its final chunk, also where the server sends the calls
+ * earlier. So no tool runs of an answer that fails, nor of one that was cut, whose finish reason is `length`.
  *
  * Tool calls have the ids of the server, unless an earlier call of the prompt has the same one.
  *

@@ -34,7 +34,7 @@ export const ModelInfo = Schema.Struct({
   loadedContextLength: Schema.optional(Schema.Number),
   /** Its size in memory, in bytes. */
   memoryBytes: Schema.optional(Schema.Number),
-  /** When the server unloads it unless it is used again. */
+  /** When the server unloads it unless it is used again. Of a model that is kept, Ollama reports a time some 290 years ahead. */
   expiresAt: Schema.optional(Schema.DateTimeUtc)
 })
 

@@ -19,6 +19,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Commit from "./internal/commit.ts"
+import * as PublicMessage from "./internal/publicMessage.ts"
 import * as Values from "./internal/values.ts"
 import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
@@ -32,7 +33,7 @@ import * as StreamingChunk from "./StreamingChunk.ts"
 export interface Options extends KeepAlive {
   /**
    * What a client gets of each chunk: a JSON value, or `undefined` to leave the chunk out. Default: the whole chunk, as
-   * `StreamingChunk.FromJsonString` encodes it.
+   * `StreamingChunk.FromJsonString` encodes it, without `provider`: the name of a host may be its address.
    */
   readonly encode?: ((chunk: StreamingChunk.StreamingChunk) => unknown) | undefined
 }
@@ -227,8 +228,11 @@ export const statusOf = ({ reason }: ProviderError): number => {
 }
 
 /**
- * What a client may know of a failure: the tag of the reason, its message, which does not quote servers or prompts, and whether the
- * same request may succeed later. The name and the address of the model server are left out.
+ * What a client may know of a failure: the tag of the reason, a message, and whether the same request may succeed later.
+ *
+ * The message is made of the tag and of numbers, the field of the request that is wrong, and the name of the model if it is a plain
+ * one. Unlike the message of the error, it has no description: that may have the address of a server, such as the one that refused
+ * the connection or the target of a redirect. Log the error itself.
  *
  * @category accessors
  * @since 0.3.0
@@ -238,7 +242,7 @@ export const toJson = ({
   reason
 }: ProviderError): { readonly reason: string; readonly message: string; readonly isRetryable: boolean } => ({
   reason: reason._tag,
-  message: reason.message,
+  message: PublicMessage.make(reason),
   isRetryable
 })
 
@@ -265,7 +269,10 @@ const formats: { readonly [K in MakeOptions<never, never>["format"]]: Format } =
   }
 }
 
-const encodeChunk = Schema.encodeSync(StreamingChunk.FromJsonString)
+const encodeJson = Schema.encodeSync(StreamingChunk.FromJsonString)
+
+const encodeChunk = (chunk: StreamingChunk.StreamingChunk): string =>
+  encodeJson(chunk.isFinal ? { ...chunk, provider: undefined } : chunk)
 
 const toJsonText = (value: unknown): string | undefined => {
   if (value === undefined) return undefined

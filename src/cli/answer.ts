@@ -6,10 +6,12 @@ import type * as Scope from "effect/Scope"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import type * as Terminal from "effect/Terminal"
+import type { Completion } from "../Completion.ts"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import { FromJsonString, type StreamingChunk } from "../StreamingChunk.ts"
+import type { Management } from "./discovery.ts"
 import * as Output from "./output.ts"
 import * as Spinner from "./spinner.ts"
 import * as Summary from "./summary.ts"
@@ -52,6 +54,19 @@ const makeWriter = Effect.fnUntraced(function* () {
   }
 })
 
+/**
+ * Reports an answer of Ollama to what it takes for an empty prompt: it has loaded the model, and counts no tokens. Returns whether it
+ * is one.
+ */
+export const noteIfOnlyLoaded = Effect.fnUntraced(function* (
+  provider: Management,
+  { finishReason, usage }: Pick<Completion, "finishReason" | "usage">
+) {
+  if (provider.running === undefined || finishReason !== "other" || usage !== undefined) return false
+  yield* Output.note("local-llm: the model was loaded, and nothing was generated")
+  return true
+})
+
 /** Prints an answer, and on standard error what is being waited for, thinking, and a summary. */
 export const print = Effect.fnUntraced(function* (
   request: CompletionRequest,
@@ -79,7 +94,8 @@ export const print = Effect.fnUntraced(function* (
     yield* writer.answer(chunk.content)
     for (const { name } of chunk.toolCalls ?? []) toolCalls.push(name)
     if (!chunk.isFinal) return
-    yield* writer.end
+    const isEmpty = firstAt === undefined && toolCalls.length === 0
+    if (!(isEmpty && (yield* noteIfOnlyLoaded(provider, chunk)))) yield* writer.end
     summary = Summary.describe(provider.name, chunk, { startedAt, firstAt, endedAt: now })
   })
 
@@ -96,7 +112,14 @@ export const print = Effect.fnUntraced(function* (
 const encodeChunk = Schema.encodeEffect(FromJsonString)
 
 /** Each chunk is one line of JSON. */
-export const printChunks = (provider: Provider, request: CompletionRequest) =>
-  Stream.runForEach(provider.stream(request), (chunk) =>
-    Effect.flatMap(Effect.orDie(encodeChunk(chunk)), Output.writeJsonLine)
+export const printChunks = Effect.fnUntraced(function* (provider: Provider & Management, request: CompletionRequest) {
+  let isEmpty = true
+  yield* Stream.runForEach(
+    provider.stream(request),
+    Effect.fnUntraced(function* (chunk) {
+      yield* Output.writeJsonLine(yield* Effect.orDie(encodeChunk(chunk)))
+      if (chunk.content !== "" || chunk.thinking || chunk.toolCalls !== undefined) isEmpty = false
+      if (chunk.isFinal && isEmpty) yield* noteIfOnlyLoaded(provider, chunk)
+    })
   )
+})

@@ -26,7 +26,22 @@ const serverFlags = {
       "The address of the server (default: OLLAMA_HOST, LLAMA_SERVER_URL, LMSTUDIO_BASE_URL, or else this machine)"
     ),
     optional
+  ),
+  headers: Flag.String("header").pipe(
+    Flag.withDescription(
+      'A header of every request, as "NAME: VALUE"; several flags for several (or LOCAL_LLM_HEADERS)'
+    ),
+    Flag.atLeast(0)
   )
+}
+
+const timeout = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.withDescription(`${description}: 90s, 10m, 2h or never`), optional)
+
+const timeoutFlags = {
+  firstChunkTimeout: timeout("first-chunk-timeout", "How long the first text may take (default: 5m)"),
+  idleTimeout: timeout("idle-timeout", "How long nothing may arrive after it (default: 2m)"),
+  totalTimeout: timeout("total-timeout", "How long all of it may take (default: never)")
 }
 
 const chatInput = {
@@ -78,6 +93,7 @@ const chatInput = {
   json: isSet("json", "Print the whole answer as one JSON object"),
   jsonl: isSet("jsonl", "Print each chunk as a line of JSON, as it arrives"),
   quiet: Flag.withAlias(isSet("quiet", "Print the answer only, without thinking and summary"), "q"),
+  ...timeoutFlags,
   ...serverFlags
 }
 
@@ -124,9 +140,17 @@ const commands = [
     manageInput,
     lazily(async () => (await manage()).ps)
   ).pipe(Command.withDescription("List the models in memory")),
-  Command.make("pull", modelInput, pull).pipe(
-    Command.withDescription("Download a model. Stopped with Ctrl-C, it resumes the next time")
-  ),
+  Command.make(
+    "pull",
+    {
+      ...modelInput,
+      insecure: isSet(
+        "insecure",
+        "Reach the registry without TLS, or with a certificate that is not valid (Ollama only)"
+      )
+    },
+    pull
+  ).pipe(Command.withDescription("Download a model. Stopped with Ctrl-C, it resumes the next time")),
   Command.make(
     "rm",
     { names: Argument.atLeast(name, 1), ...manageInput },
@@ -168,6 +192,7 @@ const commands = [
       model: chatInput.model,
       dimensions: Flag.Int("dimensions").pipe(Flag.withDescription("The length of the vector"), optional),
       lines: isSet("lines", "Read one text from each line of standard input, and print a line for each"),
+      ...timeoutFlags,
       ...manageInput
     },
     embed

@@ -1,6 +1,6 @@
 /** Selects the server and the model: those that were named, or else those that run on this machine. */
 import * as Arr from "effect/Array"
-import type * as Config from "effect/Config"
+import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -12,16 +12,18 @@ import type * as Stream from "effect/Stream"
 import * as Discovery from "../Discovery.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import type { ModelProgress } from "../ModelProgress.ts"
-import type { LoadOptions } from "../Ollama.ts"
+import type { LoadOptions, TransferOptions } from "../Ollama.ts"
 import * as OpenAiCompatible from "../OpenAiCompatible.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
+import * as Access from "./access.ts"
 import * as Failure from "./failure.ts"
 import type { Kind } from "./kinds.ts"
 import * as Output from "./output.ts"
+import type * as Time from "./time.ts"
 
 /** What the flags name. */
-export interface Selection {
+export interface Selection extends Access.Flags {
   readonly provider?: Kind | undefined
   readonly url?: string | undefined
   readonly model?: string | undefined
@@ -31,7 +33,7 @@ export interface Selection {
 export interface Management {
   readonly running?: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   readonly show?: (model: string) => Effect.Effect<ModelInfo, ProviderError>
-  readonly pull?: (model: string) => Stream.Stream<ModelProgress, ProviderError>
+  readonly pull?: (model: string, options: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
   readonly deleteModel?: (model: string) => Effect.Effect<void, ProviderError>
   readonly copyModel?: (from: string, to: string) => Effect.Effect<void, ProviderError>
   readonly load?: (model: string, options: LoadOptions) => Effect.Effect<unknown, ProviderError>
@@ -63,6 +65,11 @@ export class NoServerRunning extends Data.TaggedError("NoServerRunning")<{ reado
 export class NothingFound extends Data.TaggedError("NothingFound")<{ readonly message: string }> {}
 
 type ServerFailure = ProviderError | Config.ConfigError | NotRunning | NoModel
+
+/** An address and how to access it. */
+interface Place extends Access.Access {
+  readonly url: string | undefined
+}
 type Requirements = HttpClient.HttpClient | Scope.Scope
 type Connected = Omit<Server, "models">
 
@@ -73,9 +80,10 @@ export const findServers = (selection: Selection) => find(selection, listed)
 export const findModel = Effect.fnUntraced(function* (
   selection: Selection,
   purpose: Purpose = "chat"
-): Effect.fn.Return<Selected, ServerFailure | NoServerRunning | NothingFound, Requirements> {
+): Effect.fn.Return<Selected, ServerFailure | NoServerRunning | NothingFound | Time.WrongValue, Requirements> {
   if (selection.provider !== undefined && selection.model !== undefined) {
-    return { provider: (yield* connect(selection.provider, selection.url)).provider, model: selection.model }
+    const place = { url: selection.url, ...(yield* Access.read(selection)) }
+    return { provider: (yield* connect(selection.provider, place)).provider, model: selection.model }
   }
   const [first] = yield* find(selection, (server) =>
     Effect.flatMap(listed(server), (server) => selectModel(server, selection.model, purpose))
@@ -88,7 +96,8 @@ const find = Effect.fnUntraced(function* <A, E extends ServerFailure>(
   selection: Selection,
   use: (server: Connected) => Effect.Effect<A, E, Requirements>
 ) {
-  const [found, failures] = yield* search(selection, use)
+  const place = { url: selection.url, ...(yield* Access.read(selection)) }
+  const [found, failures] = yield* search(selection.provider, place, use)
   if (!Arr.isReadonlyArrayNonEmpty(found)) return yield* nothingFound(failures, selection)
   // With an address alone, several protocols are tried there, and it is normal that the others fail.
   if (selection.url === undefined) yield* noteFailures(failures)
@@ -119,25 +128,44 @@ const nothingFound = (failures: ReadonlyArray<ServerFailure>, { url }: Selection
 
 /** Uses the server that is named, or each that can be used, all at once. */
 const search = <A, E extends ServerFailure>(
-  { provider: kind, url }: Selection,
+  kind: Kind | undefined,
+  place: Place,
   use: (server: Connected) => Effect.Effect<A, E, Requirements>
 ): Effect.Effect<[ReadonlyArray<A>, ReadonlyArray<ServerFailure>], never, Requirements> =>
   Effect.gen(function* () {
     const each = { concurrency: "unbounded" } as const
-    if (kind !== undefined) return yield* Effect.partition([kind], (kind) => Effect.flatMap(connect(kind, url), use))
-    const [sightings, unusable] = yield* Effect.partition(Discovery.kinds, (kind) => look(kind, url), each)
+    if (kind !== undefined) return yield* Effect.partition([kind], (kind) => Effect.flatMap(connect(kind, place), use))
+    const [sightings, unusable] = yield* place.url === undefined ? lookAround(place) : lookAt(place)
     const isSame = (a: Discovery.Sighting, b: Discovery.Sighting) =>
       a.state === "recognised" && b.state === "recognised" && Discovery.isSameServer(a, b)
     const [found, failures] = yield* Effect.partition(
       Arr.dedupeWith(sightings, isSame),
-      (sighting) => Effect.flatMap(check(sighting, url), use),
+      (sighting) => Effect.flatMap(check(sighting, place.url), use),
       each
     )
     return [found, [...unusable, ...failures]]
   })
 
 /** A program that is silent must not delay the others for long. */
-const look = (kind: Discovery.Kind, url: string | undefined) => Discovery.look(kind, { url, timeLimit: "1 second" })
+const look = (kind: Discovery.Kind, place: Place) => Discovery.look(kind, { ...place, timeLimit: "1 second" })
+
+const lookAround = (place: Place) =>
+  Effect.partition(Discovery.kinds, (kind) => look(kind, place), { concurrency: "unbounded" })
+
+/** One look recognises a server of any kind. Where it recognises none, each protocol is tried. */
+const lookAt = Effect.fnUntraced(function* (place: Place) {
+  const [[first], failures] = yield* Effect.partition(Discovery.kinds.slice(0, 1), (kind) => look(kind, place))
+  if (first === undefined || first.state === "recognised")
+    return [first === undefined ? [] : [first], failures] as const
+  const { state } = first
+  const [others, unusable] = yield* Effect.partition(Discovery.kinds.slice(1), (kind) =>
+    Effect.map(Discovery.connect(kind, place), (found): Discovery.Sighting => ({ ...found, state }))
+  )
+  return [
+    [first, ...others],
+    [...failures, ...unusable]
+  ] as const
+})
 
 /**
  * A server that does not say what it is may be slow, and is used as what it was looked for. It counts as not running only if nobody
@@ -149,7 +177,7 @@ const check = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Connected, ProviderError | NotRunning> {
   const { isConfigured, kind, provider, state } = sighting
   const isNamed = isConfigured && url === undefined
-  if (state === "recognised" || isNamed) return yield* prepare(sighting)
+  if (state === "recognised" || isNamed) return yield* prepare(sighting, state === "recognised")
   const place = provider.server?.replace("http://", "")
   if (state === "closed") {
     return yield* new NotRunning({ message: `${provider.name}: nothing listens on ${place}` })
@@ -162,14 +190,19 @@ const check = Effect.fnUntraced(function* (
 
 const connect = (
   kind: Kind,
-  url: string | undefined
+  place: Place
 ): Effect.Effect<Connected, ProviderError | Config.ConfigError, Requirements> =>
-  kind === "openai" ? connectOpenAi(url) : Effect.flatMap(Discovery.connect(kind, { url }), prepare)
+  kind === "openai" ? connectOpenAi(place) : Effect.flatMap(Discovery.connect(kind, place), (server) => prepare(server))
 
 /** The address of the flag replaces that of the environment. The token of the environment stays. */
-const connectOpenAi = (url: string | undefined) => {
+const connectOpenAi = ({ defaults, headers, url }: Place) => {
   const variables = ConfigProvider.fromUnknown(url === undefined ? {} : { OPENAI_BASE_URL: url })
-  return Layer.build(OpenAiCompatible.layerConfig()).pipe(
+  const options = {
+    headers: Config.succeed(headers),
+    defaults: Config.succeed(defaults),
+    ...(headers["authorization"] === undefined ? {} : { token: Config.succeed(undefined) })
+  }
+  return Layer.build(OpenAiCompatible.layerConfig(options)).pipe(
     Effect.provide(ConfigProvider.layerAdd(variables, { asPrimary: true })),
     Effect.map((context) => ({
       kind: "openai" as const,
@@ -178,12 +211,15 @@ const connectOpenAi = (url: string | undefined) => {
   )
 }
 
-const prepare = (server: Discovery.Service): Effect.Effect<Connected, ProviderError> => {
+const prepare = (server: Discovery.Service, isRecognised = false): Effect.Effect<Connected, ProviderError> => {
   const { kind, provider } = server
-  if (kind === "lmstudio") return Effect.succeed({ kind, provider: { ...provider, pull: provider.download } })
+  if (kind === "lmstudio") {
+    const pull: Management["pull"] = (model) => provider.download(model)
+    return Effect.succeed({ kind, provider: { ...provider, pull } })
+  }
   if (kind === "ollama") {
     // Other servers may also list their models on Ollama's path, but they report no version.
-    const listModels = Effect.andThen(provider.version, provider.listModels)
+    const listModels = isRecognised ? provider.listModels : Effect.andThen(provider.version, provider.listModels)
     return Effect.succeed({ kind, provider: { ...provider, listModels } })
   }
   // While it loads its model, it answers every request with 503.
@@ -210,7 +246,8 @@ const selectModel = Effect.fnUntraced(function* (
   const names = models.filter(isSuitable).map(({ id }) => id)
   const server = provider.server === undefined ? provider.name : `${provider.name} (${provider.server})`
   if (wanted !== undefined) {
-    if (yield* provider.supportsModel(wanted)) return { provider, model: wanted }
+    const isListed = models.some(({ id }) => provider.isSameModel(id, wanted))
+    if (isListed || (yield* provider.supportsModel(wanted))) return { provider, model: wanted }
     const more = names.length > maxNames ? ` and ${names.length - maxNames} more` : ""
     const others = names.length === 0 ? "" : `; it has ${names.slice(0, maxNames).join(", ")}${more}`
     return yield* new NoModel({ message: `${server}: there is no model "${wanted}"${others}` })

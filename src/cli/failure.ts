@@ -36,7 +36,10 @@ const words: ReadonlyArray<[RegExp, string]> = [
   [/\binvalid contextLength\b/, "invalid --context"],
   [/\binvalid (temperature|dimensions|seed)\b/, "invalid --$1"],
   [/; maxLineBytes sets the bound/, ""],
-  [/\binvalid stop\[\d+\]/, "invalid --stop"]
+  [/\binvalid stop\[\d+\]/, "invalid --stop"],
+  [/\binvalid headers\b/, "invalid --header"],
+  [/\binvalid insecure\b/, "invalid address of the registry"],
+  [/set `insecure: true`/, "add --insecure"]
 ]
 
 /** The most of a server's text that one line shows, in characters. */

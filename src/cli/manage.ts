@@ -10,6 +10,7 @@ import * as Discovery from "./discovery.ts"
 import * as Output from "./output.ts"
 import * as Table from "./table.ts"
 import * as Text from "./text.ts"
+import * as Time from "./time.ts"
 
 export interface Input extends Discovery.Selection {
   readonly json: boolean
@@ -24,9 +25,6 @@ export class NotPossible extends Data.TaggedError("NotPossible")<{ readonly mess
 
 /** What names a model is missing, or is there already. */
 export class WrongModel extends Data.TaggedError("WrongModel")<{ readonly message: string }> {}
-
-/** The value of a flag has no meaning. */
-export class WrongValue extends Data.TaggedError("WrongValue")<{ readonly message: string }> {}
 
 type Able<K extends keyof Discovery.Management> = Discovery.Server & {
   readonly provider: Required<Pick<Discovery.Management, K>>
@@ -103,13 +101,18 @@ export const ps = Effect.fnUntraced(function* (input: Input) {
     id,
     memoryBytes === undefined ? "" : Table.formatSize(memoryBytes),
     loadedContextLength === undefined ? "" : `${loadedContextLength} tokens`,
-    expiresAt === undefined ? "" : `for ${Duration.format(roundToSeconds(DateTime.distance(now, expiresAt)))}`
+    expiresAt === undefined ? "" : describeTime(DateTime.distance(now, expiresAt))
   ])
   yield* Table.print(rows)
 })
 
-const roundToSeconds = (duration: Duration.Duration): Duration.Duration =>
-  Duration.seconds(Math.max(0, Math.round(Duration.toSeconds(duration))))
+/** Ollama reports a time some 290 years ahead for a model that is kept. */
+const always = Duration.weeks(52 * 100)
+
+const describeTime = (left: Duration.Duration): string =>
+  Duration.isGreaterThan(left, always)
+    ? "always"
+    : `for ${Duration.format(Duration.seconds(Math.max(0, Math.round(Duration.toSeconds(left)))))}`
 
 /** The names are looked up first, so that a mistake deletes nothing. */
 export const remove = Effect.fnUntraced(function* (input: Input & { readonly names: ReadonlyArray<string> }) {
@@ -144,7 +147,7 @@ export const load = Effect.fnUntraced(function* (
   const { contextLength, keepAlive } = input
   const options = {
     ...(contextLength === undefined ? {} : { contextLength }),
-    ...(keepAlive === undefined ? {} : { keepAlive: yield* parseKeepAlive(keepAlive) })
+    ...(keepAlive === undefined ? {} : { keepAlive: yield* Time.parse("--keep-alive", keepAlive, "always") })
   }
   const { kind, provider } = yield* find(input, "load", "load models", input.name)
   if ((kind !== "ollama" && keepAlive !== undefined) || (kind === "llama-server" && contextLength !== undefined)) {
@@ -156,18 +159,6 @@ export const load = Effect.fnUntraced(function* (
     .pipe(Output.withNoteIfSlow(`local-llm: ${provider.name} is loading ${Text.toSingleLine(input.name)}`))
   yield* done(input, input.name, "loaded")
 })
-
-const units = { s: Duration.seconds, m: Duration.minutes, h: Duration.hours }
-
-const parseKeepAlive = (text: string): Effect.Effect<Duration.Duration, WrongValue> => {
-  if (text === "always") return Effect.succeed(Duration.infinity)
-  const [, number, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? []
-  return unit === "s" || unit === "m" || unit === "h"
-    ? Effect.succeed(units[unit](Number(number)))
-    : Effect.fail(
-        new WrongValue({ message: `--keep-alive is a time such as 90s, 10m or 2h, or always, not "${text}"` })
-      )
-}
 
 export const unload = Effect.fnUntraced(function* (input: ModelInput) {
   const { provider } = yield* find(input, "unload", "unload models", input.name)

@@ -34,6 +34,7 @@ const makeBars = (terminal: NodeJS.WriteStream): Progress => {
   return (report) =>
     Effect.suspend(() => {
       reports.set(keyOf(report), report)
+      if (report.isFinal) for (const [key, each] of reports) reports.set(key, complete(each))
       const { columns, rows } = Width.sizeOf(terminal)
       const lines = choose([...reports.values()], Math.max(1, rows - 1)).map((report) =>
         Width.cut(Predicate.isString(report) ? report : toLine(report, columns), columns - 1)
@@ -52,6 +53,12 @@ const choose = (reports: ReadonlyArray<ModelProgress>, room: number): ReadonlyAr
   const first = shown.slice(0, room - 1)
   return [...first, `and ${shown.length - first.length} more layers`]
 }
+
+/** A layer as it is after the success. Servers do not report its last bytes. */
+const complete = ({ layer, ...report }: ModelProgress): ModelProgress => ({
+  ...report,
+  ...(layer === undefined ? {} : { layer: { ...layer, completedBytes: layer.totalBytes } })
+})
 
 const isComplete = ({ layer }: ModelProgress): boolean =>
   layer === undefined || layer.completedBytes >= layer.totalBytes

@@ -14,14 +14,17 @@ import * as Text from "./text.ts"
 export class PullFailed extends Data.TaggedError("PullFailed")<{ readonly message: string }> {}
 
 /** With `--json`, each report is a line of standard output. Otherwise the progress goes to standard error. */
-export const pull = Effect.fnUntraced(function* (input: Manage.ModelInput) {
+export const pull = Effect.fnUntraced(function* (input: Manage.ModelInput & { readonly insecure: boolean }) {
   const { kind, provider } = yield* Manage.find(input, "pull", "download models")
+  if (kind !== "ollama" && input.insecure) {
+    return yield* new Manage.NotPossible({ message: `${provider.name}: --insecure has no effect there; leave it out` })
+  }
   const show = yield* Progress.make
   const again = `"local-llm pull ${Text.toSingleLine(input.name)}" resumes it`
   // LM Studio has no way to stop a download.
   const afterStop = kind === "lmstudio" ? "LM Studio goes on downloading" : `stopped; ${again}`
   let total = 0
-  yield* provider.pull(input.name).pipe(
+  yield* provider.pull(input.name, input.insecure ? { insecure: true } : {}).pipe(
     Stream.runForEach((report) => {
       total = report.totalBytes
       return input.json ? Manage.writeJson(report) : show(report)

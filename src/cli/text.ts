@@ -9,12 +9,19 @@ export interface Cleaner {
 
 /**
  * Cleans a text that arrives in pieces. Characters that were split between two pieces are joined. For a terminal, control
- * characters are replaced as well.
+ * characters and invisible ones are replaced as well.
  */
 export const makeCleaner = (isTerminal: boolean): Cleaner => {
-  const clean = isTerminal ? replaceControls : (text: string) => text
   // The first half of a character, or a carriage return that may belong to a line end.
   let held = ""
+  /** The last character, if it decides about the next one. */
+  let before = ""
+  const clean = (text: string): string => {
+    if (!isTerminal || text === "") return text
+    const cleaned = replaceControls(before + text).slice(before.length)
+    before = /\p{Ideographic}$/u.exec(text)?.[0] ?? ""
+    return cleaned
+  }
   return {
     add: (text) => {
       const all = held + text
@@ -30,11 +37,15 @@ export const makeCleaner = (isTerminal: boolean): Cleaner => {
 }
 
 /**
- * Replaces what a terminal would obey or what would reorder text on it: C0 controls and DEL by their symbols, such as ␛;
- * C1 controls and bidirectional embeddings, overrides and isolates by U+FFFD. Tabs and line ends stay.
+ * What a terminal would obey, what would reorder text on it, and what nobody would see there: controls, and characters that are
+ * invisible by Unicode's own definition, such as bidirectional controls and tags. Those that emoji and scripts need stay: the
+ * joiners, and variation selectors, the supplementary ones after an ideograph.
  */
-export const replaceControls = (text: string): string =>
-  text.replaceAll("\r\n", "\n").replaceAll(/[\p{Cc}\u202A-\u202E\u2066-\u2069]/gu, replacement)
+const unsafe =
+  /[\p{Cc}\uFFF9-\uFFFB]|(?!\p{Join_Control}|\p{Variation_Selector})\p{DI}|(?<!\p{Ideographic})[\u{E0100}-\u{E01EF}]/gu
+
+/** Replaces C0 controls and DEL by their symbols, such as ␛, and the other ones by U+FFFD. Tabs and line ends stay. */
+export const replaceControls = (text: string): string => text.replaceAll("\r\n", "\n").replaceAll(unsafe, replacement)
 
 const replacement = (character: string): string => {
   if (character === "\n" || character === "\t") return character
@@ -47,10 +58,11 @@ const replacement = (character: string): string => {
  * `\u` and its code.
  */
 export const escapeControls = (json: string): string =>
-  json.replaceAll(
-    /[\x7F-\x9F\u202A-\u202E\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  json.replaceAll(unsafe, (character) =>
+    character === "\n" || character === "\t" ? character : character.split("").map(escapeUnit).join("")
   )
+
+const escapeUnit = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 /** The same in a single line. */
 export const toSingleLine = (text: string): string => replaceControls(text.replaceAll(/[\r\n\u2028\u2029]\s*/g, " "))

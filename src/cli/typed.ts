@@ -12,6 +12,8 @@ import type { ChatRequest } from "../CompletionRequest.ts"
 import * as TypedAnswer from "../internal/typedAnswer.ts"
 import type { Provider } from "../Provider.ts"
 import { ProviderError } from "../ProviderError.ts"
+import * as Answer from "./answer.ts"
+import type { Management } from "./discovery.ts"
 import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
 
@@ -74,9 +76,12 @@ const toCodec = (schema: Schema.Top): Schema.Codec<unknown, unknown> => {
 
 const encodeCompletion = Schema.encodeEffect(Schema.fromJsonString(Completion.Completion))
 
+const isEmpty = ({ content, thinking = "", toolCalls }: Completion.Completion): boolean =>
+  content === "" && thinking === "" && toolCalls.length === 0
+
 /** Prints one line: the completion with `--json`, otherwise the value. Fails if the answer does not match. */
 export const print = Effect.fnUntraced(function* (
-  provider: Provider,
+  provider: Provider & Management,
   request: ChatRequest,
   format: Format | undefined,
   { json }: { readonly json: boolean }
@@ -90,4 +95,5 @@ export const print = Effect.fnUntraced(function* (
     if (!json) return yield* Output.writeJsonLine(JSON.stringify(value))
   }
   yield* Output.writeJsonLine(yield* Effect.orDie(encodeCompletion(completion)))
+  if (isEmpty(completion)) yield* Answer.noteIfOnlyLoaded(provider, completion)
 })

@@ -54,8 +54,12 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
   const invalid = CompletionRequest.checkOptions({ deadlines, defaults })
   if (invalid !== undefined) return Result.fail(toError(invalid))
   const own = Deadlines.resolve(deadlines)
-  const stream = <A>(open: Open<A>, override?: CompletionRequest.Deadlines): Stream.Stream<A, ProviderError> =>
-    Deadlines.apply(open, Deadlines.override(own, override), toError)
+  const ownWithTools = Deadlines.resolve({ ...deadlines, idle: deadlines?.idle ?? Deadlines.idleWithTools })
+  const stream = <A>(
+    open: Open<A>,
+    override?: CompletionRequest.Deadlines,
+    base: CompletionRequest.Deadlines = own
+  ): Stream.Stream<A, ProviderError> => Deadlines.apply(open, Deadlines.override(base, override), toError)
   return Result.succeed({
     toError,
     stream,
@@ -65,8 +69,8 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
           CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
         )
         if (Result.isFailure(valid)) return Stream.fail(toError(valid.failure))
-        const { deadlines, overflow } = valid.success
-        const chunks = stream(open(valid.success), deadlines)
+        const { deadlines, overflow, tools = [] } = valid.success
+        const chunks = stream(open(valid.success), deadlines, tools.length > 0 ? ownWithTools : own)
         return overflow === "truncate" ? Stream.map(chunks, reportTruncation(valid.success)) : chunks
       }),
     embeddings: (embed) => (request) =>

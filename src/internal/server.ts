@@ -2,7 +2,6 @@
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Headers from "effect/http/Headers"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -40,9 +39,12 @@ export interface Options {
    * characters beyond ASCII fails the layer with `InvalidRequest`. Default: none.
    */
   readonly token?: Redacted.Redacted<string> | undefined
-  /** Further headers, for a proxy in front of the server. They are validated as the token is. Default: none. */
-  readonly headers?: Headers.Input | undefined
-  /** Deadlines of every request that does not set its own. Default: 5 minutes to the first chunk, 2 minutes between chunks. */
+  /**
+   * Further headers, for a proxy in front of the server, such as `{ authorization: Redacted.make("Basic …") }`. They are validated as
+   * the token is, and no error has a value. `token` takes precedence over `authorization`. Default: none.
+   */
+  readonly headers?: Transport.HeadersInput | undefined
+  /** Deadlines of every request that does not set its own. Default: those of `Deadlines.defaults`. */
   readonly deadlines?: Deadlines | undefined
   /** Options of every completion request that does not set its own, such as `model` and `contextLength`. Default: none. */
   readonly defaults?: Defaults | undefined

@@ -28,7 +28,7 @@ export interface Options {
   /** The address without a slash at its end. */
   readonly baseUrl: string
   readonly token?: Redacted.Redacted<string> | undefined
-  readonly headers?: Headers.Input | undefined
+  readonly headers?: HeadersInput | undefined
   readonly maxLineBytes?: number | undefined
   readonly traceHeaders?: boolean | undefined
   /** What to do if the server does not have a model. */
@@ -36,6 +36,9 @@ export interface Options {
   /** What an empty 403 means, if this server answers with one where it does not accept the Host or Origin header. */
   readonly originHint?: string | undefined
 }
+
+/** Headers whose values may be redacted. */
+export type HeadersInput = Headers.Input | Readonly<Record<string, string | Redacted.Redacted<string>>>
 
 /** The items of an answer. `abort` closes the connection at once, which makes a pull that waits fail. */
 export interface Answer<Out> {
@@ -188,7 +191,7 @@ const reservedHeaders = new Set([
 const makeHeaders = ({ headers, token }: Options): Result.Result<Headers.Headers, InvalidRequest> =>
   Result.gen(function* () {
     const sent: Record<string, string> = { "accept-encoding": "identity" }
-    for (const [name, value] of Object.entries<unknown>(Headers.fromInput(headers))) {
+    for (const [name, value] of Object.entries<unknown>(reveal(headers))) {
       if (typeof value !== "string") return yield* invalidHeaders(`Expected a text as the value of "${name}"`)
       const trimmed = value.trim()
       if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return yield* invalidHeaders("Expected header names without spaces")
@@ -209,6 +212,15 @@ const makeHeaders = ({ headers, token }: Options): Result.Result<Headers.Headers
     }
     return Headers.fromInput(sent)
   })
+
+const reveal = (headers: HeadersInput = {}): Headers.Headers => {
+  const entries: Iterable<readonly [string, unknown]> = Symbol.iterator in headers ? headers : Object.entries(headers)
+  const values = Array.from(entries, ([name, value]) => [
+    name,
+    Redacted.isRedacted(value) ? Redacted.value(value) : value
+  ])
+  return Headers.fromInput(Object.fromEntries(values))
+}
 
 const invalidHeaders = (description: string): Result.Result<never, InvalidRequest> =>
   Result.fail(new InvalidRequest({ field: "headers", description }))

@@ -33,19 +33,39 @@ export const decode = <A, RD>(
     Effect.fail(new InvalidAnswer({ text: Redacted.make(text), isTruncated: finishReason === "length", description }))
   const value = Json.parse(toText(completion))
   if (value === undefined) return fail(text.trim() === "" ? "it is empty" : "it is not JSON")
-  if (Json.isTooDeep(value)) return fail("it is nested too deeply")
+  const fault = Json.findFault(value)
+  if (fault !== undefined) return fail(`it is ${fault}`)
   return Effect.catch(Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(value), (error) => {
     const { description = "", field } = RequestFault.make({}, isKeyOf(schema))(error)
     return fail(field === undefined ? description : `${field}: ${description}`)
   })
 }
 
-/** Models like to put JSON into a code block of Markdown. */
+const fence = /`{3,}|~{3,}/
+
+/**
+ * The JSON in a code block of Markdown, on one line or several. Models like to write one, some with text around it.
+ */
 const withoutFence = (text: string): string => {
-  if (!text.startsWith("```") || !text.endsWith("```")) return text
-  const start = text.indexOf("\n")
-  return start === -1 ? text : text.slice(start + 1, -3)
+  const opening = fence.exec(text)
+  if (opening === null || isJson(text)) return text
+  const [mark] = opening
+  const rest = text.slice(opening.index + mark.length)
+  // The block may contain the mark in a text, more text may follow with another block, and the end of the block may be missing.
+  const blocks = [rest.lastIndexOf(mark), rest.indexOf(mark), rest.length]
+    .filter((end) => end !== -1)
+    .map((end) => rest.slice(0, end))
+  return blocks.flatMap(contentsOf).find(isJson)?.trim() ?? text
 }
+
+/** What may be the content of a block: all of it, or what follows its language, or its first line. */
+const contentsOf = (block: string): ReadonlyArray<string> => [
+  block,
+  block.replace(/^[^\s{["]+/, ""),
+  block.slice(block.indexOf("\n") + 1)
+]
+
+const isJson = (text: string): boolean => Json.parse(text) !== undefined
 
 /** Whether the schema has a key. Others, as of a record, are text of the model. */
 const isKeyOf = (schema: Schema.Constraint): ((key: string) => boolean) => {

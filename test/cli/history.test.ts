@@ -132,6 +132,25 @@ describe("the history", () => {
     })
   )
 
+  it.live("does not follow a link", () =>
+    Effect.gen(function* () {
+      const folder = makeFolder()
+      const victim = Path.join(makeFolder(), "victim")
+      Fs.writeFileSync(victim, '"old"\n', { mode: 0o644 })
+      Fs.mkdirSync(Path.join(folder, "local-llm"))
+      for (const target of [victim, `${victim}-missing`]) {
+        Fs.symlinkSync(target, fileIn(folder))
+        const { add, entries } = yield* open({ XDG_STATE_HOME: folder })
+        yield* add("one")
+        expect(entries).toEqual(["one"])
+        Fs.unlinkSync(fileIn(folder))
+      }
+      expect(Fs.readFileSync(victim, "utf8")).toBe('"old"\n')
+      expect(modeOf(victim)).toBe(0o644)
+      expect(Fs.readdirSync(Path.dirname(victim))).toEqual(["victim"])
+    })
+  )
+
   it.live("is off with LOCAL_LLM_NOHISTORY, and without a home", () =>
     Effect.gen(function* () {
       const folder = makeFolder()

@@ -41,6 +41,15 @@ const script: FakeServer.Script = ({ path }) => {
   return { text: "Yes" }
 }
 
+/** What `ps` shows of a model that is unloaded at a time. */
+const expiries: ReadonlyArray<readonly [expires_at: string, cell: RegExp]> = [
+  ["2318-07-05T12:20:30.123456789Z", /\talways\n$/],
+  ["2318-07-05T12:20:30.123456789+02:00", /\talways\n$/],
+  [new Date(Date.now() + 250_000).toISOString(), /\tfor (?:4m|3m)[^\t]*\n$/],
+  ["0001-01-01T00:00:00Z", /tokens\t\n$/],
+  ["soon", /tokens\t\n$/]
+]
+
 const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>, options: FakeServer.Script = script) {
   const server = yield* FakeServer.make(options, { models: ["m:latest", "n:latest"] })
   const result = yield* CommandLine.run(args, { env: { OLLAMA_HOST: server.url } })
@@ -49,6 +58,16 @@ const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>, options: F
 })
 
 describe("commands", () => {
+  it.live.each(expiries)("ps shows until when a model is kept: %s", ([expires_at, cell]) =>
+    Effect.gen(function* () {
+      const models = [{ name: "m:latest", context_length: 8192, expires_at }]
+      const { stdout } = yield* run(["ps"], ({ path }) =>
+        path === "/api/ps" ? { status: 200, body: { models } } : { text: "" }
+      )
+      expect(stdout).toMatch(cell)
+    })
+  )
+
   it.live.each<[args: ReadonlyArray<string>, stdout: string | RegExp, method?: string, path?: string, body?: object]>([
     [["rm", "m"], "deleted m\n", "DELETE", "/api/delete", { model: "m" }],
     [["load", "m"], "loaded m\n", "POST", "/api/generate", { model: "m" }],
@@ -65,7 +84,7 @@ describe("commands", () => {
       { model: "m", keep_alive: 90, options: { num_ctx: 4096 } }
     ],
     [["load", "m", "--keep-alive", "always"], "loaded m\n", "POST", "/api/generate", { model: "m", keep_alive: -1 }],
-    [["ps"], /^Ollama\tm:latest\t4\.0 GB\t8192 tokens\t[^\t\n]*\n$/],
+    [["ps"], /^Ollama\tm:latest\t4\.0 GB\t8192 tokens\talways\n$/],
     [["show", "m"], /^server\tOllama\n.*family\tllama\n.*license\tMIT\n$/s],
     [["embed", "-m", "m", "abc"], /^\[[\d.,]+\]\n$/]
   ])("%j", ([args, stdout, method, path, body]) =>

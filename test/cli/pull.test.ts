@@ -115,6 +115,19 @@ describe.skipIf(!CommandLine.hasTerminals)("pull on a terminal", () => {
     })
   )
 
+  it.live("ends at 100 % where the server does not report the last bytes", () =>
+    Effect.gen(function* () {
+      const { stdout } = yield* run([manifest, layer("a", 1.9e9), layer("b", 0, 1e9), { status: "success" }])
+      expect(screen(stdout)).toEqual([
+        "pulling manifest",
+        `layer aaaaaaaaaaaa ${"█".repeat(24)} 100 %, 2.0 GB of 2.0 GB`,
+        `layer bbbbbbbbbbbb ${"█".repeat(24)} 100 %, 1.0 GB of 1.0 GB`,
+        "success",
+        "pulled m, 3.0 GB"
+      ])
+    })
+  )
+
   it.live("cuts lines to a narrow terminal, and draws no more lines than it has", () =>
     Effect.gen(function* () {
       const letters = Array.from("0123456789abcdef")
@@ -165,6 +178,39 @@ describe.skipIf(!CommandLine.hasTerminals)("pull on a terminal", () => {
       const { code, stdout } = yield* run([{ status: "\u001B[2Jevil\nline" }, { status: "success" }])
       expect(code).toBe(0)
       expect(screen(stdout)).toEqual(["␛[2Jevil line", "success", "pulled m"])
+    })
+  )
+})
+
+describe("a registry without valid TLS", () => {
+  it.live("is an error that names the flag, and --insecure reaches it", () =>
+    Effect.gen(function* () {
+      const refused = ndjson([manifest, { error: "http: server gave HTTP response to HTTPS client" }])
+      const server = yield* FakeServer.make(({ body, path }) =>
+        path !== "/api/pull"
+          ? { text: "" }
+          : JSON.stringify(body).includes('"insecure":true')
+            ? ndjson(reports)
+            : refused
+      )
+      const env = { OLLAMA_HOST: server.url }
+      const { code, stderr } = yield* CommandLine.run(["pull", "m"], { env })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/the registry has no valid TLS: add --insecure/)
+      expect(stderr).not.toContain("insecure: true")
+      expect(yield* CommandLine.run(["pull", "m", "--insecure"], { env })).toMatchObject({ code: 0 })
+    })
+  )
+
+  it.live("is not possible on LM Studio", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make()
+      const args = ["pull", "m", "--insecure", "--provider", "lmstudio", "--url", server.url]
+      const { code, stderr } = yield* CommandLine.run(args)
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr: "local-llm: LM Studio: --insecure has no effect there; leave it out\n"
+      })
     })
   )
 })

@@ -21,19 +21,59 @@ describe("text for output", () => {
     expect(clean(true, [...hostile])).toBe(harmless)
   })
 
+  it.each([
+    ["C0 controls", 0x00, 0x08],
+    ["other C0 controls", 0x0e, 0x1f],
+    ["DEL and C1 controls", 0x7f, 0x9f],
+    ["a soft hyphen", 0xad, 0xad],
+    ["a grapheme joiner", 0x34f, 0x34f],
+    ["an Arabic letter mark", 0x61c, 0x61c],
+    ["fillers of Hangul", 0x115f, 0x1160],
+    ["a Mongolian vowel separator", 0x180e, 0x180e],
+    ["a space without width", 0x200b, 0x200b],
+    ["marks of the direction", 0x200e, 0x200f],
+    ["embeddings and overrides of the direction", 0x202a, 0x202e],
+    ["a word joiner, invisible operators, isolates and deprecated controls", 0x2060, 0x206f],
+    ["more fillers of Hangul", 0x3164, 0x3164],
+    ["narrow fillers of Hangul", 0xffa0, 0xffa0],
+    ["a byte order mark", 0xfeff, 0xfeff],
+    ["interlinear annotations", 0xfff9, 0xfffb],
+    ["controls of shorthand", 0x1bca0, 0x1bca3],
+    ["controls of musical notation", 0x1d173, 0x1d17a],
+    ["tags", 0xe0000, 0xe007f],
+    ["supplementary variation selectors that are not after an ideograph", 0xe0100, 0xe01ef]
+  ])("on a terminal, has no %s", (_, first, last) => {
+    for (let code = first; code <= last; code++) {
+      const character = String.fromCodePoint(code)
+      const text = `a${character}b😀${character}`
+      const cleaned = clean(true, [text])
+      expect(cleaned).not.toContain(character)
+      expect(cleaned).toMatch(/^a[\u2400-\u2421\uFFFD]b😀[\u2400-\u2421\uFFFD]$/u)
+      expect(clean(true, text.split(""))).toBe(cleaned)
+      const json = JSON.stringify(text)
+      expect(Text.escapeControls(json)).not.toContain(character)
+      expect(JSON.parse(Text.escapeControls(json))).toBe(text)
+    }
+  })
+
+  it("on a terminal, shows that the tags of a flag are there", () => {
+    expect(clean(true, ["🏴󠁧󠁢󠁥󠁮󠁧󠁿"])).toBe(`🏴${"\uFFFD".repeat(6)}`)
+  })
+
   it("elsewhere, is unchanged", () => {
     expect(clean(false, [...hostile])).toBe(hostile)
   })
 
   it("on a terminal, keeps tabs, line ends, combined characters and text that runs from right to left", () => {
-    const text = "a\tb\nc 👩‍👩‍👧 é e\u0301 שלום مرحبا\u200F"
+    const text =
+      "a\tb\nc 👩‍👩‍👧 é e\u0301 שלום مرحبا \u0600 می\u200Cخواهم क्\u200Dष ❤\uFE0F 🏳️‍🌈 🇩🇪 👍🏽 葛\u{E0100} 𠮷\u{E0101}"
     expect(clean(true, [text])).toBe(text)
     expect(clean(true, ["a\r\nb"])).toBe("a\nb")
     expect(clean(true, ["a\r", "\nb\r"])).toBe("a\nb␍")
   })
 
   it.each([true, false])("joins characters wherever they are split (terminal: %s)", (isTerminal) => {
-    const text = "x👩‍👩‍👧y😀😀z\r\n𝕏"
+    const text = "x👩‍👩‍👧y😀葛\u{E0100}z\r\n𠮷\u{E0101}𝕏"
     const expected = isTerminal ? text.replace("\r\n", "\n") : text
     for (let first = 0; first <= text.length; first++) {
       for (let second = first; second <= text.length; second++) {

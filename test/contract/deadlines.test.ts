@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Deadlines from "../../src/Deadlines.ts"
+import * as MockProvider from "../../src/MockProvider.ts"
+import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import type { Timeout } from "../../src/ProviderError.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 
@@ -262,6 +264,33 @@ describe("Deadlines", () => {
       assert.strictEqual(yield* Effect.flip(Stream.runDrain(apply(Stream.fail("aborted"), limits))), "aborted")
       const exit = yield* Effect.exit(Stream.runDrain(apply(Stream.die("bug"), limits)))
       assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+    })
+  )
+})
+
+describe("the idle deadline of a request with tools", () => {
+  const tools = [{ name: "f" }]
+  const request = { model: "m", messages: [{ role: "user", content: "Why?" }] } as const
+  const requests: ReadonlyArray<
+    readonly [what: string, layer: MockProvider.Options, request: CompletionRequest, expected: string]
+  > = [
+    ["without tools", {}, request, "idle 2m"],
+    ["with an empty list", {}, { ...request, tools: [] }, "idle 2m"],
+    ["with tools", {}, { ...request, tools }, "idle 5m"],
+    ["of the defaults", { defaults: { tools } }, request, "idle 5m"],
+    ["beside another deadline", { deadlines: { total: "1 hour" } }, { ...request, tools }, "idle 5m"],
+    ["that the layer sets", { deadlines: { idle: "3 seconds" } }, { ...request, tools }, "idle 3s"],
+    ["that the defaults set", { defaults: { deadlines: { idle: "4 seconds" } } }, { ...request, tools }, "idle 4s"],
+    ["that the request sets", {}, { ...request, tools, deadlines: { idle: "6 seconds" } }, "idle 6s"],
+    ["where the request sets another", {}, { ...request, tools, deadlines: { total: "1 hour" } }, "idle 5m"]
+  ]
+  it.effect.each(requests)("%s", ([, options, request, expected]) =>
+    Effect.gen(function* () {
+      const { stream } = yield* MockProvider.make(["a", MockProvider.hang], options)
+      const fiber = yield* Effect.forkChild(Effect.flip(Stream.runDrain(stream(request))))
+      yield* TestClock.adjust("10 minutes")
+      const { reason } = yield* Fiber.join(fiber)
+      assert.strictEqual(reason._tag === "Timeout" ? `${reason.kind} ${Duration.format(reason.limit)}` : "", expected)
     })
   )
 })

@@ -44,6 +44,78 @@ it.effect("transformations are decoded from their JSON form", () =>
   })
 )
 
+it.effect.each<readonly [what: string, answer: string]>([
+  ["on one line", `\`\`\`json ${text}\`\`\``],
+  ["with a space before its end", `\`\`\`json ${text} \`\`\``],
+  ["directly after its language", `\`\`\`json${text}\`\`\``],
+  ["without a language, on one line", `\`\`\`${text}\`\`\``],
+  ["in upper case", `\`\`\`JSON\n${text}\n\`\`\``],
+  ["of another language", `\`\`\`javascript\n${text}\n\`\`\``],
+  ["with more than a language", `\`\`\`json title="a" {1}\n${text}\n\`\`\``],
+  ["of tildes", `~~~json\n${text}\n~~~`],
+  ["of tildes, on one line", `~~~${text}~~~`],
+  ["of four marks", `\`\`\`\`json\n${text}\n\`\`\`\``],
+  ["with line ends of Windows", `\`\`\`json\r\n${text}\r\n\`\`\`\r\n`],
+  ["with text around it", `Here it is:\n\`\`\`json\n${text}\n\`\`\`\nAnything else?`],
+  ["with text around it, on one line", `Here: \`\`\`json ${text}\`\`\`. Anything else?`],
+  ["before another block", `\`\`\`json\n${text}\n\`\`\`\nIn code:\n\`\`\`js\nf()\n\`\`\``],
+  ["without its end", `\`\`\`json\n${text}\n`]
+])("JSON in a code block %s", ([, answer]) =>
+  Effect.gen(function* () {
+    expect(yield* ask(answer)).toMatchObject({ success: paris })
+    const { value } = yield* LanguageModel.generateObject({ prompt: "Where?", schema: City }).pipe(
+      Effect.provide(EffectAi.layerLanguageModel({ model: "m" })),
+      Effect.provide(MockProvider.layer([answer]))
+    )
+    expect(value).toEqual(paris)
+  })
+)
+
+it.effect("code blocks inside the texts of JSON", () =>
+  Effect.gen(function* () {
+    const code = "```js\nf()\n```"
+    const answer = JSON.stringify({ ...paris, city: code })
+    for (const each of [answer, `\`\`\`json\n${answer}\n\`\`\``]) {
+      expect(yield* ask(each)).toMatchObject({ success: { city: code } })
+    }
+  })
+)
+
+it.effect("a code block without JSON is not JSON", () =>
+  Effect.gen(function* () {
+    for (const answer of ["```json", "``````", `\`\`\`json ${text.slice(0, 9)}\`\`\``, "~~~", "```json\n```"]) {
+      expect(yield* ask(answer)).toMatchObject({ failure: { reason: { description: "it is not JSON" } } })
+    }
+  })
+)
+
+it.effect("JSON that changes prototypes is an error", () =>
+  Effect.gen(function* () {
+    const Any = Schema.Record(Schema.String, Schema.Unknown)
+    const unsafe: ReadonlyArray<readonly [json: string, key: string]> = [
+      ['{"__proto__":{"isAdmin":true}}', "__proto__"],
+      ['{"__proto__":1}', "__proto__"],
+      ['{"__pro\\u0074o__":{"isAdmin":true}}', "__proto__"],
+      ['{"a":[{"b":{"__proto__":{}}}]}', "__proto__"],
+      ['{"constructor":{"prototype":{"isAdmin":true}}}', "constructor.prototype"],
+      ['```json {"__proto__":{}}```', "__proto__"]
+    ]
+    for (const [json, key] of unsafe) {
+      const provider = MockProvider.layer([json])
+      const error = yield* Effect.flip(Effect.provide(Provider.object(request, Any), provider))
+      expect(error.reason).toMatchObject({ _tag: "InvalidAnswer", description: `it is unsafe: the key \`${key}\`` })
+      const ask = LanguageModel.generateObject({ prompt: "x", schema: Any }).pipe(
+        Effect.provide(EffectAi.layerLanguageModel({ model: "m" })),
+        Effect.provide(provider)
+      )
+      expect((yield* Effect.flip(ask)).reason._tag).toBe("StructuredOutputError")
+    }
+    const harmless = '{"constructor":"Smith","prototype":1,"a":{"constructor":null},"b":"__proto__"}'
+    const value = yield* Effect.provide(Provider.object(request, Any), MockProvider.layer([harmless]))
+    expect(value).toEqual(JSON.parse(harmless))
+  })
+)
+
 it.effect("JSON in a code block, and JSON in the thinking of an answer without content", () =>
   Effect.gen(function* () {
     expect(yield* ask("```json\n", text, "\n```")).toMatchObject({ success: paris })

@@ -68,6 +68,21 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
+  it.live("headers may be redacted", () =>
+    Effect.gen(function* () {
+      const headers = { Authorization: Redacted.make(" Basic a:b "), "X-Key": "value" }
+      const { provider, server } = yield* start(setup, { text: "Hi" }, { headers })
+      yield* provider.complete(request)
+      expect((yield* server.state).requests[0]?.headers).toMatchObject({ authorization: "Basic a:b", "x-key": "value" })
+      const wrong = { "X-Key": Redacted.make("secret\n") }
+      const cause = yield* Effect.flip(
+        Effect.sandbox(connect(setup, { headers: { ...wrong, "X-Bad": Redacted.make("secret\u0001") } }))
+      )
+      expect(Cause.squash(cause)).toMatchObject({ reason: { _tag: "InvalidRequest", field: "headers" } })
+      expect(Cause.pretty(cause) + JSON.stringify(cause)).not.toContain("secret")
+    })
+  )
+
   it.live.each(["gzip", "br", "deflate"] as const)(
     "an answer compressed with %s unasked is read or explained",
     (encoding) =>

@@ -2,7 +2,9 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -165,7 +167,7 @@ it.effect("the bytes of all layers are summed up, and what was there before does
       [1000, 1000],
       [1500, 2000],
       [1700, 2000],
-      [1700, 2000]
+      [2000, 2000]
     ])
     expect(received.map(({ bytesPerSecond }) => bytesPerSecond === undefined)).toEqual([true, true, false, true])
   })
@@ -209,6 +211,37 @@ it.effect("the models in memory", () =>
       body: { models: [{ name: "m:latest", size: 5, context_length: 8, expires_at: "0001-01-01T00:00:00Z" }] }
     }))
     expect(yield* ollama.running).toEqual([{ id: "m:latest", isLoaded: true, memoryBytes: 5, loadedContextLength: 8 }])
+  })
+)
+
+it.effect("a model that is kept has the time that the server reports", () =>
+  Effect.gen(function* () {
+    const expires_at = "2318-07-05T12:20:30.123Z"
+    const { ollama } = yield* start(() => ({ status: 200, body: { models: [{ name: "m:latest", expires_at }] } }))
+    expect(yield* ollama.running).toMatchObject([{ expiresAt: DateTime.makeUnsafe(expires_at) }])
+  })
+)
+
+it.effect("a transfer is complete at its success, also if its last bytes were not reported", () =>
+  Effect.gen(function* () {
+    const layer = (letter: string, completed?: number) => ({
+      status: "pulling",
+      digest: `sha256:${letter}`,
+      total: 40_022_080,
+      completed
+    })
+    for (const reports of [[layer("a", 39_780_352)], [layer("a"), layer("b", 40_022_080)], []]) {
+      const { ollama } = yield* start(() => ({
+        status: 200,
+        headers: { "content-type": "application/x-ndjson" },
+        body: [...reports, { status: "success" }].map((report) => `${JSON.stringify(report)}\n`).join("")
+      }))
+      for (const transfer of [ollama.pull("m"), ollama.push("m"), ollama.create({ model: "m", from: "n" })]) {
+        const last = yield* Stream.runLast(transfer)
+        const totalBytes = 40_022_080 * reports.length
+        expect(Option.getOrThrow(last)).toMatchObject({ isFinal: true, completedBytes: totalBytes, totalBytes })
+      }
+    }
   })
 )
 

@@ -277,6 +277,18 @@ describe("tool calls of Ollama", () => {
       pieces: "|",
       failure: failure("ParseError", { description: "the arguments of tool call 0 are nested too deeply" })
     },
+    "arguments that change prototypes": {
+      lines: [withArguments(JSON.parse('{"a":[{"__proto__":{"isAdmin":true}}]}')), done],
+      pieces: "|",
+      failure: failure("ParseError", { description: "the arguments of tool call 0 are unsafe: the key `__proto__`" })
+    },
+    "arguments as JSON text that change prototypes": {
+      lines: [withArguments('{"constructor":{"prototype":{}}}'), done],
+      pieces: "|",
+      failure: failure("ParseError", {
+        description: "the arguments of tool call 0 are unsafe: the key `constructor.prototype`"
+      })
+    },
     "a call without a name": {
       lines: [text("", { tool_calls: [call("")] }), done],
       pieces: "|",
@@ -339,6 +351,17 @@ it.effect("the memory for ids is bounded", () =>
     )
     const { failure } = yield* record(decode(chat, lines, { maxLineBytes: 1000 }))
     expect(failure).toEqual({ _tag: "LineTooLong", limit: 1000 })
+  })
+)
+
+it.effect("the memory for arguments is bounded", () =>
+  Effect.gen(function* () {
+    const fn = { name: "f", arguments: { text: "x".repeat(300) } }
+    const lines = Array.from({ length: 5 }, () =>
+      encode(`${JSON.stringify(text("", { tool_calls: [{ function: fn }] }))}\n`)
+    )
+    const seen = yield* record(decode(chat, lines, { maxLineBytes: 1000 }))
+    expect(seen).toMatchObject({ pieces: "||", failure: { _tag: "LineTooLong", limit: 1000 } })
   })
 )
 

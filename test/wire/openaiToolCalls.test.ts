@@ -167,6 +167,23 @@ const answers: Readonly<Record<string, Row>> = {
     pieces: `[0#a f(${deep}]|`,
     failure: failure("ParseError", { description: "the arguments of tool call 0 are nested too deeply" })
   },
+  "arguments that change prototypes": {
+    events: [
+      calls(fragment('{"a":[{"__pro', { id: "a" }, "f")),
+      calls(fragment('to__":1}]}', { index: 0 })),
+      finish(),
+      DONE
+    ],
+    pieces: `[0#a f({"a":[{"__pro]|[0(to__":1}]}]|`,
+    failure: failure("ParseError", { description: "the arguments of tool call 0 are unsafe: the key `__proto__`" })
+  },
+  "arguments as an object that changes prototypes": {
+    events: [calls(fragment(JSON.parse('{"constructor":{"prototype":1}}'), { id: "a" }, "f")), finish(), DONE],
+    pieces: `[0#a f({"constructor":{"prototype":1}}]|`,
+    failure: failure("ParseError", {
+      description: "the arguments of tool call 0 are unsafe: the key `constructor.prototype`"
+    })
+  },
   "arguments that are not JSON": {
     events: [calls(fragment('{"x":', { id: "a" }, "f")), finish("tool_calls"), DONE],
     pieces: '[0#a f({"x":]|',

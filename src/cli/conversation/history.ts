@@ -37,8 +37,8 @@ const maxLength = 32 * 1024
  *
  * The file has a JSON string per line. A prompt is appended by one write, so programs that run at the same time keep the prompts of
  * each other. When a conversation begins and the file is too long, it is replaced by its newest prompts. Lines that cannot be decoded
- * are skipped. A file that cannot be read or written is no failure: the history then lasts as long as the conversation, as it does
- * if none of these folders is known.
+ * are skipped. A file that cannot be read or written, or that is a link, is no failure: the history then lasts as long as the
+ * conversation, as it does if none of these folders is known.
  */
 export const make: Effect.Effect<History, never, FileSystem.FileSystem | Path.Path> = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
@@ -82,12 +82,14 @@ const usualFolder = Effect.gen(function* () {
 })
 
 /** Whether the file can be written: it is a file, or there is none yet. A pipe would block, and a device is not meant for it. */
-const isUsable = (file: string) =>
-  FileSystem.FileSystem.use((files) => files.stat(file)).pipe(
+const isUsable = Effect.fnUntraced(function* (file: string) {
+  if (yield* PrivateFile.isLink(file)) return false
+  return yield* FileSystem.FileSystem.use((files) => files.stat(file)).pipe(
     Effect.map(({ type }) => type === "File"),
     Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed(true)),
     Effect.orElseSucceed(() => false)
   )
+})
 
 /** Makes a folder and its parents. Node's own recursion never ends for some paths, such as those below `/proc`. */
 const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>

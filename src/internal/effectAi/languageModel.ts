@@ -100,9 +100,10 @@ const toText = (hook: Hook, completion: Completion) => {
     const description = "the answer is truncated: maxTokens or the context of the model was used up"
     return Effect.fail(AiErrors.invalidObject(json, description))
   }
-  return Json.isTooDeep(Json.parse(json))
-    ? Effect.fail(AiErrors.invalidObject(json, "the answer is nested too deeply"))
-    : Effect.succeed({ content: json, thinking: content.trim() === "" ? "" : thinking })
+  const fault = Json.findFault(Json.parse(json))
+  return fault === undefined
+    ? Effect.succeed({ content: json, thinking: content.trim() === "" ? "" : thinking })
+    : Effect.fail(AiErrors.invalidObject(json, `the answer is ${fault}`))
 }
 
 /** Models invent the names of tools. */
@@ -120,11 +121,11 @@ const toStreamParts =
         let failure: AiError.AiError | undefined
 
         const give = (parts: Array<Response.StreamPartEncoded>): typeof next => {
-          const unknown = parts.findIndex((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
-          const call = parts[unknown]
-          if (call?.type === "tool-call") failure = AiErrors.toolNotFound("streamText", call.name, hook.tools)
-          // What came before it is delivered. No handler runs before the end of an answer.
-          const given = failure === undefined ? parts : parts.slice(0, unknown)
+          const unknown = parts.find((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
+          if (unknown?.type === "tool-call") failure = AiErrors.toolNotFound("streamText", unknown.name, hook.tools)
+          // What came before the calls is delivered. No tool runs.
+          const calls = parts.findIndex(({ type }) => type === "tool-call")
+          const given = failure === undefined ? parts : parts.slice(0, calls)
           // A chunk without text, such as the progress of the prompt, has no part.
           return Arr.isArrayNonEmpty(given) ? Effect.succeed(given) : next
         }

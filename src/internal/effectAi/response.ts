@@ -48,7 +48,10 @@ export const toParts = (
 
 type StreamParts = Array<Response.StreamPartEncoded>
 
-/** Reads the chunks of one answer. */
+/**
+ * Reads the chunks of one answer. A part `tool-call` makes `effect/ai` run the tool, so these parts follow with the final chunk: an
+ * answer that fails before it has none.
+ */
 export const makeReader = (ids: Ids): ((chunk: StreamingChunk, parts: StreamParts) => void) => {
   let open: { readonly kind: "text" | "reasoning"; readonly id: string } | undefined
   const calls = makeCalls(ids)
@@ -78,6 +81,7 @@ export const makeReader = (ids: Ids): ((chunk: StreamingChunk, parts: StreamPart
     if (chunk.isFinal) {
       close(parts)
       calls.end(parts)
+      // In one array with the part `finish`: `effect/ai` runs no tool of an answer that was cut if it knows the end by then.
       parts.push(toMetadataPart(chunk), toFinishPart(chunk))
     }
   }
@@ -96,6 +100,7 @@ interface OpenCall {
 
 const makeCalls = (ids: Ids) => {
   const open = new Map<number, OpenCall>()
+  const complete: StreamParts = []
   /** Where the open calls are, the first of each kind at the end. Made when a call completes: they complete one after the other. */
   let places: Map<string, Array<number>> | undefined
 
@@ -147,12 +152,13 @@ const makeCalls = (ids: Ids) => {
     complete: (toolCall: ToolCall, parts: StreamParts): void => {
       const id = take(toolCall)?.id
       if (id !== undefined) parts.push({ type: "tool-params-end", id })
-      parts.push(toCallPart(id ?? ids.ofCall(toolCall.id), toolCall))
+      complete.push(toCallPart(id ?? ids.ofCall(toolCall.id), toolCall))
     },
-    /** Calls that were cut have no `tool-call` part, so no handler runs. */
+    /** The parts `tool-call`. Calls that were cut have none. */
     end: (parts: StreamParts): void => {
       for (const { id } of open.values()) if (id !== undefined) parts.push({ type: "tool-params-end", id })
       open.clear()
+      for (const part of complete) parts.push(part)
     }
   }
 }

@@ -108,11 +108,11 @@ export const fromRunning = (running: RunningModel | undefined): Partial<ModelInf
         expiresAt: toExpiry(running.expires_at)
       }
 
-/** Year 1 while the model is loading, some 292 years ahead for a model that is kept. */
+/** Year 1 while the model is loading. */
 const toExpiry = (text: string | null | undefined): DateTime.Utc | undefined =>
   Option.getOrUndefined(
     Option.filter(Option.map(DateTime.make(text ?? ""), DateTime.toUtc), (time) => {
       const year = DateTime.getPartUtc(time, "year")
-      return year > 1 && year < 2200
+      return year > 1 && year < 10_000
     })
   )

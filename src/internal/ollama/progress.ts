@@ -50,6 +50,8 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgres
       if (layers.size * bytesPerLayer > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
       const isFinal = value.status === "success"
       if (!isFinal && value.status === status && completedBytes === reportedBytes) return "open"
+      // Ollama does not report the last bytes of a layer.
+      if (isFinal) completedBytes = totalBytes = Math.max(completedBytes, totalBytes)
       status = value.status
       reportedBytes = completedBytes
       out.push({ status, isFinal, ...(layer === undefined ? {} : { layer }), completedBytes, totalBytes })

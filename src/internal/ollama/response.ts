@@ -159,14 +159,15 @@ const makeToolCalls = () => {
         }
         const unique = id && !ids.has(id) ? id : ToolCallId.make(count, ids)
         ids.add(unique)
-        bytes += bytesPerId + utf8Length(unique)
+        // Consumers run tools when the answer is complete, so they keep the arguments until then.
+        bytes += bytesPerId + utf8Length(unique) + utf8Length(Json.stringify(value) ?? "")
         complete.push({ id: unique, name: fn.name, arguments: value })
         count++
       }
       return complete
     },
     count: () => count,
-    /** Bytes kept so far. */
+    /** Bytes kept so far, here and by the consumer. */
     bytes: () => bytes,
     failure: () => failure
   }
@@ -175,7 +176,8 @@ const makeToolCalls = () => {
 const findProblem = (name: string, value: unknown): string | undefined => {
   if (value === undefined) return "the arguments of tool call X are not JSON"
   if (name === "") return "tool call X has no name"
-  return Json.isTooDeep(value) ? "the arguments of tool call X are nested too deeply" : undefined
+  const fault = Json.findFault(value)
+  return fault === undefined ? undefined : `the arguments of tool call X are ${fault}`
 }
 
 /** Some servers send the arguments as JSON text. `undefined` if it is not JSON. */

@@ -59,7 +59,7 @@ const decoder = JsonEndpoint.decoder(Job, (job): Result.Result<Download, StreamE
     progress: {
       status: job.status,
       isFinal,
-      completedBytes: Json.toCount(job.downloaded_bytes) ?? (isFinal ? totalBytes : 0),
+      completedBytes: isFinal ? totalBytes : (Json.toCount(job.downloaded_bytes) ?? 0),
       totalBytes,
       ...(speed === undefined ? {} : { bytesPerSecond: speed })
     }

@@ -158,7 +158,8 @@ export const make = (): ToolCallAssembly => {
 const findProblem = ({ name, position }: Call, value: unknown): string | undefined => {
   if (value === undefined) return `the arguments of tool call ${position} are not JSON`
   if (name === "") return `tool call ${position} has no name`
-  return Json.isTooDeep(value) ? `the arguments of tool call ${position} are nested too deeply` : undefined
+  const fault = Json.findFault(value)
+  return fault === undefined ? undefined : `the arguments of tool call ${position} are ${fault}`
 }
 
 /** A fragment with its defaults. */

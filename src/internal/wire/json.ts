@@ -19,13 +19,25 @@ export const parse = (text: string): unknown => {
 /** The most levels of a value from a model. Schemas and `JSON.stringify` recurse, and the stack is limited. */
 const maxDepth = 500
 
-/** Whether a JSON value is nested so deeply that working with it may exceed the stack. Takes linear time. */
-export const isTooDeep = (value: unknown): boolean => {
+/**
+ * Why a JSON value that a model wrote must not be used, if so: it is nested so deeply that working with it may exceed the stack, or
+ * it has a key that changes the prototype of what it is copied to, as `Object.assign` does. Takes linear time.
+ */
+export const findFault = (value: unknown): string | undefined => {
   let level = [value].filter(Predicate.isObjectOrArray)
   for (let depth = 0; depth < maxDepth && level.length > 0; depth++) {
+    const key = level.map(findPrototypeKey).find(Predicate.isNotUndefined)
+    if (key !== undefined) return `unsafe: the key \`${key}\``
     level = level.flatMap((parent) => Object.values<unknown>(parent).filter(Predicate.isObjectOrArray))
   }
-  return level.length > 0
+  return level.length > 0 ? "nested too deeply" : undefined
+}
+
+/** The keys that the providers of Effect reject, here also if they are written with escapes. */
+const findPrototypeKey = (parent: object): string | undefined => {
+  if (Object.hasOwn(parent, "__proto__")) return "__proto__"
+  const inner: unknown = Object.hasOwn(parent, "constructor") ? parent.constructor : undefined
+  return Predicate.isObjectOrArray(inner) && Object.hasOwn(inner, "prototype") ? "constructor.prototype" : undefined
 }
 
 /** The JSON text of a value, or `undefined` if it has none, for example because it is nested too deeply. */

@@ -155,7 +155,8 @@ describe("tools", () => {
         stream: () =>
           Stream.fromIterable([
             { content: "Wait", isFinal: false },
-            { content: "", isFinal: false, toolCalls: [call("get_weather"), call("fly"), call("get_weather")] }
+            { content: "", isFinal: false, toolCalls: [call("get_weather"), call("fly"), call("get_weather")] },
+            { content: "", isFinal: true, model: "m", finishReason: "tool-calls" }
           ])
       })
       const parts: Array<string> = []
@@ -166,7 +167,7 @@ describe("tools", () => {
         Effect.provideService(Provider.Provider, provider)
       )
       expect(error.reason._tag).toBe("ToolNotFoundError")
-      expect(parts).toEqual(["text-start", "text-delta", "text-end", "tool-call"])
+      expect(parts).toEqual(["text-start", "text-delta", "text-end"])
     }).pipe(Effect.provide(handlers))
   )
 })

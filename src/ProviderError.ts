@@ -249,13 +249,16 @@ export class StreamError extends Schema.Error<StreamError>(id("StreamError"))({
  * @since 0.1.0
  */
 export class StreamTruncated extends Schema.Error<StreamTruncated>(id("StreamTruncated"))({
-  _tag: Schema.tag("StreamTruncated")
+  _tag: Schema.tag("StreamTruncated"),
+  /** What is missing, if it is not the end marker: the server marked the end, but sent no finish reason. */
+  missing: Schema.optional(Schema.Literal("finish-reason"))
 }) {
   get isRetryable(): boolean {
     return true
   }
   override get message(): string {
-    return "the answer ended without its end marker, so it is incomplete"
+    const what = this.missing === "finish-reason" ? "a finish reason" : "its end marker"
+    return `the answer ended without ${what}, so it is incomplete`
   }
 }
 

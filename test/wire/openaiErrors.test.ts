@@ -104,11 +104,7 @@ const errors: Readonly<Record<string, Row>> = {
   },
   "data that is not an object": { events: ["data: [1]"], failure: failure("ParseError") },
   "an object that is not a chunk": { events: [{ status: "ok" }], failure: failure("ParseError") },
-  "content that is not text": { events: [chunk({ content: 5 })], failure: failure("ParseError") },
-  "usage that is not a number": {
-    events: [finish("stop", { usage: { prompt_tokens: "8" } })],
-    failure: failure("ParseError")
-  }
+  "content that is not text": { events: [chunk({ content: 5 })], failure: failure("ParseError") }
 }
 
 describe("an error in an answer to a chat", () => {
@@ -214,19 +210,29 @@ describe("an answer in a field that is not read", () => {
       events: [{ choices: [{ index: 1, delta: { content: "Hi" } }] }, finish(), DONE],
       failure: failure("ParseError", { description: "a part of another answer than the one that was requested" })
     },
-    "is not a second choice beside the first": {
+    "is a second choice beside the first, after the text of the first": {
       events: [
+        { choices: [{ delta: { content: "a" } }, { delta: { role: "assistant", content: "" } }] },
         {
           choices: [
-            { index: 1, delta: { content: "b" } },
-            { index: 0, delta: { content: "a" } }
+            { index: 1, delta: { content: "c" } },
+            { index: 0, delta: { content: "b" } }
           ]
         },
-        { choices: [{ delta: { content: "c" } }, { delta: { content: "d" } }] },
         finish(),
         DONE
       ],
-      pieces: "a|c|",
+      pieces: "a|b|",
+      failure: failure("ParseError", { description: "a part of another answer than the one that was requested" })
+    },
+    "is not a second choice that is empty": {
+      events: [
+        { choices: [{ delta: { content: "a" } }, { delta: {}, finish_reason: "stop" }] },
+        { choices: [{ index: 1, delta: {}, finish_reason: "stop" }] },
+        finish(),
+        DONE
+      ],
+      pieces: "a|",
       final: final()
     }
   }

@@ -238,3 +238,68 @@ describe("an answer in a field that is not read", () => {
   }
   for (const [what, row] of Object.entries(table)) it.effect(what, () => checkRow(row, chat))
 })
+
+describe("an event that has no choices", () => {
+  const other = failure("ParseError")
+  const event = (name: string, value: unknown): string =>
+    `${name === "" ? "" : `event: ${name}\n`}data: ${JSON.stringify(value)}`
+  const lost: ReadonlyArray<unknown> = [
+    { delta: { content: "you" } },
+    { delta: "you", type: "response.output_text.delta" },
+    { delta: { type: "text_delta", text: "you" } },
+    { message: { role: "assistant", content: "you" } },
+    { message: { content: [{ type: "text", text: "you" }] } },
+    { content: "you" },
+    { text: "you" },
+    { response: "you" },
+    { reasoning: "you" },
+    { tool_calls: [{ function: { name: "f" } }] },
+    { delta: { tool_calls: [{ function: { name: "f" } }] } },
+    [{ choices: [{ delta: { content: "you" } }] }]
+  ]
+  it.effect.each(lost)("%j in a named event fails, after the text before it", (value) =>
+    checkRow(
+      { events: [text("Hello "), event("x", value), text("!"), finish(), DONE], pieces: "Hello |", failure: other },
+      chat
+    )
+  )
+  it.effect.each(lost)("%j beside an empty list of choices fails", (value) =>
+    Array.isArray(value)
+      ? Effect.void
+      : checkRow(
+          {
+            events: [text("Hello "), { choices: [], ...Object(value) }, finish(), DONE],
+            pieces: "Hello |",
+            failure: other
+          },
+          chat
+        )
+  )
+  it.effect.each([{ error: { message: "boom" } }, { object: "error", message: "boom" }])(
+    "%j in a named event is an error",
+    (value) =>
+      checkRow(
+        { events: [text("Hi"), event("x", value)], pieces: "Hi|", failure: failure("StreamError", { detail: "boom" }) },
+        chat
+      )
+  )
+
+  const nothing: ReadonlyArray<unknown> = [
+    {},
+    [],
+    null,
+    5,
+    "text",
+    { type: "ping" },
+    { status: "queued", position: 3 },
+    { message: "still loading" },
+    { message: { role: "assistant", content: [] }, type: "message_start" },
+    { delta: {}, type: "x" },
+    { content: "", text: null, tool_calls: [] },
+    { reasoning: { effort: "high" } },
+    { usage: { prompt_tokens: 1 }, model: "m" }
+  ]
+  it.effect.each(nothing)("%j in a named event is ignored", (value) =>
+    checkRow({ events: [text("Hi"), event("x", value), finish(), DONE], pieces: "Hi|", final: final() }, chat)
+  )
+})

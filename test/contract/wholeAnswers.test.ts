@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { FakeServer } from "../../src/testing/index.ts"
-import { request, setups, start } from "../support/setups.ts"
+import { firstOutcome, request, setups, start } from "../support/setups.ts"
 import { record } from "../support/transcript.ts"
 
 const usage = { prompt_tokens: 8, completion_tokens: 3, total_tokens: 11 }
@@ -90,6 +90,16 @@ describe.each(openAi)("$provider over $client", (setup) => {
     Effect.gen(function* () {
       const { provider } = yield* start(setup, { ...reply('{"error":{"message":"boom"}}'), holdOpen: true })
       expect((yield* record(provider.stream(request))).failure).toMatchObject({ _tag: "StreamError", detail: "boom" })
+    })
+  )
+
+  it.live("a stream without an end marker is complete after a grace, though the body stays open", () =>
+    Effect.gen(function* () {
+      const events = [{ choices: [{ delta: { content: "Hi" } }] }, { choices: [{ delta: {}, finish_reason: "stop" }] }]
+      const body = events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("")
+      const { provider, server } = yield* start(setup, { ...reply(body), holdOpen: true })
+      expect(yield* provider.complete(request)).toMatchObject({ content: "Hi", finishReason: "stop" })
+      expect(yield* firstOutcome(server)).toBe("cut-by-client")
     })
   )
 

@@ -201,6 +201,16 @@ describe.each(["tool_calls", "function_call", "TOOL_CALLS"])("the finish reason 
   it.effect("fails without text", () =>
     checkRow({ events: [finish(word), DONE], failure: failure("ParseError") }, withBody({}))
   )
+  it.effect("fails after a call in a form that is not read", () =>
+    checkRow(
+      {
+        events: [text("Hi"), calls({ name: "f", arguments: "{}" }), finish(word), DONE],
+        pieces: "Hi|[0(]|",
+        failure: failure("ParseError")
+      },
+      withBody({})
+    )
+  )
   it.effect("is the same for Ollama", () =>
     Effect.gen(function* () {
       yield* check(OllamaProtocol.chat, ollamaBody, { pieces: "Hi|", final: final() })

@@ -44,7 +44,7 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
     // A failure that the server reports comes before one that may only follow from it.
     const finishReason = FinishReason.read(word, {
       toolCalls: Result.isSuccess(toolCalls) ? toolCalls.success.length : 1,
-      isOnlyText: hasAnswer && !options.hasTools
+      isOnlyText: hasAnswer && calls.count() === 0 && !options.hasTools
     })
     if (typeof finishReason !== "string") return finishReason
     if (Result.isFailure(toolCalls)) return toolCalls.failure

@@ -67,7 +67,9 @@ const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = 
   const dialect: Dialect = {
     jsonFormat,
     think: think === "enable_thinking" ? enableThinking : reasoningEffort,
-    namedToolChoice: true
+    namedToolChoice: true,
+    // Several servers and gateways send none.
+    hasFinishReason: false
   }
   return {
     name: "OpenAI-compatible server",

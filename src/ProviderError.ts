@@ -285,19 +285,28 @@ export class StreamError extends Schema.Error<StreamError>(id("StreamError"))({
 }
 
 /**
- * The answer ended without its end marker, so it is incomplete. Retryable.
+ * The answer ended without its end marker or without a finish reason, so it is incomplete. Retryable.
+ *
+ * **Details**
+ *
+ * `Ollama` marks the end with `done`, the others with a finish reason and `[DONE]`. After a finish reason, the end of the body or
+ * a silence of three seconds completes the answer too. `OpenAiCompatible` also accepts `[DONE]` without a finish reason after
+ * content; the finish reason is then `other`. `LmStudio` and `LlamaServer` fail, since their servers always send one.
  *
  * @category errors
  * @since 0.1.0
  */
 export class StreamTruncated extends Schema.Error<StreamTruncated>(id("StreamTruncated"))({
-  _tag: Schema.tag("StreamTruncated")
+  _tag: Schema.tag("StreamTruncated"),
+  /** What is missing, if it is not the end marker: the server marked the end, but sent no finish reason. */
+  missing: Schema.optional(Schema.Literal("finish-reason"))
 }) {
   get isRetryable(): boolean {
     return true
   }
   override get message(): string {
-    return "the answer ended without its end marker, so it is incomplete"
+    const what = this.missing === "finish-reason" ? "a finish reason" : "its end marker"
+    return `the answer ended without ${what}, so it is incomplete`
   }
 }
 
@@ -453,7 +462,7 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  * | `ContextOverflow` | the prompt does not fit | no |
  * | `ApiError` | any other status | 5xx |
  * | `StreamError` | the server failed while it was answering | yes |
- * | `StreamTruncated` | the answer ended without its end marker | yes |
+ * | `StreamTruncated` | the answer ended without its end marker or without a finish reason | yes |
  * | `ParseError` | a record violates the protocol | no |
  * | `LineTooLong` | a record is longer than the bound | no |
  * | `Unsupported` | the server or its model does not have the feature | no |

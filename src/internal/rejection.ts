@@ -5,10 +5,11 @@ import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import { ApiError, InvalidRequest, StreamTruncated } from "../ProviderError.ts"
+import { ApiError, InvalidRequest, LineTooLong, StreamTruncated } from "../ProviderError.ts"
 import * as ErrorReport from "./errorReport.ts"
 import * as NetworkError from "./networkError.ts"
 import type { Endpoint } from "./wire/endpoint.ts"
@@ -21,6 +22,8 @@ export type Body = Stream.Stream<Uint8Array, HttpClientError.HttpClientError | P
 interface Context extends Omit<ErrorReport.Failure, "report" | "retryAfter" | "status"> {
   readonly framing: Endpoint<never, unknown>["framing"]
   readonly baseUrl: string
+  /** The most bytes of an answer that is one JSON value. */
+  readonly maxLineBytes: number
   /** Makes reading the body fail. */
   readonly abort: Effect.Effect<void>
 }
@@ -50,9 +53,9 @@ export const accept = (
     )
   }
   const text = checkEncoding(response, body)
-  return context.framing === "sse" && hasType(headers, "application/json")
-    ? acceptEvents(status, text, context)
-    : Effect.succeed(text)
+  // A body whose length is known from the start is not a stream, whatever its type.
+  const isStream = hasType(headers, "text/event-stream") && headers["content-length"] === undefined
+  return context.framing === "sse" && !isStream ? acceptEvents(status, text, context) : Effect.succeed(text)
 }
 
 const hasType = (headers: Headers.Headers, type: string): boolean =>
@@ -65,18 +68,59 @@ const acceptEvents = (
   context: Context
 ): Effect.Effect<Body, ProviderErrorReason, Scope.Scope> =>
   Effect.gen(function* () {
-    const pull = yield* Stream.toPull(body)
-    const first = yield* Effect.catchIf(pull, Cause.isDone, () => Effect.succeed([])).pipe(Effect.mapError(toReason))
-    const whole = Stream.concat(Stream.fromIterable(first), Stream.fromPull(Effect.succeed(pull)))
-    if (!/^\s*[{[]/.test(new TextDecoder().decode(first[0]))) return whole
-    const text = yield* readBeginning(whole, context.abort)
-    const value = Json.parse(text)
-    if (ErrorReport.isError(value)) {
-      return yield* Effect.fail(ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) }))
+    const pull = yield* Stream.toPull(Stream.mapError(body, toReason))
+    const pieces: Array<Uint8Array> = []
+    const decoder = new TextDecoder()
+    let text = ""
+    let bytes = 0
+    /** Reads on; returns whether the body goes on. */
+    const read = Effect.gen(function* () {
+      const more = yield* Effect.catchIf(pull, Cause.isDone, () => Effect.succeed([]))
+      for (const piece of more) {
+        pieces.push(piece)
+        bytes += piece.length
+        text += decoder.decode(piece, { stream: true })
+      }
+      if (bytes > context.maxLineBytes) return yield* Effect.fail(new LineTooLong({ limit: context.maxLineBytes }))
+      return more.length > 0
+    })
+    let isOpen = true
+    while (isOpen && text.trim() === "") isOpen = yield* read
+    if (!/^\s*[{[]/.test(text)) {
+      return Stream.concat(Stream.fromIterable(pieces), Stream.fromPull(Effect.succeed(pull)))
     }
-    const description = "JSON instead of a stream; a proxy in front of the server may ignore `stream`"
-    return yield* Effect.fail(new ApiError({ status, description }))
+    // An error counts at once. Another value may be the first of several lines. It is tried again when the text has doubled, so
+    // that the time is linear.
+    let value = Json.parse(text)
+    let triedAt = bytes
+    while (isOpen && !ErrorReport.isError(value)) {
+      isOpen = yield* read
+      if (isOpen && bytes < 2 * triedAt) continue
+      value = Json.parse(text)
+      triedAt = bytes
+    }
+    // Lines of JSON, or a part of a value: the parser of events knows what they mean.
+    if (value === undefined) return Stream.fromIterable(pieces)
+    return yield* Effect.fromResult(acceptValue(value, text, status, context))
   })
+
+/** A whole answer becomes its only event. */
+const acceptValue = (
+  value: unknown,
+  text: string,
+  status: number,
+  context: Context
+): Result.Result<Body, ProviderErrorReason> => {
+  const report = ErrorReport.readBody(text)
+  if (ErrorReport.isError(value)) return Result.fail(ErrorReport.toReason({ ...context, report }))
+  if (Json.isObject(value) && Json.isContent(value.choices)) {
+    // Line ends are only between the tokens of JSON.
+    const event = `data: ${text.replaceAll(/[\r\n]+/g, " ")}\n\ndata: [DONE]\n\n`
+    return Result.succeed(Stream.make(new TextEncoder().encode(event)))
+  }
+  const description = "JSON instead of a stream; a proxy in front of the server may ignore `stream`"
+  return Result.fail(new ApiError({ status, description, detail: ErrorReport.toDetail(text) }))
+}
 
 /** A part of an error body is better than none. If it does not come in time, the status decides. */
 const readBeginning = (body: Body, abort: Effect.Effect<void>): Effect.Effect<string> =>

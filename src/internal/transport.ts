@@ -102,13 +102,9 @@ export const make = Effect.fnUntraced(function* (
               scope,
               Effect.suspend(() => release)
             )
-            const body = yield* Effect.fromResult(
-              Result.flatMap(
-                RequestFault.read(() => endpoint.encode(request)),
-                RequestBody.stringifyBody
-              )
-            )
-            const response = yield* execute(prepared, body)
+            const body = yield* Effect.fromResult(RequestFault.read(() => endpoint.encode(request)))
+            const text = yield* Effect.fromResult(RequestBody.stringifyBody(body))
+            const response = yield* execute(prepared, text)
             const pull = yield* Channel.toPullScoped(response.stream.channel, bodyScope)
             const bytes = Stream.fromPull(Effect.succeed(pull))
             const context = {
@@ -129,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
             const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
             return Lines.decode(accepted, {
               framing: Framing.make(endpoint.framing, maxLineBytes),
-              decoder: endpoint.decoder(context),
+              decoder: endpoint.decoder(context, body),
               maxLineBytes,
               toReason: Rejection.toReason,
               onComplete: () => {

@@ -42,7 +42,7 @@ const openAi = {
   },
   whole: {
     body: { object: "chat.completion", choices: [{ index: 0, message, finish_reason: "stop" }] },
-    transcript: { pieces: "", failure: { _tag: "ApiError" } }
+    transcript: { pieces: "Hi|", final: { finishReason: "stop" } }
   }
 } as const
 
@@ -59,7 +59,7 @@ const rows = {
     // In this protocol it is a stream of one line.
     whole: {
       body: { model: "m", message, done: true, done_reason: "stop" },
-      transcript: { pieces: "Hi", final: {} }
+      transcript: { pieces: "Hi", final: { finishReason: "stop" } }
     }
   },
   "LM Studio": { ...openAi, layer: LmStudio.layer },

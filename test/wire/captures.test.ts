@@ -48,10 +48,12 @@ const failure = (_tag: string, fields: object = {}): Transcript => ({ pieces: ""
 
 const thinking = `${think.thinking.map((piece) => `(${piece})|`).join("")}${pieces(think.content)}`
 
-const notAStream = failure("ApiError", {
-  status: 200,
-  description: "JSON instead of a stream; a proxy in front of the server may ignore `stream`"
-})
+const notAStream = (detail: string): Transcript =>
+  failure("ApiError", {
+    status: 200,
+    description: "JSON instead of a stream; a proxy in front of the server may ignore `stream`",
+    detail
+  })
 
 /** The reports of a transfer in one line. */
 const transferred = (run: (server: Ollama.Ollama) => Stream.Stream<ModelProgress, ProviderError>) =>
@@ -103,6 +105,10 @@ const operations: ReadonlyArray<Operation> = [
     name: "Ollama chat",
     run: Effect.flatMap(ollama, (service) => streamed(service.stream(chat))),
     answers: {
+      "ollama/chat-cached-count": answer(
+        '{"|city|": |"Par|is",| "|celsius|":| 21|}|',
+        "json stop, 5 + 11 = 16 tokens, total 277.626821, load 260.827635, prompt 1.926, completion 6.327"
+      ),
       "ollama/chat-length": answer(
         "The| sky| is|",
         "sky length, 8 + 3 = 11 tokens, total 14.425329, load 2.604049, prompt 2.268854, completion 8.159146"
@@ -360,7 +366,10 @@ const operations: ReadonlyArray<Operation> = [
         "models/utf8.gguf stop, 8 + 15 = 23 tokens, prompt 6.523, completion 4.742"
       ),
       // Asked with `stream: false`, as a gateway might make of it.
-      "llama-server/chat-whole": notAStream,
+      "llama-server/chat-whole": answer(
+        "The sky is|",
+        "models/sky.gguf length, 8 + 3 = 11 tokens, prompt 0.532, completion 3.4"
+      ),
       "llama-server/embeddings-off": failure("Unsupported", {
         feature: "embeddings",
         detail: "This server does not support embeddings. Start it with `--embeddings`"
@@ -402,7 +411,7 @@ const operations: ReadonlyArray<Operation> = [
         `|${pieces(json)}`,
         "models/json.gguf stop, 12 + 11 = 23 tokens, prompt 1.651, completion 4.216"
       ),
-      "llama-server/health": notAStream,
+      "llama-server/health": notAStream('{"status":"ok"}'),
       "llama-server/overflow-while-generating": answer(
         `|${pieces(endless(506))}`,
         "models/endless.gguf length, 6 + 506 = 512 tokens, prompt 3.169, completion 354.575"

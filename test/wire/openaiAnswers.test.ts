@@ -279,11 +279,15 @@ describe("text in other fields than delta.content", () => {
             { type: "text", text: "i" }
           ]
         }),
-        message({ content: [{ type: "text", text: "!" }] }),
         finish(),
         DONE
       ],
-      pieces: "(Hm)|Hi|!|",
+      pieces: "(Hm)|Hi|",
+      final: final()
+    },
+    "a list of parts in a message": {
+      events: [message({ content: [{ type: "text", text: "Hi" }] }), finish(), DONE],
+      pieces: "Hi|",
       final: final()
     },
     "a part of an unknown form": {

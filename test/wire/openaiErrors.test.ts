@@ -113,11 +113,7 @@ const errors: Readonly<Record<string, Row>> = {
   },
   "data that is not an object": { events: ["data: [1]"], failure: failure("ParseError") },
   "an object that is not a chunk": { events: [{ status: "ok" }], failure: failure("ParseError") },
-  "content that is not text": { events: [chunk({ content: 5 })], failure: failure("ParseError") },
-  "usage that is not a number": {
-    events: [finish("stop", { usage: { prompt_tokens: "8" } })],
-    failure: failure("ParseError")
-  }
+  "content that is not text": { events: [chunk({ content: 5 })], failure: failure("ParseError") }
 }
 
 describe("an error in an answer to a chat", () => {
@@ -223,21 +219,96 @@ describe("an answer in a field that is not read", () => {
       events: [{ choices: [{ index: 1, delta: { content: "Hi" } }] }, finish(), DONE],
       failure: failure("ParseError", { description: "a part of another answer than the one that was requested" })
     },
-    "is not a second choice beside the first": {
+    "is a second choice beside the first, after the text of the first": {
       events: [
+        { choices: [{ delta: { content: "a" } }, { delta: { role: "assistant", content: "" } }] },
         {
           choices: [
-            { index: 1, delta: { content: "b" } },
-            { index: 0, delta: { content: "a" } }
+            { index: 1, delta: { content: "c" } },
+            { index: 0, delta: { content: "b" } }
           ]
         },
-        { choices: [{ delta: { content: "c" } }, { delta: { content: "d" } }] },
         finish(),
         DONE
       ],
-      pieces: "a|c|",
+      pieces: "a|b|",
+      failure: failure("ParseError", { description: "a part of another answer than the one that was requested" })
+    },
+    "is not a second choice that is empty": {
+      events: [
+        { choices: [{ delta: { content: "a" } }, { delta: {}, finish_reason: "stop" }] },
+        { choices: [{ index: 1, delta: {}, finish_reason: "stop" }] },
+        finish(),
+        DONE
+      ],
+      pieces: "a|",
       final: final()
     }
   }
   for (const [what, row] of Object.entries(table)) it.effect(what, () => checkRow(row, chat))
+})
+
+describe("an event that has no choices", () => {
+  const other = failure("ParseError")
+  const event = (name: string, value: unknown): string =>
+    `${name === "" ? "" : `event: ${name}\n`}data: ${JSON.stringify(value)}`
+  const lost: ReadonlyArray<unknown> = [
+    { delta: { content: "you" } },
+    { delta: "you", type: "response.output_text.delta" },
+    { delta: { type: "text_delta", text: "you" } },
+    { message: { role: "assistant", content: "you" } },
+    { message: { content: [{ type: "text", text: "you" }] } },
+    { content: "you" },
+    { text: "you" },
+    { response: "you" },
+    { reasoning: "you" },
+    { tool_calls: [{ function: { name: "f" } }] },
+    { delta: { tool_calls: [{ function: { name: "f" } }] } },
+    [{ choices: [{ delta: { content: "you" } }] }]
+  ]
+  it.effect.each(lost)("%j in a named event fails, after the text before it", (value) =>
+    checkRow(
+      { events: [text("Hello "), event("x", value), text("!"), finish(), DONE], pieces: "Hello |", failure: other },
+      chat
+    )
+  )
+  it.effect.each(lost)("%j beside an empty list of choices fails", (value) =>
+    Array.isArray(value)
+      ? Effect.void
+      : checkRow(
+          {
+            events: [text("Hello "), { choices: [], ...Object(value) }, finish(), DONE],
+            pieces: "Hello |",
+            failure: other
+          },
+          chat
+        )
+  )
+  it.effect.each([{ error: { message: "boom" } }, { object: "error", message: "boom" }])(
+    "%j in a named event is an error",
+    (value) =>
+      checkRow(
+        { events: [text("Hi"), event("x", value)], pieces: "Hi|", failure: failure("StreamError", { detail: "boom" }) },
+        chat
+      )
+  )
+
+  const nothing: ReadonlyArray<unknown> = [
+    {},
+    [],
+    null,
+    5,
+    "text",
+    { type: "ping" },
+    { status: "queued", position: 3 },
+    { message: "still loading" },
+    { message: { role: "assistant", content: [] }, type: "message_start" },
+    { delta: {}, type: "x" },
+    { content: "", text: null, tool_calls: [] },
+    { reasoning: { effort: "high" } },
+    { usage: { prompt_tokens: 1 }, model: "m" }
+  ]
+  it.effect.each(nothing)("%j in a named event is ignored", (value) =>
+    checkRow({ events: [text("Hi"), event("x", value), finish(), DONE], pieces: "Hi|", final: final() }, chat)
+  )
 })

@@ -10,9 +10,9 @@ import * as Json from "../wire/json.ts"
 import { toKeepAlive } from "./request.ts"
 
 const Answer = Schema.Struct({
-  model: Json.nullish(Schema.String),
+  model: Json.metadata,
   embeddings: Json.nullish(Schema.Array(Schema.Array(Schema.Finite))),
-  prompt_eval_count: Json.nullish(Schema.Number)
+  prompt_eval_count: Json.metadata
 })
 
 export const embed: Endpoint<EmbeddingRequest, Embedding> = {
@@ -31,7 +31,7 @@ export const embed: Endpoint<EmbeddingRequest, Embedding> = {
   decoder: (context) =>
     JsonEndpoint.decoder(Answer, ({ embeddings, model, prompt_eval_count }) =>
       Result.succeed<Embedding>({
-        model: model ?? context.model,
+        model: Json.toText(model) ?? context.model,
         vectors: embeddings ?? [],
         promptTokens: Json.toCount(prompt_eval_count)
       })

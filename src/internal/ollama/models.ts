@@ -7,18 +7,11 @@ import * as Json from "../wire/json.ts"
 
 export const Version = Schema.Struct({ version: Schema.String })
 
-const Details = Schema.Struct({
-  family: Json.nullish(Schema.String),
-  parameter_size: Json.nullish(Schema.String),
-  quantization_level: Json.nullish(Schema.String),
-  context_length: Json.nullish(Schema.Number)
-})
-
 const Model = Schema.Struct({
   name: Schema.String,
-  size: Json.nullish(Schema.Number),
-  details: Json.nullish(Details),
-  capabilities: Json.nullish(Schema.Array(Schema.String))
+  size: Json.metadata,
+  details: Json.metadata,
+  capabilities: Json.metadata
 })
 
 export const Tags = Schema.Struct({ models: Json.nullish(Schema.Array(Model)) })
@@ -29,25 +22,25 @@ const toModelInfo = ({ capabilities, details, name, size }: typeof Model.Type): 
   id: name,
   sizeBytes: Json.toCount(size),
   ...toDetails(details),
-  capabilities: capabilities ?? undefined
+  capabilities: Json.toTexts(capabilities)
 })
 
-const toDetails = (details: typeof Details.Type | null | undefined) => ({
-  family: details?.family ?? undefined,
-  parameterSize: details?.parameter_size ?? undefined,
-  quantization: details?.quantization_level ?? undefined,
-  contextLength: Json.toCount(details?.context_length)
+const toDetails = (details: unknown) => ({
+  family: Json.toText(Json.get(details, "family")),
+  parameterSize: Json.toText(Json.get(details, "parameter_size")),
+  quantization: Json.toText(Json.get(details, "quantization_level")),
+  contextLength: Json.toCount(Json.get(details, "context_length"))
 })
 
 /** The answer of `POST /api/show`. `model_info` has keys such as `llama.context_length`. */
 export const Shown = Schema.Struct({
-  details: Json.nullish(Details),
-  capabilities: Json.nullish(Schema.Array(Schema.String)),
-  model_info: Json.nullish(Schema.Record(Schema.String, Schema.Unknown)),
-  template: Json.nullish(Schema.String),
-  system: Json.nullish(Schema.String),
-  parameters: Json.nullish(Schema.String),
-  license: Json.nullish(Schema.String)
+  details: Json.metadata,
+  capabilities: Json.metadata,
+  model_info: Json.metadata,
+  template: Json.metadata,
+  system: Json.metadata,
+  parameters: Json.metadata,
+  license: Json.metadata
 })
 
 /** What only Ollama reports about a model. Each is absent if the model has none. */
@@ -63,20 +56,22 @@ export interface Definition {
 }
 
 export const toDefinition = ({ license, parameters, system, template }: typeof Shown.Type): Definition => ({
-  template: template || undefined,
-  system: system || undefined,
-  parameters: parameters || undefined,
-  license: license || undefined
+  template: Json.toText(template),
+  system: Json.toText(system),
+  parameters: Json.toText(parameters),
+  license: Json.toText(license)
 })
 
 export const fromShown = (model: string, { capabilities, details, model_info }: typeof Shown.Type): ModelInfo => {
   const info = toDetails(details)
-  const trained = Object.entries(model_info ?? {}).find(([key]) => key.endsWith(".context_length"))?.[1]
+  const trained = Object.entries(Json.isObject(model_info) ? model_info : {}).find(([key]) =>
+    key.endsWith(".context_length")
+  )?.[1]
   return {
     id: model,
     ...info,
-    contextLength: info.contextLength ?? (typeof trained === "number" ? Json.toCount(trained) : undefined),
-    capabilities: capabilities ?? undefined
+    contextLength: info.contextLength ?? Json.toCount(trained),
+    capabilities: Json.toTexts(capabilities)
   }
 }
 
@@ -86,10 +81,10 @@ export const Running = Schema.Struct({
     Schema.Array(
       Schema.Struct({
         name: Schema.String,
-        size: Json.nullish(Schema.Number),
-        size_vram: Json.nullish(Schema.Number),
-        context_length: Json.nullish(Schema.Number),
-        expires_at: Json.nullish(Schema.String)
+        size: Json.metadata,
+        size_vram: Json.metadata,
+        context_length: Json.metadata,
+        expires_at: Json.metadata
       })
     )
   )
@@ -108,10 +103,10 @@ export const fromRunning = (running: RunningModel | undefined): Partial<ModelInf
         expiresAt: toExpiry(running.expires_at)
       }
 
-/** Year 1 while the model is loading. */
-const toExpiry = (text: string | null | undefined): DateTime.Utc | undefined =>
+/** Year 1 while the model is loading, some 292 years ahead for a model that is kept. */
+const toExpiry = (value: unknown): DateTime.Utc | undefined =>
   Option.getOrUndefined(
-    Option.filter(Option.map(DateTime.make(text ?? ""), DateTime.toUtc), (time) => {
+    Option.filter(Option.map(DateTime.make(Json.toText(value) ?? ""), DateTime.toUtc), (time) => {
       const year = DateTime.getPartUtc(time, "year")
       return year > 1 && year < 10_000
     })

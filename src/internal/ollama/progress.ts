@@ -10,8 +10,8 @@ import * as Json from "../wire/json.ts"
 const Line = Schema.Struct({
   status: Schema.String,
   digest: Json.nullish(Schema.String),
-  total: Json.nullish(Schema.Finite),
-  completed: Json.nullish(Schema.Finite)
+  total: Json.metadata,
+  completed: Json.metadata
 })
 const lineSchema = Json.lineSchema(Line)
 

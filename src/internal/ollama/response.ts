@@ -1,6 +1,6 @@
 /**
  * Ollama's answers: one JSON object per line (NDJSON). Each is a part of the answer, the one with `done: true` is the last.
- * Sources: Ollama's `api/types.go` and `server/routes.go`, versions 0.1.35 to 0.33.
+ * Sources: Ollama's `api/types.go` and `server/routes.go`, versions 0.1.35 to 0.34.
  */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
@@ -10,53 +10,60 @@ import { LineTooLong } from "../../ProviderError.ts"
 import type { ContentChunk, FinalChunk, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, RecordDecoder, Writable } from "../wire/endpoint.ts"
+import * as Delivered from "../wire/delivered.ts"
 import * as FinishReason from "../wire/finishReason.ts"
 import * as Json from "../wire/json.ts"
 import * as ToolCallId from "../wire/toolCallId.ts"
 import { utf8Length } from "../wire/utf8.ts"
 
 const WireToolCall = Schema.Struct({
-  id: Json.nullish(Schema.String),
-  function: Schema.Struct({ name: Schema.String, arguments: Json.nullish(Schema.Unknown) })
+  id: Json.metadata,
+  function: Schema.Struct({ name: Schema.String, arguments: Json.metadata })
 })
 
+interface WireToolCall extends Schema.Schema.Type<typeof WireToolCall> {}
+
 const fields = {
-  thinking: Json.nullish(Schema.String),
-  tool_calls: Json.nullish(Schema.Array(WireToolCall))
+  thinking: Json.part(Schema.String),
+  // One call without a list: servers that imitate Ollama.
+  tool_calls: Json.part(Schema.Union([Schema.Array(WireToolCall), WireToolCall]))
 }
 
 const Message = Schema.Struct({
-  content: Json.nullish(Schema.String),
+  content: Json.part(Schema.String),
   ...fields,
   // Parts of an answer that no chunk can carry.
-  images: Json.nullish(Schema.Unknown),
-  refusal: Json.nullish(Schema.Unknown)
+  images: Json.metadata,
+  refusal: Json.metadata
 })
 
 /** A line of either route: chat puts the answer into `message`, generate puts it at the top, with `response` for the text. */
 const Line = Schema.Struct({
-  message: Json.nullish(Message),
-  response: Json.nullish(Schema.String),
+  message: Json.part(Message),
+  response: Json.part(Schema.String),
   ...fields,
   done: Json.nullish(Schema.Boolean),
-  error: Json.nullish(Schema.Unknown),
+  done_reason: Json.part(Schema.String),
+  error: Json.metadata,
   // The rest is on the last line: durations in nanoseconds, counts absent when zero.
-  model: Json.nullish(Schema.String),
-  done_reason: Json.nullish(Schema.String),
-  total_duration: Json.nullish(Schema.Number),
-  load_duration: Json.nullish(Schema.Number),
-  prompt_eval_count: Json.nullish(Schema.Number),
-  prompt_eval_duration: Json.nullish(Schema.Number),
-  eval_count: Json.nullish(Schema.Number),
-  eval_duration: Json.nullish(Schema.Number)
+  model: Json.metadata,
+  total_duration: Json.metadata,
+  load_duration: Json.metadata,
+  prompt_eval_count: Json.metadata,
+  prompt_eval_cached_count: Json.metadata,
+  prompt_eval_duration: Json.metadata,
+  eval_count: Json.metadata,
+  eval_duration: Json.metadata
 })
 
 interface Line extends Schema.Schema.Type<typeof Line> {}
 
 const lineSchema = Json.lineSchema(Line)
 
-export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChunk> => {
+export const makeDecoder = (context: DecoderContext, body?: Json.JsonObject): RecordDecoder<StreamingChunk> => {
+  const hasTools = FinishReason.hasTools(body)
   const calls = makeToolCalls()
+  const parts = { content: Delivered.makeText(), thinking: Delivered.makeText() }
   let hasAnswer = false
   /** A record with content in a field that is not read. It matters if there is no other answer. */
   let unread: string | undefined
@@ -69,28 +76,30 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     const record = Json.parse(text)
     if (!lineSchema.is(record)) return ErrorReport.isError(record) ? fail(text) : lineSchema.parseError(text)
     if (record.error != null) return fail(text)
-    const { done, message, response } = record
-    if (message == null && response == null && done == null && record.done_reason == null) {
+    const { done, response } = record
+    const message = Json.isObject(record.message) ? record.message : undefined
+    const word = FinishReason.toWord(record.done_reason)
+    if (record.message == null && response == null && done == null && record.done_reason == null) {
       return ErrorReport.isError(record)
         ? fail(text)
         : Json.parseError(text, "neither a part of an answer nor an error")
     }
-    const content = message?.content || response || ""
-    const thinking = message?.thinking || record.thinking
-    const wireCalls = message?.tool_calls?.length ? message.tool_calls : record.tool_calls
-    const toolCalls = wireCalls == null || wireCalls.length === 0 ? noCalls : calls.read(wireCalls)
+    // Servers that imitate Ollama send `done_reason` without `done`.
+    const isFinal = done ?? word !== undefined
+    const content = parts.content.read(Json.toText(message?.content) ?? Json.toText(response) ?? "", isFinal)
+    const thinking = parts.thinking.read(Json.toText(message?.thinking) ?? Json.toText(record.thinking) ?? "", isFinal)
+    const wireCalls = toCalls(message?.tool_calls) ?? toCalls(record.tool_calls)
+    const toolCalls = wireCalls === undefined ? noCalls : calls.read(wireCalls, isFinal)
     if (calls.bytes() > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
     if (content !== "" || toolCalls.length > 0) hasAnswer = true
-    else if (!hasAnswer && !thinking && hasUnreadContent(record)) unread ??= text.slice(0, 200)
-    if (message != null && (Json.isContent(message.images) || Json.isContent(message.refusal))) {
+    else if (!hasAnswer && thinking === "" && hasUnreadContent(record)) unread ??= text.slice(0, 200)
+    if (message !== undefined && (Json.isContent(message.images) || Json.isContent(message.refusal))) {
       lost ??= text.slice(0, 200)
     }
     const chunk: Writable<ContentChunk> = { content, isFinal: false }
-    if (thinking) chunk.thinking = thinking
+    if (thinking !== "") chunk.thinking = thinking
     if (toolCalls.length > 0) chunk.toolCalls = toolCalls
-    // Servers that imitate Ollama send `done_reason` without `done`.
-    const isFinal = done ?? typeof record.done_reason === "string"
-    const final = isFinal ? finish(record) : undefined
+    const final = isFinal ? finish(record, word) : undefined
     if (final === undefined) {
       chunks.push(chunk)
       return "open"
@@ -104,8 +113,8 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
   }
 
   /** What a final chunk has besides its part of the answer, or the reason why the answer is not a success. */
-  const finish = (record: Line): Result.Result<FinalFields, ProviderErrorReason> => {
-    const finishReason = FinishReason.read(record.done_reason, calls.count())
+  const finish = (record: Line, word: string | undefined): Result.Result<FinalFields, ProviderErrorReason> => {
+    const finishReason = FinishReason.read(word, { toolCalls: calls.count(), isOnlyText: hasAnswer && !hasTools })
     if (typeof finishReason !== "string") return Result.fail(finishReason)
     const failure = calls.failure()
     if (failure !== undefined && finishReason !== "length") return Result.fail(failure)
@@ -118,7 +127,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     const usage = toUsage(record)
     const timings = toTimings(record)
     return Result.succeed({
-      model: record.model || context.model,
+      model: Json.toText(record.model) ?? context.model,
       finishReason,
       ...(usage === undefined ? {} : { usage }),
       ...(timings === undefined ? {} : { timings })
@@ -126,6 +135,12 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
   }
 
   return { record: ({ data }, chunks) => read(data, chunks) }
+}
+
+/** The calls of a field; `undefined` if it has none. */
+const toCalls = (value: Line["tool_calls"]): ReadonlyArray<WireToolCall> | undefined => {
+  if (Json.isList(value)) return value.length === 0 ? undefined : value
+  return Json.isObject(value) && value.function !== undefined ? [{ id: value.id, function: value.function }] : undefined
 }
 
 type FinalFields = Pick<FinalChunk, "model" | "finishReason" | "usage" | "timings">
@@ -144,11 +159,19 @@ const makeToolCalls = () => {
   let count = 0
   let bytes = 0
   let failure: ParseError | undefined
+  const delivered = Delivered.make(0)
+  let sent = 0
 
   return {
-    read: (calls: ReadonlyArray<typeof WireToolCall.Type>): ReadonlyArray<ToolCall> => {
+    /** The last record may repeat all calls. */
+    read: (calls: ReadonlyArray<WireToolCall>, isLast: boolean): ReadonlyArray<ToolCall> => {
+      const text = calls.map(({ function: fn, id }) => Json.stringify([id, fn.name, fn.arguments]) ?? "").join("")
+      const known = isLast && delivered.isRepeatedBy(text) ? sent : 0
+      delivered.add(text)
+      sent += calls.length
       const complete: Array<ToolCall> = []
-      for (const { function: fn, id } of calls) {
+      for (const { function: fn, id: wireId } of calls.slice(known)) {
+        const id = Json.toText(wireId)
         const value = toArguments(fn.arguments)
         const problem = findProblem(fn.name, value)
         if (problem !== undefined) {
@@ -157,7 +180,7 @@ const makeToolCalls = () => {
           failure ??= Json.parseError(text, problem.replace("X", `${count}`))
           continue
         }
-        const unique = id && !ids.has(id) ? id : ToolCallId.make(count, ids)
+        const unique = id !== undefined && !ids.has(id) ? id : ToolCallId.make(count, ids)
         ids.add(unique)
         // Consumers run tools when the answer is complete, so they keep the arguments until then.
         bytes += bytesPerId + utf8Length(unique) + utf8Length(Json.stringify(value) ?? "")
@@ -188,7 +211,8 @@ const toArguments = (value: unknown): unknown => {
 
 /** Whether a record may have a part of the answer in a field that is not read, such as `image`. */
 const hasUnreadContent = (record: Line): boolean =>
-  Json.hasOtherContent(record, lineFields) || Json.hasOtherContent(record.message, messageFields)
+  Json.hasOtherContent(record, lineFields) ||
+  (Json.isObject(record.message) && Json.hasOtherContent(record.message, messageFields))
 
 /** Fields that are read, and those that are not parts of an answer. */
 const lineFields = new Set([
@@ -205,24 +229,29 @@ const messageFields = new Set([...Object.keys(Message.fields), "role", "tool_nam
 const toUsage = (line: Line): Usage | undefined => {
   const promptTokens = Json.toCount(line.prompt_eval_count)
   const completionTokens = Json.toCount(line.eval_count)
+  const cachedTokens = Json.toCount(line.prompt_eval_cached_count)
   if (promptTokens === undefined && completionTokens === undefined) return undefined
   return {
     promptTokens,
     completionTokens,
     totalTokens:
-      promptTokens === undefined || completionTokens === undefined ? undefined : promptTokens + completionTokens
+      promptTokens === undefined || completionTokens === undefined ? undefined : promptTokens + completionTokens,
+    ...(cachedTokens === undefined ? {} : { cachedTokens })
   }
 }
 
-const toTimings = (line: Line): Timings | undefined =>
-  line.total_duration == null
-    ? undefined
-    : {
-        total: nanoseconds(line.total_duration),
-        load: nanoseconds(line.load_duration),
-        prompt: nanoseconds(line.prompt_eval_duration),
-        completion: nanoseconds(line.eval_duration)
-      }
+const toTimings = (line: Line): Timings | undefined => {
+  const total = nanoseconds(line.total_duration)
+  if (total === undefined) return undefined
+  return {
+    total,
+    load: nanoseconds(line.load_duration),
+    prompt: nanoseconds(line.prompt_eval_duration),
+    completion: nanoseconds(line.eval_duration)
+  }
+}
 
-const nanoseconds = (n: number | null | undefined): Duration.Duration | undefined =>
-  n == null || !Number.isFinite(n) ? undefined : Duration.nanos(BigInt(Math.max(0, Math.round(n))))
+const nanoseconds = (value: unknown): Duration.Duration | undefined => {
+  const count = Json.toCount(value)
+  return count === undefined ? undefined : Duration.nanos(BigInt(Math.round(count)))
+}

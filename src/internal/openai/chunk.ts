@@ -9,7 +9,7 @@ import * as Json from "../wire/json.ts"
 import * as ToolCalls from "./toolCalls.ts"
 
 const optionalText = Json.nullish(Schema.String)
-const optionalNumber = Json.nullish(Schema.Number)
+const partText = Json.part(Schema.String)
 
 /** Content as a list of parts: Mistral sends it, and gateways that pass on whole messages. */
 const Part = Schema.Struct({
@@ -20,59 +20,51 @@ const Part = Schema.Struct({
 
 /** A part of the answer, or all of it. */
 const Delta = Schema.Struct({
-  content: Json.nullish(Schema.Union([Schema.String, Schema.Array(Part)])),
-  refusal: optionalText,
-  reasoning_content: optionalText,
-  reasoning: optionalText,
-  thinking: Json.nullish(Schema.Unknown),
-  tool_calls: Json.nullish(Schema.Array(ToolCalls.Fragment)),
-  function_call: Json.nullish(ToolCalls.FunctionFragment),
+  content: Json.part(Schema.Union([Schema.String, Schema.Array(Part)])),
+  refusal: partText,
+  // Thinking is read if it is a text.
+  reasoning_content: Json.metadata,
+  reasoning: Json.metadata,
+  thinking: Json.metadata,
+  // One call without a list: TGI.
+  tool_calls: Json.part(Schema.Union([Schema.Array(ToolCalls.Fragment), ToolCalls.Fragment])),
+  function_call: Json.part(ToolCalls.FunctionFragment),
   // Parts of an answer that no chunk can carry.
-  images: Json.nullish(Schema.Unknown),
-  audio: Json.nullish(Schema.Unknown)
+  images: Json.metadata,
+  audio: Json.metadata
 })
 
 interface Delta extends Schema.Schema.Type<typeof Delta> {}
 
 /** `delta` in a chat, or `message` from servers that send whole messages; `text` in a plain completion. */
 const Choice = Schema.Struct({
-  index: optionalNumber,
-  delta: Json.nullish(Delta),
-  message: Json.nullish(Delta),
-  text: optionalText,
-  finish_reason: optionalText,
-  error: Json.nullish(Schema.Unknown)
+  index: Json.metadata,
+  delta: Json.part(Delta),
+  message: Json.part(Delta),
+  text: partText,
+  finish_reason: partText,
+  error: Json.metadata,
+  usage: Json.metadata
 })
 
 export interface Choice extends Schema.Schema.Type<typeof Choice> {}
 
-/** The chunk that reports the usage has no choice. */
+/** The chunk that reports the usage has no choice. Only llama.cpp's server sends `timings` and `prompt_progress`. */
 const Chunk = Schema.Struct({
-  choices: Json.nullish(Schema.Array(Choice)),
-  object: Json.nullish(Schema.Unknown),
-  id: Json.nullish(Schema.Unknown),
-  model: optionalText,
-  usage: Json.nullish(
-    Schema.Struct({
-      prompt_tokens: optionalNumber,
-      completion_tokens: optionalNumber,
-      total_tokens: optionalNumber,
-      prompt_tokens_details: Json.nullish(Schema.Struct({ cached_tokens: optionalNumber })),
-      completion_tokens_details: Json.nullish(Schema.Struct({ reasoning_tokens: optionalNumber }))
-    })
-  ),
-  // Only llama.cpp's server sends these.
-  timings: Json.nullish(
-    Schema.Struct({ prompt_ms: optionalNumber, predicted_ms: optionalNumber, cache_n: optionalNumber })
-  ),
-  prompt_progress: Json.nullish(
-    Schema.Struct({ total: optionalNumber, processed: optionalNumber, cache: optionalNumber })
-  )
+  choices: Json.part(Schema.Array(Choice)),
+  id: Json.metadata,
+  model: Json.metadata,
+  usage: Json.metadata,
+  timings: Json.metadata,
+  prompt_progress: Json.metadata
 })
 
 export interface Chunk extends Schema.Schema.Type<typeof Chunk> {}
 
 export const chunkSchema = Json.lineSchema(Chunk)
+
+/** The choices of a chunk. */
+export const toChoices = ({ choices }: Chunk): ReadonlyArray<Choice> => (Json.isList(choices) ? choices : [])
 
 /** What a choice adds to the answer. */
 export interface Piece {
@@ -82,17 +74,29 @@ export interface Piece {
   readonly fragments: ReadonlyArray<ToolCalls.Fragment>
 }
 
-/** Reads the part of an answer in one choice; `undefined` if a part of its content has no known form. */
-export const toPiece = (delta: Delta | null | undefined, text: string | null | undefined): Piece | undefined => {
-  const content = delta?.content
+/** What a chunk without a choice adds. */
+export const emptyPiece: Piece = { content: "", thinking: "", refusal: "", fragments: [] }
+
+/**
+ * The parts of an answer in one choice, in the order in which servers prefer these fields: if several are sent, or one after
+ * another, each repeats those before it. `undefined` if a part of the content has no known form.
+ */
+export const toPieces = ({ delta, message, text }: Choice): ReadonlyArray<Piece | undefined> => [
+  toPiece(delta),
+  typeof text === "string" && text !== "" ? { ...emptyPiece, content: text } : emptyPiece,
+  toPiece(message)
+]
+
+const toPiece = (delta: Choice["delta"]): Piece | undefined => {
+  if (!Json.isObject(delta)) return emptyPiece
+  const { content, reasoning, reasoning_content, refusal, thinking } = delta
   const piece = {
-    content: (typeof content === "string" ? content : "") || (text ?? ""),
-    thinking:
-      delta?.reasoning_content || delta?.reasoning || (typeof delta?.thinking === "string" ? delta.thinking : ""),
-    refusal: delta?.refusal ?? "",
+    content: Json.toText(content) ?? "",
+    thinking: Json.toText(reasoning_content) ?? Json.toText(reasoning) ?? Json.toText(thinking) ?? "",
+    refusal: Json.toText(refusal) ?? "",
     fragments: toFragments(delta)
   }
-  if (content == null || typeof content === "string") return piece
+  if (!Json.isList(content)) return piece
   for (const { refusal, text, thinking } of content) {
     if (text == null && refusal == null && thinking == null) return undefined
     piece.content += text ?? ""
@@ -103,8 +107,8 @@ export const toPiece = (delta: Delta | null | undefined, text: string | null | u
 }
 
 /** The text of a choice that adds nothing else. */
-export const findOnlyText = ({ delta, error, finish_reason, text }: Choice): string | undefined =>
-  delta != null &&
+export const findOnlyText = ({ delta, error, finish_reason, message, text }: Choice): string | undefined =>
+  Json.isObject(delta) &&
   typeof delta.content === "string" &&
   delta.content !== "" &&
   delta.tool_calls == null &&
@@ -115,22 +119,18 @@ export const findOnlyText = ({ delta, error, finish_reason, text }: Choice): str
   delta.images == null &&
   delta.audio == null &&
   delta.function_call == null &&
+  message == null &&
   text == null &&
   !finish_reason &&
   !error
     ? delta.content
     : undefined
 
-/** What a chunk without a choice adds. */
-export const emptyPiece: Piece = { content: "", thinking: "", refusal: "", fragments: [] }
-
-const noFragments: ReadonlyArray<ToolCalls.Fragment> = []
-
 /** `function_call` is how calls were sent before there were several in one answer. */
-const toFragments = (delta: Delta | null | undefined): ReadonlyArray<ToolCalls.Fragment> => {
-  if (delta?.tool_calls != null && delta.tool_calls.length > 0) return delta.tool_calls
-  const call = delta?.function_call
-  return call?.name || call?.arguments ? [{ function: call }] : noFragments
+const toFragments = ({ function_call: call, tool_calls: calls }: Delta): Piece["fragments"] => {
+  if (Json.isList(calls) && calls.length > 0) return calls
+  if (Json.isObject(calls) && Json.isContent(calls)) return [calls]
+  return Json.isObject(call) && Json.isContent(call) ? [{ function: call }] : []
 }
 
 export const isEmpty = (piece: Piece): boolean =>
@@ -138,18 +138,27 @@ export const isEmpty = (piece: Piece): boolean =>
 
 /** Whether a choice has an image or audio. */
 export const hasMedia = ({ delta, message }: Choice): boolean =>
-  [delta?.images, delta?.audio, message?.images, message?.audio].some(Json.isContent)
+  [delta, message].some((part) => [Json.get(part, "images"), Json.get(part, "audio")].some(Json.isContent))
+
+/** Whether a choice has any part of an answer. */
+export const hasAnswer = (choice: Choice): boolean =>
+  toPieces(choice).some((piece) => piece === undefined || !isEmpty(piece)) ||
+  hasMedia(choice) ||
+  hasUnreadContent(choice)
 
 /** Whether a choice may have a part of the answer in a field that is not read. */
 export const hasUnreadContent = (choice: Choice): boolean =>
   Json.hasOtherContent(choice, choiceFields) ||
-  Json.hasOtherContent(choice.delta, deltaFields) ||
-  Json.hasOtherContent(choice.message, deltaFields)
+  [choice.delta, choice.message].some(
+    (part) => Json.isObject(part) && (Json.hasOtherContent(part, deltaFields) || hasOtherThinking(part))
+  )
+
+/** Whether thinking has another form than text. */
+const hasOtherThinking = ({ reasoning, reasoning_content, thinking }: Delta): boolean =>
+  [reasoning_content, reasoning, thinking].some((value) => typeof value === "object" && Json.isContent(value))
 
 /** Fields that are read, and those that are not parts of an answer. */
 const deltaFields = new Set([...Object.keys(Delta.fields), "role", "name", "reasoning_details", "annotations"])
-// It is read if it is a text.
-deltaFields.delete("thinking")
 
 const choiceFields = new Set([
   ...Object.keys(Choice.fields),
@@ -164,14 +173,31 @@ const choiceFields = new Set([
   "content_filter_results"
 ])
 
+/**
+ * Whether an event without choices has a part of an answer: at its top, or where a delta or a message belongs. A `message` that
+ * is a text belongs to a proxy.
+ */
+export const isAnswerWithoutChoice = (value: unknown): boolean => {
+  if (Array.isArray(value)) return value.some((entry) => Json.isObject(entry) && "choices" in entry)
+  if (!Json.isObject(value)) return false
+  return Json.toText(value.delta) !== undefined || [value, value.delta, value.message].some(hasPart)
+}
+
+const hasPart = (value: unknown): boolean =>
+  Json.isObject(value) &&
+  (textFields.some((field) => Json.toText(value[field]) !== undefined) ||
+    [value.content, value.tool_calls, value.function_call].some(Json.isContent))
+
+const textFields = ["text", "response", "refusal", "reasoning_content", "reasoning", "thinking"]
+
 /** All zeros were seen from servers that do not count, so they are no usage. */
-export const toUsage = (usage: NonNullable<Chunk["usage"]>): Usage | undefined => {
-  const promptTokens = Json.toCount(usage.prompt_tokens)
-  const completionTokens = Json.toCount(usage.completion_tokens)
-  const totalTokens = Json.toCount(usage.total_tokens)
+export const toUsage = (usage: unknown): Usage | undefined => {
+  const promptTokens = Json.toCount(Json.get(usage, "prompt_tokens"))
+  const completionTokens = Json.toCount(Json.get(usage, "completion_tokens"))
+  const totalTokens = Json.toCount(Json.get(usage, "total_tokens"))
   if (!promptTokens && !completionTokens && !totalTokens) return undefined
-  const cachedTokens = Json.toCount(usage.prompt_tokens_details?.cached_tokens)
-  const reasoningTokens = Json.toCount(usage.completion_tokens_details?.reasoning_tokens)
+  const cachedTokens = Json.toCount(Json.get(Json.get(usage, "prompt_tokens_details"), "cached_tokens"))
+  const reasoningTokens = Json.toCount(Json.get(Json.get(usage, "completion_tokens_details"), "reasoning_tokens"))
   return {
     promptTokens,
     completionTokens,
@@ -181,18 +207,20 @@ export const toUsage = (usage: NonNullable<Chunk["usage"]>): Usage | undefined =
   }
 }
 
-export const toTimings = (timings: NonNullable<Chunk["timings"]>): Timings => ({
-  prompt: toDuration(timings.prompt_ms),
-  completion: toDuration(timings.predicted_ms)
+export const toTimings = (timings: unknown): Timings => ({
+  prompt: toDuration(Json.get(timings, "prompt_ms")),
+  completion: toDuration(Json.get(timings, "predicted_ms"))
 })
 
-const toDuration = (milliseconds: number | null | undefined): Duration.Duration | undefined =>
-  milliseconds == null || !Number.isFinite(milliseconds) ? undefined : Duration.millis(Math.max(0, milliseconds))
+const toDuration = (value: unknown): Duration.Duration | undefined => {
+  const milliseconds = Json.toCount(value)
+  return milliseconds === undefined ? undefined : Duration.millis(milliseconds)
+}
 
-export const toPromptProgress = (progress: Chunk["prompt_progress"]): ContentChunk["promptProgress"] => {
-  const processed = Json.toCount(progress?.processed)
-  const total = Json.toCount(progress?.total)
+export const toPromptProgress = (progress: unknown): ContentChunk["promptProgress"] => {
+  const processed = Json.toCount(Json.get(progress, "processed"))
+  const total = Json.toCount(Json.get(progress, "total"))
   if (processed === undefined || total === undefined) return undefined
-  const cached = Json.toCount(progress?.cache)
+  const cached = Json.toCount(Json.get(progress, "cache"))
   return { processed, total, ...(cached === undefined ? {} : { cached }) }
 }

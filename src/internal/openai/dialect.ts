@@ -1,4 +1,4 @@
-/** In what the requests of the OpenAI-compatible servers differ. */
+/** In what the OpenAI-compatible servers differ. */
 import * as Result from "effect/Result"
 import type { CompletionRequest } from "../../CompletionRequest.ts"
 import { Unsupported } from "../../ProviderError.ts"
@@ -15,6 +15,11 @@ export interface Dialect {
   readonly namedToolChoice: boolean
   /** Fields of every request. */
   readonly always?: Json.JsonObject | undefined
+  /**
+   * Whether every complete answer of the server has a finish reason. If not, `[DONE]` alone completes an answer that has
+   * content or tool calls, with the finish reason `other`.
+   */
+  readonly hasFinishReason: boolean
 }
 
 /** `reasoning_effort`, with `none` for off. On is the default of a model that thinks. */
@@ -28,7 +33,8 @@ export const lmStudio: Dialect = {
   jsonFormat: "json_schema",
   keepAlive: (seconds) => ({ ttl: seconds }),
   think: (think) => (think === "max" ? Result.fail(noMaximum) : reasoningEffort(think)),
-  namedToolChoice: false
+  namedToolChoice: false,
+  hasFinishReason: true
 }
 
 /** Facts: llama.cpp's `tools/server/README.md`. */
@@ -39,5 +45,6 @@ export const llamaServer: Dialect = {
       typeof think === "boolean" ? { chat_template_kwargs: { enable_thinking: think } } : { reasoning_effort: think }
     ),
   namedToolChoice: false,
+  hasFinishReason: true,
   always: { return_progress: true }
 }

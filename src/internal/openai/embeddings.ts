@@ -12,9 +12,9 @@ import type { Dialect } from "./dialect.ts"
 import { encodeKeepAlive } from "./request.ts"
 
 const Answer = Schema.Struct({
-  model: Json.nullish(Schema.String),
-  data: Schema.Array(Schema.Struct({ index: Json.nullish(Schema.Number), embedding: Schema.Array(Schema.Finite) })),
-  usage: Json.nullish(Schema.Struct({ prompt_tokens: Json.nullish(Schema.Number) }))
+  model: Json.metadata,
+  data: Schema.Array(Schema.Struct({ index: Json.metadata, embedding: Schema.Array(Schema.Finite) })),
+  usage: Json.metadata
 })
 
 export const embed = (dialect: Dialect): Endpoint<EmbeddingRequest, Embedding> => ({
@@ -44,17 +44,17 @@ export const embed = (dialect: Dialect): Endpoint<EmbeddingRequest, Embedding> =
       if (vectors === undefined)
         return Result.fail(Json.parseError("", "the indices of the vectors are not 0, 1, 2, …"))
       return Result.succeed<Embedding>({
-        model: model ?? context.model,
+        model: Json.toText(model) ?? context.model,
         vectors,
-        promptTokens: Json.toCount(usage?.prompt_tokens)
+        promptTokens: Json.toCount(Json.get(usage, "prompt_tokens"))
       })
     })(context)
 })
 
 /** The vectors by `index`, or as they came if no entry has one. `undefined` if an index is missing, unknown or double. */
 const inOrder = (data: (typeof Answer.Type)["data"]): ReadonlyArray<ReadonlyArray<number>> | undefined => {
-  if (data.every(({ index }) => index == null)) return data.map(({ embedding }) => embedding)
-  const byIndex = new Map(data.map(({ embedding, index }) => [index, embedding]))
+  if (data.every(({ index }) => Json.toCount(index) === undefined)) return data.map(({ embedding }) => embedding)
+  const byIndex = new Map(data.map(({ embedding, index }) => [Json.toCount(index), embedding]))
   const vectors = data.flatMap((_, i) => {
     const vector = byIndex.get(i)
     return vector === undefined ? [] : [vector]

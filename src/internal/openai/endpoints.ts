@@ -7,6 +7,7 @@ import type { StreamingChunk } from "../../StreamingChunk.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
 import type { Endpoint, JsonObject } from "../wire/endpoint.ts"
 import type { Dialect } from "./dialect.ts"
+import * as FinishReason from "../wire/finishReason.ts"
 import * as Models from "./models.ts"
 import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
@@ -17,7 +18,7 @@ export const chat = (dialect: Dialect): Endpoint<CompletionRequest, StreamingChu
   path: "/v1/chat/completions",
   framing: "sse",
   encode: (request) => Request.encodeChat(request, dialect),
-  decoder: makeDecoder
+  decoder: decoder(dialect)
 })
 
 /** `POST /v1/completions`, for requests with a `prompt`. */
@@ -26,8 +27,13 @@ export const completion = (dialect: Dialect): Endpoint<CompletionRequest, Stream
   path: "/v1/completions",
   framing: "sse",
   encode: (request) => Request.encodeCompletion(request, dialect),
-  decoder: makeDecoder
+  decoder: decoder(dialect)
 })
+
+const decoder =
+  ({ hasFinishReason }: Dialect): Endpoint<never, StreamingChunk>["decoder"] =>
+  (context, body) =>
+    makeDecoder({ ...context, hasFinishReason, hasTools: FinishReason.hasTools(body) })
 
 /** `GET /props` of llama.cpp's server. */
 export const properties: Endpoint<void, Partial<ModelInfo>> = JsonEndpoint.get(

@@ -30,7 +30,7 @@ interface LoadRequest {
 
 export const unload: Endpoint<JsonObject, void> = JsonEndpoint.post(
   "/api/v1/models/unload",
-  Schema.Struct({ instance_id: Json.nullish(Schema.String) }),
+  Schema.Struct({ instance_id: Json.metadata }),
   (): void => undefined
 )
 
@@ -38,9 +38,9 @@ export const unload: Endpoint<JsonObject, void> = JsonEndpoint.post(
 const Job = Schema.Struct({
   job_id: Json.nullish(Schema.String),
   status: Schema.String,
-  total_size_bytes: Json.nullish(Schema.Finite),
-  downloaded_bytes: Json.nullish(Schema.Finite),
-  bytes_per_second: Json.nullish(Schema.Finite)
+  total_size_bytes: Json.metadata,
+  downloaded_bytes: Json.metadata,
+  bytes_per_second: Json.metadata
 })
 
 export interface Download {

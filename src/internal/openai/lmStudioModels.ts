@@ -6,34 +6,32 @@ import type { Endpoint } from "../wire/endpoint.ts"
 import * as Json from "../wire/json.ts"
 
 const ModelV1 = Schema.Struct({
-  type: Json.nullish(Schema.String),
+  type: Json.metadata,
   key: Schema.String,
-  architecture: Json.nullish(Schema.String),
-  quantization: Json.nullish(Schema.Struct({ name: Json.nullish(Schema.String) })),
-  size_bytes: Json.nullish(Schema.Number),
-  params_string: Json.nullish(Schema.String),
+  architecture: Json.metadata,
+  quantization: Json.metadata,
+  size_bytes: Json.metadata,
+  params_string: Json.metadata,
   loaded_instances: Json.nullish(
     Schema.Array(
       Schema.Struct({
         id: Schema.String,
-        config: Json.nullish(Schema.Struct({ context_length: Json.nullish(Schema.Number) }))
+        config: Json.metadata
       })
     )
   ),
-  max_context_length: Json.nullish(Schema.Number),
-  capabilities: Json.nullish(
-    Schema.Struct({ vision: Json.nullish(Schema.Boolean), trained_for_tool_use: Json.nullish(Schema.Boolean) })
-  )
+  max_context_length: Json.metadata,
+  capabilities: Json.metadata
 })
 
 const ModelV0 = Schema.Struct({
   id: Schema.String,
-  type: Json.nullish(Schema.String),
-  arch: Json.nullish(Schema.String),
-  quantization: Json.nullish(Schema.String),
-  state: Json.nullish(Schema.String),
-  max_context_length: Json.nullish(Schema.Number),
-  loaded_context_length: Json.nullish(Schema.Number)
+  type: Json.metadata,
+  arch: Json.metadata,
+  quantization: Json.metadata,
+  state: Json.metadata,
+  max_context_length: Json.metadata,
+  loaded_context_length: Json.metadata
 })
 
 /** A model, and the names of its instances in memory, by which requests may call it too. */
@@ -49,17 +47,20 @@ export const modelsV1: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
     models.map((model) => {
       const loaded = model.loaded_instances ?? []
       return {
-        instances: loaded.map(({ config, id }) => ({ id, contextLength: Json.toCount(config?.context_length) })),
+        instances: loaded.map(({ config, id }) => ({
+          id,
+          contextLength: Json.toCount(Json.get(config, "context_length"))
+        })),
         info: {
           id: model.key,
           sizeBytes: Json.toCount(model.size_bytes),
-          family: model.architecture ?? undefined,
-          parameterSize: model.params_string ?? undefined,
-          quantization: model.quantization?.name ?? undefined,
+          family: Json.toText(model.architecture),
+          parameterSize: Json.toText(model.params_string),
+          quantization: Json.toText(Json.get(model.quantization, "name")),
           contextLength: Json.toCount(model.max_context_length),
           capabilities: toCapabilities(model.type, model.capabilities),
           isLoaded: loaded.length > 0,
-          loadedContextLength: Json.toCount(loaded[0]?.config?.context_length)
+          loadedContextLength: Json.toCount(Json.get(loaded[0]?.config, "context_length"))
         }
       }
     })
@@ -73,8 +74,8 @@ export const modelsV0: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
       instances: [],
       info: {
         id: model.id,
-        family: model.arch ?? undefined,
-        quantization: model.quantization ?? undefined,
+        family: Json.toText(model.arch),
+        quantization: Json.toText(model.quantization),
         contextLength: Json.toCount(model.max_context_length),
         capabilities: toCapabilities(model.type, { vision: model.type === "vlm" }),
         isLoaded: model.state === "loaded",
@@ -84,11 +85,9 @@ export const modelsV0: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
 )
 
 /** LM Studio gives tools to every model that can chat. `undefined` if the server does not report enough to tell. */
-const toCapabilities = (
-  type: string | null | undefined,
-  reported: (typeof ModelV1.Type)["capabilities"]
-): ReadonlyArray<string> | undefined => {
+const toCapabilities = (type: unknown, reported: unknown): ReadonlyArray<string> | undefined => {
   if (type === "embedding" || type === "embeddings") return ["embedding"]
-  if (reported?.vision == null) return undefined
-  return reported.vision ? ["completion", "tools", "vision"] : ["completion", "tools"]
+  const vision = Json.get(reported, "vision")
+  if (typeof vision !== "boolean") return undefined
+  return vision ? ["completion", "tools", "vision"] : ["completion", "tools"]
 }

@@ -6,8 +6,8 @@ import * as Json from "../wire/json.ts"
 /** `meta` is llama.cpp's, `max_model_len` vLLM's; LM Studio reports the name only. */
 const Model = Schema.Struct({
   id: Schema.String,
-  meta: Json.nullish(Schema.Struct({ size: Json.nullish(Schema.Number), n_ctx_train: Json.nullish(Schema.Number) })),
-  max_model_len: Json.nullish(Schema.Number)
+  meta: Json.metadata,
+  max_model_len: Json.metadata
 })
 
 export const Models = Schema.Struct({ data: Json.nullish(Schema.Array(Model)) })
@@ -16,8 +16,8 @@ export const toModelInfos = ({ data }: typeof Models.Type): ReadonlyArray<ModelI
 
 const toModelInfo = ({ id, max_model_len, meta }: typeof Model.Type): ModelInfo => ({
   id,
-  sizeBytes: Json.toCount(meta?.size),
-  contextLength: Json.toCount(meta?.n_ctx_train) ?? Json.toCount(max_model_len)
+  sizeBytes: Json.toCount(Json.get(meta, "size")),
+  contextLength: Json.toCount(Json.get(meta, "n_ctx_train")) ?? Json.toCount(max_model_len)
 })
 
 /** The answer of llama.cpp's `/health` once the model is loaded. */
@@ -25,9 +25,9 @@ export const Health = Schema.Struct({ status: Schema.String })
 
 /** The answer of llama.cpp's `/props`. */
 export const Properties = Schema.Struct({
-  default_generation_settings: Json.nullish(Schema.Struct({ n_ctx: Json.nullish(Schema.Number) })),
-  modalities: Json.nullish(Schema.Struct({ vision: Json.nullish(Schema.Boolean) })),
-  is_sleeping: Json.nullish(Schema.Boolean)
+  default_generation_settings: Json.metadata,
+  modalities: Json.metadata,
+  is_sleeping: Json.metadata
 })
 
 /** `n_ctx` is the context of one request. Whether the model knows tools or thinks is not reported. */
@@ -35,15 +35,18 @@ export const fromProperties = ({
   default_generation_settings,
   is_sleeping,
   modalities
-}: typeof Properties.Type): Partial<ModelInfo> => ({
-  isLoaded: is_sleeping !== true,
-  loadedContextLength: Json.toCount(default_generation_settings?.n_ctx),
-  ...(modalities?.vision == null ? {} : { capabilities: modalities.vision ? ["completion", "vision"] : ["completion"] })
-})
+}: typeof Properties.Type): Partial<ModelInfo> => {
+  const vision = Json.get(modalities, "vision")
+  return {
+    isLoaded: is_sleeping !== true,
+    loadedContextLength: Json.toCount(Json.get(default_generation_settings, "n_ctx")),
+    ...(typeof vision === "boolean" ? { capabilities: vision ? ["completion", "vision"] : ["completion"] } : {})
+  }
+}
 
 /** The answer of llama.cpp's `/slots`. */
 export const Slots = Schema.Array(
-  Schema.Struct({ id: Schema.Number, is_processing: Schema.Boolean, n_ctx: Json.nullish(Schema.Number) })
+  Schema.Struct({ id: Schema.Number, is_processing: Schema.Boolean, n_ctx: Json.metadata })
 )
 
 export const toSlots = (slots: typeof Slots.Type) =>

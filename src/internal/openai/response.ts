@@ -4,34 +4,30 @@ import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
 import type { ContentChunk, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../wire/endpoint.ts"
+import * as Delivered from "../wire/delivered.ts"
 import * as FinishReason from "../wire/finishReason.ts"
 import * as Json from "../wire/json.ts"
 import type { Choice, Chunk, Piece } from "./chunk.ts"
-import {
-  chunkSchema,
-  findOnlyText,
-  emptyPiece,
-  hasMedia,
-  hasUnreadContent,
-  isEmpty,
-  toPiece,
-  toPromptProgress,
-  toTimings,
-  toUsage
-} from "./chunk.ts"
+import * as Chunks from "./chunk.ts"
 import * as ToolCalls from "./toolCalls.ts"
 
 /** Only exactly this marks the end. */
 const isDone = (data: string): boolean => !data.startsWith("{") && data.trim() === "[DONE]"
 
-export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChunk> => {
-  const { maxLineBytes } = context
+export interface Options extends DecoderContext {
+  /** Whether every complete answer of the server has a finish reason. */
+  readonly hasFinishReason: boolean
+  /** Whether the request offered tools. */
+  readonly hasTools: boolean
+}
+
+export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => {
+  const { maxLineBytes } = options
   const calls = ToolCalls.make()
-  const metadata = makeMetadata(context.model)
-  /** The server's finish reason. */
-  let finishWord: string | undefined
+  const parts = makeParts()
+  const metadata = makeMetadata(options.model)
+  const ending = makeEnding()
   let hasAnswer = false
-  let hasDelta = false
   let isRefused = false
   /** A record with content in a field that is not read. It matters if there is no other answer. */
   let unread: string | undefined
@@ -39,11 +35,17 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
   let media: string | undefined
 
   const finish = (chunks: Array<StreamingChunk>): Progress => {
-    // `[DONE]` alone proves nothing: servers send it after a failure too.
-    if (finishWord === undefined) return new StreamTruncated()
-    const toolCalls = calls.complete(FinishReason.isLength(finishWord))
+    const word = ending.word()
+    // `[DONE]` alone proves little: servers send it after a failure too.
+    if (word === undefined && (options.hasFinishReason || !hasAnswer)) {
+      return new StreamTruncated({ missing: "finish-reason" })
+    }
+    const toolCalls = calls.complete(FinishReason.isLength(word))
     // A failure that the server reports comes before one that may only follow from it.
-    const finishReason = FinishReason.read(finishWord, Result.isSuccess(toolCalls) ? toolCalls.success.length : 1)
+    const finishReason = FinishReason.read(word, {
+      toolCalls: Result.isSuccess(toolCalls) ? toolCalls.success.length : 1,
+      isOnlyText: hasAnswer && calls.count() === 0 && !options.hasTools
+    })
     if (typeof finishReason !== "string") return finishReason
     if (Result.isFailure(toolCalls)) return toolCalls.failure
     if (media !== undefined) return Json.parseError(media, "a part of the answer is an image or audio")
@@ -59,83 +61,81 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
   }
 
   const record = ({ data, name: eventName }: Record, chunks: Array<StreamingChunk>): Progress => {
-    if (data === "" && eventName !== "error") return "open"
+    if (data === "" && eventName !== "error") return ending.progress()
     if (eventName !== "error" && isDone(data)) return finish(chunks)
     const value = Json.parse(data)
     if (eventName === "error" || ErrorReport.isError(value)) {
-      return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
+      return ErrorReport.toReason({ ...options, report: ErrorReport.readBody(data) })
     }
     const isChunk = Json.isObject(value) && "choices" in value
     // Proxies add events of their own, such as pings. Only an event without a name must be a chunk.
-    if (!isChunk && eventName !== "" && eventName !== "message") return "open"
-    if (!chunkSchema.is(value)) return chunkSchema.parseError(data)
-    if (value.choices === undefined && value.usage == null && value.prompt_progress == null) {
-      return Json.parseError(data, "neither a part of an answer nor an error")
+    if (!isChunk && eventName !== "" && eventName !== "message" && !Chunks.isAnswerWithoutChoice(value)) {
+      return ending.progress()
     }
+    if (!Chunks.chunkSchema.is(value)) return Chunks.chunkSchema.parseError(data)
     return readChunk(value, data, chunks)
   }
 
   const readChunk = (chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
-    const choices = chunk.choices ?? []
-    const emitted = chunks.length
-    let isRead = choices.length === 0
+    const choices = Chunks.toChoices(chunk)
+    if (choices.length === 0) {
+      const isOther = chunk.choices === undefined && chunk.usage == null && chunk.prompt_progress == null
+      if (isOther || Chunks.isAnswerWithoutChoice(chunk)) {
+        return Json.parseError(data, "neither a part of an answer nor an error")
+      }
+      // A chunk without text, so that deadlines see that the server works.
+      if (Json.isObject(chunk.prompt_progress)) addPiece(Chunks.emptyPiece, chunk, chunks)
+    }
+    let other: Choice | undefined
     for (let i = 0; i < choices.length; i++) {
       const choice = choices[i]
-      // Only one answer was requested. Parts of another one must not get into it.
-      if (choice === undefined || (choice.index ?? i) !== 0) continue
-      isRead = true
+      if (choice === undefined) continue
+      if ((Json.toCount(choice.index) ?? i) !== 0) {
+        if (Chunks.hasAnswer(choice)) other = choice
+        continue
+      }
       const progress = readChoice(choice, chunk, data, chunks)
       if (progress !== "open") return progress
     }
-    if (!isRead) return Json.parseError(data, "a part of another answer than the one that was requested")
-    // A chunk without text, so that deadlines see that the server works.
-    if (choices.length === 0 && chunk.prompt_progress) addPiece(emptyPiece, chunk, chunks)
+    // Only one answer was requested. Parts of another one must not get into it, nor be lost.
+    if (other !== undefined) {
+      return Json.parseError(data, "a part of another answer than the one that was requested")
+    }
     if (calls.bytes() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
-    const isUsageReported = metadata.read(chunk)
-    // Nothing that is needed comes after both. Servers that report both with every piece of text go on.
-    const isEnd = finishWord !== undefined && isUsageReported && chunks.length === emitted
-    return isEnd ? finish(chunks) : "open"
+    metadata.read(chunk, choices[0])
+    return ending.progress()
   }
 
   const readChoice = (choice: Choice, chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
     // Nearly every chunk. The general case below takes twice the time.
-    const text = findOnlyText(choice)
-    if (text !== undefined && finishWord === undefined && chunk.prompt_progress == null) {
+    const text = Chunks.findOnlyText(choice)
+    if (text !== undefined && ending.isOpen() && chunk.prompt_progress == null) {
       hasAnswer = true
-      hasDelta = true
+      parts.addText(text)
       chunks.push({ content: text, isFinal: false })
       return "open"
     }
     if (choice.error) {
       const body = Json.stringify({ error: choice.error }) ?? ""
-      return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(body) })
+      return ErrorReport.toReason({ ...options, report: ErrorReport.readBody(body) })
     }
-    const piece = findPiece(choice, chunk)
+    const word = FinishReason.toWord(choice.finish_reason)
+    const piece = parts.read(choice, { isLast: word !== undefined, calls: calls.count() })
     if (piece === undefined) return Json.parseError(data, "a part of the content has no known form")
-    if (choice.finish_reason && !FinishReason.isFailure(finishWord)) finishWord = choice.finish_reason
+    const isEmpty = Chunks.isEmpty(piece)
+    ending.read(word, { isEmpty, isFirst: isEmpty && !hasAnswer })
     if (piece.refusal !== "") isRefused = true
     if (piece.content !== "" || piece.refusal !== "" || piece.fragments.length > 0) hasAnswer = true
-    else if (!hasAnswer && isEmpty(piece) && hasUnreadContent(choice)) unread ??= data.slice(0, 200)
-    if (hasMedia(choice)) media ??= data.slice(0, 200)
+    else if (!hasAnswer && isEmpty && Chunks.hasUnreadContent(choice)) unread ??= data.slice(0, 200)
+    if (Chunks.hasMedia(choice)) media ??= data.slice(0, 200)
     // The final chunk stands for a finish chunk without content.
-    return finishWord === undefined || !isEmpty(piece) ? addPiece(piece, chunk, chunks) : "open"
-  }
-
-  /** A message is read like a delta. A whole completion after deltas repeats them, and no text is delivered twice. */
-  const findPiece = (choice: Choice, chunk: Chunk): Piece | undefined => {
-    const piece = toPiece(choice.delta, choice.text)
-    if (piece === undefined || !isEmpty(piece)) {
-      hasDelta = true
-      return piece
-    }
-    const isRepetition = hasDelta && chunk.object === "chat.completion"
-    return choice.message == null || isRepetition ? piece : toPiece(choice.message, undefined)
+    return ending.isOpen() || !isEmpty ? addPiece(piece, chunk, chunks) : "open"
   }
 
   const addPiece = (piece: Piece, chunk: Chunk, chunks: Array<StreamingChunk>): Progress => {
     const out: Writable<ContentChunk> = { content: piece.content + piece.refusal, isFinal: false }
     if (piece.thinking !== "") out.thinking = piece.thinking
-    const promptProgress = toPromptProgress(chunk.prompt_progress)
+    const promptProgress = Chunks.toPromptProgress(chunk.prompt_progress)
     if (promptProgress !== undefined) out.promptProgress = promptProgress
     if (piece.fragments.length > 0) {
       const deltas = Result.all(piece.fragments.map(calls.add))
@@ -146,7 +146,68 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     return "open"
   }
 
-  return { record, end: (chunks) => (finishWord === undefined ? "open" : finish(chunks)) }
+  return { record, end: (chunks) => (ending.isOpen() ? "open" : finish(chunks)) }
+}
+
+/** The parts of an answer. What another field of a choice or the last chunk repeats is left out. */
+const makeParts = () => {
+  const content = Delivered.makeText()
+  const thinking = Delivered.makeText()
+  const refusal = Delivered.makeText()
+  let callsFrom = Infinity
+
+  return {
+    /** Adds text of a delta. */
+    addText: (text: string): void => content.add(text),
+    /** What is new in a choice; `undefined` if a part of its content has no known form. `calls`: how many were begun. */
+    read: (
+      choice: Choice,
+      { calls, isLast }: { readonly calls: number; readonly isLast: boolean }
+    ): Piece | undefined => {
+      const added = { content: "", thinking: "", refusal: "", fragments: Chunks.emptyPiece.fragments }
+      for (const [rank, piece] of Chunks.toPieces(choice).entries()) {
+        if (piece === undefined) return undefined
+        added.content += content.read(piece.content, isLast, rank)
+        added.thinking += thinking.read(piece.thinking, isLast, rank)
+        added.refusal += refusal.read(piece.refusal, isLast, rank)
+        if (piece.fragments.length === 0) continue
+        const isRepetition = rank > callsFrom
+        callsFrom = Math.min(callsFrom, rank)
+        const known = isRepetition ? Math.max(calls, added.fragments.length) : 0
+        added.fragments = [...added.fragments, ...piece.fragments.slice(known)]
+      }
+      return added
+    }
+  }
+}
+
+/**
+ * Whether an answer is over. A finish reason does not prove it: some servers send one with every chunk, so that only the end
+ * marker or the end of the body counts.
+ */
+const makeEnding = () => {
+  let word: string | undefined
+  let isStarted = false
+  let hadWord = false
+  let isEnding = false
+
+  return {
+    /** The server's finish reason. The last one counts, but nothing hides a failure. */
+    word: () => word,
+    isOpen: () => word === undefined,
+    progress: (): Progress => (isEnding ? "ending" : "open"),
+    /** Reads the finish reason of a chunk. `isFirst`: nothing of the answer came before or with it. */
+    read: (
+      next: string | undefined,
+      { isEmpty, isFirst }: { readonly isEmpty: boolean; readonly isFirst: boolean }
+    ) => {
+      const goesOn = isEnding && isEmpty
+      isEnding = next === undefined || hadWord ? goesOn : goesOn || isStarted || !isFirst
+      if (next !== undefined && !FinishReason.isFailure(word)) word = next
+      isStarted = true
+      hadWord = next !== undefined
+    }
+  }
 }
 
 /** What the chunks of an answer report besides its parts. The last report counts. */
@@ -158,17 +219,15 @@ const makeMetadata = (requestedModel: string) => {
   let cachedTokens: number | undefined
 
   return {
-    /** Returns whether the chunk reports the usage. */
-    read: (chunk: Chunk): boolean => {
-      if (chunk.model) model = chunk.model
-      if (typeof chunk.id === "string" && chunk.id !== "") responseId = chunk.id
-      if (chunk.timings) {
-        timings = toTimings(chunk.timings)
+    read: (chunk: Chunk, choice: Choice | undefined): void => {
+      model = Json.toText(chunk.model) ?? model
+      responseId = Json.toText(chunk.id) ?? responseId
+      if (Json.isObject(chunk.timings)) {
+        timings = Chunks.toTimings(chunk.timings)
         cachedTokens = Json.toCount(chunk.timings.cache_n)
       }
-      const reported = chunk.usage ? toUsage(chunk.usage) : undefined
-      if (reported !== undefined) usage = reported
-      return reported !== undefined
+      const reported = chunk.usage ?? choice?.usage
+      if (reported != null) usage = Chunks.toUsage(reported) ?? usage
     },
     /** Its fields on the final chunk. */
     fields: () => ({

@@ -13,14 +13,14 @@ import { utf8Length } from "../wire/utf8.ts"
 /** The function of a call, or a part of it. */
 export const FunctionFragment = Schema.Struct({
   name: Json.nullish(Schema.String),
-  arguments: Json.nullish(Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.Unknown)]))
+  arguments: Json.part(Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.Unknown)]))
 })
 
 /** A fragment as the server sends it. */
 export const Fragment = Schema.Struct({
-  index: Json.nullish(Schema.Number),
-  id: Json.nullish(Schema.String),
-  function: Json.nullish(FunctionFragment)
+  index: Json.metadata,
+  id: Json.metadata,
+  function: Json.part(FunctionFragment)
 })
 
 export interface Fragment extends Schema.Schema.Type<typeof Fragment> {}
@@ -30,6 +30,8 @@ export interface ToolCallAssembly {
   readonly add: (fragment: Fragment) => Result.Result<ToolCallDelta, ParseError>
   /** Bytes kept so far. */
   readonly bytes: () => number
+  /** How many calls have begun. */
+  readonly count: () => number
   /**
    * The calls with their arguments parsed, when all fragments have arrived. Of an answer that was cut, a call that is not
    * complete is left out.
@@ -131,6 +133,7 @@ export const make = (): ToolCallAssembly => {
       })
     },
     bytes: () => bytes,
+    count: () => calls.length,
     complete: (isCut) => {
       const complete: Array<ToolCall> = []
       for (const call of calls) {
@@ -173,11 +176,18 @@ interface Part {
 }
 
 const toPart = ({ function: fn, id, index }: Fragment): Part | undefined => {
-  const value = fn?.arguments ?? ""
-  const text = typeof value === "string" ? value : Json.stringify(value)
+  const { arguments: value, name } = Json.isObject(fn) ? fn : {}
+  const isObject = Json.isObject(value)
+  const text = isObject ? Json.stringify(value) : (Json.toText(value) ?? "")
   if (text === undefined) return undefined
-  const isObject = typeof value !== "string"
-  return { id: id ?? "", index: index ?? undefined, name: fn?.name ?? "", arguments: text, isObject }
+  return {
+    id: Json.toText(id) ?? "",
+    // Some servers use negative ones.
+    index: typeof index === "number" ? index : Json.toCount(index),
+    name: name ?? "",
+    arguments: text,
+    isObject
+  }
 }
 
 /** Whether a fragment that the index or the order gives to this call is the beginning of another one. */

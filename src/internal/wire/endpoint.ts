@@ -15,8 +15,8 @@ export interface Endpoint<Request, Out> {
   readonly errorRules?: ReadonlyArray<ErrorRule> | undefined
   /** The JSON body; `undefined` for none. */
   readonly encode: (request: Request) => Result.Result<JsonObject | undefined, ProviderErrorReason>
-  /** A new decoder, for one answer. */
-  readonly decoder: (context: DecoderContext) => RecordDecoder<Out>
+  /** A new decoder, for one answer to a request with this body. */
+  readonly decoder: (context: DecoderContext, body?: JsonObject) => RecordDecoder<Out>
 }
 
 export type JsonObject = { readonly [key: string]: unknown }
@@ -48,8 +48,11 @@ export interface RecordDecoder<Out> {
   readonly end?: (out: Array<Out>) => Progress
 }
 
-/** Whether the answer is open, complete (nothing follows the last value added), or failed. */
-export type Progress = "open" | "complete" | ProviderErrorReason
+/**
+ * Whether the answer is open, complete (nothing follows the last value added), or failed. `ending`: only the end marker may be
+ * missing, which some servers do not send. If it does not come within a few seconds, the decoder's `end` decides.
+ */
+export type Progress = "open" | "ending" | "complete" | ProviderErrorReason
 
 /** A value under construction. */
 export type Writable<A> = { -readonly [K in keyof A]: A[K] }

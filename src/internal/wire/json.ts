@@ -59,10 +59,28 @@ export const isContent = (value: unknown): boolean =>
 
 export const isObject = (u: unknown): u is JsonObject => Predicate.isObject(u)
 
+/** Whether one of several forms of a field is a list. */
+export const isList = <A>(
+  value: ReadonlyArray<A> | object | string | false | null | undefined
+): value is ReadonlyArray<A> => Array.isArray(value)
+
 export type { JsonObject }
 
 /** A field that a server may leave out or send as null. */
 export const nullish = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+
+/** Values that carry nothing, which servers send in place of a missing field of any type. */
+const nothing = Schema.Union([
+  Schema.Literals(["", false]),
+  Schema.Tuple([]),
+  Schema.Record(Schema.String, Schema.Never)
+])
+
+/** A field that has a part of an answer if it is there and not empty. Any other shape violates the protocol. */
+export const part = <S extends Schema.Constraint>(schema: S) => nullish(Schema.Union([schema, nothing]))
+
+/** A field that is no part of an answer. It may have any shape, and one that is not known is left out. */
+export const metadata = Schema.optionalKey(Schema.Unknown)
 
 /** An error with the beginning of a line, redacted. */
 export const parseError = (line: string, description: string): ParseError =>
@@ -89,6 +107,21 @@ export const lineSchema = <S extends Schema.ConstraintDecoder<unknown>>(schema: 
   }
 }
 
-/** A count that a server reports. Values that are none, such as `1e999` or `-1`, are not reported ones. */
-export const toCount = (n: number | null | undefined): number | undefined =>
-  n != null && Number.isFinite(n) && n >= 0 ? n : undefined
+/**
+ * A count that a server reports, as a number or as text. Values that are none, such as `1e999`, `-1` or an object, are not
+ * reported ones.
+ */
+export const toCount = (u: unknown): number | undefined => {
+  const n = typeof u === "string" && /^\s*\d{1,15}(?:\.\d{1,15})?\s*$/.test(u) ? Number(u) : u
+  return typeof n === "number" && Number.isFinite(n) && n >= 0 ? n : undefined
+}
+
+/** A text that a server reports; `undefined` for none, an empty one, and values of another shape. */
+export const toText = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
+
+/** The texts in a list that a server reports; `undefined` if the value is no list. */
+export const toTexts = (u: unknown): ReadonlyArray<string> | undefined =>
+  Array.isArray(u) ? u.filter(Predicate.isString) : undefined
+
+/** A field of an object; `undefined` if the value is no object. */
+export const get = (u: unknown, field: string): unknown => (isObject(u) ? u[field] : undefined)

@@ -6,6 +6,7 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../../ProviderError.ts"
@@ -38,6 +39,9 @@ export const decode = <E, Out>(
 
 /** How long the end of a body is awaited where it decides what a bad line means. */
 const lookAhead = Duration.millis(50)
+
+/** How long an end marker is awaited after everything else, since some servers send none and leave the body open. */
+const grace = Duration.seconds(3)
 
 const LF = 10
 const CR = 13
@@ -131,13 +135,16 @@ const records = <Out>(
       type OutPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Out>, ProviderErrorReason>
       // What follows the last value, once that is known.
       let ending: OutPull | undefined
+      // Limits the wait for the next lines, while only the end marker may be missing.
+      let withinGrace: ReturnType<typeof TimeLimit.withinTotal> | undefined
 
       const give = (out: Array<Out>): OutPull => (Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : next)
 
       const settle = (progress: Progress, data: string, isLast: boolean): void => {
-        if (progress === "complete") ending = complete()
-        else if (progress !== "open")
-          ending = isLast && isCutOff(progress, data) ? truncatedOr(progress) : Effect.fail(progress)
+        if (progress === "open") withinGrace = undefined
+        else if (progress === "ending") withinGrace ??= TimeLimit.withinTotal(grace)
+        else if (progress === "complete") ending = complete()
+        else ending = isLast && isCutOff(progress, data) ? truncatedOr(progress) : Effect.fail(progress)
       }
 
       const complete = (): OutPull => {
@@ -166,8 +173,11 @@ const records = <Out>(
         return give(out)
       }
 
-      const end = (failure: ProviderErrorReason | Cause.Done<void>): OutPull => {
-        if (!Cause.isDone(failure)) return Effect.fail(failure)
+      const end = (failure: ProviderErrorReason | Cause.Done<void>): OutPull =>
+        Cause.isDone(failure) ? finish() : Effect.fail(failure)
+
+      // Nothing follows the lines that were read.
+      const finish = (): OutPull => {
         const out: Array<Out> = []
         const rest = framing.end()
         let progress: Progress = rest === undefined ? "open" : decoder.record(rest, out)
@@ -178,14 +188,18 @@ const records = <Out>(
           isCutOff(progress, rest.data)
         )
           progress = "open"
-        if (progress === "open") progress = decoder.end?.(out) ?? "open"
-        ending =
-          progress === "complete" ? complete() : Effect.fail(progress === "open" ? new StreamTruncated() : progress)
+        if (progress === "open" || progress === "ending") progress = decoder.end?.(out) ?? "open"
+        if (progress === "complete") ending = complete()
+        else ending = Effect.fail(typeof progress === "string" ? new StreamTruncated() : progress)
         return give(out)
       }
 
+      const whenOpen: OutPull = Effect.matchEffect(pull, { onSuccess: read, onFailure: end })
+      const whenEnding = (within: NonNullable<typeof withinGrace>): OutPull =>
+        Effect.matchEffect(within(pull), { onSuccess: Option.match({ onNone: finish, onSome: read }), onFailure: end })
+
       const next: OutPull = Effect.suspend(
-        () => ending ?? Effect.matchEffect(pull, { onSuccess: read, onFailure: end })
+        () => ending ?? (withinGrace === undefined ? whenOpen : whenEnding(withinGrace))
       )
       return next
     })

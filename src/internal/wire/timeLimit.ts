@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import * as Monotonic from "../monotonic.ts"
 
 /**
  * Runs `self`, and `abort` if that takes longer than `time`. It is `abort` that makes `self` end. A plain timer is used: it
@@ -27,5 +28,20 @@ export const within = <A, E, R>(
   time: Duration.Duration
 ): Effect.Effect<Option.Option<A>, E, R> =>
   Effect.provideService(Effect.timeoutOption(self, time), Clock.Clock, systemClock)
+
+/** As `within`, for several effects that may take `time` together. Only waiting for them counts. */
+export const withinTotal = (time: Duration.Duration): typeof once => {
+  let left = Duration.toMillis(time)
+  const once = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Option.Option<A>, E, R> =>
+    Effect.suspend(() => {
+      const since = Monotonic.millisOf(systemClock)
+      return Effect.onExit(within(self, Duration.millis(left)), () =>
+        Effect.sync(() => {
+          left = Math.max(0, left - (Monotonic.millisOf(systemClock) - since))
+        })
+      )
+    })
+  return once
+}
 
 const systemClock = Clock.Clock.defaultValue()

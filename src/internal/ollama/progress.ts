@@ -6,6 +6,7 @@ import { InvalidRequest, LineTooLong, ModelNotAvailable, NetworkError } from "..
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, RecordDecoder } from "../wire/endpoint.ts"
 import * as Json from "../wire/json.ts"
+import { utf8Length } from "../wire/utf8.ts"
 
 /** `total` and `completed` are absent while they are 0. */
 const Line = Schema.Struct({
@@ -25,6 +26,7 @@ const bytesPerLayer = 256
  */
 export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgress> => {
   const layers = new Map<string, Layer>()
+  let keptBytes = 0
   let completedBytes = 0
   let totalBytes = 0
   let status: string | undefined
@@ -36,6 +38,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgres
     const layer = { digest, completedBytes: Json.toCount(completed) ?? 0, totalBytes: Json.toCount(total) ?? 0 }
     completedBytes += layer.completedBytes - (before?.completedBytes ?? 0)
     totalBytes += layer.totalBytes - (before?.totalBytes ?? 0)
+    if (before === undefined) keptBytes += bytesPerLayer + utf8Length(digest)
     layers.set(digest, layer)
     return layer
   }
@@ -46,7 +49,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgres
       if (Json.isObject(value) && value.error != null) return toReason(data, context)
       if (!lineSchema.is(value)) return lineSchema.parseError(data)
       const layer = readLayer(value)
-      if (layers.size * bytesPerLayer > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
+      if (keptBytes > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
       const isFinal = value.status === "success"
       if (!isFinal && value.status === status && completedBytes === reportedBytes) return "open"
       status = value.status

@@ -178,7 +178,8 @@ const toPart = ({ function: fn, id, index }: Fragment): Part | undefined => {
 
 /** Whether a fragment that the index or the order gives to this call is the beginning of another one. */
 const beginsCall = (call: Call, part: Part): boolean =>
-  call.arguments.length > 0 && (part.isObject || hasOtherName(call, part) || (part.name !== "" && hasWholeArguments(part)))
+  call.arguments.length > 0 &&
+  (part.isObject || hasOtherName(call, part) || (part.name !== "" && hasWholeArguments(part)))
 
 const hasOtherName = (call: Call, { name }: Part): boolean => name !== "" && call.name !== "" && name !== call.name
 

@@ -57,7 +57,7 @@ export const make = <E>(
 
       const read = (texts: Array<string>): void => {
         let room = maxBlock
-        for (; index < pieces.length && room > 0 && ending === undefined; ) {
+        for (; index < pieces.length && room > 0 && ending === undefined;) {
           const piece = pieces[index] ?? noBytes
           room -= piece.length
           if (hasLines && pending === 0 && isWholeLine(piece) && piece.length <= maxBytes) {
@@ -131,8 +131,7 @@ const noBytes = new Uint8Array(0)
 const isNonEmpty = (texts: Array<string>): texts is [string, ...Array<string>] => texts.length > 0
 
 /** Whether a piece is short and ends with a line end. */
-const isWholeLine = (piece: Uint8Array): boolean =>
-  piece.length <= maxBlockWithCr && piece[piece.length - 1] === LF
+const isWholeLine = (piece: Uint8Array): boolean => piece.length <= maxBlockWithCr && piece[piece.length - 1] === LF
 
 /** The next bytes of a piece that are read at once. */
 const cutBlock = (piece: Uint8Array, offset: number): Uint8Array => {

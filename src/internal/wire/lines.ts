@@ -34,8 +34,7 @@ export interface Options<E, Out> {
 export const decode = <E, Out>(
   body: Stream.Stream<Uint8Array, E>,
   options: Options<E, Out>
-): Stream.Stream<Out, ProviderErrorReason> =>
-  records(toLines(body, options), options)
+): Stream.Stream<Out, ProviderErrorReason> => records(toLines(body, options), options)
 
 const toLines = <E>(
   body: Stream.Stream<Uint8Array, E>,

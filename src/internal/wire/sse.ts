@@ -86,9 +86,14 @@ export const make = (maxBytes: number): Parser => {
     if (typeof progress !== "string") return progress
     if (progress === "open") return undefined
     json = undefined
-    if (field === "none") return StrayLine.ofJson(text())
-    if (field === "error") return { name: "error", data: text() }
-    data = text()
+    // A line that breaks the JSON is not a part of it.
+    return close(field, text(), progress === "complete") ?? (progress === "broken" ? read(line) : undefined)
+  }
+
+  const close = (field: OpenJson["field"], text: string, isComplete: boolean): Result => {
+    if (field === "error") return { name: "error", data: text }
+    if (field === "none") return isComplete ? StrayLine.ofJson(text) : StrayLine.ofBrokenJson(text)
+    data = text
     return undefined
   }
 
@@ -106,20 +111,20 @@ export const make = (maxBytes: number): Parser => {
     return begin("none", line) ? undefined : StrayLine.toResult(line)
   }
 
+  const read = (line: string): Result => {
+    if (json !== undefined) return goOn(json, line)
+    if (line === "") return dispatch()
+    const colon = line.indexOf(":")
+    // Nearly every line.
+    if (colon === 4 && line.startsWith("data")) return append(valueAfter(line, colon))
+    return colon === 0 ? undefined : field(line, colon)
+  }
+
   return {
-    line: (line) => {
-      if (json !== undefined) return goOn(json, line)
-      if (line === "") return dispatch()
-      const colon = line.indexOf(":")
-      // Nearly every line.
-      if (colon === 4 && line.startsWith("data")) return append(valueAfter(line, colon))
-      return colon === 0 ? undefined : field(line, colon)
-    },
+    line: read,
     end: () => {
       if (json?.field === "none") return new StreamTruncated()
-      if (json?.field === "error") return { name: "error", data: json.text() }
-      if (json?.field === "data") data = json.text()
-      return dispatch()
+      return (json === undefined ? undefined : close(json.field, json.text(), false)) ?? dispatch()
     }
   }
 }

@@ -26,14 +26,14 @@ const isPage = /^<(?:!doctype|html|\?xml|head|body)/i
 /** JSON without a field is an error of the server, or a part of the answer that would be lost. */
 export const ofJson = (text: string): Record | ParseError | undefined => {
   const value = Json.parse(text)
-  if (value === undefined) {
-    return text.startsWith("{") ? Json.parseError(text, "not JSON, and not a field of an event") : undefined
-  }
+  if (value === undefined) return text.startsWith("{") ? ofBrokenJson(text) : undefined
   if (Json.isError(value)) return { name: "error", data: text }
-  return Json.isObject(value) || Json.isContent(value)
-    ? Json.parseError(text, "JSON without a data field")
-    : undefined
+  return Json.isObject(value) || Json.isContent(value) ? Json.parseError(text, "JSON without a data field") : undefined
 }
+
+/** An object that is not complete may be a part of the answer. */
+export const ofBrokenJson = (text: string): ParseError | undefined =>
+  text.includes("{") ? Json.parseError(text, "not JSON, and not a field of an event") : undefined
 
 /** The fields of records that have a part of an answer, in any protocol. */
 const recordFields = [
@@ -52,9 +52,7 @@ const recordFields = [
 ]
 
 const isRecord = (value: unknown): boolean =>
-  Array.isArray(value)
-    ? value.some(isObjectRecord)
-    : isObjectRecord(value)
+  Array.isArray(value) ? value.some(isObjectRecord) : isObjectRecord(value)
 
 const isObjectRecord = (value: unknown): boolean =>
   Json.isObject(value) && (Json.isError(value) || recordFields.some((field) => Json.isContent(value[field])))

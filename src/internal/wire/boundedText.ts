@@ -55,26 +55,28 @@ export const make = <E>(
       // What follows the text, once that is known.
       let ending: TextPull | undefined
 
-      const read = (texts: Array<string>): void => {
-        let room = maxBlock
-        for (; index < pieces.length && room > 0 && ending === undefined;) {
-          const piece = pieces[index] ?? noBytes
-          room -= piece.length
-          if (hasLines && pending === 0 && isWholeLine(piece) && piece.length <= maxBytes) {
-            // Nearly every piece.
-            texts.push(decoder.decode(piece))
-            index++
-          } else readBlock(piece, texts)
-        }
-      }
+      const hasNext = (): boolean => index < pieces.length && ending === undefined
 
-      const readBlock = (piece: Uint8Array, texts: Array<string>): void => {
-        const block = offset === 0 && piece.length <= maxBlockWithCr ? piece : cutBlock(piece, offset)
+      /** Returns how many bytes were read. */
+      const readNext = (texts: Array<string>): number => {
+        const piece = pieces[index] ?? noBytes
+        // Nearly every piece.
+        if (hasLines && pending === 0 && offset === 0 && isWholeLine(piece) && piece.length <= maxBytes) {
+          texts.push(decoder.decode(piece))
+          index++
+          return piece.length
+        }
+        const block = cutBlock(piece, offset)
         offset += block.length
         if (offset >= piece.length) {
           index++
           offset = 0
         }
+        readBlock(block, texts)
+        return block.length
+      }
+
+      const readBlock = (block: Uint8Array, texts: Array<string>): void => {
         const fitting = pending + block.length <= maxBytes ? block.length : countFitting(block)
         if (fitting < block.length) ending = Effect.fail(new LineTooLong({ limit: maxBytes }))
         addBlock(fitting === block.length ? block : block.subarray(0, fitting), texts)
@@ -96,7 +98,7 @@ export const make = <E>(
       }
 
       const next: TextPull = Effect.suspend(() => {
-        if (index < pieces.length && ending === undefined) return give()
+        if (hasNext()) return give()
         return ending ?? Effect.matchEffect(pull, { onSuccess: start, onFailure: end })
       })
 
@@ -108,7 +110,7 @@ export const make = <E>(
 
       const give = (): TextPull => {
         const texts: Array<string> = []
-        read(texts)
+        for (let room = maxBlock; room > 0 && hasNext();) room -= readNext(texts)
         if (ending !== undefined) decoder.flush(texts)
         return toPull(texts)
       }
@@ -135,6 +137,7 @@ const isWholeLine = (piece: Uint8Array): boolean => piece.length <= maxBlockWith
 
 /** The next bytes of a piece that are read at once. */
 const cutBlock = (piece: Uint8Array, offset: number): Uint8Array => {
+  if (piece.length <= maxBlockWithCr) return piece
   const block = piece.subarray(offset, offset + maxBlock)
   return block.includes(CR) ? block.subarray(0, maxBlockWithCr) : block
 }

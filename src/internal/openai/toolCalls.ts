@@ -49,7 +49,7 @@ interface Call {
 }
 
 /** A call without text takes memory too, and so does a part of a name. */
-const bytesPerCall = 512
+const bytesPerCall = 64
 const bytesPerName = 64
 
 export const make = (): ToolCallAssembly => {

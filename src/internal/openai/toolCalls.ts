@@ -48,7 +48,7 @@ interface Call {
   readonly arguments: Parts.Parts
 }
 
-/** A call without text takes memory too, and so does a part of a name. */
+/** A call without text takes memory too, and so does each further part of a name. */
 const bytesPerCall = 64
 const bytesPerName = 64
 
@@ -103,9 +103,9 @@ export const make = (): ToolCallAssembly => {
     }
     if (name !== "" && name !== call.name) {
       // Some servers send a name in fragments, some repeat what they sent of it.
+      bytes += utf8Length(name) + (call.name === "" ? 0 : bytesPerName)
       const isLonger = name.length > call.name.length && name.startsWith(call.name)
       call.name = isLonger ? name : call.name + name
-      bytes += bytesPerName + utf8Length(name)
     }
   }
 

@@ -44,12 +44,7 @@ interface Fields {
   readonly contextLength?: number | undefined
 }
 
-/**
- * Whether a JSON value that came with a success is an error: it has `error` or an address to sign in, or it is one in the form of
- * vLLM.
- */
-export const isError = (value: unknown): boolean =>
-  Json.isObject(value) && (Boolean(value.error) || value.object === "error" || typeof value.signin_url === "string")
+export const isError = Json.isError
 
 /** Reads an error body, or a record of a stream that contains an error: JSON in any known shape, a page, or plain text. */
 export const readBody = (body: string): Report => {

@@ -1,11 +1,10 @@
 /** Asks an address whether a server of one kind is there. Sends no token. */
-import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
-import * as Stream from "effect/Stream"
 import * as BaseUrl from "./baseUrl.ts"
 import { networkError } from "./networkError.ts"
 import * as Transport from "./transport.ts"
+import * as BoundedText from "./wire/boundedText.ts"
 import * as Json from "./wire/json.ts"
 
 /** A path whose answer only this server gives, and how it is recognised. */
@@ -22,7 +21,7 @@ interface Answer {
 export type Sign = "given" | "none" | "refused"
 
 /** A sign is short. Another program may send anything. */
-const maxBytes = ByteSize.kibibytes(64)
+const maxBytes = 64 * 1024
 
 export const ask = (
   url: string,
@@ -33,7 +32,7 @@ export const ask = (
     const client = HttpClient.withScope(yield* HttpClient.HttpClient)
     const baseUrl = yield* Effect.fromResult(BaseUrl.parse(url, address))
     const { headers, stream } = yield* client.get(`${baseUrl}${path}`, { headers: { accept: "application/json" } })
-    const text = Stream.mkString(Stream.decodeText(Stream.limitBytes(stream, maxBytes, () => Stream.empty)))
+    const text = BoundedText.whole(stream, { maxBytes, toReason: networkError })
     const body = yield* Effect.orElseSucceed(Effect.map(text, Json.parse), () => undefined)
     return isIts({ server: headers["server"], body }) ? ("given" as const) : ("none" as const)
   }).pipe(

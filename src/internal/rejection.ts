@@ -12,6 +12,7 @@ import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ApiError, InvalidRequest, LineTooLong, StreamTruncated } from "../ProviderError.ts"
 import * as ErrorReport from "./errorReport.ts"
 import * as NetworkError from "./networkError.ts"
+import * as BoundedText from "./wire/boundedText.ts"
 import type { Endpoint } from "./wire/endpoint.ts"
 import * as Json from "./wire/json.ts"
 import { abortAfter } from "./wire/timeLimit.ts"
@@ -125,14 +126,11 @@ const acceptValue = (
 /** A part of an error body is better than none. If it does not come in time, the status decides. */
 const readBeginning = (body: Body, abort: Effect.Effect<void>): Effect.Effect<string> =>
   Effect.suspend(() => {
-    let room = maxErrorBytes
-    const decoder = new TextDecoder()
     let text = ""
-    const read = Stream.runForEachWhile(body, (bytes) =>
+    const parts = BoundedText.make(body, { maxBytes: maxErrorBytes, unit: "body", toReason })
+    const read = Stream.runForEach(parts, (part) =>
       Effect.sync(() => {
-        text += decoder.decode(bytes.subarray(0, room), { stream: true })
-        room -= bytes.length
-        return room > 0
+        text += part
       })
     )
     return Effect.map(Effect.ignore(abortAfter(read, maxErrorTime, abort)), () => text)

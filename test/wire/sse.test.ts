@@ -124,7 +124,7 @@ describe("a line that is JSON", () => {
   })
 
   it("is a ParseError otherwise", () => {
-    for (const line of ['{"choices":[]}', '{"error":null}', "{", '{"err']) {
+    for (const line of ['{"choices":[]}', '{"error":null}', "{oops", '{"err']) {
       expect(Sse.make(100).line(line)).toMatchObject({ _tag: "ParseError" })
     }
   })

@@ -5,6 +5,7 @@ import { LineTooLong } from "../../ProviderError.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, RecordDecoder } from "../wire/endpoint.ts"
 import * as Json from "../wire/json.ts"
+import { utf8Length } from "../wire/utf8.ts"
 
 /** `total` and `completed` are absent while they are 0. */
 const Line = Schema.Struct({
@@ -24,6 +25,7 @@ const bytesPerLayer = 256
  */
 export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgress> => {
   const layers = new Map<string, Layer>()
+  let keptBytes = 0
   let completedBytes = 0
   let totalBytes = 0
   let status: string | undefined
@@ -35,6 +37,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgres
     const layer = { digest, completedBytes: Json.toCount(completed) ?? 0, totalBytes: Json.toCount(total) ?? 0 }
     completedBytes += layer.completedBytes - (before?.completedBytes ?? 0)
     totalBytes += layer.totalBytes - (before?.totalBytes ?? 0)
+    if (before === undefined) keptBytes += bytesPerLayer + utf8Length(digest)
     layers.set(digest, layer)
     return layer
   }
@@ -47,7 +50,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgres
       }
       if (!lineSchema.is(value)) return lineSchema.parseError(data)
       const layer = readLayer(value)
-      if (layers.size * bytesPerLayer > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
+      if (keptBytes > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
       const isFinal = value.status === "success"
       if (!isFinal && value.status === status && completedBytes === reportedBytes) return "open"
       // Ollama does not report the last bytes of a layer.

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type { ParseError } from "../../ProviderError.ts"
 import type { ToolCall, ToolCallDelta } from "../../StreamingChunk.ts"
 import * as Json from "../wire/json.ts"
+import * as Parts from "../wire/parts.ts"
 import * as ToolCallId from "../wire/toolCallId.ts"
 import { utf8Length } from "../wire/utf8.ts"
 
@@ -46,18 +47,12 @@ interface Call {
   index: number | undefined
   id: string
   name: string
-  arguments: string
-  /** Fragments of the arguments that are not joined yet. */
-  fragments: Array<string>
-  /** Length of the arguments, the unjoined fragments included. */
-  length: number
+  readonly arguments: Parts.Parts
 }
 
-/** A call without text takes memory too. */
+/** A call without text takes memory too, and so does each further part of a name. */
 const bytesPerCall = 64
-
-/** Keeping every fragment would take many times the memory of the text. */
-const maxFragments = 512
+const bytesPerName = 64
 
 export const make = (): ToolCallAssembly => {
   const calls: Array<Call> = []
@@ -66,7 +61,7 @@ export const make = (): ToolCallAssembly => {
   let bytes = 0
 
   const begin = (index: number | undefined): Call => {
-    const call = { position: calls.length, index, id: "", name: "", arguments: "", fragments: [], length: 0 }
+    const call = { position: calls.length, index, id: "", name: "", arguments: Parts.make() }
     calls.push(call)
     if (index !== undefined) byIndex.set(index, call)
     bytes += bytesPerCall
@@ -110,9 +105,9 @@ export const make = (): ToolCallAssembly => {
     }
     if (name !== "" && name !== call.name) {
       // Some servers send a name in fragments, some repeat what they sent of it.
+      bytes += utf8Length(name) + (call.name === "" ? 0 : bytesPerName)
       const isLonger = name.length > call.name.length && name.startsWith(call.name)
       call.name = isLonger ? name : call.name + name
-      bytes += utf8Length(name)
     }
   }
 
@@ -123,8 +118,10 @@ export const make = (): ToolCallAssembly => {
       const call = find(part)
       const argumentsDelta = isRepetition(call, part) ? "" : part.arguments
       rename(call, part)
-      append(call, argumentsDelta)
-      bytes += utf8Length(argumentsDelta)
+      if (argumentsDelta !== "") {
+        Parts.append(call.arguments, argumentsDelta)
+        bytes += utf8Length(argumentsDelta)
+      }
       return Result.succeed({
         index: call.position,
         ...(part.id === "" || part.id !== call.id ? {} : { id: part.id }),
@@ -137,9 +134,9 @@ export const make = (): ToolCallAssembly => {
     complete: (isCut) => {
       const complete: Array<ToolCall> = []
       for (const call of calls) {
-        if (call.id === "" && call.name === "" && call.length === 0) continue
+        if (call.id === "" && call.name === "" && call.arguments.length === 0) continue
         const isLast = call.position === calls.length - 1
-        const text = join(call)
+        const text = Parts.join(call.arguments)
         // The arguments of the last call may not have begun when the answer was cut.
         const value = text.trim() !== "" ? Json.parse(text) : isCut && isLast ? undefined : {}
         const problem = findProblem(call, value)
@@ -192,7 +189,8 @@ const toPart = ({ function: fn, id, index }: Fragment): Part | undefined => {
 
 /** Whether a fragment that the index or the order gives to this call is the beginning of another one. */
 const beginsCall = (call: Call, part: Part): boolean =>
-  call.length > 0 && (part.isObject || hasOtherName(call, part) || (part.name !== "" && hasWholeArguments(part)))
+  call.arguments.length > 0 &&
+  (part.isObject || hasOtherName(call, part) || (part.name !== "" && hasWholeArguments(part)))
 
 const hasOtherName = (call: Call, { name }: Part): boolean => name !== "" && call.name !== "" && name !== call.name
 
@@ -201,23 +199,8 @@ const hasWholeArguments = (part: Part): boolean =>
 
 /** Whether a fragment is everything that the call has already. Two objects after each other would not be JSON. */
 const isRepetition = (call: Call, part: Part): boolean =>
-  call.length > 0 &&
-  part.arguments.length === call.length &&
+  part.arguments.length > 0 &&
+  part.arguments.length === call.arguments.length &&
   (part.name === "" || part.name === call.name) &&
-  part.arguments === join(call) &&
+  part.arguments === Parts.join(call.arguments) &&
   hasWholeArguments(part)
-
-const append = (call: Call, text: string): void => {
-  if (text === "") return
-  call.length += text.length
-  if (call.fragments.push(text) === maxFragments) join(call)
-}
-
-/** Each join makes one flat text of the new fragments, so that a character is copied a constant number of times. */
-const join = (call: Call): string => {
-  if (call.fragments.length > 0) {
-    call.arguments += call.fragments.join("")
-    call.fragments = []
-  }
-  return call.arguments
-}

@@ -64,6 +64,13 @@ export const isList = <A>(
   value: ReadonlyArray<A> | object | string | false | null | undefined
 ): value is ReadonlyArray<A> => Array.isArray(value)
 
+/**
+ * Whether a JSON value that came with a success is an error: it has `error` or an address to sign in, or it is one in the form of
+ * vLLM.
+ */
+export const isError = (value: unknown): boolean =>
+  isObject(value) && (Boolean(value.error) || value.object === "error" || typeof value.signin_url === "string")
+
 export type { JsonObject }
 
 /** A field that a server may leave out or send as null. */
@@ -84,7 +91,10 @@ export const metadata = Schema.optionalKey(Schema.Unknown)
 
 /** An error with the beginning of a line, redacted. */
 export const parseError = (line: string, description: string): ParseError =>
-  new ParseError({ description: description.replace(/\s+/g, " "), excerpt: Redacted.make(line.slice(0, 200)) })
+  new ParseError({ description: description.replace(/\s+/g, " "), excerpt: Redacted.make(beginning(line)) })
+
+/** The beginning of a text as a text of its own: a slice would keep all of the text in memory. */
+export const beginning = (text: string): string => Array.from(text.slice(0, 200)).join("")
 
 /** The check of each line of an answer. A line that passes is used unchanged. */
 export interface LineSchema<A> {

@@ -10,7 +10,8 @@ import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../../ProviderError.ts"
-import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
+import { StreamTruncated } from "../../ProviderError.ts"
+import * as BoundedText from "./boundedText.ts"
 import type { Progress, RecordDecoder } from "./endpoint.ts"
 import type { Framing } from "./framing.ts"
 import * as Json from "./json.ts"
@@ -34,96 +35,21 @@ export interface Options<E, Out> {
 export const decode = <E, Out>(
   body: Stream.Stream<Uint8Array, E>,
   options: Options<E, Out>
-): Stream.Stream<Out, ProviderErrorReason> =>
-  boundedText(body, options).pipe(Stream.splitLines, (lines) => records(lines, options))
+): Stream.Stream<Out, ProviderErrorReason> => records(toLines(body, options), options)
+
+const toLines = <E>(
+  body: Stream.Stream<Uint8Array, E>,
+  { framing: { unit }, maxLineBytes: maxBytes, toReason }: Options<E, never>
+): Stream.Stream<string, ProviderErrorReason> =>
+  unit === "body"
+    ? Stream.fromEffect(BoundedText.whole(body, { maxBytes, toReason }))
+    : Stream.splitLines(BoundedText.make(body, { maxBytes, unit: "line", toReason }))
 
 /** How long the end of a body is awaited where it decides what a bad line means. */
 const lookAhead = Duration.millis(50)
 
 /** How long an end marker is awaited after everything else, since some servers send none and leave the body open. */
 const grace = Duration.seconds(3)
-
-const LF = 10
-const CR = 13
-
-/** Bytes to text. The bound stops an endless line (or body) before a later stage collects it. */
-const boundedText = <E>(
-  body: Stream.Stream<Uint8Array, E>,
-  {
-    framing: { unit },
-    maxLineBytes: maxBytes,
-    toReason
-  }: Pick<Options<E, never>, "framing" | "maxLineBytes" | "toReason">
-): Stream.Stream<string, ProviderErrorReason> =>
-  Stream.transformPull(body, (pull) =>
-    Effect.sync(() => {
-      const decoder = new TextDecoder()
-      const streaming = { stream: true }
-      // Bytes since the last line end; with whole bodies, since the start.
-      let pending = 0
-      let isTooLong = false
-      let isEnded = false
-
-      const countBytes = (bytes: Uint8Array): number => {
-        const end = unit === "body" ? -1 : lastLineEnd(bytes)
-        return end === -1 ? pending + bytes.length : bytes.length - end - 1
-      }
-
-      const read = (pieces: ReadonlyArray<Uint8Array>): Array<string> => {
-        const texts: Array<string> = []
-        for (const bytes of pieces) {
-          if (pending + bytes.length > maxBytes) {
-            const fitting = unit === "body" ? 0 : fittingBytes(bytes, maxBytes - pending, maxBytes)
-            if (fitting < bytes.length) {
-              isTooLong = true
-              if (fitting > 0) texts.push(decoder.decode(bytes.subarray(0, fitting), streaming))
-              return texts
-            }
-          }
-          pending = countBytes(bytes)
-          texts.push(decoder.decode(bytes, streaming))
-        }
-        return texts
-      }
-
-      const next: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, ProviderErrorReason> = Effect.suspend(() => {
-        if (isTooLong) return Effect.fail(new LineTooLong({ limit: maxBytes }))
-        return isEnded ? Cause.done() : Effect.matchEffect(pull, { onSuccess: give, onFailure: end })
-      })
-
-      const give = (pieces: ReadonlyArray<Uint8Array>): typeof next => {
-        const texts = read(pieces)
-        return Arr.isArrayNonEmpty(texts) ? Effect.succeed(texts) : next
-      }
-
-      // A character that is cut off at the end becomes U+FFFD.
-      const end = (failure: E | Cause.Done<void>): typeof next => {
-        isEnded = true
-        if (!Cause.isDone(failure)) return Effect.fail(toReason(failure))
-        const rest = decoder.decode()
-        return rest === "" ? Effect.fail(failure) : Effect.succeed([rest])
-      }
-
-      return next
-    })
-  )
-
-const lastLineEnd = (bytes: Uint8Array): number => {
-  const lf = bytes.lastIndexOf(LF)
-  return lf === bytes.length - 1 ? lf : Math.max(lf, bytes.lastIndexOf(CR))
-}
-
-/** How many bytes of a piece precede the first line that is too long. `room` is what is left for its first line. */
-const fittingBytes = (bytes: Uint8Array, room: number, maxBytes: number): number => {
-  let start = 0
-  for (let i = 0; i < bytes.length; i++) {
-    if (bytes[i] === LF || bytes[i] === CR) {
-      start = i + 1
-      room = maxBytes
-    } else if (room-- === 0) return start
-  }
-  return bytes.length
-}
 
 /** Lines to values. The decoder decides how the stream ends. */
 const records = <Out>(
@@ -180,13 +106,8 @@ const records = <Out>(
       const finish = (): OutPull => {
         const out: Array<Out> = []
         const rest = framing.end()
-        let progress: Progress = rest === undefined ? "open" : decoder.record(rest, out)
-        if (
-          framing.unit === "event" &&
-          typeof progress === "object" &&
-          rest !== undefined &&
-          isCutOff(progress, rest.data)
-        )
+        let progress: Progress = rest === undefined ? "open" : "_tag" in rest ? rest : decoder.record(rest, out)
+        if (rest !== undefined && "data" in rest && typeof progress === "object" && isCutOff(progress, rest.data))
           progress = "open"
         if (progress === "open" || progress === "ending") progress = decoder.end?.(out) ?? "open"
         if (progress === "complete") ending = complete()

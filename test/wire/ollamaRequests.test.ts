@@ -121,7 +121,7 @@ checkRequests<ChatRequest>(
         tools: [
           { type: "function", function: { name: "now", parameters: { type: "object", properties: {} } } },
           { type: "function", function: { name: "weather", description: "Of a city", parameters: weatherJsonSchema } },
-          { type: "function", function: { name: "raw", parameters: { type: "object" } } }
+          { type: "function", function: { name: "raw", parameters: { type: "object", properties: {} } } }
         ]
       }
     ],

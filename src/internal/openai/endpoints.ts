@@ -56,6 +56,12 @@ const command = (path: string): Endpoint<JsonObject, void> => ({
 export const load = command("/models/load")
 export const unload = command("/models/unload")
 
+/** `GET /v1/models`, and whether the list is that of Ollama. */
+export const modelsOfAnyServer = JsonEndpoint.get("/v1/models", Models.Models, (answer) => ({
+  infos: Models.toModelInfos(answer),
+  isOllama: Models.isOfOllama(answer)
+}))
+
 /** `GET /v1/models`. */
 export const models: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(
   "/v1/models",

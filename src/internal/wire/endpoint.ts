@@ -1,6 +1,8 @@
 /** One route of a server as a value: what is sent, and how the answer is read. It is not tied to completions. */
+import type * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
-import type { ProviderErrorReason } from "../../ProviderError.ts"
+import type { Deadlines } from "../../CompletionRequest.ts"
+import type { ProviderError, ProviderErrorReason } from "../../ProviderError.ts"
 
 export interface Endpoint<Request, Out> {
   readonly method: "GET" | "POST" | "DELETE"
@@ -15,6 +17,14 @@ export interface Endpoint<Request, Out> {
   /** A new decoder, for one answer. */
   readonly decoder: (context: DecoderContext) => RecordDecoder<Out>
 }
+
+/** Calls an endpoint that answers with one value. */
+export type Call = <Request, Out>(
+  endpoint: Endpoint<Request, Out>,
+  request: Request,
+  model?: string,
+  deadlines?: Deadlines
+) => Effect.Effect<Out, ProviderError>
 
 export type JsonObject = { readonly [key: string]: unknown }
 

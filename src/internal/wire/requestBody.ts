@@ -13,6 +13,7 @@ export const encodeSampling = (request: CompletionRequest): Json.JsonObject => (
   temperature: request.temperature,
   top_p: request.topP,
   top_k: request.topK,
+  typical_p: request.typicalP,
   min_p: request.minP,
   seed: request.seed,
   stop: request.stop,
@@ -33,7 +34,7 @@ export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArra
   for (let i = 0; i < messages.length; i++) {
     const results: Array<Message> = []
     for (let message = messages[i]; message?.role === "tool"; message = messages[++i]) results.push(message)
-    complete.push(...calls.answer(results))
+    for (const result of calls.answer(results)) complete.push(result)
     const other = messages[i]
     if (other === undefined) break
     calls.add(other)
@@ -46,31 +47,37 @@ export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArra
 const makeCalls = () => {
   /** By id. Some servers use the same ids in every answer, so the latest call counts. */
   const known = new Map<string, { readonly name: string; readonly position: number }>()
-  /** The ids of the calls of each tool in the latest message that has one. */
-  const latest = new Map<string, Array<string>>()
+  /** The ids of the calls of each tool in the latest message that has one, and the next that has no result. */
+  const latest = new Map<string, { readonly ids: Array<string>; next: number }>()
   const answered = new Set<string>()
   let count = 0
 
+  const nextId = (name: string): string | undefined => {
+    const calls = latest.get(name)
+    if (calls === undefined) return undefined
+    while (calls.next < calls.ids.length - 1 && answered.has(calls.ids[calls.next] ?? "")) calls.next++
+    return calls.ids[calls.next]
+  }
+
   const complete = (message: Message): Message => {
-    const { isError, toolName } = message
-    const ids = latest.get(toolName ?? "") ?? []
-    const toolCallId = message.toolCallId ?? ids.find((id) => !answered.has(id)) ?? ids.at(-1)
+    const { isError, toolName = "" } = message
+    const toolCallId = message.toolCallId ?? nextId(toolName)
     if (toolCallId !== undefined) answered.add(toolCallId)
     return {
       ...message,
       // No server has a field for this, so the model reads it.
       content: isError === true ? `Error: ${Content.toText(message)}` : message.content,
       toolCallId,
-      toolName: toolName ?? known.get(toolCallId ?? "")?.name
+      toolName: message.toolName ?? known.get(toolCallId ?? "")?.name
     }
   }
   const positionOf = ({ toolCallId = "" }: Message): number => known.get(toolCallId)?.position ?? count
 
   return {
     add: ({ toolCalls = [] }: Message): void => {
-      for (const { name } of toolCalls) latest.set(name, [])
+      for (const { name } of toolCalls) latest.set(name, { ids: [], next: 0 })
       for (const { id, name } of toolCalls) {
-        latest.get(name)?.push(id)
+        latest.get(name)?.ids.push(id)
         known.set(id, { name, position: count++ })
         answered.delete(id)
       }

@@ -9,13 +9,10 @@ import * as Host from "./host.ts"
 /** How long a description counts as new. With the time that the answer takes, a loaded model is noticed within 3 seconds. */
 const freshMillis = 2000
 
-/** How old what is known about the model may be, before a request waits for a newer description. */
-const maxAgeMillis = 3000
-
 /** How long a host may take to describe a model. */
 const askTimeout = "5 seconds"
 
-/** How long a request waits for the hosts to describe it. */
+/** If no host is known to have the model in memory: how long a request waits for the hosts to describe it. */
 const firstWait = "500 millis"
 
 export interface Models {
@@ -73,9 +70,8 @@ export const make = (options: {
               model.asking = undefined
             })
           }
-          const isOld = time - Math.max(model.askedAt, model.answeredAt) >= maxAgeMillis
-          if (model.asking !== undefined && (model.isMissing || isOld)) pending.push(model.asking)
-          isKnown ||= !isOld && Host.isLoaded(host, name, time)
+          if (model.asking !== undefined) pending.push(model.asking)
+          isKnown ||= Host.isLoaded(host, name, time)
         }
         return isKnown || pending.length === 0
           ? Effect.void

@@ -122,7 +122,7 @@ export const make = Effect.fnUntraced(function* (
             const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
             return Lines.decode(accepted, {
               framing: Framing.make(endpoint.framing, maxLineBytes),
-              decoder: endpoint.decoder(context),
+              decoder: endpoint.decoder(context, request),
               maxLineBytes,
               toReason: Rejection.toReason,
               onComplete: () => {

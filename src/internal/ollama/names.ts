@@ -7,6 +7,6 @@ export const isSame = (a: string, b: string): boolean => a === b || complete(a) 
 const complete = (name: string): string => {
   const address = name.toLowerCase().replace(/^[a-z]+:\/\//, "")
   const [, path = "", tag = ""] = /^(.*?)(?::([^:/]*))?$/s.exec(address) ?? []
-  const [model = "", namespace = "", ...host] = path.split("/").reverse()
-  return `${host.reverse().join("/") || "registry.ollama.ai"}/${namespace || "library"}/${model}:${tag || "latest"}`
+  const [model = "", namespace = "", ...host] = path.split("/").toReversed()
+  return `${host.toReversed().join("/") || "registry.ollama.ai"}/${namespace || "library"}/${model}:${tag || "latest"}`
 }

@@ -17,6 +17,8 @@ export interface Dialect {
   readonly namedToolChoice: boolean
   /** Whether the usage is requested with `stream_options`, which some gateways reject. Default: `true`. */
   readonly streamOptions?: boolean | undefined
+  /** Whether the server rejects a prompt that does not fit. Others may drop a part of it silently. Default: `false`. */
+  readonly isPromptWhole?: boolean | undefined
   /** Fields of every request. */
   readonly always?: Json.JsonObject | undefined
 }
@@ -52,5 +54,6 @@ export const llamaServer: Dialect = {
     ),
   thinkingField: "reasoning_content",
   namedToolChoice: false,
+  isPromptWhole: true,
   always: { return_progress: true }
 }

@@ -5,11 +5,17 @@ import type { ModelInfo } from "../../ModelInfo.ts"
 import { StreamError } from "../../ProviderError.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
+import * as PromptTruncation from "../promptTruncation.ts"
 import type { Endpoint, JsonObject } from "../wire/endpoint.ts"
 import type { Dialect } from "./dialect.ts"
 import * as Models from "./models.ts"
 import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
+
+const makeDecoderFor =
+  ({ isPromptWhole }: Dialect): Endpoint<CompletionRequest, StreamingChunk>["decoder"] =>
+  (context, request) =>
+    makeDecoder(context, isPromptWhole || request === undefined ? undefined : PromptTruncation.makeCheck(request))
 
 /** `POST /v1/chat/completions`, for requests with `messages`. */
 export const chat = (dialect: Dialect): Endpoint<CompletionRequest, StreamingChunk> => ({
@@ -17,7 +23,7 @@ export const chat = (dialect: Dialect): Endpoint<CompletionRequest, StreamingChu
   path: "/v1/chat/completions",
   framing: "sse",
   encode: (request) => Request.encodeChat(request, dialect),
-  decoder: makeDecoder
+  decoder: makeDecoderFor(dialect)
 })
 
 /** `POST /v1/completions`, for requests with a `prompt`. */
@@ -26,7 +32,7 @@ export const completion = (dialect: Dialect): Endpoint<CompletionRequest, Stream
   path: "/v1/completions",
   framing: "sse",
   encode: (request) => Request.encodeCompletion(request, dialect),
-  decoder: makeDecoder
+  decoder: makeDecoderFor(dialect)
 })
 
 /** `GET /props` of llama.cpp's server. */

@@ -1,6 +1,6 @@
 /** Answers of the OpenAI-compatible routes: server-sent events, each with one JSON chunk, then `[DONE]`. */
 import * as Result from "effect/Result"
-import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
+import { ContextOverflow, LineTooLong, StreamTruncated } from "../../ProviderError.ts"
 import type { ContentChunk, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../wire/endpoint.ts"
@@ -24,10 +24,13 @@ import * as ToolCalls from "./toolCalls.ts"
 /** Only exactly this marks the end. */
 const isDone = (data: string): boolean => !data.startsWith("{") && data.trim() === "[DONE]"
 
-export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChunk> => {
+export const makeDecoder = (
+  context: DecoderContext,
+  isPromptCut: (usage: Usage) => boolean = () => false
+): RecordDecoder<StreamingChunk> => {
   const { maxLineBytes } = context
   const calls = ToolCalls.make()
-  const metadata = makeMetadata(context.model)
+  const metadata = makeMetadata(context.model, isPromptCut)
   /** The server's finish reason. */
   let finishWord: string | undefined
   let hasAnswer = false
@@ -79,6 +82,9 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
     const choices = chunk.choices ?? []
     const emitted = chunks.length
     let isRead = choices.length === 0
+    if (!hasDelta && chunk.usage && isPromptCut(toUsage(chunk.usage) ?? {})) {
+      return new ContextOverflow({ description: "the server dropped a part of the prompt" })
+    }
     for (let i = 0; i < choices.length; i++) {
       const choice = choices[i]
       // Only one answer was requested. Parts of another one must not get into it.
@@ -150,7 +156,7 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<StreamingChu
 }
 
 /** What the chunks of an answer report besides its parts. The last report counts. */
-const makeMetadata = (requestedModel: string) => {
+const makeMetadata = (requestedModel: string, isPromptCut: (usage: Usage) => boolean) => {
   let model = requestedModel
   let responseId: string | undefined
   let usage: Usage | undefined
@@ -175,6 +181,7 @@ const makeMetadata = (requestedModel: string) => {
       model,
       ...(usage === undefined ? {} : { usage: cachedTokens === undefined ? usage : { cachedTokens, ...usage } }),
       ...(timings === undefined ? {} : { timings }),
+      ...(usage !== undefined && isPromptCut(usage) ? { promptTruncated: true } : {}),
       ...(responseId === undefined ? {} : { responseId })
     })
   }

@@ -14,8 +14,8 @@ export interface Endpoint<Request, Out> {
   readonly framing: "ndjson" | "sse" | "json"
   /** The JSON body; `undefined` for none. */
   readonly encode: (request: Request) => Result.Result<JsonObject | undefined, ProviderErrorReason>
-  /** A new decoder, for one answer. */
-  readonly decoder: (context: DecoderContext) => RecordDecoder<Out>
+  /** A new decoder, for one answer to the request. */
+  readonly decoder: (context: DecoderContext, request?: Request) => RecordDecoder<Out>
 }
 
 /** Calls an endpoint that answers with one value. */

@@ -85,7 +85,7 @@ const makeCalls = () => {
     answer: (results: ReadonlyArray<Message>): ReadonlyArray<Message> => {
       // Those without an id answer the calls that the others leave.
       for (const { toolCallId } of results) if (toolCallId !== undefined) answered.add(toolCallId)
-      return results.map(complete).sort((a, b) => positionOf(a) - positionOf(b))
+      return results.map(complete).toSorted((a, b) => positionOf(a) - positionOf(b))
     }
   }
 }

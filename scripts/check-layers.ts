@@ -16,14 +16,14 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   server: ["internal/server"],
   calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
   contract: ["Provider Deadlines internal/guard"],
-  answers: ["internal/typedAnswer", "internal/promptTruncation", "internal/publicMessage"],
+  answers: ["internal/typedAnswer", "internal/publicMessage"],
   transport: ["internal/transport internal/rejection internal/baseUrl internal/places internal/probe"],
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: [
     "internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint internal/embeddingErrors"
   ],
   wire: ["internal/wire/"],
-  content: ["internal/content"],
+  content: ["internal/content internal/promptTruncation"],
   types: [
     "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/messages internal/requestFault"
   ],

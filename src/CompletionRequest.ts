@@ -80,6 +80,8 @@ const commonOptions = {
   topP: Schema.optional(between(0, 1)),
   /** Sample from that many most likely tokens; 0 for all. */
   topK: Schema.optional(count(0)),
+  /** Sample from the tokens whose likelihood is the most typical, up to this share: 0 to 1; 1 for all. */
+  typicalP: Schema.optional(between(0, 1)),
   /** Exclude tokens less likely than this share of the most likely one: 0 to 1. */
   minP: Schema.optional(between(0, 1)),
   /** The same seed gives the same answer, as far as the server can. */
@@ -125,10 +127,11 @@ const chatOptions = {
   /** Whether the model calls tools. Requires `tools`. Default: `"auto"`. */
   toolChoice: Schema.optional(ToolChoice),
   /**
-   * Whether, or how much, the model thinks before it answers. Default: the model's own setting. `"max"` needs Ollama 0.22 or
-   * later; on LM Studio it is `Unsupported`.
+   * Whether, or how much, the model thinks before it answers: `"low"`, `"medium"`, `"high"`, or another level that the model
+   * defines. Default: the model's own setting. `"max"` needs Ollama 0.22 or later. On LM Studio, other levels than the first three
+   * are `Unsupported`.
    */
-  think: Schema.optional(Schema.Union([Schema.Boolean, Schema.Literals(["low", "medium", "high", "max"])]))
+  think: Schema.optional(Schema.Union([Schema.Boolean, Schema.NonEmptyString]))
 }
 
 /** A field of the other kind of request. */

@@ -136,8 +136,8 @@ export const make = (
               lists.filter(Result.isFailure).map(({ failure }) => failure)
             )
     ),
-    model: (model) =>
-      firstAnswer(candidates, name, (candidate) => candidate.provider.model(nameAt(candidate, model))).pipe(
+    model: (model, options) =>
+      firstAnswer(candidates, name, (candidate) => candidate.provider.model(nameAt(candidate, model), options)).pipe(
         Effect.catchReason("ProviderError", "AllProvidersFailed", (reason, error) =>
           reason.errors.every((error) => error.reason._tag === "ModelNotAvailable")
             ? Effect.fail(new ProviderError({ provider: name, reason: new ModelNotAvailable({ model }) }))
@@ -145,7 +145,8 @@ export const make = (
         )
       ),
     supportsModel: supportsModel(candidates, name),
-    isSameModel: (a, b) => candidates.some(({ provider }) => provider.isSameModel(a, b))
+    isSameModel: (a, b) => candidates.some(({ provider }) => provider.isSameModel(a, b)),
+    hasUnlistedModels: candidates.some(({ provider }) => provider.hasUnlistedModels)
   })
 }
 

@@ -106,15 +106,15 @@ const health = JsonEndpoint.get("/health", Models.Health, () => undefined)
  * @since 0.2.0
  */
 export const make = (options: Options = {}): Effect.Effect<LlamaServer, ProviderError, HttpClient.HttpClient> =>
-  Effect.map(Server.make(definition, options), ({ call, provider }) => ({
+  Effect.map(Server.make(definition, options), ({ call, changing, provider }) => ({
     ...provider,
     ready: Effect.retry(call(health, undefined), {
       schedule: Schedule.spaced("250 millis"),
       while: ({ reason }) => reason._tag === "ApiError" && reason.status === 503
     }),
     slots: call(Endpoints.slots, undefined),
-    load: (model) => call(Endpoints.load, { model }, model),
-    unload: (model) => call(Endpoints.unload, { model }, model)
+    load: (model) => changing.one(call(Endpoints.load, { model }, model)),
+    unload: (model) => changing.one(call(Endpoints.unload, { model }, model))
   }))
 
 /**

@@ -122,7 +122,7 @@ export const make = (options: Options = {}): Effect.Effect<LmStudio, ProviderErr
   }))
 
 const makeLoad =
-  ({ call }: Server.Server): LmStudio["load"] =>
+  ({ call, changing }: Server.Server): LmStudio["load"] =>
   (model, { contextLength } = {}) =>
     Effect.flatMap(call(Models.modelsV1, undefined), (entries) => {
       const entry = entries.find(({ info }) => info.id === model)
@@ -130,42 +130,43 @@ const makeLoad =
         (instance) => contextLength === undefined || instance.contextLength === contextLength
       )
       if (loaded !== undefined) return Effect.succeed(loaded.id)
-      return call(Manage.load, { model, contextLength }, model)
+      return changing.one(call(Manage.load, { model, contextLength }, model))
     })
 
 const makeUnload =
-  ({ call }: Server.Server): LmStudio["unload"] =>
+  ({ call, changing }: Server.Server): LmStudio["unload"] =>
   (modelOrInstance) =>
     Effect.flatMap(call(Models.modelsV1, undefined), (entries) => {
       const entry = entries.find(({ info }) => info.id === modelOrInstance)
       const ids = entry === undefined ? [modelOrInstance] : entry.instances.map(({ id }) => id)
-      return Effect.forEach(ids, (instance_id) => call(Manage.unload, { instance_id }, modelOrInstance), {
-        discard: true
-      })
+      const unload = (instance_id: string) => call(Manage.unload, { instance_id }, modelOrInstance)
+      return changing.one(Effect.forEach(ids, unload, { discard: true }))
     })
 
 const stallLimit = Duration.minutes(5)
 
 const makeDownload =
-  ({ call, toError }: Server.Server): LmStudio["download"] =>
+  ({ call, changing, toError }: Server.Server): LmStudio["download"] =>
   (model, { quantization } = {}) =>
-    Stream.unwrap(
-      Effect.map(call(Manage.download, { model, quantization }, model), ({ jobId, progress }) => {
-        const first = Stream.succeed(progress)
-        if (progress.isFinal) return first
-        if (jobId === undefined) return Stream.concat(first, Stream.fail(toError(new StreamTruncated())))
-        const stalled = Stream.fail(toError(new Timeout({ kind: "idle", limit: stallLimit })))
-        return Stream.fromEffectSchedule(
-          Effect.delay(call(Manage.downloadStatus(jobId), undefined, model), "1 second"),
-          Schedule.forever
-        ).pipe(
-          Stream.map(({ progress }) => progress),
-          Stream.changesWith((a, b) => a.status === b.status && a.completedBytes === b.completedBytes),
-          Stream.takeUntil(({ isFinal }) => isFinal),
-          Stream.timeoutOrElse({ duration: stallLimit, orElse: () => stalled }),
-          (rest) => Stream.concat(first, rest)
-        )
-      })
+    changing.stream(
+      Stream.unwrap(
+        Effect.map(call(Manage.download, { model, quantization }, model), ({ jobId, progress }) => {
+          const first = Stream.succeed(progress)
+          if (progress.isFinal) return first
+          if (jobId === undefined) return Stream.concat(first, Stream.fail(toError(new StreamTruncated())))
+          const stalled = Stream.fail(toError(new Timeout({ kind: "idle", limit: stallLimit })))
+          return Stream.fromEffectSchedule(
+            Effect.delay(call(Manage.downloadStatus(jobId), undefined, model), "1 second"),
+            Schedule.forever
+          ).pipe(
+            Stream.map(({ progress }) => progress),
+            Stream.changesWith((a, b) => a.status === b.status && a.completedBytes === b.completedBytes),
+            Stream.takeUntil(({ isFinal }) => isFinal),
+            Stream.timeoutOrElse({ duration: stallLimit, orElse: () => stalled }),
+            (rest) => Stream.concat(first, rest)
+          )
+        })
+      )
     )
 
 /**

@@ -9,13 +9,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "./CompletionRequest.ts"
 import { embed } from "./internal/ollama/embeddings.ts"
 import * as Endpoints from "./internal/ollama/endpoints.ts"
 import * as Manage from "./internal/ollama/manage.ts"
 import * as Models from "./internal/ollama/models.ts"
+import * as Names from "./internal/ollama/names.ts"
 import * as Places from "./internal/places.ts"
 import * as Server from "./internal/server.ts"
 import * as TransferSpeed from "./internal/transferSpeed.ts"
@@ -142,20 +142,10 @@ const definition: Server.ServerDefinition = {
   completion: Endpoints.generate,
   embed,
   models: Endpoints.tags,
-  describe: ({ call }, model) =>
-    Effect.gen(function* () {
-      const info = yield* call(Endpoints.show, model, model)
-      // Servers before 0.1.33 do not have it.
-      const running = yield* Effect.option(call(Endpoints.running, undefined))
-      if (Option.isNone(running)) return info
-      return { ...info, ...Models.fromRunning(running.value.find(({ name }) => withTag(name) === withTag(model))) }
-    }),
+  describe: ({ call }, model) => Endpoints.describe(call, model),
   reportedCapabilities: new Set(["vision", "tools", "thinking"]),
-  isSameModel: (a, b) => withTag(a) === withTag(b)
+  isSameModel: Names.isSame
 }
-
-/** A name without a tag means the tag `latest`. */
-const withTag = (model: string): string => (/:[^/]*$/.test(model) ? model : `${model}:latest`)
 
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
@@ -179,13 +169,13 @@ export const make = (options: Options = {}): Effect.Effect<Ollama, ProviderError
 /** A large layer is verified without any report. */
 const transferDeadlines: Deadlines = { idle: "5 minutes" }
 
-const makeTransfers = ({ provider, stream }: Server.Server) => {
+const makeTransfers = ({ changing, provider, stream }: Server.Server) => {
   const transfer = (
     endpoint: typeof Manage.pull,
     body: { readonly model: string },
     deadlines?: Deadlines
   ): Stream.Stream<ModelProgress, ProviderError> =>
-    TransferSpeed.add(stream(endpoint, body, body.model, { ...transferDeadlines, ...deadlines }))
+    changing.stream(TransferSpeed.add(stream(endpoint, body, body.model, { ...transferDeadlines, ...deadlines })))
   const pull: Ollama["pull"] = (model, { deadlines, insecure } = {}) =>
     transfer(Manage.pull, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines)
   return {
@@ -204,17 +194,20 @@ const makeTransfers = ({ provider, stream }: Server.Server) => {
 
 const present: ModelProgress = { status: "success", isFinal: true, completedBytes: 0, totalBytes: 0 }
 
-const makeCommands = ({ call }: Server.Server) => {
+const makeCommands = ({ call, changing }: Server.Server) => {
   // Models that only embed cannot generate.
   const load = (model: string, options: LoadOptions) => {
     const body = { ...options, model }
-    return Effect.catchReason(call(Manage.load, body, model), "ProviderError", "Unsupported", () =>
-      call(Manage.loadForEmbeddings, body, model)
+    return changing.one(
+      Effect.catchReason(call(Manage.load, body, model), "ProviderError", "Unsupported", () =>
+        call(Manage.loadForEmbeddings, body, model)
+      )
     )
   }
   return {
-    deleteModel: (model: string) => call(Manage.deleteModel, { model }, model),
-    copyModel: (source: string, destination: string) => call(Manage.copy, { source, destination }, source),
+    deleteModel: (model: string) => changing.one(call(Manage.deleteModel, { model }, model)),
+    copyModel: (source: string, destination: string) =>
+      changing.one(call(Manage.copy, { source, destination }, source)),
     load: (model: string, options: LoadOptions = {}) => load(model, options),
     unload: (model: string) => load(model, { keepAlive: 0 })
   }

@@ -10,7 +10,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import { describe as describeOllama } from "./internal/ollama/endpoints.ts"
+import * as Names from "./internal/ollama/names.ts"
 import type { Dialect } from "./internal/openai/dialect.ts"
 import { reasoningEffort } from "./internal/openai/dialect.ts"
 import { embed } from "./internal/openai/embeddings.ts"
@@ -47,6 +50,16 @@ export interface DialectOptions {
    * on and off only. Default: `reasoning_effort`.
    */
   readonly think?: "reasoning_effort" | "enable_thinking" | undefined
+  /**
+   * The field in which the `thinking` of an earlier answer is sent back, which some models need between their tool calls. `"none"`
+   * leaves it out, for gateways that reject the field. Default: `reasoning_content`. Ollama's `/v1` reads `reasoning`.
+   */
+  readonly thinkingField?: NonNullable<Dialect["thinkingField"]> | "none" | undefined
+  /**
+   * Whether `stream_options` is sent, which requests the usage. Some gateways reject it, and most servers do not report the usage
+   * without it. Default: `true`.
+   */
+  readonly streamOptions?: boolean | undefined
 }
 
 /**
@@ -63,9 +76,16 @@ export interface OpenAiCompatible extends Provider.Provider {}
  */
 export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-llm/OpenAiCompatible")
 
-const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = {}): Server.ServerDefinition => {
+const makeDefinition = ({
+  jsonFormat = "json_object",
+  streamOptions,
+  think,
+  thinkingField = "reasoning_content"
+}: DialectOptions = {}): Server.ServerDefinition => {
   const dialect: Dialect = {
     jsonFormat,
+    streamOptions,
+    thinkingField: thinkingField === "none" ? undefined : thinkingField,
     think: think === "enable_thinking" ? enableThinking : reasoningEffort,
     namedToolChoice: true,
     // Several servers and gateways send none.
@@ -81,7 +101,18 @@ const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = 
     completion: Endpoints.completion(dialect),
     embed: embed(dialect),
     models: Endpoints.models,
-    describe: ({ listModels }, model) => Effect.map(listModels, (models) => models.find(({ id }) => id === model))
+    describe: ({ call }, model) =>
+      Effect.gen(function* () {
+        const { infos, isOllama } = yield* call(Endpoints.modelsOfAnyServer, undefined)
+        const info = infos.find(({ id }) => (isOllama ? Names.isSame(id, model) : id === model))
+        if (info === undefined || !isOllama) return info
+        // A proxy may pass on the routes below `/v1` alone.
+        const described = yield* Effect.option(describeOllama(call, model))
+        return Option.isSome(described) ? described.value : info
+      }),
+    // Ollama drops images for a model that cannot see. What else a model lacks, it reports itself.
+    reportedCapabilities: new Set(["vision"]),
+    hasUnlistedModels: true
   }
 }
 
@@ -99,7 +130,18 @@ export const make = ({ dialect, ...options }: Options = {}): Effect.Effect<
   OpenAiCompatible,
   ProviderError,
   HttpClient.HttpClient
-> => Effect.map(Server.make(makeDefinition(dialect), options), ({ provider }) => provider)
+> =>
+  Effect.map(Server.make(makeDefinition(dialect), options), ({ provider }) => ({
+    ...provider,
+    // Names on Ollama need no tag, and only its list shows that the server is one.
+    supportsModel: (model) =>
+      Effect.catchReason(
+        Effect.as(provider.model(model, { maxAge: 0 }), true),
+        "ProviderError",
+        "ModelNotAvailable",
+        () => Effect.succeed(false)
+      )
+  }))
 
 /**
  * Provides `Provider` and `OpenAiCompatible` for one server.

@@ -85,7 +85,8 @@ export interface State extends Queue.State {}
  * 2. the one that answered the last turn of the conversation, since it has the prompt in its cache,
  * 3. of two at random, the one with the shorter time to the first chunk, multiplied by the number of its requests.
  *
- * Hosts that lack the model are left out, and so are those whose context is known to be too small for the tokens of the last turn,
+ * Hosts that lack the model are left out. A host that may have models that it does not list (`hasUnlistedModels`) gets a request
+ * for such a model if no other host has it. Also left out are those whose context is known to be too small for the tokens of the last turn,
  * unless all are: a program may have shortened the prompt.
  * If no host has a free permit, the request waits. The time counts towards `deadlines.firstChunk` and `deadlines.total`; without
  * those it waits for at most 5 minutes. On hosts with `oneModelAtATime`, a request for another model waits until the answers of
@@ -179,7 +180,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     onWaited: (seconds) => Metric.update(wait, seconds)
   })
   const models = Models.make({ now, run, refresh: queue.refresh })
-  const parts: Answer.Parts = { name, queue, models, turns: yield* Conversation.make }
+  const parts: Answer.Parts = { name, queue, models, turns: yield* Conversation.make(now) }
   const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
 
   const names = () => queue.hosts().map(({ name }) => name)

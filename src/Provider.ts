@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
@@ -77,13 +78,24 @@ export interface Provider {
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /**
    * What the server reports about one model: more than `listModels`, such as its context length, its capabilities and whether it
-   * is in memory. Fails with `ModelNotAvailable` if the server does not have it.
+   * is in memory. Fails with `ModelNotAvailable` if the server does not have it. A report counts for up to `maxAge` (default: 15
+   * seconds), unless this provider changed a model since.
    */
-  readonly model: (name: string) => Effect.Effect<ModelInfo, ProviderError>
+  readonly model: (
+    name: string,
+    options?: { readonly maxAge?: Duration.Input | undefined }
+  ) => Effect.Effect<ModelInfo, ProviderError>
   /** Whether the server has a model of that name, by `listModels` and `isSameModel`. */
   readonly supportsModel: (model: string) => Effect.Effect<boolean, ProviderError>
   /** Whether two names mean the same model on this server, such as `llama3.2` and `llama3.2:latest` on Ollama. */
   readonly isSameModel: (a: string, b: string) => boolean
+  /**
+   * Whether the server may answer for models that it does not list, as gateways do. `Pool` then requests such a model from it, if
+   * no host lists it.
+   *
+   * @since 0.4.0
+   */
+  readonly hasUnlistedModels: boolean
   /**
    * Whether loading a second model may end the answers of the first, as on LM Studio. `Pool` then requests one model at a time.
    *
@@ -176,9 +188,18 @@ export const make = (options: {
   /** Default: whether they are equal. */
   readonly isSameModel?: Provider["isSameModel"] | undefined
   /** Default: `false`. */
+  readonly hasUnlistedModels?: boolean | undefined
+  /** Default: `false`. */
   readonly oneModelAtATime?: boolean | undefined
 }): Provider => {
-  const { isSameModel = (a, b) => a === b, listModels, name, oneModelAtATime = false, stream } = options
+  const {
+    hasUnlistedModels = false,
+    isSameModel = (a, b) => a === b,
+    listModels,
+    name,
+    oneModelAtATime = false
+  } = options
+  const { stream } = options
   const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
   const find = (model: string) => Effect.map(listModels, (models) => models.find((info) => isSameModel(info.id, model)))
   return {
@@ -196,6 +217,7 @@ export const make = (options: {
         )),
     supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), (info) => info !== undefined)),
     isSameModel,
+    hasUnlistedModels,
     oneModelAtATime
   }
 }

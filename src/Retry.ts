@@ -129,7 +129,7 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
       ),
     embed: (request) => retrying(provider.embed(request)),
     listModels: retrying(provider.listModels),
-    model: (name) => retrying(provider.model(name)),
+    model: (name, options) => retrying(provider.model(name, options)),
     supportsModel: (name) => retrying(provider.supportsModel(name))
   })
 }

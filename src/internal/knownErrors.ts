@@ -61,6 +61,7 @@ const fieldNames: ReadonlyMap<string, string> = new Map([
   ["top_p", "topP"],
   ["top_k", "topK"],
   ["min_p", "minP"],
+  ["typical_p", "typicalP"],
   ["max_tokens", "maxTokens"],
   ["max_completion_tokens", "maxTokens"],
   ["num_predict", "maxTokens"],
@@ -74,7 +75,9 @@ const fieldNames: ReadonlyMap<string, string> = new Map([
   ["tool_calls", "toolCalls"],
   ["reasoning_effort", "think"],
   ["keep_alive", "keepAlive"],
-  ["image_url", "images"]
+  ["image_url", "images"],
+  ["reasoning_content", "thinking"],
+  ["stream_options", "dialect.streamOptions"]
 ])
 
 /** A path as servers report it, as far as it consists of known names and indices, such as `messages[0].content`. */
@@ -339,6 +342,22 @@ const rules: ReadonlyArray<ErrorRule> = [
   ],
 
   // A field of the request is wrong.
+  [
+    /\bstream_options\b/i,
+    () => ({
+      kind: "invalid",
+      field: "dialect.streamOptions",
+      description: "the server does not accept `stream_options`: `OpenAiCompatible` has an option that leaves it out"
+    })
+  ],
+  [
+    /\b(?:reasoning_content|property 'messages\.\d{1,4}\.(?:reasoning|thinking)')/i,
+    () => ({
+      kind: "invalid",
+      field: "dialect.thinkingField",
+      description: "the server does not accept, or requires, the thinking of earlier answers in this field"
+    })
+  ],
   [new RegExp(`^option "(\\w{1,40})" must be of type (${typeNames})\\b`, "i"), wrongType],
   [new RegExp(`field '([\\w.]{1,60})'[^\\n]{0,80}type must be (${typeNames})\\b`, "i"), wrongType],
   [/cannot unmarshal [^\n]{0,80}go struct field \w{1,40}\.([\w.]{1,60}) of type/i, wrongType],

@@ -9,22 +9,23 @@ export const SchemaOrJsonSchema = Schema.declare((u): u is object => Schema.isSc
 })
 
 /** An address of another kind would be sent as if it was base64. */
-const ImageText = Schema.NonEmptyString.check(
-  Schema.makeFilter((text) =>
-    /^(?!data:)[a-z][a-z0-9+.-]{0,20}:|^data:(?![^,]{0,200};base64,)/i.test(text)
-      ? "Expected bytes or base64 text; servers do not load images"
-      : undefined
-  )
-)
+const findImageFault = (text: string): string | undefined =>
+  /^(?!data:)[a-z][a-z0-9+.-]{0,20}:|^data:(?![^,]{0,200};base64,)/i.test(text)
+    ? "Expected bytes or base64 text; servers do not load images"
+    : undefined
+
+const ImageText = Schema.NonEmptyString.check(Schema.makeFilter(findImageFault))
+
+const ImageUrl = Schema.URL.check(Schema.makeFilter(({ href }) => findImageFault(href)))
 
 /**
- * An image: its bytes, or its base64 text (with or without the `data:` prefix), not the address of one. Servers accept PNG and
- * JPEG, Ollama also WebP.
+ * An image: its bytes, or its base64 text (with or without the `data:` prefix, also as a `URL`), not the address of one. Servers
+ * accept PNG and JPEG, Ollama also WebP.
  *
  * @category models
  * @since 0.1.0
  */
-export const Image = Schema.Union([ImageText, Schema.Uint8Array])
+export const Image = Schema.Union([ImageText, Schema.Uint8Array, ImageUrl])
 
 /**
  * @category models
@@ -77,7 +78,10 @@ export const Message = Schema.Struct({
   content: Schema.Union([Schema.String, Schema.Array(ContentPart)]),
   /** Images that belong to the text, for models that support them. Servers read them after the text, Ollama before it. */
   images: Schema.optional(Schema.Array(Image)),
-  /** The assistant's thinking in an earlier answer. Only Ollama accepts it. */
+  /**
+   * The assistant's thinking in an earlier answer. Ollama, llama.cpp's server and `OpenAiCompatible` send it back, which models
+   * need that think between their tool calls. LM Studio has no field for it, so there it is left out.
+   */
   thinking: Schema.optional(Schema.String),
   /** The tool calls of the assistant in an earlier answer. */
   toolCalls: Schema.optional(Schema.Array(ToolCall)),

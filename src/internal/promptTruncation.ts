@@ -9,17 +9,45 @@ const maxCharactersPerToken = 12
 /** What the template of a model adds to each message at most, in tokens. */
 const tokensPerMessage = 64
 
+/** Whether the texts of a prompt have more characters than the tokens that a server counted can stand for. */
+const isMoreThan = (texts: ReadonlyArray<string>, counted: number): boolean => {
+  const limit = counted * maxCharactersPerToken
+  // Most prompts are shorter, which the lengths alone show.
+  return (
+    texts.reduce((sum, text) => sum + text.length, 0) > limit &&
+    texts.reduce((sum, text) => sum + text.replaceAll(/(.)\1{2,}/gsu, "$1$1").length, 0) > limit
+  )
+}
+
+const textsOf = ({ messages = [], prompt }: CompletionRequest): ReadonlyArray<string> =>
+  prompt === undefined ? messages.map(Content.toText) : [prompt]
+
+/**
+ * For a server that may drop a part of a prompt although the request does not allow it: whether the tokens that it counted show
+ * that it did. Servers that report usage with every chunk repeat the count, so only a new one is compared.
+ */
+export const makeCheck = (request: CompletionRequest): ((usage: Usage) => boolean) => {
+  let last = 0
+  let isCut = false
+  return ({ promptTokens = 0 }) => {
+    // Some servers report 0 for what they did not count.
+    if (request.overflow === "truncate" || promptTokens === 0) return false
+    if (promptTokens !== last) isCut = isMoreThan(textsOf(request), promptTokens)
+    last = promptTokens
+    return isCut
+  }
+}
+
 /**
  * `true` if the server counted fewer tokens than the prompt must have, or as many as the context has. `false` if the prompt is
  * so short that it fits in any case. `undefined` if neither is certain.
  */
 export const find = (request: CompletionRequest, usage: Usage | undefined): boolean | undefined => {
-  const { contextLength, messages = [], prompt } = request
+  const { contextLength } = request
   const counted = usage?.promptTokens
   if (counted === undefined) return undefined
-  const texts = prompt === undefined ? messages.map(Content.toText) : [prompt]
-  const characters = texts.reduce((sum, text) => sum + text.replaceAll(/(.)\1{2,}/gsu, "$1$1").length, 0)
-  if (characters > counted * maxCharactersPerToken) return true
+  const texts = textsOf(request)
+  if (isMoreThan(texts, counted)) return true
   if (contextLength === undefined) return undefined
   if (counted >= contextLength) return true
   // Images, tools and calls are tokens as well, and nobody knows how many.

@@ -13,6 +13,7 @@ import type { Deadlines, Defaults, CompletionRequest as Request } from "../Compl
 import * as CompletionRequest from "../CompletionRequest.ts"
 import type { Embedding } from "../Embedding.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
+import type { ModelProgress } from "../ModelProgress.ts"
 import * as Provider from "../Provider.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest, ModelNotAvailable, ProviderError } from "../ProviderError.ts"
@@ -23,7 +24,7 @@ import * as Embeddings from "./embeddings.ts"
 import * as Guard from "./guard.ts"
 import type { Place } from "./places.ts"
 import * as Transport from "./transport.ts"
-import type { Endpoint } from "./wire/endpoint.ts"
+import type { Call, Endpoint } from "./wire/endpoint.ts"
 
 /** The options that all servers share. All fields are optional. */
 export interface Options {
@@ -74,22 +75,21 @@ export interface ServerDefinition extends Place {
   readonly reportedCapabilities?: ReadonlySet<Capabilities.Capability>
   /** Whether two names mean the same model. Default: whether they are equal. */
   readonly isSameModel?: (a: string, b: string) => boolean
+  /** Whether the server may answer for models that it does not list. Default: `false`. */
+  readonly hasUnlistedModels?: boolean
   /** Whether loading a second model may end the answers of the first. Default: `false`. */
   readonly oneModelAtATime?: boolean
 }
-
-/** Calls an endpoint that answers with one value. */
-export type Call = <Request, Out>(
-  endpoint: Endpoint<Request, Out>,
-  request: Request,
-  model?: string,
-  deadlines?: Deadlines
-) => Effect.Effect<Out, ProviderError>
 
 /** A provider, and the way to call further endpoints of its server. */
 export interface Server {
   readonly provider: Provider.Provider
   readonly call: Call
+  /** What changes the models of the server: afterwards, nothing that was known about them counts. */
+  readonly changing: {
+    readonly one: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+    readonly stream: <E>(progress: Stream.Stream<ModelProgress, E>) => Stream.Stream<ModelProgress, E>
+  }
   /** The error of this server with a reason. */
   readonly toError: (reason: ProviderErrorReason) => ProviderError
   /** The items of an endpoint that answers with several. */
@@ -153,6 +153,14 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     call,
+    changing: {
+      one: Effect.ensuring(models.forget),
+      stream: (progress) =>
+        progress.pipe(
+          Stream.tap(({ isFinal }) => (isFinal ? models.forget : Effect.void)),
+          Stream.ensuring(models.forget)
+        )
+    },
     toError: guard.toError,
     stream: (endpoint, request, model, deadlines) =>
       Stream.suspend(() => {
@@ -182,8 +190,9 @@ export const make = Effect.fnUntraced(function* (
         )
       ),
       listModels,
-      model: models.find,
+      model: (name, { maxAge } = {}) => models.find(name, maxAge),
       isSameModel: definition.isSameModel,
+      hasUnlistedModels: definition.hasUnlistedModels,
       oneModelAtATime: definition.oneModelAtATime
     })
   }

@@ -125,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
             const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
             return Lines.decode(accepted, {
               framing: Framing.make(endpoint.framing, maxLineBytes),
-              decoder: endpoint.decoder(context, body),
+              decoder: endpoint.decoder(context, { request, body }),
               maxLineBytes,
               toReason: Rejection.toReason,
               onComplete: () => {

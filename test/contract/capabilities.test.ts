@@ -1,11 +1,18 @@
 /** What is known about a model, and requests that need what it cannot do. */
 import { describe, expect, it } from "@effect/vitest"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
-import type { FakeServer } from "../../src/testing/index.ts"
+import * as LlamaServer from "../../src/LlamaServer.ts"
+import * as LmStudio from "../../src/LmStudio.ts"
+import * as Ollama from "../../src/Ollama.ts"
+import type { ProviderError } from "../../src/ProviderError.ts"
+import { FakeServer } from "../../src/testing/index.ts"
 import type { ServerName } from "../support/setups.ts"
 import { start } from "../support/setups.ts"
 
@@ -252,3 +259,109 @@ it.effect("a lookup that hangs is subject to the deadlines of the request, and i
     expect(requests.map(({ path }) => path)).toEqual(["/api/show"])
   })
 )
+
+it.effect("a cached refusal is checked again before it is returned", () =>
+  Effect.gen(function* () {
+    let capabilities = ["completion"]
+    const { provider } = yield* startOllama(({ path }) =>
+      path === "/api/show" ? { status: 200, body: { details, capabilities } } : { text: "Hi" }
+    )
+    yield* provider.model("m")
+    capabilities = ["completion", "thinking"]
+    expect(yield* provider.complete({ model: "m", messages: [message], think: true })).toMatchObject({ content: "Hi" })
+    expect((yield* provider.model("m")).capabilities).toContain("thinking")
+    capabilities = ["completion"]
+    yield* TestClock.adjust("15 seconds")
+    const refused = provider.complete({ model: "m", messages: [message], think: true })
+    for (const _ of [1, 2]) expect((yield* Effect.flip(refused)).reason._tag).toBe("Unsupported")
+  })
+)
+
+it.effect("model: a report counts for as long as its reader wants", () =>
+  Effect.gen(function* () {
+    const { provider, server } = yield* startOllama(script(ollama))
+    const shows = Effect.map(server.state, ({ requests }) => requests.filter(({ path }) => path === "/api/show").length)
+    yield* provider.model("m")
+    yield* TestClock.adjust("2 seconds")
+    yield* provider.model("m", { maxAge: "3 seconds" })
+    expect(yield* shows).toBe(1)
+    yield* provider.model("m", { maxAge: "2 seconds" })
+    expect(yield* shows).toBe(2)
+    yield* provider.model("m", { maxAge: 0 })
+    expect(yield* shows).toBe(3)
+    yield* provider.model("m")
+    expect(yield* shows).toBe(3)
+  })
+)
+
+it.effect("a report grows old although the wall clock is set back", () =>
+  Effect.gen(function* () {
+    const { provider, server } = yield* startOllama(script(ollama))
+    const shows = Effect.map(server.state, ({ requests }) => requests.filter(({ path }) => path === "/api/show").length)
+    const clock = yield* Clock.Clock
+    yield* provider.model("m")
+    yield* TestClock.adjust("16 seconds")
+    const back: Clock.Clock = { ...clock, currentTimeMillisUnsafe: () => -3_600_000 }
+    yield* Effect.provideService(provider.model("m"), Clock.Clock, back)
+    expect(yield* shows).toBe(2)
+  })
+)
+
+describe("own changes are visible at once", () => {
+  const changes: {
+    readonly [name: string]: (ollama: Ollama.Ollama) => Effect.Effect<unknown, ProviderError>
+  } = {
+    load: (ollama) => ollama.load("m"),
+    unload: (ollama) => ollama.unload("m"),
+    deleteModel: (ollama) => ollama.deleteModel("m"),
+    copyModel: (ollama) => ollama.copyModel("m", "n"),
+    pull: (ollama) => Stream.runDrain(ollama.pull("m")),
+    create: (ollama) => Stream.runDrain(ollama.create({ model: "m", from: "n" })),
+    "create, before its last report": (ollama) =>
+      Stream.runForEach(ollama.create({ model: "m", from: "n" }), ({ isFinal }) =>
+        isFinal ? ollama.model("m") : Effect.void
+      )
+  }
+  for (const [name, change] of Object.entries(changes)) {
+    it.live(name, () =>
+      Effect.gen(function* () {
+        const server = yield* FakeServer.make({ text: "Hi" }, { models: ["m", "n"] })
+        const provider = yield* Ollama.make({ baseUrl: server.url })
+        const shows = Effect.map(
+          server.state,
+          ({ requests }) => requests.filter(({ path }) => path === "/api/show").length
+        )
+        yield* provider.model("m")
+        yield* change(provider)
+        yield* provider.model("m")
+        expect(yield* shows).toBeGreaterThanOrEqual(2)
+      }).pipe(Effect.provide(NodeHttpClient.layerUndici))
+    )
+  }
+
+  it.live("on LM Studio and llama-server", () =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(({ path }) => {
+        if (path === "/api/v1/models") return { status: 200, body: { models: [{ key: "m", loaded_instances: [] }] } }
+        if (path === "/v1/models") return { status: 200, body: { data: [{ id: "m" }, { id: "n" }] } }
+        if (path.endsWith("/load")) return { status: 200, body: { instance_id: "m", success: true } }
+        return { status: 200, body: { success: true } }
+      })
+      const count = (path: string) =>
+        Effect.map(server.state, ({ requests }) => requests.filter((request) => request.path === path).length)
+      const lmStudio = yield* LmStudio.make({ baseUrl: server.url })
+      yield* lmStudio.model("m")
+      yield* lmStudio.load("m")
+      const before = yield* count("/api/v1/models")
+      yield* lmStudio.model("m")
+      expect(yield* count("/api/v1/models")).toBe(before + 1)
+      const llamaServer = yield* LlamaServer.make({ baseUrl: server.url })
+      yield* llamaServer.model("m")
+      yield* llamaServer.load("m")
+      yield* llamaServer.model("m")
+      yield* llamaServer.unload("m")
+      yield* llamaServer.model("m")
+      expect(yield* count("/v1/models")).toBe(3)
+    }).pipe(Effect.provide(NodeHttpClient.layerUndici))
+  )
+})

@@ -1,8 +1,10 @@
 /** Prompts that a server was allowed to truncate. */
-import { expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Message, Tool } from "../../src/CompletionRequest.ts"
 import type { Usage } from "../../src/StreamingChunk.ts"
+import type { FakeServer } from "../../src/testing/index.ts"
+import type { ServerName } from "../support/setups.ts"
 import { serverNames, start } from "../support/setups.ts"
 
 const words = "All work and no play makes Jack a dull boy. "
@@ -89,3 +91,58 @@ it.effect("every server reports it", () =>
     }
   })
 )
+
+describe("a server that truncates although it must not", () => {
+  const silent = ["LM Studio", "OpenAI-compatible server"] as const
+  const chunk = (fields: object): FakeServer.Piece => ({ record: JSON.stringify(fields) })
+  const choice = (delta: object, finish_reason: string | null = null) => ({
+    choices: [{ index: 0, delta, finish_reason }]
+  })
+  const cut = { usage: { prompt_tokens: 2051, completion_tokens: 1 } }
+  const request = {
+    model: "m",
+    messages: [{ role: "user", content: "words and more of them. ".repeat(4000) }]
+  } as const
+  const run = (server: ServerName, pieces: ReadonlyArray<FakeServer.Piece>, overflow?: "truncate") =>
+    Effect.gen(function* () {
+      const { provider } = yield* start({ provider: server, client: "undici" }, { pieces, usage: false })
+      return yield* Effect.result(provider.complete({ ...request, overflow }))
+    })
+  const text = [chunk(choice({ content: "Hi" })), chunk(choice({}, "stop"))]
+
+  for (const server of silent) {
+    it.effect(`${server}: usage at the end marks the final chunk`, () =>
+      Effect.gen(function* () {
+        const result = yield* run(server, [...text, chunk({ choices: [], ...cut })])
+        expect(result).toMatchObject({ success: { content: "Hi", promptTruncated: true } })
+      })
+    )
+    it.effect(`${server}: usage before the first text, or with it, is a failure`, () =>
+      Effect.gen(function* () {
+        for (const pieces of [
+          [chunk({ ...choice({ role: "assistant", content: "" }), ...cut }), ...text],
+          [chunk({ ...choice({ content: "Hi" }), ...cut }), ...text],
+          [chunk({ ...choice({ role: "assistant" }, "stop"), ...cut })]
+        ]) {
+          expect(yield* run(server, pieces)).toMatchObject({ failure: { reason: { _tag: "ContextOverflow" } } })
+        }
+      })
+    )
+    it.effect(`${server}: usage of 0 and a prompt of enough tokens are no sign`, () =>
+      Effect.gen(function* () {
+        for (const prompt_tokens of [0, 20_000]) {
+          const usage = { prompt_tokens, completion_tokens: 1 }
+          const result = yield* run(server, [...text, chunk({ choices: [], usage })])
+          expect(result).toMatchObject({ success: { content: "Hi" } })
+          expect(result).not.toHaveProperty("success.promptTruncated")
+        }
+      })
+    )
+  }
+  it.effect("llama-server rejects such prompts itself, so its count is not a sign", () =>
+    Effect.gen(function* () {
+      const result = yield* run("llama-server", [...text, chunk({ choices: [], ...cut })])
+      expect(result).not.toHaveProperty("success.promptTruncated")
+    })
+  )
+})

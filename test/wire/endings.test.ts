@@ -176,9 +176,10 @@ describe("[DONE] without a finish reason", () => {
 })
 
 describe.each(["tool_calls", "function_call", "TOOL_CALLS"])("the finish reason %s without a call", (word) => {
+  const request = { model: "asked", prompt: "x" }
   const withBody = (body: object): Protocol => ({
     ...chat,
-    decoder: (context) => chat.decoder(context, { ...body })
+    decoder: (context) => chat.decoder(context, { request, body: { ...body } })
   })
   const tools = [{ type: "function", function: { name: "f" } }]
   const ollamaBody = [
@@ -216,7 +217,7 @@ describe.each(["tool_calls", "function_call", "TOOL_CALLS"])("the finish reason 
       yield* check(OllamaProtocol.chat, ollamaBody, { pieces: "Hi|", final: final() })
       const asked: Protocol = {
         framing: "ndjson",
-        decoder: (context) => OllamaProtocol.chat.decoder(context, { tools })
+        decoder: (context) => OllamaProtocol.chat.decoder(context, { request, body: { tools } })
       }
       yield* check(asked, ollamaBody, { pieces: "Hi|", failure: failure("ParseError") })
     })

@@ -33,6 +33,10 @@ describe("an error body", () => {
       '{"detail":[{"loc":["body","messages",0,"content"],"msg":"boom","input":"x"}]}',
       { field: "messages[0].content" }
     ],
+    "a fault that an option leaves out": [
+      '{"detail":[{"loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]}',
+      { field: "dialect.streamOptions" }
+    ],
     "a fault of the whole body": ['{"detail":[{"loc":["body"],"msg":"boom"}]}', {}],
     "a fault in an unknown place": ['{"detail":[{"loc":["body","my secret"],"msg":"boom"}]}', {}],
     "an empty list of faults": ['{"detail":[]}', {}],
@@ -787,6 +791,24 @@ describe("Retry-After", () => {
       expect(wait === undefined ? undefined : Duration.toSeconds(wait)).toBe(seconds)
       const reason = toReason({ status: 429, retryAfter: wait, report: readBody("") })
       expect("retryAfter" in reason ? reason.retryAfter : undefined).toEqual(wait)
+    })
+  }
+})
+
+describe("a server that rejects a field which an option leaves out", () => {
+  const texts: Readonly<Record<string, string>> = {
+    "Unrecognized request argument supplied: stream_options": "dialect.streamOptions",
+    "'stream_options' is not supported": "dialect.streamOptions",
+    "Unknown parameter: 'stream_options.include_usage'": "dialect.streamOptions",
+    "property 'messages.1.reasoning_content' is unsupported": "dialect.thinkingField",
+    "thinking is enabled but reasoning_content is missing in assistant tool call message": "dialect.thinkingField"
+  }
+  for (const [message, field] of Object.entries(texts)) {
+    it(message, () => {
+      for (const status of [400, 422, 500]) {
+        const report = readBody(JSON.stringify({ error: { message } }))
+        expect(toReason({ status, report })).toMatchObject({ _tag: "InvalidRequest", field })
+      }
     })
   }
 })

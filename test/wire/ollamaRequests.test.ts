@@ -78,6 +78,8 @@ checkRequests<ChatRequest>(
     "think: true": [{ think: true }, { ...chatBody, think: true }],
     "think: false": [{ think: false }, { ...chatBody, think: false }],
     "think: max": [{ think: "max" }, { ...chatBody, think: "max" }],
+    "think: a level of the model": [{ think: "xhigh" }, { ...chatBody, think: "xhigh" }],
+    typicalP: [{ typicalP: 0.9 }, { ...chatBody, options: { typical_p: 0.9 } }],
     "think: high": [{ think: "high" }, { ...chatBody, think: "high" }],
     "keepAlive in seconds": [{ keepAlive: "2 minutes" }, { ...chatBody, keep_alive: 120 }],
     "keepAlive: 0": [{ keepAlive: 0 }, { ...chatBody, keep_alive: 0 }],
@@ -121,7 +123,7 @@ checkRequests<ChatRequest>(
         tools: [
           { type: "function", function: { name: "now", parameters: { type: "object", properties: {} } } },
           { type: "function", function: { name: "weather", description: "Of a city", parameters: weatherJsonSchema } },
-          { type: "function", function: { name: "raw", parameters: { type: "object" } } }
+          { type: "function", function: { name: "raw", parameters: { type: "object", properties: {} } } }
         ]
       }
     ],

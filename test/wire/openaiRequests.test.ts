@@ -3,7 +3,7 @@ import { expect, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ChatRequest, Message, PromptRequest } from "../../src/CompletionRequest.ts"
-import { lmStudio } from "../../src/internal/openai/dialect.ts"
+import { llamaServer, lmStudio } from "../../src/internal/openai/dialect.ts"
 import * as Endpoints from "../../src/internal/openai/endpoints.ts"
 import type { ToolCall } from "../../src/StreamingChunk.ts"
 import { checkRequests } from "../support/encoding.ts"
@@ -96,8 +96,8 @@ checkRequests<ChatRequest>(
             content: "",
             tool_calls: [sentCall("c1", "f"), sentCall("c4", "f"), sentCall("c5", "f")]
           },
-          { role: "tool", content: "5", tool_call_id: "c4" },
           { role: "tool", content: "4", tool_call_id: "c1" },
+          { role: "tool", content: "5", tool_call_id: "c4" },
           { role: "tool", content: "6", tool_call_id: "c5" },
           { role: "tool", content: "7", tool_call_id: "c5" }
         ]
@@ -132,7 +132,11 @@ checkRequests<ChatRequest>(
     "think: false": [{ think: false }, { ...chatBody, reasoning_effort: "none" }],
     "think: max": [
       { think: "max" },
-      { _tag: "Unsupported", feature: 'think: "max"', description: '"high" is the highest level here' }
+      {
+        _tag: "Unsupported",
+        feature: "this level of think",
+        description: '"low", "medium" and "high" are the levels here'
+      }
     ],
     "think: high": [{ think: "high" }, { ...chatBody, reasoning_effort: "high" }],
     "keepAlive in seconds": [{ keepAlive: "2 minutes" }, { ...chatBody, ttl: 120 }],
@@ -301,3 +305,60 @@ it("200,000 results that name their tool take linear time", () => {
   const last = { role: "tool", content: "", tool_call_id: `c${size - 1}` }
   expect(Result.getOrThrow(encoded)?.["messages"]).toHaveProperty([String(size)], last)
 })
+
+const history: ReadonlyArray<Message> = [
+  { role: "assistant", content: "", thinking: "Hm", toolCalls: [callOf("c1", "f")] },
+  { role: "tool", content: "1", toolCallId: "c1" }
+]
+const sentHistory = (thinking: object): object => ({
+  model: "m",
+  messages: [
+    { role: "assistant", content: "", ...thinking, tool_calls: [sentCall("c1", "f")] },
+    { role: "tool", content: "1", tool_call_id: "c1" }
+  ],
+  ...streamed
+})
+
+for (const [field, sent] of [
+  ["reasoning_content", { reasoning_content: "Hm" }],
+  ["reasoning", { reasoning: "Hm" }],
+  [undefined, {}]
+] as const) {
+  checkRequests<ChatRequest>(
+    `a chat request to a server whose field of earlier thinking is ${field}`,
+    Endpoints.chat({ ...lmStudio, thinkingField: field }),
+    { messages: history },
+    { "an earlier answer": [{}, sentHistory(sent)] }
+  )
+}
+
+checkRequests<ChatRequest>(
+  "a chat request to llama-server",
+  Endpoints.chat(llamaServer),
+  { messages: history },
+  {
+    "has the thinking of earlier answers, and levels as text": [
+      { think: "xhigh", typicalP: 0.9 },
+      {
+        ...sentHistory({ reasoning_content: "Hm" }),
+        reasoning_effort: "xhigh",
+        typical_p: 0.9,
+        return_progress: true
+      }
+    ]
+  }
+)
+
+const withoutStreamOptions = { ...lmStudio, streamOptions: false }
+checkRequests<ChatRequest>(
+  "a chat request to a server without stream_options",
+  Endpoints.chat(withoutStreamOptions),
+  { messages },
+  { "has none": [{}, { model: "m", messages, stream: true }] }
+)
+checkRequests<PromptRequest>(
+  "a prompt to a server without stream_options",
+  Endpoints.completion(withoutStreamOptions),
+  { prompt: "Once" },
+  { "has none": [{}, { model: "m", prompt: "Once", stream: true }] }
+)

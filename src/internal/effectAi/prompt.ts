@@ -52,7 +52,8 @@ const toContent = (
 
 const toImage = ({ data, mediaType }: Prompt.FilePart, field: string): Result.Result<ContentPart, Unsupported> => {
   if (!mediaType.startsWith("image/")) return unsupported(`a file that is not an image, in ${field}`)
-  return data instanceof URL || (typeof data === "string" && /^https?:/i.test(data))
+  const isAddress = data instanceof URL ? data.protocol !== "data:" : typeof data === "string" && /^https?:/i.test(data)
+  return isAddress
     ? unsupported(`an image as a URL, in ${field}`, "pass its bytes: the servers do not load images")
     : Result.succeed({ type: "image", image: data })
 }

@@ -4,6 +4,7 @@ import * as AiTool from "effect/ai/Tool"
 import * as Result from "effect/Result"
 import type { Tool, ToolChoice } from "../../CompletionRequest.ts"
 import { InvalidRequest, Unsupported } from "../../ProviderError.ts"
+import * as Parameters from "../wire/parameters.ts"
 
 export const toTools = (
   tools: ReadonlyArray<AiTool.Any>
@@ -13,12 +14,13 @@ const toTool = (tool: AiTool.Any, i: number): Result.Result<Tool, InvalidRequest
   if (AiTool.isProviderDefined(tool)) {
     return Result.fail(new Unsupported({ feature: "a tool that the provider defines" }))
   }
+  const field = `tools[${i}].parameters`
+  const schema = Result.try({
+    try: () => AiTool.getJsonSchema(tool),
+    catch: () => new InvalidRequest({ field, description: "this Schema has no JSON Schema" })
+  })
   return Result.map(
-    Result.try({
-      try: () => AiTool.getJsonSchema(tool),
-      catch: () =>
-        new InvalidRequest({ field: `tools[${i}].parameters`, description: "this Schema has no JSON Schema" })
-    }),
+    Result.flatMap(schema, (schema) => Parameters.fromJsonSchema(schema, field)),
     (parameters) => ({ name: tool.name, description: AiTool.getDescription(tool), parameters })
   )
 }

@@ -1,11 +1,15 @@
 /** Ollama's own protocol as endpoints: what is sent where, and how the answer is read. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { CompletionRequest } from "../../CompletionRequest.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
-import type { Endpoint } from "../wire/endpoint.ts"
+import type { ProviderError } from "../../ProviderError.ts"
+import type { Call, Endpoint } from "../wire/endpoint.ts"
 import * as Models from "./models.ts"
+import * as Names from "./names.ts"
 import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
 
@@ -65,3 +69,13 @@ export const version: Endpoint<void, string> = JsonEndpoint.get(
   Models.Version,
   ({ version }) => version
 )
+
+/** What Ollama reports about a model, and whether it is in memory. */
+export const describe = (call: Call, model: string): Effect.Effect<ModelInfo, ProviderError> =>
+  Effect.gen(function* () {
+    const info = yield* call(show, model, model)
+    // Servers before 0.1.33 do not have it.
+    const found = yield* Effect.option(call(running, undefined))
+    if (Option.isNone(found)) return info
+    return { ...info, ...Models.fromRunning(found.value.find(({ name }) => Names.isSame(name, model))) }
+  })

@@ -9,7 +9,7 @@ import type { ParseError, ProviderErrorReason } from "../../ProviderError.ts"
 import { LineTooLong } from "../../ProviderError.ts"
 import type { ContentChunk, FinalChunk, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
-import type { DecoderContext, Progress, RecordDecoder, Writable } from "../wire/endpoint.ts"
+import type { DecoderContext, Progress, RecordDecoder, Sent, Writable } from "../wire/endpoint.ts"
 import * as Delivered from "../wire/delivered.ts"
 import * as FinishReason from "../wire/finishReason.ts"
 import * as Json from "../wire/json.ts"
@@ -60,8 +60,8 @@ interface Line extends Schema.Schema.Type<typeof Line> {}
 
 const lineSchema = Json.lineSchema(Line)
 
-export const makeDecoder = (context: DecoderContext, body?: Json.JsonObject): RecordDecoder<StreamingChunk> => {
-  const hasTools = FinishReason.hasTools(body)
+export const makeDecoder = (context: DecoderContext, sent?: Sent<unknown>): RecordDecoder<StreamingChunk> => {
+  const hasTools = FinishReason.hasTools(sent?.body)
   const calls = makeToolCalls()
   const parts = { content: Delivered.makeText(), thinking: Delivered.makeText() }
   let hasAnswer = false

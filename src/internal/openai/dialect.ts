@@ -11,8 +11,14 @@ export interface Dialect {
   readonly keepAlive?: ((seconds: number) => Json.JsonObject) | undefined
   /** How thinking is switched on, off or to a level. */
   readonly think: (think: NonNullable<CompletionRequest["think"]>) => Result.Result<Json.JsonObject, Unsupported>
+  /** The field of a message in which the thinking of an earlier answer is sent back. `undefined`: the server has none. */
+  readonly thinkingField?: "reasoning_content" | "reasoning" | "thinking" | undefined
   /** Whether `tool_choice` can name one tool. */
   readonly namedToolChoice: boolean
+  /** Whether the usage is requested with `stream_options`, which some gateways reject. Default: `true`. */
+  readonly streamOptions?: boolean | undefined
+  /** Whether the server rejects a prompt that does not fit. Others may drop a part of it silently. Default: `false`. */
+  readonly isPromptWhole?: boolean | undefined
   /** Fields of every request. */
   readonly always?: Json.JsonObject | undefined
   /**
@@ -26,13 +32,21 @@ export interface Dialect {
 export const reasoningEffort: Dialect["think"] = (think) =>
   Result.succeed(think === true ? {} : { reasoning_effort: think === false ? "none" : think })
 
-const noMaximum = new Unsupported({ feature: 'think: "max"', description: '"high" is the highest level here' })
+const lmStudioLevels: ReadonlySet<unknown> = new Set([true, false, "none", "low", "medium", "high"])
 
-/** Facts: LM Studio's documentation, versions 0.3 to 0.4. */
+/** Facts: LM Studio's documentation, versions 0.3 to 0.4. Messages have no field for thinking. */
 export const lmStudio: Dialect = {
   jsonFormat: "json_schema",
   keepAlive: (seconds) => ({ ttl: seconds }),
-  think: (think) => (think === "max" ? Result.fail(noMaximum) : reasoningEffort(think)),
+  think: (think) =>
+    lmStudioLevels.has(think)
+      ? reasoningEffort(think)
+      : Result.fail(
+          new Unsupported({
+            feature: "this level of think",
+            description: '"low", "medium" and "high" are the levels here'
+          })
+        ),
   namedToolChoice: false,
   hasFinishReason: true
 }
@@ -44,7 +58,9 @@ export const llamaServer: Dialect = {
     Result.succeed(
       typeof think === "boolean" ? { chat_template_kwargs: { enable_thinking: think } } : { reasoning_effort: think }
     ),
+  thinkingField: "reasoning_content",
   namedToolChoice: false,
   hasFinishReason: true,
+  isPromptWhole: true,
   always: { return_progress: true }
 }

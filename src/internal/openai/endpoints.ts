@@ -5,6 +5,7 @@ import type { ModelInfo } from "../../ModelInfo.ts"
 import { StreamError } from "../../ProviderError.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
+import * as PromptTruncation from "../promptTruncation.ts"
 import type { Endpoint, JsonObject } from "../wire/endpoint.ts"
 import type { Dialect } from "./dialect.ts"
 import * as FinishReason from "../wire/finishReason.ts"
@@ -31,9 +32,14 @@ export const completion = (dialect: Dialect): Endpoint<CompletionRequest, Stream
 })
 
 const decoder =
-  ({ hasFinishReason }: Dialect): Endpoint<never, StreamingChunk>["decoder"] =>
-  (context, body) =>
-    makeDecoder({ ...context, hasFinishReason, hasTools: FinishReason.hasTools(body) })
+  ({ hasFinishReason, isPromptWhole }: Dialect): Endpoint<CompletionRequest, StreamingChunk>["decoder"] =>
+  (context, sent) =>
+    makeDecoder({
+      ...context,
+      hasFinishReason,
+      hasTools: FinishReason.hasTools(sent?.body),
+      isPromptCut: isPromptWhole || sent === undefined ? () => false : PromptTruncation.makeCheck(sent.request)
+    })
 
 /** `GET /props` of llama.cpp's server. */
 export const properties: Endpoint<void, Partial<ModelInfo>> = JsonEndpoint.get(
@@ -61,6 +67,12 @@ const command = (path: string): Endpoint<JsonObject, void> => ({
 /** `POST /models/load` and `/models/unload` of llama.cpp's server, if it is a router. */
 export const load = command("/models/load")
 export const unload = command("/models/unload")
+
+/** `GET /v1/models`, and whether the list is that of Ollama. */
+export const modelsOfAnyServer = JsonEndpoint.get("/v1/models", Models.Models, (answer) => ({
+  infos: Models.toModelInfos(answer),
+  isOllama: Models.isOfOllama(answer)
+}))
 
 /** `GET /v1/models`. */
 export const models: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(

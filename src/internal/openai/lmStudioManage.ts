@@ -23,7 +23,7 @@ export const load: Endpoint<LoadRequest, string> = {
     }))
 }
 
-interface LoadRequest {
+type LoadRequest = {
   readonly model: string
   readonly contextLength: number | undefined
 }

@@ -7,12 +7,21 @@ import * as Json from "../wire/json.ts"
 const Model = Schema.Struct({
   id: Schema.String,
   meta: Json.metadata,
-  max_model_len: Json.metadata
+  max_model_len: Json.metadata,
+  owned_by: Json.metadata
 })
 
 export const Models = Schema.Struct({ data: Json.nullish(Schema.Array(Model)) })
 
 export const toModelInfos = ({ data }: typeof Models.Type): ReadonlyArray<ModelInfo> => (data ?? []).map(toModelInfo)
+
+/**
+ * Whether a list is that of Ollama: all its names have a tag, and the owner is the namespace. Facts: Ollama's `openai/openai.go`.
+ */
+export const isOfOllama = ({ data }: typeof Models.Type): boolean =>
+  data != null &&
+  data.length > 0 &&
+  data.every(({ id, owned_by }) => /:[^:/]+$/.test(id) && owned_by === (id.split("/").at(-2) ?? "library"))
 
 const toModelInfo = ({ id, max_model_len, meta }: typeof Model.Type): ModelInfo => ({
   id,

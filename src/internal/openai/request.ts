@@ -17,7 +17,7 @@ export const encodeChat = (
   Result.gen(function* () {
     const messages: Array<Json.JsonObject> = []
     for (const [i, message] of RequestBody.completeMessages(request.messages ?? []).entries()) {
-      messages.push(yield* encodeMessage(message, i))
+      messages.push(yield* encodeMessage(message, i, dialect))
     }
     const tools = yield* RequestBody.encodeTools(request)
     const tool_choice = yield* encodeToolChoice(request.toolChoice, dialect)
@@ -43,7 +43,11 @@ const encodeToolChoice = (
   return Result.fail(new Unsupported({ feature: "toolChoice", description }))
 }
 
-const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObject, InvalidRequest> =>
+const encodeMessage = (
+  message: Message,
+  i: number,
+  { thinkingField }: Dialect
+): Result.Result<Json.JsonObject, InvalidRequest> =>
   Result.gen(function* () {
     const calls: Array<Json.JsonObject> = []
     for (const [j, { arguments: value, id, name }] of (message.toolCalls ?? []).entries()) {
@@ -55,6 +59,7 @@ const encodeMessage = (message: Message, i: number): Result.Result<Json.JsonObje
       role: message.role,
       // Templates of models without images may accept a text only.
       content: parts.every(({ type }) => type === "text") ? Content.toText(message) : parts.map(encodePart),
+      ...(thinkingField === undefined ? {} : { [thinkingField]: message.thinking }),
       tool_calls: calls.length === 0 ? undefined : calls,
       tool_call_id: message.toolCallId
     }
@@ -84,7 +89,7 @@ const encodeBody = (
       ...input,
       stream: true,
       // Without this there is no usage in a stream.
-      stream_options: { include_usage: true },
+      stream_options: dialect.streamOptions === false ? undefined : { include_usage: true },
       ...RequestBody.encodeSampling(request),
       max_tokens: request.maxTokens,
       response_format: yield* encodeFormat(request.format, dialect),

@@ -1,6 +1,6 @@
 /** Answers of the OpenAI-compatible routes: server-sent events, each with one JSON chunk, then `[DONE]`. */
 import * as Result from "effect/Result"
-import { LineTooLong, StreamTruncated } from "../../ProviderError.ts"
+import { ContextOverflow, LineTooLong, StreamTruncated } from "../../ProviderError.ts"
 import type { ContentChunk, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errorReport.ts"
 import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../wire/endpoint.ts"
@@ -19,13 +19,15 @@ export interface Options extends DecoderContext {
   readonly hasFinishReason: boolean
   /** Whether the request offered tools. */
   readonly hasTools: boolean
+  /** Whether the usage shows that the server dropped a part of the prompt. */
+  readonly isPromptCut: (usage: Usage) => boolean
 }
 
 export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => {
-  const { maxLineBytes } = options
+  const { isPromptCut, maxLineBytes } = options
   const calls = ToolCalls.make()
   const parts = makeParts()
-  const metadata = makeMetadata(options.model)
+  const metadata = makeMetadata(options.model, isPromptCut)
   const ending = makeEnding()
   let hasAnswer = false
   let isRefused = false
@@ -77,6 +79,9 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
   }
 
   const readChunk = (chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
+    if (!hasAnswer && chunk.usage != null && isPromptCut(Chunks.toUsage(chunk.usage) ?? {})) {
+      return new ContextOverflow({ description: "the server dropped a part of the prompt" })
+    }
     const choices = Chunks.toChoices(chunk)
     if (choices.length === 0) {
       const isOther = chunk.choices === undefined && chunk.usage == null && chunk.prompt_progress == null
@@ -211,7 +216,7 @@ const makeEnding = () => {
 }
 
 /** What the chunks of an answer report besides its parts. The last report counts. */
-const makeMetadata = (requestedModel: string) => {
+const makeMetadata = (requestedModel: string, isPromptCut: (usage: Usage) => boolean) => {
   let model = requestedModel
   let responseId: string | undefined
   let usage: Usage | undefined
@@ -234,6 +239,7 @@ const makeMetadata = (requestedModel: string) => {
       model,
       ...(usage === undefined ? {} : { usage: cachedTokens === undefined ? usage : { cachedTokens, ...usage } }),
       ...(timings === undefined ? {} : { timings }),
+      ...(usage !== undefined && isPromptCut(usage) ? { promptTruncated: true } : {}),
       ...(responseId === undefined ? {} : { responseId })
     })
   }

@@ -32,8 +32,9 @@ export interface Situation {
 
 export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situation: Situation): Choice => {
   const present = hosts.filter((host) => !host.isDraining && !wanted.tried.has(host))
+  const able = present.filter((host) => !lacksModel(host, wanted) && fits(host, wanted) && !host.breaker.isOff())
   const suitable = prefer(
-    present.filter((host) => !lacksModel(host, wanted) && fits(host, wanted) && !host.breaker.isOff()),
+    prefer(able, ({ models }) => models.get(wanted.model ?? "")?.isUnlisted !== true),
     (host) => wanted.lastTokens <= Host.contextLength(host, wanted.model)
   )
   if (suitable.length === 0) return { _tag: "None", reason: explain(present, wanted) }

@@ -41,19 +41,25 @@ export interface Turns {
   readonly remember: (conversation: Conversation, turn: Turn) => Effect.Effect<void>
 }
 
+const maxAgeMillis = 10 * 60_000
+
 /** Bounded in number and time. A hash that two conversations share costs a prompt cache, nothing else. */
-export const make: Effect.Effect<Turns> = Effect.gen(function* () {
-  const cache = yield* Cache.make<number, Turn>({
+export const make = Effect.fnUntraced(function* (now: () => number): Effect.fn.Return<Turns> {
+  // A cache measures time by the wall clock, so the age is checked here.
+  const cache = yield* Cache.make<number, { readonly turn: Turn; readonly at: number }>({
     capacity: 10_000,
-    timeToLive: "10 minutes",
     lookup: () => Effect.never
   })
-  const find = (key: number | undefined) =>
-    key === undefined ? Effect.succeed(undefined) : Effect.map(Cache.getOption(cache, key), Option.getOrUndefined)
+  const find = (key: number | undefined): Effect.Effect<Turn | undefined> =>
+    key === undefined
+      ? Effect.succeed(undefined)
+      : Effect.map(Cache.getOption(cache, key), (found) =>
+          Option.isSome(found) && now() - found.value.at < maxAgeMillis ? found.value.turn : undefined
+        )
   return {
     // A further round of the same turn, as with tools, or the next turn.
     find: ({ lastTurn, turn }) =>
       Effect.flatMap(find(turn), (found) => (found === undefined ? find(lastTurn) : Effect.succeed(found))),
-    remember: ({ turn }, value) => Cache.set(cache, turn, value)
+    remember: (conversation, turn) => Cache.set(cache, conversation.turn, { turn, at: now() })
   }
 })

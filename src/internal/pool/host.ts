@@ -17,7 +17,9 @@ export interface Settings {
 export interface Model {
   /** As the host reported it; `undefined` if it did not answer. */
   info: ModelInfo | undefined
-  /** The host reported that it does not have the model. */
+  /** The host does not list the model. One that has others than it lists may still answer. */
+  isUnlisted: boolean
+  /** The host does not have the model, by its list or by its answer to a request. */
   isMissing: boolean
   askedAt: number
   /** Set while the host is asked. */
@@ -70,6 +72,7 @@ export const modelOf = ({ models }: Host, name: string): Model => {
   if (oldest !== undefined && models.size >= maxModels) models.delete(oldest)
   const model: Model = {
     info: undefined,
+    isUnlisted: false,
     isMissing: false,
     askedAt: -Infinity,
     asking: undefined,

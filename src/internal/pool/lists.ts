@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import { AllProvidersFailed, NetworkError, ProviderError, Timeout } from "../../ProviderError.ts"
+import type * as Provider from "../../Provider.ts"
 import type { Parts } from "./answer.ts"
 import type * as Host from "./host.ts"
 
@@ -59,10 +60,10 @@ export const listModels = (parts: Parts): Effect.Effect<ReadonlyArray<ModelInfo>
 
 /** What a host reports about the model, one that has it in memory if there is any. */
 export const model =
-  (parts: Parts) =>
-  (name: string): Effect.Effect<ModelInfo, ProviderError> =>
+  (parts: Parts): Provider.Provider["model"] =>
+  (name, options) =>
     Effect.flatMap(
-      askAll(parts, ({ provider }) => provider.model(name)),
+      askAll(parts, ({ provider }) => provider.model(name, options)),
       ({ errors, values }) => {
         const info = values.find(({ isLoaded }) => isLoaded === true) ?? values[0]
         return info === undefined ? Effect.fail(failure(parts, errors)) : Effect.succeed(info)

@@ -6,16 +6,13 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Host from "./host.ts"
 
-/** How long a description counts as new. */
-const freshMillis = 10_000
-
-/** The same for a host that does not have the model: it may be on its way there. */
-const missingFreshMillis = 2000
+/** How long a description counts as new. With the time that the answer takes, a loaded model is noticed within 3 seconds. */
+const freshMillis = 2000
 
 /** How long a host may take to describe a model. */
 const askTimeout = "5 seconds"
 
-/** How long the first request for a model waits for the hosts to describe it. */
+/** If no host is known to have the model in memory: how long a request waits for the hosts to describe it. */
 const firstWait = "500 millis"
 
 export interface Models {
@@ -38,7 +35,7 @@ export const make = (options: {
   const ask = (host: Host.Host, name: string): Effect.Effect<void> =>
     Effect.suspend(() => {
       const model = Host.modelOf(host, name)
-      return host.provider.model(name).pipe(
+      return host.provider.model(name, { maxAge: freshMillis / 2 }).pipe(
         Effect.result,
         Effect.timeoutOption(askTimeout),
         Effect.exit,
@@ -46,8 +43,9 @@ export const make = (options: {
           const result = Exit.isSuccess(exit) ? Option.getOrUndefined(exit.value) : undefined
           model.askedAt = now()
           model.info = result !== undefined && Result.isSuccess(result) ? result.success : undefined
-          model.isMissing =
+          model.isUnlisted =
             result !== undefined && Result.isFailure(result) && result.failure.reason._tag === "ModelNotAvailable"
+          model.isMissing = model.isUnlisted && !host.provider.hasUnlistedModels
           return refresh
         })
       )
@@ -65,15 +63,14 @@ export const make = (options: {
           const model = Host.modelOf(host, name)
           // There is nothing to choose.
           if (hosts.length === 1 && !model.isMissing) continue
-          const maxAge = model.isMissing ? missingFreshMillis : freshMillis
-          if (model.asking === undefined && time - model.askedAt >= maxAge) {
+          if (model.asking === undefined && time - model.askedAt >= freshMillis) {
             const fiber = run(ask(host, name))
             model.asking = fiber
             fiber.addObserver(() => {
               model.asking = undefined
             })
           }
-          if (model.asking !== undefined && (model.isMissing || model.askedAt === -Infinity)) pending.push(model.asking)
+          if (model.asking !== undefined) pending.push(model.asking)
           isKnown ||= Host.isLoaded(host, name, time)
         }
         return isKnown || pending.length === 0

@@ -1,6 +1,8 @@
 /** One route of a server as a value: what is sent, and how the answer is read. It is not tied to completions. */
+import type * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
-import type { ProviderErrorReason } from "../../ProviderError.ts"
+import type { Deadlines } from "../../CompletionRequest.ts"
+import type { ProviderError, ProviderErrorReason } from "../../ProviderError.ts"
 import type { ErrorRule } from "./errorRule.ts"
 
 export interface Endpoint<Request, Out> {
@@ -15,9 +17,23 @@ export interface Endpoint<Request, Out> {
   readonly errorRules?: ReadonlyArray<ErrorRule> | undefined
   /** The JSON body; `undefined` for none. */
   readonly encode: (request: Request) => Result.Result<JsonObject | undefined, ProviderErrorReason>
-  /** A new decoder, for one answer to a request with this body. */
-  readonly decoder: (context: DecoderContext, body?: JsonObject) => RecordDecoder<Out>
+  /** A new decoder, for one answer to what was sent. */
+  readonly decoder: (context: DecoderContext, sent?: Sent<Request>) => RecordDecoder<Out>
 }
+
+/** A request, and the JSON body that it became. */
+export interface Sent<Request> {
+  readonly request: Request
+  readonly body: JsonObject | undefined
+}
+
+/** Calls an endpoint that answers with one value. */
+export type Call = <Request, Out>(
+  endpoint: Endpoint<Request, Out>,
+  request: Request,
+  model?: string,
+  deadlines?: Deadlines
+) => Effect.Effect<Out, ProviderError>
 
 export type JsonObject = { readonly [key: string]: unknown }
 

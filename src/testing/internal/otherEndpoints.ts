@@ -1,6 +1,7 @@
 /** The answers to requests that are not for a completion. */
 import * as Predicate from "effect/Predicate"
 import * as Letters from "../../internal/letters.ts"
+import * as Names from "../../internal/ollama/names.ts"
 import type { Reply } from "./answer.ts"
 import { wires } from "./wireRecords.ts"
 
@@ -39,7 +40,7 @@ type Fields = { readonly [key: PropertyKey]: unknown }
 const posts: { readonly [path: string]: (body: Fields, models: ReadonlyArray<string>) => Reply } = {
   "/api/show": ({ model }, models) => {
     const { capabilities, details } = toOllamaModel(String(model))
-    return models.some((name) => name === model || name === `${model}:latest`)
+    return models.some((name) => Names.isSame(name, String(model)))
       ? { status: 200, body: { details, model_info: { "llama.context_length": 131_072 }, capabilities } }
       : { status: 404, body: { error: `model '${model}' not found` } }
   },
@@ -62,7 +63,7 @@ const posts: { readonly [path: string]: (body: Fields, models: ReadonlyArray<str
 const changeModel = (body: unknown, models: ReadonlyArray<string>): Reply => {
   const fields: Fields = Predicate.isObject(body) ? body : {}
   const name = fields["source"] ?? fields["model"]
-  return models.some((model) => model === name || model === `${name}:latest`)
+  return models.some((model) => Names.isSame(model, String(name)))
     ? { status: 200 }
     : { status: 404, body: { error: `model '${name}' not found` } }
 }

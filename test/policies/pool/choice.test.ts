@@ -42,26 +42,60 @@ it.effect("a host that has the model in memory comes first, as long as it has a 
   })
 )
 
-it.effect("what hosts report is asked for in the background, once in 10 seconds, and waited for only at first", () =>
-  Effect.gen(function* () {
-    let asked = 0
-    const answer = Effect.suspend(() => {
-      asked++
-      return Effect.delay(Effect.succeed({ id: "m", isLoaded: true }), "400 millis")
+it.effect(
+  "what hosts report is asked for in the background, at most every 2 seconds, and waited for only at first",
+  () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const answer = Effect.suspend(() => {
+        asked++
+        return Effect.delay(Effect.succeed({ id: "m", isLoaded: true }), "400 millis")
+      })
+      const one = yield* fake("one", ["Hi"], { info: () => answer })
+      const two = yield* fake("two", ["Hi"], { info: () => Effect.never })
+      const pool = yield* Pool.make({ hosts: [{ provider: one }, { provider: two }] })
+      const first = yield* Effect.forkChild(answeredBy(pool, ask("1")), { startImmediately: true })
+      yield* TestClock.adjust("499 millis")
+      expect(yield* state(pool)).toMatchObject({ hosts: [{ active: 0 }, { active: 0 }] })
+      yield* TestClock.adjust("1 millis")
+      expect(yield* Fiber.join(first)).toBe("one")
+      for (let i = 0; i < 20; i++) expect(yield* answeredBy(pool, ask("2"))).toBe("one")
+      expect(asked).toBe(1)
+      yield* TestClock.adjust("2 seconds")
+      expect(yield* answeredBy(pool, ask("3"))).toBe("one")
+      expect(asked).toBe(2)
     })
-    const one = yield* fake("one", ["Hi"], { info: () => answer })
-    const two = yield* fake("two", ["Hi"], { info: () => Effect.never })
+)
+
+it.effect("a model that was loaded is noticed within 3 seconds", () =>
+  Effect.gen(function* () {
+    let isLoaded = false
+    const one = yield* fake("one", ["Hi"], { info: { isLoaded: false } })
+    const two = yield* fake("two", ["Hi"], { info: () => Effect.sync(() => ({ id: "m", isLoaded })) })
     const pool = yield* Pool.make({ hosts: [{ provider: one }, { provider: two }] })
-    const first = yield* Effect.forkChild(answeredBy(pool, ask("1")), { startImmediately: true })
-    yield* TestClock.adjust("499 millis")
-    expect(yield* state(pool)).toMatchObject({ hosts: [{ active: 0 }, { active: 0 }] })
-    yield* TestClock.adjust("1 millis")
-    expect(yield* Fiber.join(first)).toBe("one")
-    for (let i = 0; i < 20; i++) expect(yield* answeredBy(pool, ask("2"))).toBe("one")
-    expect(asked).toBe(1)
-    yield* TestClock.adjust("10 seconds")
-    expect(yield* answeredBy(pool, ask("3"))).toBe("one")
-    expect(asked).toBe(2)
+    yield* answeredBy(pool, ask("1"))
+    // An answer counts as a sign that the model is in memory.
+    yield* TestClock.adjust("1 minute")
+    yield* answeredBy(pool, ask("2"))
+    yield* TestClock.adjust("1 minute")
+    isLoaded = true
+    yield* TestClock.adjust("3 seconds")
+    for (let i = 0; i < 10; i++) expect(yield* answeredBy(pool, ask("3"))).toBe("two")
+  })
+)
+
+it.effect("a host that may have models that it does not list is asked for one that no host lists", () =>
+  Effect.gen(function* () {
+    const unlisted = missing("x")
+    const gateway = { ...(yield* fake("gateway", ["Hi"], { info: unlisted })), hasUnlistedModels: true }
+    const strict = yield* fake("strict", ["Hi"], { info: unlisted })
+    const having = yield* fake("having", ["Hi"])
+    const both = yield* Pool.make({ hosts: [{ provider: strict }, { provider: gateway }] })
+    for (let i = 0; i < 5; i++) expect(yield* answeredBy(both, ask("x"))).toBe("gateway")
+    const all = yield* Pool.make({ hosts: [{ provider: strict }, { provider: gateway }, { provider: having }] })
+    for (let i = 0; i < 5; i++) expect(yield* answeredBy(all, ask("x"))).toBe("having")
+    const alone = yield* Pool.make({ hosts: [{ provider: strict }, { provider: strict, name: "other" }] })
+    expect((yield* Effect.flip(alone.complete(ask("x")))).reason._tag).toBe("ModelNotAvailable")
   })
 )
 

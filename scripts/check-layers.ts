@@ -16,7 +16,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   server: ["internal/server"],
   calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
   contract: ["Provider Deadlines internal/guard"],
-  answers: ["internal/typedAnswer", "internal/promptTruncation"],
+  answers: ["internal/typedAnswer", "internal/promptTruncation", "internal/carries"],
   transport: ["internal/transport internal/rejection internal/baseUrl internal/places internal/probe"],
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: ["internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint"],

@@ -31,6 +31,11 @@ const Limit = durationInput(Duration.isPositive, "a duration of more than zero")
 /**
  * How long one answer may take. `Infinity` disables a deadline.
  *
+ * **Details**
+ *
+ * Only chunks that carry something count for `firstChunk` and `idle`: content, thinking, a tool call, progress that advances, or the
+ * end. Empty chunks are delivered, but they keep no answer alive.
+ *
  * @category models
  * @since 0.1.0
  */

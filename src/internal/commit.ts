@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import { ProviderError, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
+import * as Carries from "./carries.ts"
 import * as Monotonic from "./monotonic.ts"
 import * as Values from "./values.ts"
 
@@ -25,15 +26,8 @@ export type Chunks = Arr.NonEmptyReadonlyArray<StreamingChunk>
 
 export type ChunkPull = Pull.Pull<Chunks, ProviderError>
 
-const carries = (chunk: StreamingChunk): boolean =>
-  chunk.isFinal ||
-  chunk.content !== "" ||
-  (chunk.thinking !== undefined && chunk.thinking !== "") ||
-  (chunk.toolCallDeltas !== undefined && chunk.toolCallDeltas.length > 0) ||
-  (chunk.toolCalls !== undefined && chunk.toolCalls.length > 0)
-
 /** Whether the answer commits with these chunks. Prompt progress, for example, says nothing of the answer. */
-export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(carries)
+export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(Carries.carries)
 
 /** One run of a request. */
 export interface Attempt {

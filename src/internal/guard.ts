@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import * as CompletionRequest from "../CompletionRequest.ts"
 import * as Deadlines from "../Deadlines.ts"
 import * as Embedding from "../Embedding.ts"
+import * as Carries from "./carries.ts"
 import * as PromptTruncation from "./promptTruncation.ts"
 import * as RequestFault from "./requestFault.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
@@ -54,8 +55,11 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
   const invalid = CompletionRequest.checkOptions({ deadlines, defaults })
   if (invalid !== undefined) return Result.fail(toError(invalid))
   const own = Deadlines.resolve(deadlines)
-  const stream = <A>(open: Open<A>, override?: CompletionRequest.Deadlines): Stream.Stream<A, ProviderError> =>
-    Deadlines.apply(open, Deadlines.override(own, override), toError)
+  const stream = <A>(
+    open: Open<A>,
+    override?: CompletionRequest.Deadlines,
+    makeCarries?: () => (item: A) => boolean
+  ): Stream.Stream<A, ProviderError> => Deadlines.apply(open, Deadlines.override(own, override), toError, makeCarries)
   return Result.succeed({
     toError,
     stream,
@@ -66,7 +70,7 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
         )
         if (Result.isFailure(valid)) return Stream.fail(toError(valid.failure))
         const { deadlines, overflow } = valid.success
-        const chunks = stream(open(valid.success), deadlines)
+        const chunks = stream(open(valid.success), deadlines, Carries.makeAdvances)
         return overflow === "truncate" ? Stream.map(chunks, reportTruncation(valid.success)) : chunks
       }),
     embeddings: (embed) => (request) =>

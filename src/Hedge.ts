@@ -4,7 +4,7 @@
  * @category Policies
  * @since 0.3.0
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -83,7 +83,8 @@ export interface LayerOptions<out Alternative extends AnyLayer> extends Settings
  * The second request is sent after the 95th percentile of the recent waits for this model, or after `minDelay` if that is
  * longer, to the first alternative that has the model in memory. Failures are not its purpose: if the first request fails
  * before the second one is sent, that failure is passed on; if it fails later, the second one decides, and if both fail, the
- * failure of the first is passed on. Failures of the second request are ignored otherwise.
+ * failure of the first is passed on. Failures of the second request are ignored otherwise. A defect of the first is passed on at
+ * once.
  *
  * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider`
  * of the current span. `embed`, `listModels` and `model` are those of the first provider.
@@ -222,10 +223,14 @@ const race = (
   const afterFirst = (exit: Exit.Exit<Commit.Chunks, PullError>): Commit.ChunkPull => {
     firstFiber = undefined
     if (Exit.isFailure(exit)) {
-      if (secondFiber === undefined || second === undefined || isSecondOver) {
-        return Effect.andThen(giveUpSecond, Effect.failCause(exit.cause))
+      const failed = Effect.failCause(exit.cause)
+      // No other answer mends a defect.
+      if (secondFiber === undefined || second === undefined || isSecondOver || Cause.hasDies(exit.cause)) {
+        return Effect.andThen(giveUpSecond, failed)
       }
-      return Effect.flatMap(Fiber.await(secondFiber), (other) => afterSecond(other, Effect.failCause(exit.cause)))
+      // The second request may wait for what the first one still holds, such as the permit of a pool.
+      const other = Effect.andThen(giveUpFirst, Fiber.await(secondFiber))
+      return Effect.flatMap(other, (exit) => afterSecond(exit, failed))
     }
     if (!Commit.commits(exit.value)) return Effect.succeed(exit.value)
     current = first.pull

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Commit from "./internal/commit.ts"
+import * as GenAi from "./internal/genAi.ts"
 import * as Values from "./internal/values.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import * as Provider from "./Provider.ts"
@@ -104,6 +105,7 @@ export const make = (
 ): Provider.Provider => {
   return Provider.make({
     name,
+    kind: GenAi.sharedKind(candidates.map(({ provider }) => provider)),
     stream: (request) =>
       Commit.attempts(
         request,
@@ -121,10 +123,7 @@ export const make = (
       ),
     embed: (request) =>
       firstAnswer(candidates, name, (candidate) =>
-        Effect.map(candidate.provider.embed(withModel(candidate, request)), (embedding) => ({
-          ...embedding,
-          provider: embedding.provider ?? candidate.provider.name
-        }))
+        Commit.namedEmbedding(candidate.provider.embed(withModel(candidate, request)), candidate.provider.name)
       ),
     listModels: Effect.flatMap(
       Effect.forEach(candidates, ({ provider }) => Effect.result(provider.listModels), { concurrency: "unbounded" }),
@@ -208,10 +207,7 @@ const firstAnswer = <A>(
   Effect.suspend(() => {
     const { first, next } = inTurn(candidates, name)
     const attempt = (candidate: Candidate): Effect.Effect<A, ProviderError> =>
-      ask(candidate).pipe(
-        Effect.tap(() => Effect.annotateCurrentSpan(Commit.providerAttribute, candidate.provider.name)),
-        Effect.catch((error) => Effect.flatMap(next(error), attempt))
-      )
+      ask(candidate).pipe(Effect.catch((error) => Effect.flatMap(next(error), attempt)))
     return attempt(first)
   })
 

@@ -132,6 +132,7 @@ export interface LoadOptions extends Manage.LoadOptions {}
 export const Ollama = Context.Service<Ollama>("effect-local-llm/Ollama")
 
 const definition: Server.ServerDefinition = {
+  kind: "ollama",
   name: "Ollama",
   ...Places.ollama,
   missingModelHint: (model) => `run \`ollama pull ${model}\``,

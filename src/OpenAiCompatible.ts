@@ -70,6 +70,7 @@ const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = 
     namedToolChoice: true
   }
   return {
+    kind: "OpenAI-compatible server",
     name: "OpenAI-compatible server",
     defaultUrl: "http://127.0.0.1:8000",
     port: "8000",

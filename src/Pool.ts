@@ -23,6 +23,8 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CompletionRequest from "./CompletionRequest.ts"
 import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./internal/baseUrl.ts"
+import * as Commit from "./internal/commit.ts"
+import * as GenAi from "./internal/genAi.ts"
 import * as Monotonic from "./internal/monotonic.ts"
 import * as Answer from "./internal/pool/answer.ts"
 import * as Conversation from "./internal/pool/conversation.ts"
@@ -191,6 +193,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
 
   const provider = Provider.make({
     name,
+    kind: GenAi.sharedKind(queue.hosts().map(({ provider }) => provider)),
     stream: (input) =>
       Stream.suspend(() => {
         const valid = RequestFault.read(() => {
@@ -209,7 +212,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
         })
         if (Result.isFailure(valid)) return fail(valid.failure)
         return Answer.call(parts, valid.success, ({ name, provider }, request) =>
-          Effect.map(provider.embed(request), (embedding) => ({ ...embedding, provider: embedding.provider ?? name }))
+          Commit.namedEmbedding(provider.embed(request), name)
         )
       }),
     listModels: Lists.listModels(parts),

@@ -62,6 +62,13 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
 export interface Provider {
   /** The provider's name, as errors carry it. */
   readonly name: string
+  /**
+   * The kind of its server, whatever its name: `ollama`, `lmstudio`, `llama-server` or `OpenAI-compatible server`. `Pool` and
+   * `Fallback` have the kind that all of their providers have. Absent if there is no server, or if there are several kinds.
+   *
+   * @since 0.4.0
+   */
+  readonly kind?: string | undefined
   /** The origin of its server, without credentials, such as `http://gpu-1:11434`. Absent if there is none, or several. */
   readonly server?: string | undefined
   /** Requests an answer and emits it while it is generated. Fails with any reason of `ProviderError`. */
@@ -161,6 +168,8 @@ export const object = <A, RD>(
 export const make = (options: {
   /** The name in errors. */
   readonly name: string
+  /** The kind of the server, such as `ollama`. Default: none. */
+  readonly kind?: string | undefined
   /** The origin of the server, without credentials. Default: none. */
   readonly server?: string | undefined
   /** Has to keep the guarantees of `Provider.stream`. */
@@ -183,6 +192,7 @@ export const make = (options: {
   const find = (model: string) => Effect.map(listModels, (models) => models.find((info) => isSameModel(info.id, model)))
   return {
     name,
+    kind: options.kind,
     server: options.server,
     stream,
     complete: (request) => Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),

@@ -14,9 +14,11 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
+import type { Embedding } from "../Embedding.ts"
 import { ProviderError, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as Carries from "./carries.ts"
+import * as GenAi from "./genAi.ts"
 import * as Monotonic from "./monotonic.ts"
 import * as Values from "./values.ts"
 
@@ -128,19 +130,47 @@ export const within = (open: Open, request: CompletionRequest, millisLeft: numbe
 /** Reports who answered: in the final chunk, and as an attribute of the current span. An inner policy knows better. */
 export const named = (chunks: ReturnType<Open>, name: string): ReturnType<Open> =>
   Stream.transformPull(chunks, (pull) =>
-    Effect.sync(() => {
+    Effect.map(annotation(name), (annotate) => {
       let hasCommitted = false
       return Effect.flatMap(pull, (chunks) => {
         const named = addName(chunks, name)
         if (hasCommitted || !commits(chunks)) return Effect.succeed(named)
         hasCommitted = true
-        return Effect.as(Effect.annotateCurrentSpan(providerAttribute, name), named)
+        return Effect.as(annotate, named)
       })
     })
   )
 
+/** As `named`, for an embedding. */
+export const namedEmbedding = <E, R>(
+  embedding: Effect.Effect<Embedding, E, R>,
+  name: string
+): Effect.Effect<Embedding, E, R> =>
+  Effect.flatMap(annotation(name), (annotate) =>
+    Effect.tap(
+      Effect.map(embedding, (embedding) => ({ ...embedding, provider: embedding.provider ?? name })),
+      () => annotate
+    )
+  )
+
 /** The attribute of a span with the name of the provider that answered. */
-export const providerAttribute = "effect_local_llm.provider"
+const providerAttribute = "effect_local_llm.provider"
+
+/**
+ * What to run when the provider has answered. To be made before the answer: if the attribute has changed since, an inner policy has
+ * set it.
+ */
+export const annotation = (name: string): Effect.Effect<Effect.Effect<void>> =>
+  Effect.map(Effect.option(Effect.currentSpan), (span) => {
+    if (Option.isNone(span)) return Effect.void
+    const { value } = span
+    const before = value.attributes.get(providerAttribute)
+    return Effect.suspend(() =>
+      value.attributes.get(providerAttribute) === before
+        ? Effect.annotateCurrentSpan(providerAttribute, GenAi.toText(name))
+        : Effect.void
+    )
+  })
 
 const addName = (chunks: Chunks, name: string): Chunks => {
   const last = Arr.lastNonEmpty(chunks)

@@ -53,7 +53,9 @@ export interface Options {
 }
 
 export interface ServerDefinition extends Place {
-  /** The kind of server, such as `Ollama`. */
+  /** As `gen_ai.provider.name` has it. The conventions have no value for these servers. */
+  readonly kind: string
+  /** The default name of its providers, such as `Ollama`. */
   readonly name: string
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: (model: string) => string
@@ -154,6 +156,7 @@ export const make = Effect.fnUntraced(function* (
       }),
     provider: Provider.make({
       name,
+      kind: definition.kind,
       server,
       stream: guard.completions((request) =>
         models.requireFor(

@@ -51,3 +51,7 @@ export const isJsonObject = (u: unknown): u is object => isRecord(u) && isJson(u
 /** The duration that a caller means. Effect reads `NaN` as zero, which would unload a model or end a wait at once. */
 export const toDuration = (u: unknown): Option.Option<Duration.Duration> =>
   Number.isNaN(u) ? Option.none() : Duration.fromInput(u as Duration.Input)
+
+/** The beginning of a text that is too long to keep. No character is cut in half. */
+export const shorten = (text: string, maxLength: number): string =>
+  text.length <= maxLength ? text : `${text.slice(0, maxLength - 1).replace(/[\uD800-\uDBFF]$/, "")}…`

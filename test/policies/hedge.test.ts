@@ -367,7 +367,9 @@ describe("around a pool with one permit", () => {
           Stream.unwrap(
             Effect.gen(function* () {
               yield* Effect.acquireRelease(permit.take(1), () => permit.release(1))
-              return sent++ === 0 ? Stream.fromEffect(Effect.delay(Effect.fail(failure()), "5 seconds")) : mock.stream(request)
+              return sent++ === 0
+                ? Stream.fromEffect(Effect.delay(Effect.fail(failure()), "5 seconds"))
+                : mock.stream(request)
             })
           )
       })

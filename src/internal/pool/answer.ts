@@ -155,14 +155,18 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
             }
           })
 
-        const beforeCommit = (host: Host.Host, pull: Commit.ChunkPull): Commit.ChunkPull =>
+        const beforeCommit = (
+          host: Host.Host,
+          pull: Commit.ChunkPull,
+          annotate: Effect.Effect<void>
+        ): Commit.ChunkPull =>
           Effect.matchEffect(pull, {
             onSuccess: (chunks) => {
               ticket.hasFirstChunk = true
               if (!Commit.commits(chunks)) return Effect.succeed(chunks)
               current = following(host, pull)
               return Effect.andThen(
-                Effect.andThen(queue.begin(ticket), remember(host, undefined)),
+                Effect.all([queue.begin(ticket), remember(host, undefined), annotate], { discard: true }),
                 deliver(host, chunks)
               )
             },
@@ -179,9 +183,11 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
           const attemptScope = Scope.forkUnsafe(scope)
           attempt = attemptScope
           ticket.hasFirstChunk = false
-          return Effect.flatMap(Channel.toPullScoped(host.provider.stream(request).channel, attemptScope), (pull) => {
-            current = beforeCommit(host, pull)
-            return current
+          return Effect.gen(function* () {
+            const annotate = yield* Commit.annotation(host.name)
+            const pull = yield* Channel.toPullScoped(host.provider.stream(request).channel, attemptScope)
+            current = beforeCommit(host, pull, annotate)
+            return yield* current
           })
         })
 

@@ -14,7 +14,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   attempts: ["internal/commit", "internal/budget"],
   providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
   server: ["internal/server"],
-  calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
+  calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed", "internal/options"],
   contract: ["Provider Deadlines internal/guard"],
   answers: ["internal/typedAnswer", "internal/promptTruncation", "internal/carries"],
   transport: ["internal/transport internal/rejection internal/baseUrl internal/places internal/probe"],

@@ -13,11 +13,14 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Budget from "./internal/budget.ts"
 import * as Commit from "./internal/commit.ts"
 import * as Monotonic from "./internal/monotonic.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Values from "./internal/values.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -89,6 +92,8 @@ export interface LayerOptions<out Alternative extends AnyLayer> extends Settings
  * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider`
  * of the current span. `embed`, `listModels` and `model` are those of the first provider.
  *
+ * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
+ *
  * **Gotchas**
  *
  * - Servers notice a closed connection only at their first token, so the request that is given up still costs its prompt.
@@ -99,9 +104,28 @@ export interface LayerOptions<out Alternative extends AnyLayer> extends Settings
  * @category combinators
  * @since 0.3.0
  */
-export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
+export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
+  OptionSchema.providerFrom(definition, options, provider, (options) => makeHedging(provider, options))
+
+const settings: OptionSchema.Fields<Settings> = {
+  minDelay: OptionSchema.duration,
+  share: OptionSchema.amount,
+  isLoaded: OptionSchema.fn
+}
+
+const definition = OptionSchema.define<Options>({
+  ...settings,
+  alternatives: Schema.optional(Schema.Array(OptionSchema.provider))
+})
+
+const layerDefinition = OptionSchema.define<LayerOptions<AnyLayer>>({
+  ...settings,
+  alternatives: Schema.optional(Schema.Array(OptionSchema.is(Layer.isLayer, "a layer")))
+})
+
+const makeHedging = (provider: Provider.Provider, options: Options): Provider.Provider => {
   const { alternatives = [provider], isLoaded = reportsLoaded, share = 0.05 } = options
-  const minDelay = Option.getOrElse(Values.toDuration(options.minDelay), () => Duration.seconds(2))
+  const minDelay = Duration.toMillis(Duration.fromInputUnsafe(options.minDelay ?? "2 seconds"))
   const budget = Budget.make({ share, floor: 1, window: Duration.minutes(10) })
   const waits = makeWaits()
 
@@ -129,7 +153,7 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
             yield* budget.count
             const second = Effect.gen(function* () {
               if (model === undefined) return undefined
-              yield* Effect.sleep(Math.max(Duration.toMillis(minDelay), waits.percentile(model)))
+              yield* Effect.sleep(Math.max(minDelay, waits.percentile(model)))
               const alternative = yield* findLoaded(model)
               if (alternative === undefined) return undefined
               const timeLeft = startedAt + Commit.totalOf(request) - (yield* Monotonic.now)
@@ -172,15 +196,14 @@ export const layer = fromLayers
 function fromLayers<Alternative extends AnyLayer = never>(
   options?: LayerOptions<Alternative>
 ): Layer.Layer<Provider.Provider, Layer.Error<Alternative>, Layer.Services<Alternative> | Provider.Provider>
-function fromLayers({ alternatives, ...settings }: LayerOptions<AnyLayer> = {}): Layer.Layer<
-  Provider.Provider,
-  unknown,
-  unknown
-> {
+function fromLayers(options: LayerOptions<AnyLayer> = {}): Layer.Layer<Provider.Provider, unknown, unknown> {
   return Layer.effect(
     Provider.Provider,
     Effect.gen(function* () {
       const provider = yield* Provider.Provider
+      const valid = OptionSchema.read(layerDefinition, options)
+      if (Result.isFailure(valid)) return OptionSchema.rejecting(provider, valid.failure)
+      const { alternatives, ...settings } = valid.success
       if (alternatives === undefined) return apply(provider, settings)
       const contexts = yield* Effect.forEach(alternatives, (alternative) => Layer.build(alternative))
       return apply(provider, { ...settings, alternatives: contexts.map(Context.get(Provider.Provider)) })

@@ -11,10 +11,12 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type { Dialect } from "./internal/openai/dialect.ts"
 import { reasoningEffort } from "./internal/openai/dialect.ts"
 import { embed } from "./internal/openai/embeddings.ts"
 import * as Endpoints from "./internal/openai/endpoints.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Server from "./internal/server.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -63,6 +65,8 @@ export interface OpenAiCompatible extends Provider.Provider {}
  */
 export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-llm/OpenAiCompatible")
 
+const name = "OpenAI-compatible server"
+
 const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = {}): Server.ServerDefinition => {
   const dialect: Dialect = {
     jsonFormat,
@@ -70,8 +74,8 @@ const makeDefinition = ({ jsonFormat = "json_object", think }: DialectOptions = 
     namedToolChoice: true
   }
   return {
-    kind: "OpenAI-compatible server",
-    name: "OpenAI-compatible server",
+    kind: name,
+    name,
     defaultUrl: "http://127.0.0.1:8000",
     port: "8000",
     root: "/v1",
@@ -94,11 +98,22 @@ const enableThinking: Dialect["think"] = (think) =>
  * @category constructors
  * @since 0.2.0
  */
-export const make = ({ dialect, ...options }: Options = {}): Effect.Effect<
-  OpenAiCompatible,
-  ProviderError,
-  HttpClient.HttpClient
-> => Effect.map(Server.make(makeDefinition(dialect), options), ({ provider }) => provider)
+export const make = (options: Options = {}): Effect.Effect<OpenAiCompatible, ProviderError, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const { dialect, ...rest } = yield* OptionSchema.readFor(optionsDefinition, options, name)
+    const { provider } = yield* Server.make(makeDefinition(dialect), rest)
+    return provider
+  })
+
+const dialectFields: OptionSchema.Fields<DialectOptions> = {
+  jsonFormat: Schema.optional(Schema.Literals(["json_object", "json_schema"])),
+  think: Schema.optional(Schema.Literals(["reasoning_effort", "enable_thinking"]))
+}
+
+const optionsDefinition = OptionSchema.define<Options>(
+  { ...Server.optionFields, dialect: Schema.optional(Schema.Struct(dialectFields)) },
+  { dialect: dialectFields }
+)
 
 /**
  * Provides `Provider` and `OpenAiCompatible` for one server.

@@ -14,7 +14,6 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -268,12 +267,7 @@ const toLayer = <E, R>(pool: Effect.Effect<Pool, E, R>) =>
  * @category options
  * @since 0.3.0
  */
-export interface ConfigOptions extends PoolOptions.PoolOptions {
-  /** The addresses of the Ollama servers, in the form of `OLLAMA_HOST`. */
-  readonly urls?: ReadonlyArray<string> | undefined
-  /** The token of all servers. */
-  readonly token?: Redacted.Redacted<string> | undefined
-}
+export interface ConfigOptions extends PoolOptions.ConfigOptions {}
 
 /**
  * A pool of Ollama servers from the configuration. By default `urls` comes from `OLLAMA_HOSTS`, such as `gpu-1,gpu-2:11434`, and
@@ -298,7 +292,7 @@ export const layerConfig = (
   config: Config.Wrap<ConfigOptions> = {}
 ): Layer.Layer<Provider.Provider | Pool, Config.ConfigError | ProviderError, HttpClient.HttpClient> =>
   toLayer(
-    Effect.flatMap(readConfig(config), ({ token, urls = [], ...options }) =>
+    Effect.flatMap(Effect.flatMap(readConfig(config), PoolOptions.readConfig), ({ token, urls = [], ...options }) =>
       make({
         ...options,
         hosts: urls

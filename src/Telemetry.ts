@@ -24,6 +24,7 @@ import type { EmbeddingRequest } from "./Embedding.ts"
 import type * as Commit from "./internal/commit.ts"
 import * as GenAi from "./internal/genAi.ts"
 import * as Monotonic from "./internal/monotonic.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Provider from "./Provider.ts"
 import { isProviderError } from "./ProviderError.ts"
 import type { FinalChunk } from "./StreamingChunk.ts"
@@ -127,12 +128,19 @@ export const loadDuration = Metric.histogram("effect_local_llm.client.load.durat
  * Apply it outside of the other policies for one span per request of the program, or inside of them for one per attempt. The policies
  * inside add their own attributes to its span, such as who answered. Below it there is no span: the one of the HTTP client is disabled.
  *
+ * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
+ *
  * `effect/ai` has spans of its own, so models of `EffectAi` need this policy for the metrics only.
  *
  * @category combinators
  * @since 0.3.0
  */
-export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
+export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
+  OptionSchema.providerFrom(definition, options, provider, (options) => makeObserved(provider, options))
+
+const definition = OptionSchema.define<Options>({ providerName: OptionSchema.text })
+
+const makeObserved = (provider: Provider.Provider, options: Options): Provider.Provider => {
   const own = attributesOf(provider, options)
   const boundModels = makeBoundModels()
   return Provider.make({

@@ -1,11 +1,10 @@
 /** Attributes of OpenTelemetry's conventions for generative AI. */
-import * as Values from "./values.ts"
-
 /** The longest text in an attribute, in characters. Names come from servers and callers. */
 const maxLength = 256
 
-/** A text of a server or a caller as an attribute. */
-export const toText = (text: string): string => Values.shorten(text, maxLength)
+/** A text of a server or a caller as an attribute. No character is cut in half. */
+export const toText = (text: string): string =>
+  text.length <= maxLength ? text : `${text.slice(0, maxLength - 1).replace(/[\uD800-\uDBFF]$/, "")}…`
 
 interface Named {
   readonly name: string

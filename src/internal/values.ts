@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 
 type JsonObject = { readonly [key: string]: unknown }
 
@@ -52,6 +53,11 @@ export const isJsonObject = (u: unknown): u is object => isRecord(u) && isJson(u
 export const toDuration = (u: unknown): Option.Option<Duration.Duration> =>
   Number.isNaN(u) ? Option.none() : Duration.fromInput(u as Duration.Input)
 
-/** The beginning of a text that is too long to keep. No character is cut in half. */
-export const shorten = (text: string, maxLength: number): string =>
-  text.length <= maxLength ? text : `${text.slice(0, maxLength - 1).replace(/[\uD800-\uDBFF]$/, "")}…`
+/** A schema of what `toDuration` reads. */
+export const durationInput = (
+  isAllowed: (duration: Duration.Duration) => boolean,
+  expected: string
+): Schema.declare<Duration.Input> =>
+  Schema.declare((u): u is Duration.Input => Option.match(toDuration(u), { onNone: () => false, onSome: isAllowed }), {
+    expected: `${expected}, such as "30 seconds" or Infinity`
+  })

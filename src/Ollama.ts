@@ -136,6 +136,8 @@ const definition: Server.ServerDefinition = {
   name: "Ollama",
   ...Places.ollama,
   missingModelHint: (model) => `run \`ollama pull ${model}\``,
+  lateModelHint: (model) =>
+    `if the server answers other requests and the model is not being loaded, it hangs; \`ollama stop ${model}\` unloads it`,
   chat: Endpoints.chat,
   completion: Endpoints.generate,
   embed,

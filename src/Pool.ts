@@ -100,6 +100,10 @@ export interface State extends Queue.State {}
  * twice as long each time, up to 5 minutes. It comes back when it lists its models. Requests that are wrong or too large, busy
  * servers (429, or 503 with `Retry-After`) and consumers that stop are no failures of a host.
  *
+ * A host is off for one model alone after 3 requests for it in a row without a first chunk in time, if the host still lists its
+ * models; otherwise all of it is off. The model gets requests again after 5 seconds, then after twice as long each time, or as soon as
+ * the pool has unloaded it (`unloadHanging`).
+ *
  * **Errors** of the pool itself, with its name:
  * - `RateLimited`: `maxWaiting` requests wait already.
  * - `Timeout`: the deadline passed while the request waited.
@@ -161,7 +165,7 @@ export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm
 export const make = Effect.fnUntraced(function* <E = never, R = never>(
   options: Options<E, R>
 ): Effect.fn.Return<Pool, ProviderError | E, R | Scope.Scope> {
-  const { abandonedMillis, defaults, maxWaiting, name, permits } = yield* PoolOptions.resolve(options)
+  const { abandonedMillis, defaults, maxWaiting, name, permits, unloadHanging } = yield* PoolOptions.resolve(options)
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const run = yield* FiberSet.makeRuntime<never, void, never>()
@@ -170,6 +174,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const queue = yield* Queue.make({
     maxWaiting,
     abandonedMillis,
+    unloadHanging,
     now,
     random: () => random.nextDoubleUnsafe(),
     run,

@@ -97,6 +97,12 @@ export interface Provider {
    * @since 0.3.0
    */
   readonly oneModelAtATime: boolean
+  /**
+   * Removes a model from memory. Absent if the provider cannot. `Pool` uses it with `unloadHanging`.
+   *
+   * @since 0.4.0
+   */
+  readonly unload?: (model: string) => Effect.Effect<void, ProviderError>
 }
 
 /**
@@ -186,6 +192,8 @@ export const make = (options: {
   readonly isSameModel?: Provider["isSameModel"] | undefined
   /** Default: `false`. */
   readonly oneModelAtATime?: boolean | undefined
+  /** Default: none. */
+  readonly unload?: Provider["unload"] | undefined
 }): Provider => {
   const { isSameModel = (a, b) => a === b, listModels, name, oneModelAtATime = false, stream } = options
   const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
@@ -206,6 +214,7 @@ export const make = (options: {
         )),
     supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), (info) => info !== undefined)),
     isSameModel,
-    oneModelAtATime
+    oneModelAtATime,
+    ...(options.unload === undefined ? {} : { unload: options.unload })
   }
 }

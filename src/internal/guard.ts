@@ -11,7 +11,7 @@ import * as Carries from "./carries.ts"
 import * as PromptTruncation from "./promptTruncation.ts"
 import * as RequestFault from "./requestFault.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import { ProviderError, StreamTruncated } from "../ProviderError.ts"
+import { ProviderError, StreamTruncated, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 
 type Open<A> = Effect.Effect<Deadlines.Source<A, ProviderErrorReason>, ProviderErrorReason, Scope.Scope>
@@ -37,6 +37,8 @@ export interface Options {
   readonly name: string
   /** The server's origin, as errors carry it. */
   readonly server?: string | undefined
+  /** What to do if there is no first chunk of a model in time. */
+  readonly lateModelHint?: ((model: string) => string) | undefined
   readonly deadlines?: CompletionRequest.Deadlines | undefined
   /** Options of every completion request that does not set its own. */
   readonly defaults?: CompletionRequest.Defaults | undefined
@@ -50,7 +52,13 @@ const reportTruncation =
     return promptTruncated === undefined ? chunk : { ...chunk, promptTruncated }
   }
 
-export const make = ({ deadlines, defaults, name, server }: Options): Result.Result<Guard, ProviderError> => {
+export const make = ({
+  deadlines,
+  defaults,
+  lateModelHint,
+  name,
+  server
+}: Options): Result.Result<Guard, ProviderError> => {
   const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider: name, server, reason })
   const invalid = CompletionRequest.checkOptions({ deadlines, defaults })
   if (invalid !== undefined) return Result.fail(toError(invalid))
@@ -58,8 +66,15 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
   const stream = <A>(
     open: Open<A>,
     override?: CompletionRequest.Deadlines,
-    makeCarries?: () => (item: A) => boolean
-  ): Stream.Stream<A, ProviderError> => Deadlines.apply(open, Deadlines.override(own, override), toError, makeCarries)
+    makeCarries?: () => (item: A) => boolean,
+    toFailure = toError
+  ): Stream.Stream<A, ProviderError> => Deadlines.apply(open, Deadlines.override(own, override), toFailure, makeCarries)
+  const addHint =
+    (model: string) =>
+    (reason: ProviderErrorReason): ProviderError =>
+      lateModelHint !== undefined && reason._tag === "Timeout" && reason.kind === "first-chunk"
+        ? toError(new Timeout({ kind: reason.kind, limit: reason.limit, description: lateModelHint(model) }))
+        : toError(reason)
   return Result.succeed({
     toError,
     stream,
@@ -69,8 +84,8 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
           CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
         )
         if (Result.isFailure(valid)) return Stream.fail(toError(valid.failure))
-        const { deadlines, overflow } = valid.success
-        const chunks = stream(open(valid.success), deadlines, Carries.makeAdvances)
+        const { deadlines, model, overflow } = valid.success
+        const chunks = stream(open(valid.success), deadlines, Carries.makeAdvances, addHint(model))
         return overflow === "truncate" ? Stream.map(chunks, reportTruncation(valid.success)) : chunks
       }),
     embeddings: (embed) => (request) =>

@@ -61,6 +61,8 @@ export interface ServerDefinition extends Place {
   readonly name: string
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: (model: string) => string
+  /** What to do if there is no first chunk of a model in time. */
+  readonly lateModelHint?: (model: string) => string
   readonly chat: Endpoint<Request, StreamingChunk>
   readonly completion: Endpoint<Request, StreamingChunk>
   readonly embed: Endpoint<Embeddings.BatchRequest, Embedding>
@@ -113,7 +115,9 @@ export const make = Effect.fnUntraced(function* (
     Effect.fromResult
   )
   const server = new URL(baseUrl).origin
-  const guard = yield* Effect.fromResult(Guard.make({ ...options, name, server }))
+  const guard = yield* Effect.fromResult(
+    Guard.make({ ...options, name, server, lateModelHint: definition.lateModelHint })
+  )
   const transport = yield* Effect.mapError(
     Transport.make({ ...options, baseUrl, missingModelHint: definition.missingModelHint }),
     guard.toError

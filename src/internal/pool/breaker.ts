@@ -1,6 +1,5 @@
 /** Whether a host is off because its requests fail. The numbers are Finagle's: counts that fit a few requests at a time. */
 
-const maxConsecutiveFailures = 5
 const minSuccessRate = 0.8
 const minRequests = 5
 const windowMillis = 30_000
@@ -18,6 +17,8 @@ export interface Breaker {
   readonly isOff: () => boolean
   /** Records the outcome of a request that was sent at `sentAt`. Returns whether the host is off from now on. */
   readonly record: (hasSucceeded: boolean, sentAt: number, now: number) => boolean
+  /** Turns the host off for another reason. Returns whether it is off from now on. */
+  readonly turnOff: () => boolean
   /** How long to wait until the next probe, in milliseconds. It doubles each time until a request succeeds again. */
   readonly nextOffMillis: () => number
   /** A probe succeeded. The next failure turns the host off again. */
@@ -25,7 +26,7 @@ export interface Breaker {
 }
 
 /** `random` returns a number from 0 to 1. */
-export const make = (random: () => number): Breaker => {
+export const make = (random: () => number, maxConsecutiveFailures = 5): Breaker => {
   let isOff = false
   let consecutiveFailures = 0
   let timesOff = 0
@@ -63,6 +64,11 @@ export const make = (random: () => number): Breaker => {
       consecutiveFailures++
       isOff = consecutiveFailures >= maxConsecutiveFailures || failsTooOften()
       return isOff
+    },
+    turnOff: () => {
+      const turnsOff = !isOff
+      isOff = true
+      return turnsOff
     },
     nextOffMillis: () => {
       const millis = Math.min(firstOffMillis * 2 ** timesOff, maxOffMillis)

@@ -31,7 +31,7 @@ export interface Situation {
 export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situation: Situation): Choice => {
   const present = hosts.filter((host) => !host.isDraining && !wanted.tried.has(host))
   const suitable = prefer(
-    present.filter((host) => !lacksModel(host, wanted) && fits(host, wanted) && !host.breaker.isOff()),
+    present.filter((host) => !lacksModel(host, wanted) && fits(host, wanted) && !Host.isOff(host, wanted.model)),
     (host) => wanted.lastTokens <= Host.contextLength(host, wanted.model)
   )
   if (suitable.length === 0) return { _tag: "None", reason: explain(present, wanted) }
@@ -59,7 +59,7 @@ const explain = (present: ReadonlyArray<Host.Host>, wanted: Wanted): ProviderErr
     return new ContextOverflow({ promptTokens: tokens, contextLength })
   }
   return new AllProvidersFailed({
-    errors: fitting.flatMap(({ lastError }) => (lastError === undefined ? [] : [lastError]))
+    errors: fitting.flatMap((host) => Host.lastErrorOf(host, wanted.model) ?? [])
   })
 }
 

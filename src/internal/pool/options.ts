@@ -37,6 +37,13 @@ export interface PoolOptions {
    * stop reading a prompt. Default: 30 seconds.
    */
   readonly abandonedFor?: Duration.Input | undefined
+  /**
+   * Whether the pool unloads a model whose requests hang on a host that answers others. That ends its answers there. It needs a
+   * provider with `unload`, such as Ollama. Default: `false`.
+   *
+   * @since 0.4.0
+   */
+  readonly unloadHanging?: boolean | undefined
   /** Options of every completion request that does not set its own, deadlines included. Default: none. */
   readonly defaults?: Defaults | undefined
 }
@@ -46,6 +53,7 @@ const poolFields: OptionSchema.Fields<PoolOptions> = {
   permits: OptionSchema.count(1),
   maxWaiting: OptionSchema.count(0),
   abandonedFor: OptionSchema.duration,
+  unloadHanging: OptionSchema.boolean,
   defaults: OptionSchema.defaults
 }
 
@@ -92,7 +100,15 @@ export const readConfig = (options: ConfigOptions) => OptionSchema.readFor(confi
 export const resolve = (options: AllOptions) =>
   Effect.map(
     OptionSchema.readFor(definition, options, poolName),
-    ({ abandonedFor = "30 seconds", defaults, maxWaiting = 100, name = poolName, permits = 4 }) => ({
+    ({
+      abandonedFor = "30 seconds",
+      defaults,
+      maxWaiting = 100,
+      name = poolName,
+      permits = 4,
+      unloadHanging = false
+    }) => ({
+      unloadHanging,
       name,
       permits,
       maxWaiting,

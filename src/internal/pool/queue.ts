@@ -28,7 +28,7 @@ export interface HostState {
   readonly active: number
   /** How many requests were given up before their first chunk and still count against the permits. */
   readonly abandoned: number
-  /** `off`: its requests fail, so it gets none until a probe succeeds. `draining`: it gets no new requests. */
+  /** `off`: its requests fail, or hang for every model that was asked for, so it gets none for now. `draining`: it gets no new requests. */
   readonly status: "ready" | "off" | "draining"
 }
 
@@ -83,6 +83,8 @@ export interface WaitLimit {
 export interface Options {
   readonly maxWaiting: number
   readonly abandonedMillis: number
+  /** Whether a model whose requests hang is unloaded. */
+  readonly unloadHanging: boolean
   readonly now: () => number
   readonly random: () => number
   /** Runs an effect in the background, as long as the pool lives. */
@@ -99,7 +101,7 @@ const probeTimeout = "10 seconds"
 const closed: Choose.Choice = { _tag: "None", reason: new NetworkError({ description: "the pool was closed" }) }
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
-  const { abandonedMillis, maxWaiting, now, onWaited, random, run } = options
+  const { abandonedMillis, maxWaiting, now, onWaited, random, run, unloadHanging } = options
   let hosts: ReadonlyArray<Host.Host> = []
   let isClosed = false
   const waiters = new Map<Ticket, Deferred.Deferred<Host.Host, ProviderErrorReason>>()
@@ -148,23 +150,49 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     run(Effect.delay(end, abandonedMillis))
   }
 
+  /** Whether an effect succeeds in time. */
+  const works = (effect: Effect.Effect<unknown, ProviderError>): Effect.Effect<boolean> =>
+    Effect.map(
+      Effect.timeoutOption(Effect.exit(effect), probeTimeout),
+      (result) => result._tag === "Some" && result.value._tag === "Success"
+    )
+
   /** Off until a probe succeeds. A probe is a list of models, never a generation. */
   const recover = (host: Host.Host): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const probe = Effect.timeoutOption(Effect.exit(host.provider.listModels), probeTimeout)
-      return Effect.flatMap(Effect.delay(probe, host.breaker.nextOffMillis()), (result) => {
+    Effect.suspend(() =>
+      Effect.flatMap(Effect.delay(works(host.provider.listModels), host.breaker.nextOffMillis()), (isBack) => {
         if (!hosts.includes(host)) return Effect.void
-        if (result._tag === "None" || result.value._tag === "Failure") return recover(host)
+        if (!isBack) return recover(host)
         host.breaker.restore(now())
         return refresh
       })
-    })
+    )
 
-  const judge = (host: Host.Host, outcome: Outcome, sentAt: number | undefined): void => {
+  /** The model is off. If the host does not list its models either, it is the host that hangs. */
+  const recoverModel = Effect.fnUntraced(function* (host: Host.Host, name: string, { breaker }: Host.Model) {
+    const { listModels, unload } = host.provider
+    const isHostOff = !(yield* works(listModels)) && host.breaker.turnOff()
+    if (isHostOff) run(recover(host))
+    else yield* refresh
+    const isUnloaded = unloadHanging && !isHostOff && unload !== undefined && (yield* works(unload(name)))
+    if (!isUnloaded) yield* Effect.sleep(breaker.nextOffMillis())
+    breaker.restore(now())
+    yield* refresh
+  })
+
+  const judge = (host: Host.Host, name: string | undefined, outcome: Outcome, sentAt: number | undefined): void => {
     if (outcome === "stopped" || sentAt === undefined) return
     if (outcome !== "succeeded") {
       host.lastError = outcome
       if (!Failure.isOfHost(outcome.reason)) return
+      if (name !== undefined && Failure.isHang(outcome.reason)) {
+        const model = Host.modelOf(host, name)
+        model.lastError = outcome
+        if (model.breaker.record(false, sentAt, now())) run(recoverModel(host, name, model))
+        return
+      }
+    } else if (name !== undefined) {
+      Host.modelOf(host, name).breaker.record(true, sentAt, now())
     }
     if (host.breaker.record(outcome === "succeeded", sentAt, now())) run(recover(host))
   }
@@ -227,7 +255,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         clearLane(host)
         // A deadline that passed mostly in the pool says nothing about the host.
         const waitedLonger = sentAt !== undefined && now() - sentAt < sentAt - since
-        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome, sentAt)
+        judge(host, model, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome, sentAt)
         dispatch()
         return publish
       })
@@ -261,5 +289,5 @@ const toState = (host: Host.Host): HostState => ({
   permits: host.permits,
   active: host.active,
   abandoned: host.abandoned.size,
-  status: host.isDraining ? "draining" : host.breaker.isOff() ? "off" : "ready"
+  status: host.isDraining ? "draining" : Host.isAllOff(host) ? "off" : "ready"
 })

@@ -14,9 +14,9 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
   attempts: ["internal/commit", "internal/budget"],
   providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
   server: ["internal/server"],
-  calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed"],
+  calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed", "internal/options"],
   contract: ["Provider Deadlines internal/guard"],
-  answers: ["internal/typedAnswer", "internal/publicMessage"],
+  answers: ["internal/typedAnswer", "internal/publicMessage", "internal/carries"],
   transport: ["internal/transport internal/rejection internal/baseUrl internal/places internal/probe"],
   protocols: ["internal/ollama/", "internal/openai/"],
   errors: [

@@ -7,7 +7,6 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -18,18 +17,17 @@ import { InvalidRequest } from "./ProviderError.ts"
 
 export { ContentPart, Image, Message, Tool, ToolChoice } from "./internal/messages.ts"
 
-const durationInput = (isAllowed: (duration: Duration.Duration) => boolean, expected: string) =>
-  Schema.declare(
-    (u): u is Duration.Input => Option.match(Values.toDuration(u), { onNone: () => false, onSome: isAllowed }),
-    { expected: `${expected}, such as "30 seconds" or Infinity` }
-  )
+const KeepAlive = Values.durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
 
-const KeepAlive = durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
-
-const Limit = durationInput(Duration.isPositive, "a duration of more than zero")
+const Limit = Values.durationInput(Duration.isPositive, "a duration of more than zero")
 
 /**
  * How long one answer may take. `Infinity` disables a deadline.
+ *
+ * **Details**
+ *
+ * Only chunks that carry something count for `firstChunk` and `idle`: content, thinking, a tool call, progress that advances, or the
+ * end. Empty chunks are delivered, but they keep no answer alive.
  *
  * @category models
  * @since 0.1.0

@@ -90,8 +90,9 @@ export interface Source<A, E> {
  *
  * **Details**
  *
- * `firstChunk` and `idle` count only while the consumer waits, so a slow consumer does not cause a timeout. `total` counts
- * from the start, and aborts also while the consumer is busy. Time is measured by the monotonic clock.
+ * `firstChunk` and `idle` count only while the consumer waits, so a slow consumer does not cause a timeout. They count on through
+ * items that carry nothing: those are delivered, but the answer is late as if they had not come. `total` counts from the start, and
+ * aborts also while the consumer is busy. Time is measured by the monotonic clock.
  *
  * One fiber for each stream watches the clock. An item costs two readings of it, and no timer, race or fiber of its own.
  * Therefore the source has to make a waiting pull fail when it is aborted.
@@ -102,7 +103,9 @@ export interface Source<A, E> {
 export const apply = <A, E, E2>(
   source: Effect.Effect<Source<A, E>, E, Scope.Scope>,
   deadlines: Deadlines,
-  toError: (reason: NoInfer<E> | Timeout) => E2
+  toError: (reason: NoInfer<E> | Timeout) => E2,
+  /** Called for each run. Returns whether an item carries anything. Default: every item does. */
+  makeCarries: () => (item: NoInfer<A>) => boolean = everything
 ): Stream.Stream<A, E2> => {
   const { firstChunk, idle, total } = resolve(deadlines)
   const limits = { "first-chunk": firstChunk, idle, total }
@@ -124,29 +127,45 @@ export const apply = <A, E, E2>(
         const now = (): number => Monotonic.millisOf(clock)
         const startedAt = now()
         let phase: "first-chunk" | "idle" = "first-chunk"
-        // Set while the consumer waits.
+        const carries = makeCarries()
+        // Set while the consumer waits. Earlier waits count too if only items that carry nothing came since.
         let waitingSince: number | undefined
+        let waitedBefore = 0
+        let nextLook = Infinity
         let expired: Timeout["kind"] | undefined
 
         const watch: Effect.Effect<void> = Effect.suspend(() => {
           const time = now()
           const totalLeft = startedAt + limits.total - time
-          const waitLeft = waitingSince === undefined ? Infinity : waitingSince + limits[phase] - time
+          const waitLeft = limits[phase] - (waitingSince === undefined ? waitedBefore : time - waitingSince)
           if (totalLeft <= 0 || waitLeft <= 0) {
             expired = totalLeft <= 0 ? "total" : phase
             return abort
           }
-          // A wait that begins later cannot be over before a whole limit from now, of this phase or the next.
-          return Effect.delay(watch, Math.min(totalLeft, waitLeft, limits[phase], limits.idle))
+          // A wait that begins later cannot be over before a whole limit from now, of this phase or the next. If a part of it is
+          // over already, the watch begins anew with it.
+          const wait = waitingSince === undefined ? limits[phase] : waitLeft
+          const delay = Math.min(totalLeft, wait, limits.idle)
+          nextLook = time + delay
+          return Effect.delay(watch, delay)
         })
-        if (Math.min(firstChunk, idle, total) < Infinity) {
-          watcher = yield* Effect.forkDetach(watch, { startImmediately: true })
-        }
+        const startWatch = Effect.suspend(() => {
+          watcher?.interruptUnsafe()
+          return Effect.map(Effect.forkDetach(watch, { startImmediately: true }), (fiber) => {
+            watcher = fiber
+          })
+        })
+        if (Math.min(firstChunk, idle, total) < Infinity) yield* startWatch
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E2> = Effect.matchEffect(pull, {
           onSuccess: (items) => {
+            if (items.some(carries)) {
+              waitedBefore = 0
+              phase = "idle"
+            } else if (waitingSince !== undefined) {
+              waitedBefore = now() - waitingSince
+            }
             waitingSince = undefined
-            phase = "idle"
             return Effect.succeed(items)
           },
           onFailure: (failure): Pull.Pull<never, E2> => {
@@ -158,12 +177,14 @@ export const apply = <A, E, E2>(
         })
 
         return Effect.suspend(() => {
-          waitingSince = now()
-          return next
+          waitingSince = now() - waitedBefore
+          return waitedBefore > 0 && waitingSince + limits[phase] < nextLook ? Effect.andThen(startWatch, next) : next
         })
       })
     )
   )
 }
+
+const everything = () => () => true
 
 const toMillis = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))

@@ -15,16 +15,18 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type { Defaults } from "./CompletionRequest.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Places from "./internal/places.ts"
 import * as Probe from "./internal/probe.ts"
-import * as Values from "./internal/values.ts"
 import * as TimeLimit from "./internal/wire/timeLimit.ts"
 import * as LlamaServer from "./LlamaServer.ts"
 import * as LmStudio from "./LmStudio.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
-import { InvalidRequest, ProviderError, Timeout } from "./ProviderError.ts"
+import { ProviderError, Timeout } from "./ProviderError.ts"
 
 /**
  * The servers that are looked for, in the order in which they are preferred.
@@ -190,8 +192,11 @@ export const kinds: ReadonlyArray<Kind> = ["ollama", "llama-server", "lmstudio"]
  */
 export const discover = (options: Options = {}): Effect.Effect<Discovered, never, HttpClient.HttpClient> =>
   Effect.suspend(() => {
-    const invalid = findInvalidOption(options)
-    if (invalid !== undefined) return Effect.succeed({ found: [], failures: [invalid] })
+    const valid = OptionSchema.read(definition, options)
+    if (Result.isFailure(valid)) {
+      const failure = new ProviderError({ provider: "Discovery", reason: valid.failure })
+      return Effect.succeed({ found: [], failures: [failure] })
+    }
     return Effect.map(
       Effect.partition(kinds, (kind) => search(kind, options), { concurrency: "unbounded" }),
       ([results, failures]) => {
@@ -251,7 +256,7 @@ export const connect = Effect.fnUntraced(function* (
   kind: Kind,
   options: Omit<LookOptions, "timeLimit"> = {}
 ): Effect.fn.Return<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  yield* checkOptions(options)
+  yield* OptionSchema.readFor(lookDefinition, options, "Discovery")
   const { isConfigured, url } = yield* addressOf(kind, options)
   return { ...(yield* makeService(kind, url, kind, options)), isConfigured }
 })
@@ -276,10 +281,7 @@ export const look = (
   kind: Kind,
   options: LookOptions = {}
 ): Effect.Effect<Sighting, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
-  Effect.andThen(
-    checkOptions(options),
-    Effect.suspend(() => lookAt(kind, options))
-  )
+  Effect.flatMap(OptionSchema.readFor(lookDefinition, options, "Discovery"), (options) => lookAt(kind, options))
 
 interface Place extends LookOptions {
   /** Where servers without a variable are. Default: the usual addresses. */
@@ -374,23 +376,24 @@ const makeService = Effect.fnUntraced(function* (
 const hasAuthorization = (headers: LookOptions["headers"] = {}): boolean =>
   Object.keys(headers).some((name) => name.toLowerCase() === "authorization")
 
-const findInvalidOption = (options: unknown): ProviderError | undefined => {
-  const invalid = (field: string, description: string) =>
-    new ProviderError({ provider: "Discovery", reason: new InvalidRequest({ field, description }) })
-  if (!Predicate.isObject(options)) return invalid("options", "Expected an object")
-  const { timeLimit, url, urls } = Object.assign({ timeLimit: undefined, url: undefined, urls: undefined }, options)
-  if (timeLimit !== undefined && Option.isNone(Values.toDuration(timeLimit))) {
-    return invalid("timeLimit", "Expected a duration")
-  }
-  if (url !== undefined && !Predicate.isString(url)) return invalid("url", "Expected an address")
-  if (urls === undefined) return undefined
-  if (!Predicate.isObject(urls)) return invalid("urls", "Expected an object")
-  const isUrl = (value: unknown): boolean => value === undefined || Predicate.isString(value)
-  return Object.values(urls).every((value) => isUrl(value)) ? undefined : invalid("urls", "Expected addresses")
-}
+const url = (u: unknown): u is string => Predicate.isString(u)
 
-const checkOptions = (options: unknown): Effect.Effect<void, ProviderError> =>
-  Effect.suspend(() => {
-    const invalid = findInvalidOption(options)
-    return invalid === undefined ? Effect.void : Effect.fail(invalid)
-  })
+const definition = OptionSchema.define<Options>({
+  urls: Schema.optional(
+    OptionSchema.is(
+      (u): u is NonNullable<Options["urls"]> =>
+        Predicate.isObject(u) &&
+        Object.entries(u).every(([key, value]) => key in serverKinds && (value === undefined || url(value))),
+      `an object of addresses by ${kinds.join(", ")}`
+    )
+  ),
+  timeLimit: OptionSchema.duration,
+  defaults: OptionSchema.defaults
+})
+
+const lookDefinition = OptionSchema.define<LookOptions>({
+  url: Schema.optional(OptionSchema.is(url, "an address")),
+  timeLimit: OptionSchema.duration,
+  defaults: OptionSchema.defaults,
+  headers: Schema.optional(OptionSchema.is(Predicate.isObject, "an object of texts"))
+})

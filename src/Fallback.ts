@@ -8,8 +8,12 @@ import type * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Commit from "./internal/commit.ts"
+import * as GenAi from "./internal/genAi.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Values from "./internal/values.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import * as Provider from "./Provider.ts"
@@ -74,6 +78,8 @@ export interface Options {
  * - `supportsModel` is true if any candidate has the model by its name there, and fails if none answers.
  * - `isSameModel` is true if it is for any candidate.
  *
+ * If an option or a candidate is invalid, or if there is no candidate, every operation fails with `InvalidRequest`, which names it.
+ *
  * **Gotchas**
  *
  * - Vectors of different models cannot be compared. For `embed`, all candidates should have the same model.
@@ -98,12 +104,42 @@ export interface Options {
  * @category constructors
  * @since 0.3.0
  */
-export const make = (
-  candidates: Arr.NonEmptyReadonlyArray<Candidate>,
-  { name = "Fallback" }: Options = {}
-): Provider.Provider => {
-  return Provider.make({
+export const make = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, options: Options = {}): Provider.Provider =>
+  OptionSchema.providerFrom(definition, options, { name: "Fallback" }, ({ name = "Fallback" }) =>
+    OptionSchema.providerFrom(candidatesDefinition, { candidates }, { name }, ({ candidates }) =>
+      makeFallback(candidates, name)
+    )
+  )
+
+const definition = OptionSchema.define<Options>({ name: OptionSchema.text })
+
+const model = Schema.optional(
+  OptionSchema.is(
+    (u): u is NonNullable<Candidate["model"]> => Predicate.isFunction(u) || (Predicate.isString(u) && u.trim() !== ""),
+    "the name of a model, or a function that returns it"
+  )
+)
+
+const candidateFields: OptionSchema.Fields<Candidate> = { provider: OptionSchema.provider, model }
+
+const candidatesDefinition = OptionSchema.define<{ readonly candidates: Arr.NonEmptyReadonlyArray<Candidate> }>(
+  { candidates: Schema.Array(Schema.Struct(candidateFields)).check(Schema.isMinLength(1)) },
+  { candidates: candidateFields }
+)
+
+const layerFields: OptionSchema.Fields<LayerCandidate<unknown, unknown>> = {
+  provider: OptionSchema.is(Layer.isLayer, "a layer"),
+  model
+}
+
+const layersDefinition = OptionSchema.define<{
+  readonly candidates: Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>
+}>({ candidates: Schema.Array(Schema.Struct(layerFields)).check(Schema.isMinLength(1)) }, { candidates: layerFields })
+
+const makeFallback = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: string): Provider.Provider =>
+  Provider.make({
     name,
+    kind: GenAi.sharedKind(candidates.map(({ provider }) => provider)),
     stream: (request) =>
       Commit.attempts(
         request,
@@ -121,10 +157,7 @@ export const make = (
       ),
     embed: (request) =>
       firstAnswer(candidates, name, (candidate) =>
-        Effect.map(candidate.provider.embed(withModel(candidate, request)), (embedding) => ({
-          ...embedding,
-          provider: embedding.provider ?? candidate.provider.name
-        }))
+        Commit.namedEmbedding(candidate.provider.embed(withModel(candidate, request)), candidate.provider.name)
       ),
     listModels: Effect.flatMap(
       Effect.forEach(candidates, ({ provider }) => Effect.result(provider.listModels), { concurrency: "unbounded" }),
@@ -148,7 +181,6 @@ export const make = (
     isSameModel: (a, b) => candidates.some(({ provider }) => provider.isSameModel(a, b)),
     hasUnlistedModels: candidates.some(({ provider }) => provider.hasUnlistedModels)
   })
-}
 
 /**
  * Provides a `Provider` made of several. Each candidate is a layer, so policies of its own can be added to it.
@@ -209,10 +241,7 @@ const firstAnswer = <A>(
   Effect.suspend(() => {
     const { first, next } = inTurn(candidates, name)
     const attempt = (candidate: Candidate): Effect.Effect<A, ProviderError> =>
-      ask(candidate).pipe(
-        Effect.tap(() => Effect.annotateCurrentSpan(Commit.providerAttribute, candidate.provider.name)),
-        Effect.catch((error) => Effect.flatMap(next(error), attempt))
-      )
+      ask(candidate).pipe(Effect.catch((error) => Effect.flatMap(next(error), attempt)))
     return attempt(first)
   })
 
@@ -255,11 +284,13 @@ function fromLayers(
 ): Layer.Layer<Provider.Provider, unknown, unknown> {
   return Layer.effect(
     Provider.Provider,
-    Effect.map(
-      Effect.forEach(candidates, ({ model, provider }) =>
+    Effect.gen(function* () {
+      const valid = OptionSchema.read(layersDefinition, { candidates })
+      if (Result.isFailure(valid)) return OptionSchema.rejecting({ name: "Fallback" }, valid.failure)
+      const [first, ...rest] = valid.success.candidates
+      const toCandidate = ({ model, provider }: LayerCandidate<unknown, unknown>) =>
         Effect.map(Layer.build(provider), (context) => ({ model, provider: Context.get(context, Provider.Provider) }))
-      ),
-      (candidates) => make(candidates, options)
-    )
+      return make([yield* toCandidate(first), ...(yield* Effect.forEach(rest, toCandidate))], options)
+    })
   )
 }

@@ -4,7 +4,7 @@
  * @category Policies
  * @since 0.3.0
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -13,11 +13,14 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Budget from "./internal/budget.ts"
 import * as Commit from "./internal/commit.ts"
 import * as Monotonic from "./internal/monotonic.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Values from "./internal/values.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -83,10 +86,13 @@ export interface LayerOptions<out Alternative extends AnyLayer> extends Settings
  * The second request is sent after the 95th percentile of the recent waits for this model, or after `minDelay` if that is
  * longer, to the first alternative that has the model in memory. Failures are not its purpose: if the first request fails
  * before the second one is sent, that failure is passed on; if it fails later, the second one decides, and if both fail, the
- * failure of the first is passed on. Failures of the second request are ignored otherwise.
+ * failure of the first is passed on. Failures of the second request are ignored otherwise. A defect of the first is passed on at
+ * once.
  *
  * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider`
  * of the current span. `embed`, `listModels` and `model` are those of the first provider.
+ *
+ * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
  * **Gotchas**
  *
@@ -98,9 +104,28 @@ export interface LayerOptions<out Alternative extends AnyLayer> extends Settings
  * @category combinators
  * @since 0.3.0
  */
-export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
+export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
+  OptionSchema.providerFrom(definition, options, provider, (options) => makeHedging(provider, options))
+
+const settings: OptionSchema.Fields<Settings> = {
+  minDelay: OptionSchema.duration,
+  share: OptionSchema.amount,
+  isLoaded: OptionSchema.fn
+}
+
+const definition = OptionSchema.define<Options>({
+  ...settings,
+  alternatives: Schema.optional(Schema.Array(OptionSchema.provider))
+})
+
+const layerDefinition = OptionSchema.define<LayerOptions<AnyLayer>>({
+  ...settings,
+  alternatives: Schema.optional(Schema.Array(OptionSchema.is(Layer.isLayer, "a layer")))
+})
+
+const makeHedging = (provider: Provider.Provider, options: Options): Provider.Provider => {
   const { alternatives = [provider], isLoaded = reportsLoaded, share = 0.05 } = options
-  const minDelay = Option.getOrElse(Values.toDuration(options.minDelay), () => Duration.seconds(2))
+  const minDelay = Duration.toMillis(Duration.fromInputUnsafe(options.minDelay ?? "2 seconds"))
   const budget = Budget.make({ share, floor: 1, window: Duration.minutes(10) })
   const waits = makeWaits()
 
@@ -128,7 +153,7 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
             yield* budget.count
             const second = Effect.gen(function* () {
               if (model === undefined) return undefined
-              yield* Effect.sleep(Math.max(Duration.toMillis(minDelay), waits.percentile(model)))
+              yield* Effect.sleep(Math.max(minDelay, waits.percentile(model)))
               const alternative = yield* findLoaded(model)
               if (alternative === undefined) return undefined
               const timeLeft = startedAt + Commit.totalOf(request) - (yield* Monotonic.now)
@@ -171,15 +196,14 @@ export const layer = fromLayers
 function fromLayers<Alternative extends AnyLayer = never>(
   options?: LayerOptions<Alternative>
 ): Layer.Layer<Provider.Provider, Layer.Error<Alternative>, Layer.Services<Alternative> | Provider.Provider>
-function fromLayers({ alternatives, ...settings }: LayerOptions<AnyLayer> = {}): Layer.Layer<
-  Provider.Provider,
-  unknown,
-  unknown
-> {
+function fromLayers(options: LayerOptions<AnyLayer> = {}): Layer.Layer<Provider.Provider, unknown, unknown> {
   return Layer.effect(
     Provider.Provider,
     Effect.gen(function* () {
       const provider = yield* Provider.Provider
+      const valid = OptionSchema.read(layerDefinition, options)
+      if (Result.isFailure(valid)) return OptionSchema.rejecting(provider, valid.failure)
+      const { alternatives, ...settings } = valid.success
       if (alternatives === undefined) return apply(provider, settings)
       const contexts = yield* Effect.forEach(alternatives, (alternative) => Layer.build(alternative))
       return apply(provider, { ...settings, alternatives: contexts.map(Context.get(Provider.Provider)) })
@@ -222,10 +246,14 @@ const race = (
   const afterFirst = (exit: Exit.Exit<Commit.Chunks, PullError>): Commit.ChunkPull => {
     firstFiber = undefined
     if (Exit.isFailure(exit)) {
-      if (secondFiber === undefined || second === undefined || isSecondOver) {
-        return Effect.andThen(giveUpSecond, Effect.failCause(exit.cause))
+      const failed = Effect.failCause(exit.cause)
+      // No other answer mends a defect.
+      if (secondFiber === undefined || second === undefined || isSecondOver || Cause.hasDies(exit.cause)) {
+        return Effect.andThen(giveUpSecond, failed)
       }
-      return Effect.flatMap(Fiber.await(secondFiber), (other) => afterSecond(other, Effect.failCause(exit.cause)))
+      // The second request may wait for what the first one still holds, such as the permit of a pool.
+      const other = Effect.andThen(giveUpFirst, Fiber.await(secondFiber))
+      return Effect.flatMap(other, (exit) => afterSecond(exit, failed))
     }
     if (!Commit.commits(exit.value)) return Effect.succeed(exit.value)
     current = first.pull

@@ -78,6 +78,7 @@ export interface Slot {
 export const LlamaServer = Context.Service<LlamaServer>("effect-local-llm/LlamaServer")
 
 const definition: Server.ServerDefinition = {
+  kind: "llama-server",
   name: "llama-server",
   ...Places.llamaServer,
   chat: Endpoints.chat(Dialect.llamaServer),

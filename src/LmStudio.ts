@@ -84,6 +84,7 @@ export interface DownloadOptions {
 export const LmStudio = Context.Service<LmStudio>("effect-local-llm/LmStudio")
 
 const definition: Server.ServerDefinition = {
+  kind: "lmstudio",
   name: "LM Studio",
   ...Places.lmStudio,
   missingModelHint: (model) => `run \`lms get ${model}\``,

@@ -22,6 +22,7 @@ import type { Deadlines, Defaults, ValidRequest } from "./CompletionRequest.ts"
 import type * as Embedding from "./Embedding.ts"
 import * as Guard from "./internal/guard.ts"
 import * as Letters from "./internal/letters.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Values from "./internal/values.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -164,7 +165,7 @@ export const make = (
   options: Options = {}
 ): Effect.Effect<MockProvider, ProviderError> =>
   Effect.gen(function* () {
-    const { models = ["mock"], name = "Mock" } = options
+    const { models = ["mock"], name = "Mock" } = yield* OptionSchema.readFor(definition, options, "Mock")
     const guard = yield* Effect.fromResult(Guard.make({ ...options, name }))
     const invalid = typeof script === "function" ? undefined : findScriptFault(script)
     if (invalid !== undefined) return yield* Effect.fail(guard.toError(invalid))
@@ -187,6 +188,14 @@ export const make = (
     })
     return { ...provider, requests: Effect.sync(() => [...requests]) }
   })
+
+const definition = OptionSchema.define<Options>({
+  name: OptionSchema.text,
+  models: Schema.optional(Schema.Array(Schema.String)),
+  embed: OptionSchema.fn,
+  deadlines: OptionSchema.deadlines,
+  defaults: OptionSchema.defaults
+})
 
 const toEmbedding = (
   request: Embedding.ValidRequest,

@@ -132,12 +132,15 @@ export interface LoadOptions extends Manage.LoadOptions {}
 export const Ollama = Context.Service<Ollama>("effect-local-llm/Ollama")
 
 const definition: Server.ServerDefinition = {
+  kind: "ollama",
   name: "Ollama",
   ...Places.ollama,
   missingModelHint: (model) => `run \`ollama pull ${model}\``,
   // Its checks answer 403 without a body (`server/routes.go`: `allowedHostsMiddleware`, and the CORS middleware of gin).
   originHint:
     "Ollama does not accept the Host or Origin header; set OLLAMA_ORIGINS for the origin of a page, and let a tunnel or proxy send the host of Ollama, such as `--host-header=localhost:11434`",
+  lateModelHint: (model) =>
+    `if the server answers other requests and the model is not being loaded, it hangs; \`ollama stop ${model}\` unloads it`,
   chat: Endpoints.chat,
   completion: Endpoints.generate,
   embed,

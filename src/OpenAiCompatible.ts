@@ -14,10 +14,12 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { describe as describeOllama } from "./internal/ollama/endpoints.ts"
 import * as Names from "./internal/ollama/names.ts"
+import * as Schema from "effect/Schema"
 import type { Dialect } from "./internal/openai/dialect.ts"
 import { reasoningEffort } from "./internal/openai/dialect.ts"
 import { embed } from "./internal/openai/embeddings.ts"
 import * as Endpoints from "./internal/openai/endpoints.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Server from "./internal/server.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -76,6 +78,8 @@ export interface OpenAiCompatible extends Provider.Provider {}
  */
 export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-llm/OpenAiCompatible")
 
+const name = "OpenAI-compatible server"
+
 const makeDefinition = ({
   jsonFormat = "json_object",
   streamOptions,
@@ -92,7 +96,8 @@ const makeDefinition = ({
     hasFinishReason: false
   }
   return {
-    name: "OpenAI-compatible server",
+    kind: name,
+    name,
     defaultUrl: "http://127.0.0.1:8000",
     port: "8000",
     root: "/v1",
@@ -126,22 +131,32 @@ const enableThinking: Dialect["think"] = (think) =>
  * @category constructors
  * @since 0.2.0
  */
-export const make = ({ dialect, ...options }: Options = {}): Effect.Effect<
-  OpenAiCompatible,
-  ProviderError,
-  HttpClient.HttpClient
-> =>
-  Effect.map(Server.make(makeDefinition(dialect), options), ({ provider }) => ({
-    ...provider,
+export const make = (options: Options = {}): Effect.Effect<OpenAiCompatible, ProviderError, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const { dialect, ...rest } = yield* OptionSchema.readFor(optionsDefinition, options, name)
+    const { provider } = yield* Server.make(makeDefinition(dialect), rest)
     // Names on Ollama need no tag, and only its list shows that the server is one.
-    supportsModel: (model) =>
+    const supportsModel = (model: string): Effect.Effect<boolean, ProviderError> =>
       Effect.catchReason(
         Effect.as(provider.model(model, { maxAge: 0 }), true),
         "ProviderError",
         "ModelNotAvailable",
         () => Effect.succeed(false)
       )
-  }))
+    return { ...provider, supportsModel }
+  })
+
+const dialectFields: OptionSchema.Fields<DialectOptions> = {
+  jsonFormat: Schema.optional(Schema.Literals(["json_object", "json_schema"])),
+  think: Schema.optional(Schema.Literals(["reasoning_effort", "enable_thinking"])),
+  streamOptions: OptionSchema.boolean,
+  thinkingField: Schema.optional(Schema.Literals(["reasoning_content", "reasoning", "thinking", "none"]))
+}
+
+const optionsDefinition = OptionSchema.define<Options>(
+  { ...Server.optionFields, dialect: Schema.optional(Schema.Struct(dialectFields)) },
+  { dialect: dialectFields }
+)
 
 /**
  * Provides `Provider` and `OpenAiCompatible` for one server.

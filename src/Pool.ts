@@ -14,7 +14,6 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -23,6 +22,8 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CompletionRequest from "./CompletionRequest.ts"
 import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./internal/baseUrl.ts"
+import * as Commit from "./internal/commit.ts"
+import * as GenAi from "./internal/genAi.ts"
 import * as Monotonic from "./internal/monotonic.ts"
 import * as Answer from "./internal/pool/answer.ts"
 import * as Conversation from "./internal/pool/conversation.ts"
@@ -103,6 +104,9 @@ export interface State extends Queue.State {}
  * A server may call it its own fault what is one of the request. So if the answer to the same request fails in the same way on a
  * second host within 30 seconds, neither failure counts, and a host that was off for it is back. A request that is sent again goes
  * to a host on which it has not failed, if one is free. Connections that fail and deadlines that pass always count.
+ * A host is off for one model alone after 3 requests for it in a row without a first chunk in time, if the host still lists its
+ * models; otherwise all of it is off. The model gets requests again after 5 seconds, then after twice as long each time, or as soon as
+ * the pool has unloaded it (`unloadHanging`).
  *
  * **Errors** of the pool itself, with its name:
  * - `RateLimited`: `maxWaiting` requests wait already.
@@ -165,7 +169,7 @@ export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm
 export const make = Effect.fnUntraced(function* <E = never, R = never>(
   options: Options<E, R>
 ): Effect.fn.Return<Pool, ProviderError | E, R | Scope.Scope> {
-  const { abandonedMillis, defaults, maxWaiting, name, permits } = yield* PoolOptions.resolve(options)
+  const { abandonedMillis, defaults, maxWaiting, name, permits, unloadHanging } = yield* PoolOptions.resolve(options)
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const run = yield* FiberSet.makeRuntime<never, void, never>()
@@ -174,6 +178,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const queue = yield* Queue.make({
     maxWaiting,
     abandonedMillis,
+    unloadHanging,
     now,
     random: () => random.nextDoubleUnsafe(),
     run,
@@ -196,6 +201,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
 
   const provider = Provider.make({
     name,
+    kind: GenAi.sharedKind(queue.hosts().map(({ provider }) => provider)),
     stream: (input) =>
       Stream.suspend(() => {
         const valid = RequestFault.read(() => {
@@ -214,7 +220,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
         })
         if (Result.isFailure(valid)) return fail(valid.failure)
         return Answer.call(parts, valid.success, ({ name, provider }, request) =>
-          Effect.map(provider.embed(request), (embedding) => ({ ...embedding, provider: embedding.provider ?? name }))
+          Commit.namedEmbedding(provider.embed(request), name)
         )
       }),
     listModels: Lists.listModels(parts),
@@ -270,12 +276,7 @@ const toLayer = <E, R>(pool: Effect.Effect<Pool, E, R>) =>
  * @category options
  * @since 0.3.0
  */
-export interface ConfigOptions extends PoolOptions.PoolOptions {
-  /** The addresses of the Ollama servers, in the form of `OLLAMA_HOST`. */
-  readonly urls?: ReadonlyArray<string> | undefined
-  /** The token of all servers. */
-  readonly token?: Redacted.Redacted<string> | undefined
-}
+export interface ConfigOptions extends PoolOptions.ConfigOptions {}
 
 /**
  * A pool of Ollama servers from the configuration. By default `urls` comes from `OLLAMA_HOSTS`, such as `gpu-1,gpu-2:11434`, and
@@ -300,7 +301,7 @@ export const layerConfig = (
   config: Config.Wrap<ConfigOptions> = {}
 ): Layer.Layer<Provider.Provider | Pool, Config.ConfigError | ProviderError, HttpClient.HttpClient> =>
   toLayer(
-    Effect.flatMap(readConfig(config), ({ token, urls = [], ...options }) =>
+    Effect.flatMap(Effect.flatMap(readConfig(config), PoolOptions.readConfig), ({ token, urls = [], ...options }) =>
       make({
         ...options,
         hosts: urls

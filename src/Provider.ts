@@ -63,6 +63,13 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
 export interface Provider {
   /** The provider's name, as errors carry it. */
   readonly name: string
+  /**
+   * The kind of its server, whatever its name: `ollama`, `lmstudio`, `llama-server` or `OpenAI-compatible server`. `Pool` and
+   * `Fallback` have the kind that all of their providers have. Absent if there is no server, or if there are several kinds.
+   *
+   * @since 0.4.0
+   */
+  readonly kind?: string | undefined
   /** The origin of its server, without credentials, such as `http://gpu-1:11434`. Absent if there is none, or several. */
   readonly server?: string | undefined
   /** Requests an answer and emits it while it is generated. Fails with any reason of `ProviderError`. */
@@ -102,6 +109,12 @@ export interface Provider {
    * @since 0.3.0
    */
   readonly oneModelAtATime: boolean
+  /**
+   * Removes a model from memory. Absent if the provider cannot. `Pool` uses it with `unloadHanging`.
+   *
+   * @since 0.4.0
+   */
+  readonly unload?: (model: string) => Effect.Effect<void, ProviderError>
 }
 
 /**
@@ -173,6 +186,8 @@ export const object = <A, RD>(
 export const make = (options: {
   /** The name in errors. */
   readonly name: string
+  /** The kind of the server, such as `ollama`. Default: none. */
+  readonly kind?: string | undefined
   /** The origin of the server, without credentials. Default: none. */
   readonly server?: string | undefined
   /** Has to keep the guarantees of `Provider.stream`. */
@@ -191,6 +206,8 @@ export const make = (options: {
   readonly hasUnlistedModels?: boolean | undefined
   /** Default: `false`. */
   readonly oneModelAtATime?: boolean | undefined
+  /** Default: none. */
+  readonly unload?: Provider["unload"] | undefined
 }): Provider => {
   const {
     hasUnlistedModels = false,
@@ -204,6 +221,7 @@ export const make = (options: {
   const find = (model: string) => Effect.map(listModels, (models) => models.find((info) => isSameModel(info.id, model)))
   return {
     name,
+    kind: options.kind,
     server: options.server,
     stream,
     complete: (request) => Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
@@ -218,6 +236,7 @@ export const make = (options: {
     supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), (info) => info !== undefined)),
     isSameModel,
     hasUnlistedModels,
-    oneModelAtATime
+    oneModelAtATime,
+    ...(options.unload === undefined ? {} : { unload: options.unload })
   }
 }

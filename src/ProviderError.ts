@@ -100,13 +100,15 @@ export class Timeout extends Schema.Error<Timeout>(id("Timeout"))({
   /** `first-chunk`: no chunk arrived. `idle`: no further chunk arrived. `total`: the whole answer took too long. */
   kind: Schema.Literals(["first-chunk", "idle", "total"]),
   /** The deadline that passed. */
-  limit: Schema.Duration
+  limit: Schema.Duration,
+  /** What is known besides, and what to do, in words of this package. Safe to log. */
+  description: Schema.optional(Schema.String)
 }) {
   get isRetryable(): boolean {
     return true
   }
   override get message(): string {
-    return `the ${this.kind} deadline of ${Duration.format(this.limit)} passed`
+    return withDescription(`the ${this.kind} deadline of ${Duration.format(this.limit)} passed`, this.description)
   }
 }
 

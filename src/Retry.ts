@@ -8,14 +8,15 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Budget from "./internal/budget.ts"
 import * as Commit from "./internal/commit.ts"
 import * as Monotonic from "./internal/monotonic.ts"
 import * as NetworkError from "./internal/networkError.ts"
-import * as Values from "./internal/values.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
 
@@ -92,6 +93,8 @@ export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.mi
  * It applies to all operations. Retries happen below the policies around it: apply it to each provider of a `Fallback`, since
  * `AllProvidersFailed` is not retryable.
  *
+ * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
+ *
  * **Gotchas**
  *
  * Each use of `apply` has a budget of its own.
@@ -100,7 +103,27 @@ export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.mi
  * @category combinators
  * @since 0.3.0
  */
-export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
+export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
+  OptionSchema.providerFrom(definition, options, provider, (options) => makeRetrying(provider, options))
+
+const budgetFields: OptionSchema.Fields<BudgetOptions> = { share: OptionSchema.amount, floor: OptionSchema.amount }
+
+const definition = OptionSchema.define<Options>(
+  {
+    attempts: Schema.optional(
+      OptionSchema.is(
+        (u): u is number => Predicate.isNumber(u) && u >= 1 && (Number.isSafeInteger(u) || u === Infinity),
+        "a whole number, 1 or more, or Infinity"
+      )
+    ),
+    schedule: Schema.optional(OptionSchema.is(Schedule.isSchedule, "a Schedule")),
+    maxRetryAfter: OptionSchema.duration,
+    budget: Schema.optional(Schema.Struct(budgetFields))
+  },
+  { budget: budgetFields }
+)
+
+const makeRetrying = (provider: Provider.Provider, options: Options): Provider.Provider => {
   const { floor = 10, share = 0.2 } = options.budget ?? {}
   const budget = Budget.make({ floor, share, window: Duration.seconds(10) })
   const retrying = <A>(effect: Effect.Effect<A, ProviderError>): Effect.Effect<A, ProviderError> =>
@@ -164,7 +187,7 @@ const staleWithin = 1000
 /** For one request: waits until its next attempt, or fails with the error. */
 const makeRecovery = (options: Options, budget: Budget.Budget) => {
   const { attempts = 3, schedule = defaultSchedule } = options
-  const maxRetryAfter = Option.getOrElse(Values.toDuration(options.maxRetryAfter), () => Duration.minutes(1))
+  const maxRetryAfter = Duration.fromInputUnsafe(options.maxRetryAfter ?? "1 minute")
   const makeStep = Schedule.toStep(schedule)
   let step: Effect.Success<typeof makeStep> | undefined
   let sent = 1
@@ -181,8 +204,7 @@ const makeRecovery = (options: Options, budget: Budget.Budget) => {
       isResent = true
       return
     }
-    // Options that are not numbers allow no retry.
-    if (!isWorthRetrying(error) || !(sent < attempts)) return yield* Effect.fail(error)
+    if (!isWorthRetrying(error) || sent >= attempts) return yield* Effect.fail(error)
     step ??= yield* makeStep
     const { currentTimeMillisUnsafe } = yield* Clock.Clock
     const [, delay] = yield* Pull.catchDone(step(currentTimeMillisUnsafe(), error), () => Effect.fail(error))

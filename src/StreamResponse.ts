@@ -12,15 +12,15 @@ import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Commit from "./internal/commit.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as PublicMessage from "./internal/publicMessage.ts"
-import * as Values from "./internal/values.ts"
 import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
 
@@ -68,6 +68,8 @@ export interface KeepAlive {
  *
  * When the client leaves, the answer is interrupted, and the model server stops generating.
  *
+ * An invalid option fails with `InvalidRequest`, which names it. Nothing of the stream is run then.
+ *
  * A defect, such as an exception in `encode`, is the status 500 before the response begins. After that, the last event is an `error`
  * with the reason `InternalError`, and the log has the name of the exception and its place, not its message, which may quote the
  * answer.
@@ -111,7 +113,7 @@ export interface KeepAlive {
 export const sse = <R = never>(
   chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
   options: Options = {}
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, ProviderError, R | Scope.Scope> =>
   respondChunks(chunks, options, formats.sse)
 
 /**
@@ -124,7 +126,7 @@ export const sse = <R = never>(
 export const ndjson = <R = never>(
   chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
   options: Options = {}
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, ProviderError, R | Scope.Scope> =>
   respondChunks(chunks, options, formats.ndjson)
 
 /**
@@ -185,15 +187,28 @@ export interface Failure {
  */
 export const make = <A, E, R>(
   items: Stream.Stream<A, E, R>,
-  { encode, format, keepAlive, onFailure }: MakeOptions<A, E>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
-  respond(items, {
-    format: formats[format],
-    begins: (_, json) => json !== undefined,
-    encode: (item) => toJsonText(encode(item)),
-    onFailure,
-    keepAlive
-  })
+  options: MakeOptions<A, E>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, ProviderError, R | Scope.Scope> =>
+  Effect.flatMap(
+    OptionSchema.readFor(makeDefinition, options, "StreamResponse"),
+    ({ encode, format, keepAlive, onFailure }) =>
+      respond(items, {
+        format: formats[format],
+        begins: (_, json) => json !== undefined,
+        encode: (item) => toJsonText(encode(item)),
+        onFailure,
+        keepAlive
+      })
+  )
+
+const definition = OptionSchema.define<Options>({ encode: OptionSchema.fn, keepAlive: OptionSchema.duration })
+
+const makeDefinition = OptionSchema.define<MakeOptions<unknown, unknown>>({
+  format: Schema.Literals(["sse", "ndjson"]),
+  encode: OptionSchema.is(Predicate.isFunction, "a function"),
+  onFailure: OptionSchema.is(Predicate.isFunction, "a function"),
+  keepAlive: OptionSchema.duration
+})
 
 /**
  * The status that says of a failure what a client of your server has to know. The credentials and the address of the model server
@@ -283,16 +298,18 @@ const toJsonText = (value: unknown): string | undefined => {
 
 const respondChunks = <R>(
   chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
-  { encode, keepAlive }: Options,
+  options: Options,
   format: Format
 ) =>
-  respond(chunks, {
-    format,
-    begins: (chunk) => Commit.commits([chunk]),
-    encode: encode === undefined ? encodeChunk : (chunk) => toJsonText(encode(chunk)),
-    onFailure: (error) => ({ status: statusOf(error), retryAfter: error.retryAfter, error: toJson(error) }),
-    keepAlive
-  })
+  Effect.flatMap(OptionSchema.readFor(definition, options, "StreamResponse"), ({ encode, keepAlive }) =>
+    respond(chunks, {
+      format,
+      begins: (chunk) => Commit.commits([chunk]),
+      encode: encode === undefined ? encodeChunk : (chunk) => toJsonText(encode(chunk)),
+      onFailure: (error) => ({ status: statusOf(error), retryAfter: error.retryAfter, error: toJson(error) }),
+      keepAlive
+    })
+  )
 
 interface Parts<A, E> extends KeepAlive {
   readonly format: Format
@@ -317,7 +334,7 @@ const respond = Effect.fnUntraced(function* <A, E, R>(
     const json = encode(item)
     return { text: json === undefined ? "" : format.item(json), begins: begins(item, json) }
   }
-  const ticks = Stream.map(yield* makeTicks(keepAlive), (): Part => ({ text: format.keepAlive, begins: true }))
+  const ticks = Stream.map(makeTicks(keepAlive), (): Part => ({ text: format.keepAlive, begins: true }))
   const parts = Stream.merge(Stream.map(stream, toPart), ticks, { haltStrategy: "left" })
   const context = yield* Effect.context<R>()
   const pull = yield* Channel.toPullScoped(Stream.provideContext(parts, context).channel, yield* Effect.scope)
@@ -354,11 +371,8 @@ const placeOf = (cause: Cause.Cause<unknown>): string => {
 
 const defect = JSON.stringify({ reason: "InternalError", message: "the server failed", isRetryable: false })
 
-const makeTicks = (keepAlive: Duration.Input): Effect.Effect<Stream.Stream<void>> =>
-  Option.match(Values.toDuration(keepAlive), {
-    onNone: () => Effect.die(new TypeError("`keepAlive` of a StreamResponse is no duration")),
-    onSome: (time) => Effect.succeed(Stream.drop(Stream.tick(Duration.max(time, Duration.seconds(1))), 1))
-  })
+const makeTicks = (keepAlive: Duration.Input): Stream.Stream<void> =>
+  Stream.drop(Stream.tick(Duration.max(Duration.fromInputUnsafe(keepAlive), Duration.seconds(1))), 1)
 
 /** The texts up to the part with which the response begins, and of those that arrived with it. */
 const collectUntilBegin = <E>(

@@ -24,6 +24,7 @@ import type { EmbeddingRequest } from "./Embedding.ts"
 import type * as Commit from "./internal/commit.ts"
 import * as GenAi from "./internal/genAi.ts"
 import * as Monotonic from "./internal/monotonic.ts"
+import * as OptionSchema from "./internal/options.ts"
 import * as Provider from "./Provider.ts"
 import { isProviderError } from "./ProviderError.ts"
 import type { FinalChunk } from "./StreamingChunk.ts"
@@ -36,8 +37,7 @@ import type { FinalChunk } from "./StreamingChunk.ts"
  */
 export interface Options {
   /**
-   * The value of `gen_ai.provider.name`. Default: `ollama`, `lmstudio` or `llama-server` for providers of these names, otherwise the
-   * name of the provider.
+   * The value of `gen_ai.provider.name`. Default: the `kind` of the provider, such as `ollama`, or its name if it has none.
    */
   readonly providerName?: string | undefined
 }
@@ -128,13 +128,21 @@ export const loadDuration = Metric.histogram("effect_local_llm.client.load.durat
  * Apply it outside of the other policies for one span per request of the program, or inside of them for one per attempt. The policies
  * inside add their own attributes to its span, such as who answered. Below it there is no span: the one of the HTTP client is disabled.
  *
+ * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
+ *
  * `effect/ai` has spans of its own, so models of `EffectAi` need this policy for the metrics only.
  *
  * @category combinators
  * @since 0.3.0
  */
-export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider => {
+export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
+  OptionSchema.providerFrom(definition, options, provider, (options) => makeObserved(provider, options))
+
+const definition = OptionSchema.define<Options>({ providerName: OptionSchema.text })
+
+const makeObserved = (provider: Provider.Provider, options: Options): Provider.Provider => {
   const own = attributesOf(provider, options)
+  const boundModels = makeBoundModels()
   return Provider.make({
     ...provider,
     stream: (request) =>
@@ -147,7 +155,10 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
             yield* Scope.addFinalizerExit(outer, (exit) =>
               Scope.close(scope, Exit.isSuccess(exit) ? exit : Exit.interrupt())
             )
-            const operation = yield* Scope.provide(begin(nameOf(request), { ...own, ...describe(request) }), scope)
+            const operation = yield* Scope.provide(
+              begin(nameOf(request), { ...own, ...describe(request) }, boundModels),
+              scope
+            )
             yield* Scope.addFinalizerExit(scope, (exit) => end(operation, exit))
             const pull = Channel.toPullScoped(provider.stream(request).channel, scope)
             return yield* observe(operation, pull, (exit) => Scope.close(scope, exit))
@@ -157,7 +168,7 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
     embed: (request) =>
       Effect.scoped(
         Effect.gen(function* () {
-          const operation = yield* begin("embeddings", { ...own, ...describe(request) })
+          const operation = yield* begin("embeddings", { ...own, ...describe(request) }, boundModels)
           return yield* provider.embed(request).pipe(
             Effect.withParentSpan(operation.span),
             Effect.tap(({ model, promptTokens }) =>
@@ -200,6 +211,7 @@ type Attributes = Readonly<Record<string, unknown>>
 interface Operation {
   readonly span: Tracer.Span
   readonly attributes: Attributes
+  readonly boundModels: BoundModels
   /** Seconds of the monotonic clock. */
   readonly startedAt: number
   firstChunkAt?: number
@@ -212,7 +224,7 @@ interface Operation {
 
 const now: Effect.Effect<number> = Effect.map(Monotonic.now, (millis) => millis / 1000)
 
-const begin = Effect.fnUntraced(function* (name: string, attributes: Attributes) {
+const begin = Effect.fnUntraced(function* (name: string, attributes: Attributes, boundModels: BoundModels) {
   const model = attributes["gen_ai.request.model"]
   const span = yield* Effect.makeSpanScoped(model === undefined ? name : `${name} ${String(model)}`, {
     kind: "client",
@@ -221,6 +233,7 @@ const begin = Effect.fnUntraced(function* (name: string, attributes: Attributes)
   const operation: Operation = {
     span,
     attributes: { "gen_ai.operation.name": name, ...metricAttributes(attributes) },
+    boundModels,
     startedAt: yield* now,
     chunks: 0
   }
@@ -272,10 +285,12 @@ const end = (operation: Operation, exit: Exit.Exit<unknown, unknown>): Effect.Ef
     const wait = firstChunkAt === undefined ? undefined : firstChunkAt - startedAt
     const input = final?.usage?.promptTokens ?? inputTokens
     const output = final?.usage?.completionTokens
+    const answering = final?.model ?? operation.model
+    const responseModel = answering === undefined ? undefined : GenAi.toText(answering)
     setAttributes(span, {
       "error.type": errorType,
-      "gen_ai.response.model": final?.model ?? operation.model,
-      "gen_ai.response.id": final?.responseId,
+      "gen_ai.response.model": responseModel,
+      "gen_ai.response.id": final?.responseId === undefined ? undefined : GenAi.toText(final.responseId),
       "gen_ai.response.finish_reasons": final === undefined ? undefined : [final.finishReason],
       "gen_ai.response.time_to_first_chunk": wait,
       "gen_ai.usage.input_tokens": input,
@@ -287,7 +302,7 @@ const end = (operation: Operation, exit: Exit.Exit<unknown, unknown>): Effect.Ef
 
     const attributes = toTexts({
       ...operation.attributes,
-      "gen_ai.response.model": final?.model ?? operation.model,
+      ...operation.boundModels(operation.attributes["gen_ai.request.model"], responseModel),
       "error.type": errorType
     })
     const record = (metric: Metric.Histogram<number>, value: number | undefined, more: Record<string, string> = {}) =>
@@ -311,8 +326,10 @@ const typeOf = (cause: Cause.Cause<unknown>): string => {
   return Cause.hasInterruptsOnly(cause) ? "interrupted" : "defect"
 }
 
-const attributesOf = ({ name, server }: Provider.Provider, { providerName }: Options): Attributes => {
-  const own = { "gen_ai.provider.name": providerName ?? GenAi.providerName(name) }
+const attributesOf = ({ kind, name, server }: Provider.Provider, { providerName }: Options): Attributes => {
+  const own = {
+    "gen_ai.provider.name": providerName === undefined ? GenAi.providerName({ kind, name }) : GenAi.toText(providerName)
+  }
   // A provider of a program may have any text there.
   if (server === undefined || !URL.canParse(server)) return own
   const { hostname, port, protocol } = new URL(server)
@@ -329,7 +346,7 @@ const nameOf = (request: CompletionRequest): string =>
 /** The options of a request, which may be invalid: only texts and numbers are taken from it. */
 const describe = (request: CompletionRequest | EmbeddingRequest): Attributes => {
   if (!Predicate.isObject(request)) return {}
-  const text = (value: unknown) => (typeof value === "string" ? value : undefined)
+  const text = (value: unknown) => (typeof value === "string" ? GenAi.toText(value) : undefined)
   const number = (value: unknown) => (typeof value === "number" ? value : undefined)
   const model = text(request.model)
   if (Predicate.hasProperty(request, "input")) return present({ "gen_ai.request.model": model })
@@ -344,8 +361,34 @@ const describe = (request: CompletionRequest | EmbeddingRequest): Attributes => 
     "gen_ai.request.max_tokens": number(request.maxTokens),
     "gen_ai.request.presence_penalty": number(request.presencePenalty),
     "gen_ai.request.frequency_penalty": number(request.frequencyPenalty),
-    "gen_ai.request.stop_sequences": Array.isArray(request.stop) ? request.stop.filter(Predicate.isString) : undefined
+    "gen_ai.request.stop_sequences": Array.isArray(request.stop)
+      ? request.stop.filter(Predicate.isString).slice(0, maxStopSequences).map(GenAi.toText)
+      : undefined
   })
+}
+
+/** How many of them the span has. */
+const maxStopSequences = 16
+
+/** How many names of models metrics are grouped by: those of requests, and for each of them those of its answers. */
+const maxRequestModels = 100
+const maxResponseModels = 8
+
+/** The names of models, as metrics have them: so many at most, since callers and servers choose them. */
+type BoundModels = (request: unknown, response: string | undefined) => Attributes
+
+const makeBoundModels = (): BoundModels => {
+  const boundRequest = GenAi.makeBounded(maxRequestModels)
+  const boundResponses = new Map<string | undefined, (value: string) => string>()
+  return (request, response) => {
+    const model = typeof request === "string" ? boundRequest(request) : undefined
+    const boundResponse = boundResponses.get(model) ?? GenAi.makeBounded(maxResponseModels)
+    boundResponses.set(model, boundResponse)
+    return {
+      "gen_ai.request.model": model,
+      "gen_ai.response.model": response === undefined ? undefined : boundResponse(response)
+    }
+  }
 }
 
 /** What metrics are grouped by. */

@@ -9,8 +9,11 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as OptionSchema from "./internal/options.ts"
 import * as Provider from "./Provider.ts"
+import { ProviderError } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
@@ -28,6 +31,12 @@ export interface Options {
   readonly startsInside?: boolean | undefined
 }
 
+const definition = OptionSchema.define<Options>({
+  open: OptionSchema.text,
+  close: OptionSchema.text,
+  startsInside: OptionSchema.boolean
+})
+
 /**
  * Moves the text between the tags from `content` to `thinking` of the chunks.
  *
@@ -40,7 +49,7 @@ export interface Options {
  * Only an opening tag at the beginning of the answer counts, so an answer may mention the tags later. White space around the tags
  * belongs to them. A tag may be split over chunks: what may be the beginning of one is held back until that is known, and
  * everything held back is delivered before the end and before a failure. Thinking that is not closed is thinking, so an answer
- * that consists of thinking only has no content.
+ * that consists of thinking only has no content. Fails with `InvalidRequest` if an option is invalid.
  *
  * @category combinators
  * @since 0.3.0
@@ -48,6 +57,15 @@ export interface Options {
 export const split = <E, R>(
   chunks: Stream.Stream<StreamingChunk, E, R>,
   options: Options = {}
+): Stream.Stream<StreamingChunk, E | ProviderError, R> =>
+  Result.match(OptionSchema.read(definition, options), {
+    onSuccess: (options) => splitBy(chunks, options),
+    onFailure: (reason) => Stream.fail(new ProviderError({ provider: "Thinking", reason }))
+  })
+
+const splitBy = <E, R>(
+  chunks: Stream.Stream<StreamingChunk, E, R>,
+  options: Options
 ): Stream.Stream<StreamingChunk, E, R> =>
   Stream.transformPull(chunks, (pull) =>
     Effect.sync(() => {
@@ -83,13 +101,15 @@ export const split = <E, R>(
   )
 
 /**
- * A provider whose answers are split, by `split`.
+ * A provider whose answers are split, by `split`. If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
  * @category combinators
  * @since 0.3.0
  */
 export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
-  Provider.make({ ...provider, stream: (request) => split(provider.stream(request), options) })
+  OptionSchema.providerFrom(definition, options, provider, (options) =>
+    Provider.make({ ...provider, stream: (request) => splitBy(provider.stream(request), options) })
+  )
 
 /**
  * Provides a `Provider` whose answers are split by `split`, from another one.

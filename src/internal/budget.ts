@@ -44,8 +44,7 @@ export const make = ({ floor, share, window }: Options): Budget => {
       Effect.map(slotNow, (slot) => {
         const requests = slots.reduce((sum, slot) => sum + slot.requests, 0)
         const taken = slots.reduce((sum, slot) => sum + slot.taken, 0)
-        // Options that are not numbers allow nothing.
-        if (!(taken + tokens <= floor + share * requests)) return false
+        if (taken + tokens > floor + share * requests) return false
         slot.taken += tokens
         return true
       })

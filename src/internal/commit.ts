@@ -14,8 +14,11 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
+import type { Embedding } from "../Embedding.ts"
 import { ProviderError, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
+import * as Carries from "./carries.ts"
+import * as GenAi from "./genAi.ts"
 import * as Monotonic from "./monotonic.ts"
 import * as Values from "./values.ts"
 
@@ -25,15 +28,8 @@ export type Chunks = Arr.NonEmptyReadonlyArray<StreamingChunk>
 
 export type ChunkPull = Pull.Pull<Chunks, ProviderError>
 
-const carries = (chunk: StreamingChunk): boolean =>
-  chunk.isFinal ||
-  chunk.content !== "" ||
-  (chunk.thinking !== undefined && chunk.thinking !== "") ||
-  (chunk.toolCallDeltas !== undefined && chunk.toolCallDeltas.length > 0) ||
-  (chunk.toolCalls !== undefined && chunk.toolCalls.length > 0)
-
 /** Whether the answer commits with these chunks. Prompt progress, for example, says nothing of the answer. */
-export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(carries)
+export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(Carries.carries)
 
 /** One run of a request. */
 export interface Attempt {
@@ -134,19 +130,47 @@ export const within = (open: Open, request: CompletionRequest, millisLeft: numbe
 /** Reports who answered: in the final chunk, and as an attribute of the current span. An inner policy knows better. */
 export const named = (chunks: ReturnType<Open>, name: string): ReturnType<Open> =>
   Stream.transformPull(chunks, (pull) =>
-    Effect.sync(() => {
+    Effect.map(annotation(name), (annotate) => {
       let hasCommitted = false
       return Effect.flatMap(pull, (chunks) => {
         const named = addName(chunks, name)
         if (hasCommitted || !commits(chunks)) return Effect.succeed(named)
         hasCommitted = true
-        return Effect.as(Effect.annotateCurrentSpan(providerAttribute, name), named)
+        return Effect.as(annotate, named)
       })
     })
   )
 
+/** As `named`, for an embedding. */
+export const namedEmbedding = <E, R>(
+  embedding: Effect.Effect<Embedding, E, R>,
+  name: string
+): Effect.Effect<Embedding, E, R> =>
+  Effect.flatMap(annotation(name), (annotate) =>
+    Effect.tap(
+      Effect.map(embedding, (embedding) => ({ ...embedding, provider: embedding.provider ?? name })),
+      () => annotate
+    )
+  )
+
 /** The attribute of a span with the name of the provider that answered. */
-export const providerAttribute = "effect_local_llm.provider"
+const providerAttribute = "effect_local_llm.provider"
+
+/**
+ * What to run when the provider has answered. To be made before the answer: if the attribute has changed since, an inner policy has
+ * set it.
+ */
+export const annotation = (name: string): Effect.Effect<Effect.Effect<void>> =>
+  Effect.map(Effect.option(Effect.currentSpan), (span) => {
+    if (Option.isNone(span)) return Effect.void
+    const { value } = span
+    const before = value.attributes.get(providerAttribute)
+    return Effect.suspend(() =>
+      value.attributes.get(providerAttribute) === before
+        ? Effect.annotateCurrentSpan(providerAttribute, GenAi.toText(name))
+        : Effect.void
+    )
+  })
 
 const addName = (chunks: Chunks, name: string): Chunks => {
   const last = Arr.lastNonEmpty(chunks)

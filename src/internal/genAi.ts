@@ -1,9 +1,36 @@
-/** Names of OpenTelemetry's conventions for generative AI. */
+/** Attributes of OpenTelemetry's conventions for generative AI. */
+/** The longest text in an attribute, in characters. Names come from servers and callers. */
+const maxLength = 256
 
-const providerNames = new Map([
-  ["Ollama", "ollama"],
-  ["LM Studio", "lmstudio"]
-])
+/** A text of a server or a caller as an attribute. No character is cut in half. */
+export const toText = (text: string): string =>
+  text.length <= maxLength ? text : `${text.slice(0, maxLength - 1).replace(/[\uD800-\uDBFF]$/, "")}…`
+
+interface Named {
+  readonly name: string
+  readonly kind?: string | undefined
+}
 
 /** The value of `gen_ai.provider.name`. The conventions have none for these servers. */
-export const providerName = (name: string): string => providerNames.get(name) ?? name
+export const providerName = ({ kind, name }: Named): string => toText(kind ?? name)
+
+/** The kind that all of them have, if there is one. */
+export const sharedKind = (providers: ReadonlyArray<Named>): string | undefined =>
+  providers.every(({ kind }) => kind === providers[0]?.kind) ? providers[0]?.kind : undefined
+
+/** The value of an attribute of metrics after too many others. */
+const other = "_OTHER"
+
+/**
+ * The first values of an attribute; `_OTHER` for those after them. Metrics keep what they have seen for as long as the program runs,
+ * so forgetting the oldest would not help. Mutable state.
+ */
+export const makeBounded = (maxValues: number): ((value: string) => string) => {
+  const known = new Set<string>()
+  return (value) => {
+    const text = toText(value)
+    if (!known.has(text) && known.size >= maxValues) return other
+    known.add(text)
+    return text
+  }
+}

@@ -7,10 +7,11 @@ import * as Stream from "effect/Stream"
 import * as CompletionRequest from "../CompletionRequest.ts"
 import * as Deadlines from "../Deadlines.ts"
 import * as Embedding from "../Embedding.ts"
+import * as Carries from "./carries.ts"
 import * as PromptTruncation from "./promptTruncation.ts"
 import * as RequestFault from "./requestFault.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import { ProviderError, StreamTruncated } from "../ProviderError.ts"
+import { ProviderError, StreamTruncated, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 
 type Open<A> = Effect.Effect<Deadlines.Source<A, ProviderErrorReason>, ProviderErrorReason, Scope.Scope>
@@ -36,6 +37,8 @@ export interface Options {
   readonly name: string
   /** The server's origin, as errors carry it. */
   readonly server?: string | undefined
+  /** What to do if there is no first chunk of a model in time. */
+  readonly lateModelHint?: ((model: string) => string) | undefined
   readonly deadlines?: CompletionRequest.Deadlines | undefined
   /** Options of every completion request that does not set its own. */
   readonly defaults?: CompletionRequest.Defaults | undefined
@@ -49,17 +52,27 @@ const reportTruncation =
     return promptTruncated === undefined ? chunk : { ...chunk, promptTruncated }
   }
 
-export const make = ({ deadlines, defaults, name, server }: Options): Result.Result<Guard, ProviderError> => {
+export const make = ({
+  deadlines,
+  defaults,
+  lateModelHint,
+  name,
+  server
+}: Options): Result.Result<Guard, ProviderError> => {
   const toError = (reason: ProviderErrorReason): ProviderError => new ProviderError({ provider: name, server, reason })
   const invalid = CompletionRequest.checkOptions({ deadlines, defaults })
   if (invalid !== undefined) return Result.fail(toError(invalid))
   const own = Deadlines.resolve(deadlines)
   const ownWithTools = Deadlines.resolve({ ...deadlines, idle: deadlines?.idle ?? Deadlines.idleWithTools })
-  const stream = <A>(
-    open: Open<A>,
-    override?: CompletionRequest.Deadlines,
-    base: CompletionRequest.Deadlines = own
-  ): Stream.Stream<A, ProviderError> => Deadlines.apply(open, Deadlines.override(base, override), toError)
+  const stream = <A>(open: Open<A>, override?: CompletionRequest.Deadlines): Stream.Stream<A, ProviderError> =>
+    Deadlines.apply(open, Deadlines.override(own, override), toError)
+
+  const addHint =
+    (model: string) =>
+    (reason: ProviderErrorReason): ProviderError =>
+      lateModelHint !== undefined && reason._tag === "Timeout" && reason.kind === "first-chunk"
+        ? toError(new Timeout({ kind: reason.kind, limit: reason.limit, description: lateModelHint(model) }))
+        : toError(reason)
   return Result.succeed({
     toError,
     stream,
@@ -69,8 +82,9 @@ export const make = ({ deadlines, defaults, name, server }: Options): Result.Res
           CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
         )
         if (Result.isFailure(valid)) return Stream.fail(toError(valid.failure))
-        const { deadlines, overflow, tools = [] } = valid.success
-        const chunks = stream(open(valid.success), deadlines, tools.length > 0 ? ownWithTools : own)
+        const { deadlines, model, overflow, tools = [] } = valid.success
+        const limits = Deadlines.override(tools.length > 0 ? ownWithTools : own, deadlines)
+        const chunks = Deadlines.apply(open(valid.success), limits, addHint(model), Carries.makeAdvances)
         return overflow === "truncate" ? Stream.map(chunks, reportTruncation(valid.success)) : chunks
       }),
     embeddings: (embed) => (request) =>

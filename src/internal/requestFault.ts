@@ -17,15 +17,18 @@ export const read = <A, E>(reading: () => Result.Result<A, E>, field?: string): 
 /** The fields of a request, and of those of its fields that are objects. */
 type Fields = Readonly<Record<string, object>>
 
-/** The first fault of an invalid request. Only keys that are known may be in its path. */
+/**
+ * The first fault of an invalid request, or of other values of a caller. Only keys that are known may be in its path. `fields` are
+ * those of each object; `place` is the name of the outermost one.
+ */
 export const make =
-  (fields: Fields, isKnown: (key: string) => boolean = () => true) =>
+  (fields: Fields, isKnown: (key: string) => boolean = () => true, place = "request") =>
   (error: Schema.SchemaError): InvalidRequest => {
     const issue = toStandardIssues(error.issue).issues[0]
     const path = (issue?.path ?? []).map((segment) => (typeof segment === "object" ? segment.key : segment))
     return new InvalidRequest({
-      field: path.length === 0 ? undefined : formatPath(path, isKnown),
-      description: issue?.message === unknownField ? adviseOn(path, fields) : issue?.message
+      field: path.length === 0 ? (place === "request" ? undefined : place) : formatPath(path, isKnown),
+      description: issue?.message === unknownField ? adviseOn(path, fields, place) : issue?.message
     })
   }
 
@@ -46,16 +49,19 @@ const formatPath = (path: ReadonlyArray<PropertyKey>, isKnown: (key: string) => 
     .join("")
     .replace(/^\./, "")
 
-const adviseOn = (path: ReadonlyArray<PropertyKey>, fields: Fields): string => {
+const adviseOn = (path: ReadonlyArray<PropertyKey>, fields: Fields, outermost: string): string => {
   const key = String(path.at(-1))
   const outer = path.slice(0, -1).findLast((key) => typeof key === "string")
-  const place = outer === undefined || outer === "defaults" ? "request" : outer
+  const place = outer === "defaults" ? "request" : (outer ?? outermost)
   const camelCase = key.replaceAll(/_+([a-z])/g, (_, letter: string) => letter.toUpperCase())
   const isField = Object.hasOwn(fields[place] ?? {}, camelCase)
   // A field of a request that is not one of the defaults.
   if (isField && camelCase === key) return `${unknownField}; set it in each request`
   const advice = isField ? `use \`${camelCase}\`` : otherNames.get(place)?.get(key)
   if (advice !== undefined) return `${unknownField}; ${advice}`
+  if (outermost === "options" && place !== "request" && Object.hasOwn(fields, place)) {
+    return `unknown option; the options are ${Object.keys(fields[place] ?? {}).join(", ")}`
+  }
   return place === "request" ? `${unknownField}; fields that only the server knows belong in \`extra\`` : unknownField
 }
 

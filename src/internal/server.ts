@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Deadlines, Defaults, CompletionRequest as Request } from "../CompletionRequest.ts"
 import * as CompletionRequest from "../CompletionRequest.ts"
@@ -22,6 +23,7 @@ import * as BaseUrl from "./baseUrl.ts"
 import * as Capabilities from "./capabilities.ts"
 import * as Embeddings from "./embeddings.ts"
 import * as Guard from "./guard.ts"
+import * as OptionSchema from "./options.ts"
 import type { Place } from "./places.ts"
 import * as Transport from "./transport.ts"
 import type { Call, Endpoint } from "./wire/endpoint.ts"
@@ -56,12 +58,16 @@ export interface Options {
 }
 
 export interface ServerDefinition extends Place {
-  /** The kind of server, such as `Ollama`. */
+  /** As `gen_ai.provider.name` has it. The conventions have no value for these servers. */
+  readonly kind: string
+  /** The default name of its providers, such as `Ollama`. */
   readonly name: string
   /** What to do if the server does not have a model. */
   readonly missingModelHint?: (model: string) => string
   /** What to do about an empty 403, if the server answers with one where it does not accept the Host or Origin header. */
   readonly originHint?: string
+  /** What to do if there is no first chunk of a model in time. */
+  readonly lateModelHint?: (model: string) => string
   readonly chat: Endpoint<Request, StreamingChunk>
   readonly completion: Endpoint<Request, StreamingChunk>
   readonly embed: Endpoint<Embeddings.BatchRequest, Embedding>
@@ -106,17 +112,16 @@ export const make = Effect.fnUntraced(function* (
   definition: ServerDefinition,
   options: Options
 ): Effect.fn.Return<Server, ProviderError, HttpClient.HttpClient> {
-  const invalid = findInvalidOption(options)
-  if (invalid !== undefined) {
-    return yield* Effect.fail(new ProviderError({ provider: definition.name, reason: invalid }))
-  }
+  yield* OptionSchema.readFor(optionsDefinition, options, definition.name)
   const { name = definition.name } = options
   const baseUrl = yield* BaseUrl.parse(options.baseUrl ?? definition.defaultUrl, definition).pipe(
     Result.mapError((reason) => new ProviderError({ provider: name, reason })),
     Effect.fromResult
   )
   const server = new URL(baseUrl).origin
-  const guard = yield* Effect.fromResult(Guard.make({ ...options, name, server }))
+  const guard = yield* Effect.fromResult(
+    Guard.make({ ...options, name, server, lateModelHint: definition.lateModelHint })
+  )
   const transport = yield* Effect.mapError(
     Transport.make({
       ...options,
@@ -171,6 +176,7 @@ export const make = Effect.fnUntraced(function* (
       }),
     provider: Provider.make({
       name,
+      kind: definition.kind,
       server,
       stream: guard.completions((request) =>
         models.requireFor(
@@ -204,38 +210,19 @@ const findInvalidCall = (model: unknown, deadlines: Deadlines | undefined): Inva
     ? new InvalidRequest({ field: "model", description: "Expected the name of a model" })
     : CompletionRequest.checkOptions({ deadlines })
 
-/** The compiler rejects these. Programs without types, and values from elsewhere, get an error instead of a defect. */
-const findInvalidOption = (options: object): InvalidRequest | undefined => {
-  if (!Predicate.isObject(options)) return new InvalidRequest({ field: "options", description: "Expected an object" })
-  for (const [field, value] of Object.entries(options)) {
-    const expected = optionTypes.get(field)
-    if (expected === undefined) {
-      return new InvalidRequest({
-        description: `unknown option; the options are ${[...optionTypes.keys()].join(", ")}`
-      })
-    }
-    if (value !== undefined && !expected.is(value)) {
-      return new InvalidRequest({ field, description: `Expected ${expected.description}` })
-    }
-  }
-  return undefined
+/** The token's content, the headers and the bound are validated where they are used. */
+export const optionFields: OptionSchema.Fields<Options> = {
+  name: OptionSchema.text,
+  baseUrl: OptionSchema.text,
+  token: Schema.optional(OptionSchema.is(Redacted.isRedacted, "a Redacted text: Redacted.make(…)")),
+  headers: Schema.optional(OptionSchema.is(Predicate.isObjectOrArray, "an object of texts")),
+  deadlines: OptionSchema.deadlines,
+  defaults: OptionSchema.defaults,
+  traceHeaders: OptionSchema.boolean,
+  maxLineBytes: OptionSchema.count(1)
 }
 
-const text = { is: (u: unknown) => typeof u === "string" && u.trim() !== "", description: "a text that is not empty" }
-/** These are validated where they are used. */
-const any = { is: () => true, description: "" }
-
-const optionTypes: ReadonlyMap<string, { readonly is: (u: unknown) => boolean; readonly description: string }> =
-  new Map([
-    ["name", text],
-    ["baseUrl", text],
-    ["token", { is: Redacted.isRedacted, description: "a Redacted text: Redacted.make(…)" }],
-    ["headers", { is: Predicate.isObjectOrArray, description: "an object of texts" }],
-    ["deadlines", any],
-    ["defaults", any],
-    ["traceHeaders", { is: Predicate.isBoolean, description: "true or false" }],
-    ["maxLineBytes", any]
-  ])
+const optionsDefinition = OptionSchema.define<Options>(optionFields)
 
 /** Provides a server's own service, and `Provider`. */
 export const layer = <Self extends Provider.Provider, E, R>(

@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 
 type JsonObject = { readonly [key: string]: unknown }
 
@@ -51,3 +52,12 @@ export const isJsonObject = (u: unknown): u is object => isRecord(u) && isJson(u
 /** The duration that a caller means. Effect reads `NaN` as zero, which would unload a model or end a wait at once. */
 export const toDuration = (u: unknown): Option.Option<Duration.Duration> =>
   Number.isNaN(u) ? Option.none() : Duration.fromInput(u as Duration.Input)
+
+/** A schema of what `toDuration` reads. */
+export const durationInput = (
+  isAllowed: (duration: Duration.Duration) => boolean,
+  expected: string
+): Schema.declare<Duration.Input> =>
+  Schema.declare((u): u is Duration.Input => Option.match(toDuration(u), { onNone: () => false, onSome: isAllowed }), {
+    expected: `${expected}, such as "30 seconds" or Infinity`
+  })

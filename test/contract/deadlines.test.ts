@@ -1,14 +1,22 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import * as Carries from "../../src/internal/carries.ts"
 import * as Deadlines from "../../src/Deadlines.ts"
-import * as MockProvider from "../../src/MockProvider.ts"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import type { Timeout } from "../../src/ProviderError.ts"
-import type { StreamingChunk } from "../../src/StreamingChunk.ts"
+import * as MockProvider from "../../src/MockProvider.ts"
+import type { ContentChunk, StreamingChunk } from "../../src/StreamingChunk.ts"
+import { policies } from "../support/policies.ts"
 
 const piece = (content: string): StreamingChunk => ({ content, isFinal: false })
 const final: StreamingChunk = { content: "", isFinal: true, model: "m", finishReason: "stop" }
+
+const progress = (processed: number): StreamingChunk => ({
+  content: "",
+  isFinal: false,
+  promptProgress: { processed, total: 9 }
+})
 
 const limits = { firstChunk: "10 seconds", idle: "3 seconds", total: "60 seconds" } as const
 const off = { firstChunk: Infinity, idle: Infinity, total: Infinity }
@@ -31,7 +39,7 @@ const abortable = (stream: Chunks) =>
   }))
 
 const apply = (stream: Chunks, deadlines: Parameters<typeof Deadlines.apply>[1]) =>
-  Deadlines.apply(abortable(stream), deadlines, (timeout): Failure => timeout)
+  Deadlines.apply(abortable(stream), deadlines, (timeout): Failure => timeout, Carries.makeAdvances)
 
 /** Runs a stream while the test's clock goes on by a second at a time; gives what came and how it ended. */
 const play = (stream: Chunks, seconds: number) =>
@@ -52,6 +60,45 @@ const kindOf = (cause: Cause.Cause<Failure>): string => {
   if (failure === undefined || failure === "aborted") return Cause.pretty(cause)
   return `${failure.kind} ${Duration.format(failure.limit)}`
 }
+
+/** What servers send while they do nothing. */
+const empties: { readonly [name: string]: Partial<ContentChunk> } = {
+  "empty content": { content: "" },
+  "empty thinking": { thinking: "" },
+  "no fragments of calls": { toolCallDeltas: [] },
+  "no calls": { toolCalls: [] },
+  "fragments without anything": { toolCallDeltas: [{ index: 0, argumentsDelta: "" }] },
+  "progress that stands still": { promptProgress: { processed: 5, total: 10 } }
+}
+
+const repeat = (chunk: Partial<ContentChunk>, isBefore: boolean) =>
+  function* (): MockProvider.Script {
+    if (!isBefore) yield "Hi"
+    for (;;) {
+      yield MockProvider.wait("500 millis")
+      yield chunk
+    }
+  }
+
+describe.each(["none", ...Object.keys(policies)])("chunks that carry nothing do not count, policy: %s", (policy) => {
+  it.effect.each(Object.keys(empties).flatMap((name) => [[name, "first-chunk"] as const, [name, "idle"] as const]))(
+    "%s, %s",
+    ([name, kind]) =>
+      Effect.gen(function* () {
+        // The first report of the progress counts.
+        const expected = name === "progress that stands still" ? "idle" : kind
+        const deadlines = { firstChunk: "4 seconds", idle: "3 seconds" } as const
+        const mock = yield* MockProvider.make(repeat(empties[name] ?? {}, kind === "first-chunk"), { deadlines })
+        const provider = yield* policies[policy]?.(mock) ?? Effect.succeed(mock)
+        const fiber = yield* Effect.forkChild(Effect.flip(provider.complete({ model: "m", prompt: "x" })))
+        for (let i = 0; i < 6; i++) yield* TestClock.adjust("10 seconds")
+        assert.isDefined(fiber.pollUnsafe(), "the stream never ends")
+        const { reason } = yield* Fiber.join(fiber)
+        const [timeout] = reason._tag === "AllProvidersFailed" ? reason.errors.map(({ reason }) => reason) : [reason]
+        assert.propertyVal(timeout, "kind", expected)
+      }).pipe(Effect.scoped)
+  )
+})
 
 describe("Deadlines", () => {
   it.effect.each([
@@ -79,11 +126,64 @@ describe("Deadlines", () => {
     ["all off", paced(["1 day", piece("a")], ["1 day", final]), off, 3600, "open"],
     ["idle off", paced(["1 second", piece("a")], ["50 seconds", final]), { ...limits, idle: Infinity }, 51, "whole"],
     ["first chunk off", paced(["50 seconds", final]), { ...limits, firstChunk: Infinity }, 50, "whole"],
+    [
+      "progress that advances counts",
+      paced(...[1, 2, 3, 4].map((n) => ["2 seconds", progress(n)] as const), ["2 seconds", final]),
+      limits,
+      10,
+      "whole"
+    ],
+    [
+      "progress that goes back and forth does not",
+      Stream.forever(paced(["1 second", progress(2)], ["1 second", progress(1)])),
+      limits,
+      5,
+      "idle 3s"
+    ],
+    [
+      "a call that is announced again and again does not",
+      Stream.forever(
+        paced(["1 second", { ...piece(""), toolCallDeltas: [{ index: 0, id: "a", argumentsDelta: "" }] }])
+      ),
+      limits,
+      5,
+      "idle 3s"
+    ],
     ["default first chunk", Stream.never, {}, 300, "first-chunk 5m"],
     ["default idle", Stream.concat(Stream.succeed(piece("a")), Stream.never), {}, 120, "idle 2m"]
   ] as const)("%s", ([, stream, deadlines, seconds, end]) =>
     Effect.gen(function* () {
       assert.strictEqual((yield* play(apply(stream, deadlines), seconds)).end, end)
+    })
+  )
+
+  it.effect("the time in which the consumer is busy does not count between empty chunks either", () =>
+    Effect.gen(function* () {
+      // It takes a second for each chunk, but only while the consumer waits.
+      const source = Effect.map(Deferred.make<never, Failure>(), (aborted) => ({
+        items: Stream.forever(
+          Stream.fromEffect(
+            Effect.raceFirst(Effect.delay(Effect.succeed(piece("")), "1 second"), Deferred.await(aborted))
+          )
+        ),
+        abort: Deferred.fail(aborted, "aborted")
+      }))
+      const toFailure = (timeout: Failure) => timeout
+      const fiber = yield* Deadlines.apply(
+        source,
+        { ...limits, total: Infinity },
+        toFailure,
+        Carries.makeAdvances
+      ).pipe(
+        Stream.runForEach(() => Effect.sleep("1 minute")),
+        Effect.flip,
+        Effect.forkChild
+      )
+      // 9 waits of a second, and 9 minutes of the consumer. The tenth wait is the last.
+      for (let i = 0; i < 549; i++) yield* TestClock.adjust("1 second")
+      assert.isUndefined(fiber.pollUnsafe())
+      for (let i = 0; i < 70; i++) yield* TestClock.adjust("1 second")
+      assert.propertyVal(yield* Fiber.join(fiber), "kind", "first-chunk")
     })
   )
 

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scheduler from "effect/Scheduler"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
@@ -59,8 +60,7 @@ describe("the second request", () => {
     Effect.gen(function* () {
       for (const [options, millis] of [
         [{}, 2000],
-        [{ minDelay: "300 millis" }, 300],
-        [{ minDelay: NaN }, 2000]
+        [{ minDelay: "300 millis" }, 300]
       ] as const) {
         const provider = yield* MockProvider.make([MockProvider.hang])
         const fiber = yield* fork(Hedge.apply(provider, options).complete(prompt))
@@ -118,8 +118,7 @@ describe("the second request", () => {
       for (const [share, sent] of [
         [0, 1],
         [0.5, 6],
-        [1, 10],
-        [NaN, 0]
+        [1, 10]
       ] as const) {
         const [first, second] = yield* mocks([MockProvider.wait("1 minute"), "late"], ["early"])
         const hedged = Hedge.apply(first, { alternatives: [second], share })
@@ -329,4 +328,51 @@ describe("on real sockets", () => {
       })
     )
   }
+})
+
+describe("around a pool with one permit", () => {
+  const failure = () => new ProviderError({ provider: "gpu", reason: refused })
+
+  it.effect.each([
+    ["a defect", () => Effect.die("the fault of a provider"), "Die"],
+    ["a failure of a stream that holds its permit", () => Effect.fail(failure()), "Fail"]
+  ] as const)("%s of the first request ends it, although the second one waits for the permit", ([, fails, tag]) =>
+    Effect.gen(function* () {
+      const mock = yield* MockProvider.make([])
+      const provider = Provider.make({
+        ...mock,
+        stream: () => Stream.fromEffect(Effect.delay(Effect.suspend(fails), "5 seconds"))
+      })
+      const pool = yield* Pool.make({ hosts: [{ provider, permits: 1 }] })
+      const fiber = yield* fork(Effect.exit(Hedge.apply(pool).complete(prompt)))
+      yield* TestClock.adjust("11 seconds")
+      const exit = fiber.pollUnsafe()
+      expect(exit).toBeDefined()
+      const outcome = yield* Fiber.join(fiber)
+      expect(outcome._tag === "Failure" && outcome.cause.reasons[0]?._tag).toBe(tag)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("what the first attempt holds is released before the second is waited for", () =>
+    Effect.gen(function* () {
+      const mock = yield* MockProvider.make(["Hi"])
+      const permit = yield* Semaphore.make(1)
+      let sent = 0
+      const provider = Provider.make({
+        ...mock,
+        // It has the permit until its scope closes.
+        stream: (request) =>
+          Stream.unwrap(
+            Effect.gen(function* () {
+              yield* Effect.acquireRelease(permit.take(1), () => permit.release(1))
+              return sent++ === 0
+                ? Stream.fromEffect(Effect.delay(Effect.fail(failure()), "5 seconds"))
+                : mock.stream(request)
+            })
+          )
+      })
+      const answer = yield* settle(Hedge.apply(provider).complete(prompt))
+      expect(answer.content).toBe("Hi")
+    })
+  )
 })

@@ -13,12 +13,17 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Tracer from "effect/Tracer"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import * as Fallback from "../../src/Fallback.ts"
+import * as Hedge from "../../src/Hedge.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import * as Ollama from "../../src/Ollama.ts"
+import * as Pool from "../../src/Pool.ts"
 import * as Provider from "../../src/Provider.ts"
 import * as Reasons from "../../src/ProviderError.ts"
+import * as Retry from "../../src/Retry.ts"
 import * as Telemetry from "../../src/Telemetry.ts"
+import * as Thinking from "../../src/Thinking.ts"
 import { FakeServer } from "../../src/testing/index.ts"
+import { policies } from "../support/policies.ts"
 import { request, serverNames, start } from "../support/setups.ts"
 
 /** A tracer that keeps its spans. */
@@ -350,6 +355,166 @@ it.effect("a policy inside adds who answered", () =>
     expect(last()).toMatchObject({ "gen_ai.provider.name": "Fallback", "effect_local_llm.provider": "B" })
   })
 )
+
+describe("who answered", () => {
+  const fallback = (provider: Provider.Provider) => Fallback.make([{ provider }])
+  const around: { readonly [name: string]: (pool: Provider.Provider) => Provider.Provider } = {
+    "a pool": (pool) => pool,
+    "Retry around a pool": (pool) => Retry.apply(pool),
+    "Thinking around a pool": (pool) => Thinking.apply(pool),
+    "Fallback around a pool": fallback,
+    "Hedge around a pool": (pool) => Hedge.apply(pool),
+    "all around a pool": (pool) => fallback(Retry.apply(Hedge.apply(pool)))
+  }
+
+  /** The first request fails on the first host. */
+  const makePool = (script: MockProvider.Script) =>
+    Effect.gen(function* () {
+      const broken = yield* MockProvider.make([MockProvider.fail(new Reasons.NetworkError({}))], { name: "gpu-1" })
+      const other = yield* MockProvider.make(script, { name: "mock" })
+      const refuse = () =>
+        Effect.fail(new Reasons.ProviderError({ provider: "", reason: new Reasons.NetworkError({}) }))
+      return yield* Pool.make({
+        hosts: [
+          { provider: { ...broken, embed: refuse }, name: "gpu-1" },
+          { provider: other, name: "gpu-2" }
+        ]
+      })
+    })
+
+  it.effect.each(Object.entries(around))("%s: it is the host, in the span and in the answer", ([, wrap]) =>
+    Effect.gen(function* () {
+      for (let i = 0; i < 4; i++) {
+        const provider = Telemetry.apply(wrap(yield* makePool(["Yes"])))
+        const { exit, last } = yield* observed(provider.complete(request))
+        expect(exit).toMatchObject({ value: { provider: "gpu-2" } })
+        expect(last()).toMatchObject({ "effect_local_llm.provider": "gpu-2" })
+        const embedding = yield* observed(provider.embed({ model: "m", input: "a" }))
+        expect(embedding.exit).toMatchObject({ value: { provider: "gpu-2" } })
+        expect(embedding.last()).toMatchObject({ "effect_local_llm.provider": "gpu-2" })
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect.each(Object.entries(around))(
+    "%s: it is the host of an answer that fails later, or is given up",
+    ([, wrap]) =>
+      Effect.gen(function* () {
+        const failing = Telemetry.apply(wrap(yield* makePool(["Yes", MockProvider.fail(new Reasons.StreamError({}))])))
+        expect((yield* observed(failing.complete(request))).last()).toMatchObject({
+          "error.type": "StreamError",
+          "effect_local_llm.provider": "gpu-2"
+        })
+        const hanging = Telemetry.apply(wrap(yield* makePool(["Yes", MockProvider.hang])))
+        const { last } = yield* observed(Stream.runDrain(Stream.take(hanging.stream(request), 1)))
+        expect(last()).toMatchObject({ "effect_local_llm.provider": "gpu-2" })
+      }).pipe(Effect.scoped)
+  )
+
+  it.effect("nobody, if nobody answered", () =>
+    Effect.gen(function* () {
+      const pool = yield* makePool([MockProvider.fail(new Reasons.NetworkError({}))])
+      const { last } = yield* observed(Telemetry.apply(fallback(pool)).complete(request))
+      expect(last()).not.toHaveProperty(["effect_local_llm.provider"])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the kind of server", () => {
+  const kinds = {
+    Ollama: "ollama",
+    "LM Studio": "lmstudio",
+    "llama-server": "llama-server",
+    "OpenAI-compatible server": "OpenAI-compatible server"
+  } as const
+
+  const wraps: { readonly [name: string]: (p: Provider.Provider) => ReturnType<(typeof policies)[string]> } = {
+    none: (provider) => Effect.succeed(provider),
+    ...policies
+  }
+
+  it.live.each(
+    Object.entries(wraps).flatMap(([policy, wrap]) => serverNames.map((server) => [policy, server, wrap] as const))
+  )("policy %s, %s: whatever the name", ([, server, wrap]) =>
+    Effect.gen(function* () {
+      const running = yield* start({ provider: server, client: "undici" }, { text: "Yes" }, { name: "gpu-1" })
+      const provider = Telemetry.apply(yield* wrap(running.provider))
+      const { last, metrics } = yield* observed(provider.complete(request))
+      expect(last()).toMatchObject({ "gen_ai.provider.name": kinds[server] })
+      for (const { attributes, id } of metrics) {
+        if (id.startsWith("gen_ai")) expect(attributes).toMatchObject({ "gen_ai.provider.name": kinds[server] })
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("several kinds have none in common, and `providerName` replaces it", () =>
+    Effect.gen(function* () {
+      const mock = yield* MockProvider.make(["Hi"])
+      const one = { ...mock, kind: "ollama" }
+      const two = { ...mock, kind: "lmstudio" }
+      for (const [provider, options, name] of [
+        [Fallback.make([{ provider: one }, { provider: one }]), {}, "ollama"],
+        [Fallback.make([{ provider: one }, { provider: two }]), {}, "Fallback"],
+        [Fallback.make([{ provider: one }, { provider: mock }]), {}, "Fallback"],
+        [one, { providerName: "mine" }, "mine"]
+      ] as const) {
+        const { last } = yield* observed(Telemetry.apply(provider, options).complete(request))
+        expect(last()).toMatchObject({ "gen_ai.provider.name": name })
+      }
+    })
+  )
+})
+
+describe("names that servers and callers choose", () => {
+  const long = "x".repeat(1_000_000)
+
+  it.effect("are bounded in length, in spans and in metrics", () =>
+    Effect.gen(function* () {
+      const mock = yield* MockProvider.make([{ isFinal: true, model: long, responseId: long }], { name: long })
+      const provider = Telemetry.apply(Fallback.make([{ provider: mock }], { name: long }), { providerName: long })
+      const { exit, metrics, spans } = yield* observed(
+        provider.complete({ ...request, model: long, stop: Array.from({ length: 1000 }, () => long) })
+      )
+      expect(exit).toMatchObject({ value: { model: long } })
+      expect(spans[0]?.name.length).toBeLessThan(300)
+      expect(JSON.stringify([...(spans[0]?.attributes ?? [])]).length).toBeLessThan(10_000)
+      expect(JSON.stringify(metrics.map(({ attributes }) => attributes)).length).toBeLessThan(10_000)
+    })
+  )
+
+  it.effect("are not cut inside of a character", () =>
+    Effect.gen(function* () {
+      for (const prefix of ["", "a"]) {
+        const mock = yield* MockProvider.make([{ isFinal: true, model: prefix + "😀".repeat(500) }])
+        const { last } = yield* observed(Telemetry.apply(mock).complete(request))
+        expect(last()).toMatchObject({ "gen_ai.response.model": expect.stringMatching(/^a?(😀)+…$/u) })
+      }
+    })
+  )
+
+  it.effect.each<readonly [string, (i: number) => readonly [request: string, answer: string]]>([
+    ["of requests", (i: number) => [`model ${i}`, "m"]],
+    ["of answers", (i: number) => ["m", `model ${i}`]],
+    ["of both", (i: number) => [`model ${i}`, `model ${i}`]],
+    ["of all pairs", (i: number) => [`model ${i % 150}`, `model ${Math.floor(i / 150)}`]]
+  ])("are bounded in number, the first ones are kept: %s", ([, names]) =>
+    Effect.gen(function* () {
+      let i = 0
+      const mock = yield* MockProvider.make(() => [{ isFinal: true, model: names(i)[1] }])
+      const provider = Telemetry.apply(mock)
+      const { metrics } = yield* observed(
+        Effect.gen(function* () {
+          for (; i < 1000; i++) yield* provider.complete({ ...request, model: names(i)[0] })
+        })
+      )
+      const durations = metrics.filter(({ id }) => id === "gen_ai.client.operation.duration")
+      expect(durations.length).toBeLessThan(950)
+      expect(JSON.stringify(durations)).toContain("_OTHER")
+      const first = durations.find(({ attributes }) => attributes?.["gen_ai.request.model"] === names(0)[0])
+      expect(first?.attributes).toMatchObject({ "gen_ai.response.model": names(0)[1] })
+    })
+  )
+})
 
 describe.each(serverNames)("%s", (server) => {
   it.live("has the address of the server, and no span below", () =>

@@ -37,7 +37,7 @@ export const make = (
   const prepare = (hook: Hook, method: string): Effect.Effect<ChatRequest, AiError.AiError> =>
     Effect.flatMap(options, (options) => {
       const request = Result.map(toInput(hook), (input): ChatRequest => ({ ...options, ...input }))
-      if (Result.isSuccess(request)) annotateRequest(hook.span, provider.name, request.success)
+      if (Result.isSuccess(request)) annotateRequest(hook.span, GenAi.providerName(provider), request.success)
       return Effect.mapError(Effect.fromResult(request), (reason) => fail(method, reason))
     })
 
@@ -152,10 +152,10 @@ const toStreamParts =
 
 const annotateRequest = (span: Span, provider: string, request: ChatRequest): void =>
   Telemetry.addGenAIAnnotations(span, {
-    provider: { name: GenAi.providerName(provider) },
+    provider: { name: provider },
     operation: { name: "chat" },
     request: {
-      model: request.model,
+      model: request.model === undefined ? undefined : GenAi.toText(request.model),
       temperature: request.temperature,
       topK: request.topK,
       topP: request.topP,
@@ -169,6 +169,10 @@ const annotateRequest = (span: Span, provider: string, request: ChatRequest): vo
 
 const annotateResponse = (span: Span, { finishReason, model, responseId, usage }: Completion | FinalChunk): void =>
   Telemetry.addGenAIAnnotations(span, {
-    response: { id: responseId, model, finishReasons: [finishReason] },
+    response: {
+      id: responseId === undefined ? undefined : GenAi.toText(responseId),
+      model: GenAi.toText(model),
+      finishReasons: [finishReason]
+    },
     usage: { inputTokens: usage?.promptTokens, outputTokens: usage?.completionTokens }
   })

@@ -14,7 +14,7 @@ import type { StreamingChunk } from "../../StreamingChunk.ts"
 import * as Commit from "../commit.ts"
 import * as Conversation from "./conversation.ts"
 import * as Failure from "./failure.ts"
-import type * as Host from "./host.ts"
+import * as Host from "./host.ts"
 import type * as Models from "./models.ts"
 import type * as Queue from "./queue.ts"
 
@@ -78,18 +78,23 @@ const makeAttempts = <R extends Request>(
     return { host, request: deadlines === request.deadlines ? request : { ...request, deadlines } }
   })
 
+  const toTimeout = (host: Host.Host, { description, kind, limit }: Timeout): Timeout => {
+    const configured = kind === "idle" ? undefined : deadlineOf(request, kind)
+    const answersOthers = kind === "first-chunk" && Host.hasAnsweredOthers(host, model, ticket.sentAt ?? Infinity)
+    return new Timeout({
+      kind,
+      limit: configured === undefined ? limit : Duration.fromInputUnsafe(configured),
+      description: description ?? (answersOthers ? hanging : undefined)
+    })
+  }
+
   const toError = (host: Host.Host, error: ProviderError): ProviderError => {
-    const { reason } = error
-    const configured =
-      reason._tag === "Timeout" && reason.kind !== "idle" ? deadlineOf(request, reason.kind) : undefined
-    if (configured === undefined && error.provider === host.name) return error
+    const { provider, reason, server } = error
+    if (reason._tag !== "Timeout" && provider === host.name) return error
     return new ProviderError({
       provider: host.name,
-      server: error.server,
-      reason:
-        configured === undefined || reason._tag !== "Timeout"
-          ? reason
-          : new Timeout({ kind: reason.kind, limit: Duration.fromInputUnsafe(configured) })
+      server,
+      reason: reason._tag === "Timeout" ? toTimeout(host, reason) : reason
     })
   }
 
@@ -110,6 +115,8 @@ const makeAttempts = <R extends Request>(
     }
   }
 }
+
+const hanging = "the host answers requests for other models; if this one hangs there, unload it"
 
 const deadlineOf = ({ deadlines }: Request, kind: "first-chunk" | "total"): Duration.Input | undefined =>
   kind === "total" ? deadlines?.total : deadlines?.firstChunk
@@ -157,14 +164,18 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
             }
           })
 
-        const beforeCommit = (host: Host.Host, pull: Commit.ChunkPull): Commit.ChunkPull =>
+        const beforeCommit = (
+          host: Host.Host,
+          pull: Commit.ChunkPull,
+          annotate: Effect.Effect<void>
+        ): Commit.ChunkPull =>
           Effect.matchEffect(pull, {
             onSuccess: (chunks) => {
               ticket.hasFirstChunk = true
               if (!Commit.commits(chunks)) return Effect.succeed(chunks)
               current = following(host, pull)
               return Effect.andThen(
-                Effect.andThen(queue.begin(ticket), remember(host, undefined)),
+                Effect.all([queue.begin(ticket), remember(host, undefined), annotate], { discard: true }),
                 deliver(host, chunks)
               )
             },
@@ -181,9 +192,11 @@ export const stream = (parts: Parts, request: Parameters<typeof Conversation.of>
           const attemptScope = Scope.forkUnsafe(scope)
           attempt = attemptScope
           ticket.hasFirstChunk = false
-          return Effect.flatMap(Channel.toPullScoped(host.provider.stream(request).channel, attemptScope), (pull) => {
-            current = beforeCommit(host, pull)
-            return current
+          return Effect.gen(function* () {
+            const annotate = yield* Commit.annotation(host.name)
+            const pull = yield* Channel.toPullScoped(host.provider.stream(request).channel, attemptScope)
+            current = beforeCommit(host, pull, annotate)
+            return yield* current
           })
         })
 

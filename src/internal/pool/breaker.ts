@@ -1,6 +1,5 @@
 /** Whether a host is off because its requests fail. The numbers are Finagle's: counts that fit a few requests at a time. */
 
-const maxConsecutiveFailures = 5
 const minSuccessRate = 0.8
 const minRequests = 5
 const windowMillis = 30_000
@@ -35,6 +34,8 @@ export interface Breaker {
   readonly forgive: (failure: Failure) => void
   /** Records the outcome of a request that was sent at `sentAt`. Returns whether the host is off from now on. */
   readonly record: (hasSucceeded: boolean, sentAt: number, now: number) => boolean
+  /** Turns the host off for another reason. Returns whether it is off from now on. */
+  readonly turnOff: () => boolean
   /** How long to wait until the next probe, in milliseconds. It doubles each time until a request succeeds again. */
   readonly nextOffMillis: () => number
   /** A probe succeeded. The next failure turns the host off again. */
@@ -42,7 +43,7 @@ export interface Breaker {
 }
 
 /** `random` returns a number from 0 to 1. */
-export const make = (random: () => number): Breaker => {
+export const make = (random: () => number, maxConsecutiveFailures = 5): Breaker => {
   let off: object | undefined
   let row: Row = { length: 0 }
   let last: Failure | undefined
@@ -95,6 +96,11 @@ export const make = (random: () => number): Breaker => {
       last = { slot, row }
       if (fails()) off = {}
       return off !== undefined
+    },
+    turnOff: () => {
+      const turnsOff = off === undefined
+      off ??= {}
+      return turnsOff
     },
     nextOffMillis: () => {
       const millis = Math.min(firstOffMillis * 2 ** timesOff, maxOffMillis)

@@ -32,7 +32,9 @@ export interface Situation {
 
 export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situation: Situation): Choice => {
   const present = hosts.filter((host) => !host.isDraining && !wanted.tried.has(host))
-  const able = present.filter((host) => !lacksModel(host, wanted) && fits(host, wanted) && !host.breaker.isOff())
+  const able = present.filter(
+    (host) => !lacksModel(host, wanted) && fits(host, wanted) && !Host.isOff(host, wanted.model)
+  )
   const suitable = prefer(
     prefer(able, ({ models }) => models.get(wanted.model ?? "")?.isUnlisted !== true),
     (host) => wanted.lastTokens <= Host.contextLength(host, wanted.model)
@@ -62,7 +64,7 @@ const explain = (present: ReadonlyArray<Host.Host>, wanted: Wanted): ProviderErr
     return new ContextOverflow({ promptTokens: tokens, contextLength })
   }
   return new AllProvidersFailed({
-    errors: fitting.flatMap(({ lastError }) => (lastError === undefined ? [] : [lastError]))
+    errors: fitting.flatMap((host) => Host.lastErrorOf(host, wanted.model) ?? [])
   })
 }
 

@@ -22,6 +22,10 @@ export const isOfHost = (reason: ProviderErrorReason): boolean => {
   }
 }
 
+/** Whether the request may have hung: the server accepted it and sent nothing. The model may be to blame, or the host. */
+export const isHang = (reason: ProviderErrorReason): boolean =>
+  reason._tag === "Timeout" && reason.kind === "first-chunk"
+
 /** Whether another host may answer, if the request failed before its answer committed. Nothing was generated then. */
 export const isForAnotherHost = (reason: ProviderErrorReason): boolean =>
   reason._tag === "NetworkError" ||

@@ -26,6 +26,9 @@ export interface Model {
   asking: Fiber.Fiber<void> | undefined
   answeredAt: number
   latency: Latency.Latency | undefined
+  /** Off while requests for this model hang on the host. */
+  readonly breaker: Breaker.Breaker
+  lastError: ProviderError | undefined
 }
 
 /** A request that was given up before its first chunk. The server may still read its prompt. */
@@ -35,6 +38,7 @@ export interface Abandoned {
 }
 
 export interface Host extends Settings {
+  readonly random: () => number
   readonly breaker: Breaker.Breaker
   readonly models: Map<string, Model>
   readonly abandoned: Set<Abandoned>
@@ -48,6 +52,7 @@ export interface Host extends Settings {
 
 export const make = (settings: Settings, random: () => number): Host => ({
   ...settings,
+  random,
   breaker: Breaker.make(random),
   models: new Map(),
   abandoned: new Set(),
@@ -65,7 +70,10 @@ export const isFree = (host: Host): boolean => used(host) < host.permits
 /** Names of models come from callers, so their number is bounded. */
 const maxModels = 256
 
-export const modelOf = ({ models }: Host, name: string): Model => {
+/** After so many requests in a row without a first chunk in time. Each of them has cost its caller the whole deadline. */
+const maxHangs = 3
+
+export const modelOf = ({ models, random }: Host, name: string): Model => {
   const found = models.get(name)
   if (found !== undefined) return found
   const [oldest] = models.keys()
@@ -77,11 +85,31 @@ export const modelOf = ({ models }: Host, name: string): Model => {
     askedAt: -Infinity,
     asking: undefined,
     answeredAt: -Infinity,
-    latency: undefined
+    latency: undefined,
+    breaker: Breaker.make(random, maxHangs),
+    lastError: undefined
   }
   models.set(name, model)
   return model
 }
+
+/** Whether the host, or the model there, is off. */
+export const isOff = ({ breaker, models }: Host, name: string | undefined): boolean =>
+  breaker.isOff() || (name !== undefined && models.get(name)?.breaker.isOff() === true)
+
+/** Whether the host, or every model that it was asked for, is off. */
+export const isAllOff = ({ breaker, models }: Host): boolean =>
+  breaker.isOff() || (models.size > 0 && [...models.values()].every(({ breaker }) => breaker.isOff()))
+
+/** The last failure of the model, if it is off, or of the host. */
+export const lastErrorOf = (host: Host, name: string | undefined): ProviderError | undefined => {
+  const model = name === undefined ? undefined : host.models.get(name)
+  return (model?.breaker.isOff() === true ? model.lastError : undefined) ?? host.lastError
+}
+
+/** Whether the host has answered requests for other models since then. */
+export const hasAnsweredOthers = ({ models }: Host, name: string | undefined, since: number): boolean =>
+  [...models].some(([other, { answeredAt }]) => other !== name && answeredAt >= since)
 
 /** How long an answer shows that the model is in memory, although an older description says otherwise. */
 const answerTrustMillis = 30_000

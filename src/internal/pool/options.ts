@@ -1,13 +1,12 @@
 /** The options of a pool, validated. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import type { Defaults } from "../../CompletionRequest.ts"
-import * as CompletionRequest from "../../CompletionRequest.ts"
 import type * as Provider from "../../Provider.ts"
 import { InvalidRequest, ProviderError } from "../../ProviderError.ts"
-import * as Values from "../values.ts"
+import * as OptionSchema from "../options.ts"
 import type * as Host from "./host.ts"
 
 /** A server of a pool. */
@@ -38,37 +37,85 @@ export interface PoolOptions {
    * stop reading a prompt. Default: 30 seconds.
    */
   readonly abandonedFor?: Duration.Input | undefined
+  /**
+   * Whether the pool unloads a model whose requests hang on a host that answers others. That ends its answers there. It needs a
+   * provider with `unload`, such as Ollama. Default: `false`.
+   *
+   * @since 0.4.0
+   */
+  readonly unloadHanging?: boolean | undefined
   /** Options of every completion request that does not set its own, deadlines included. Default: none. */
   readonly defaults?: Defaults | undefined
 }
 
-export interface Resolved {
-  readonly name: string
-  readonly permits: number
-  readonly maxWaiting: number
-  readonly abandonedMillis: number
-  readonly defaults: Defaults | undefined
+const poolFields: OptionSchema.Fields<PoolOptions> = {
+  name: OptionSchema.text,
+  permits: OptionSchema.count(1),
+  maxWaiting: OptionSchema.count(0),
+  abandonedFor: OptionSchema.duration,
+  unloadHanging: OptionSchema.boolean,
+  defaults: OptionSchema.defaults
 }
 
-const invalid = (field: string, description: string) =>
-  Effect.fail(new ProviderError({ provider: "Pool", reason: new InvalidRequest({ field, description }) }))
-
-const isCount = (value: unknown, minimum: number): boolean =>
-  Predicate.isNumber(value) && Number.isSafeInteger(value) && value >= minimum
-
-const isName = (value: unknown): boolean => Predicate.isString(value) && value.trim() !== ""
-
-export const resolve = (options: PoolOptions): Effect.Effect<Resolved, ProviderError> => {
-  const { abandonedFor = "30 seconds", defaults, maxWaiting = 100, name = "Pool", permits = 4 } = options
-  if (!isName(name)) return invalid("name", "Expected a text that is not empty")
-  if (!isCount(permits, 1)) return invalid("permits", "Expected a whole number, 1 or more")
-  if (!isCount(maxWaiting, 0)) return invalid("maxWaiting", "Expected a whole number, 0 or more")
-  const abandoned = Values.toDuration(abandonedFor)
-  if (Option.isNone(abandoned)) return invalid("abandonedFor", "Expected a duration")
-  const reason = CompletionRequest.checkOptions({ defaults })
-  if (reason !== undefined) return Effect.fail(new ProviderError({ provider: name, reason }))
-  return Effect.succeed({ name, permits, maxWaiting, abandonedMillis: Duration.toMillis(abandoned.value), defaults })
+const hostFields: OptionSchema.Fields<HostOptions<unknown, unknown>> = {
+  provider: OptionSchema.is(
+    (u): u is object => Effect.isEffect(u) || OptionSchema.isProvider(u),
+    "a provider, or an Effect that makes one"
+  ),
+  name: OptionSchema.text,
+  permits: OptionSchema.count(1),
+  oneModelAtATime: OptionSchema.boolean
 }
+
+const hostDefinition = OptionSchema.define<HostOptions<unknown, unknown>>(hostFields)
+
+interface AllOptions extends PoolOptions {
+  readonly hosts: ReadonlyArray<HostOptions<unknown, unknown>>
+}
+
+const definition = OptionSchema.define<AllOptions>(
+  { ...poolFields, hosts: Schema.Array(Schema.Struct(hostFields)) },
+  { hosts: hostFields }
+)
+
+/** The options of a pool whose hosts are addresses. */
+export interface ConfigOptions extends PoolOptions {
+  /** The addresses of the Ollama servers, in the form of `OLLAMA_HOST`. */
+  readonly urls?: ReadonlyArray<string> | undefined
+  /** The token of all servers. */
+  readonly token?: Redacted.Redacted<string> | undefined
+}
+
+const configDefinition = OptionSchema.define<ConfigOptions>({
+  ...poolFields,
+  urls: Schema.optional(Schema.Array(Schema.String)),
+  token: Schema.optional(OptionSchema.is(Redacted.isRedacted, "a Redacted text: Redacted.make(…)"))
+})
+
+/** The name of a pool in errors of its options. */
+const poolName = "Pool"
+
+export const readConfig = (options: ConfigOptions) => OptionSchema.readFor(configDefinition, options, poolName)
+
+export const resolve = (options: AllOptions) =>
+  Effect.map(
+    OptionSchema.readFor(definition, options, poolName),
+    ({
+      abandonedFor = "30 seconds",
+      defaults,
+      maxWaiting = 100,
+      name = poolName,
+      permits = 4,
+      unloadHanging = false
+    }) => ({
+      unloadHanging,
+      name,
+      permits,
+      maxWaiting,
+      abandonedMillis: Duration.toMillis(Duration.fromInputUnsafe(abandonedFor)),
+      defaults
+    })
+  )
 
 /** Makes the provider of a host if it is not there yet. `taken` returns the names of the other hosts. */
 export const resolveHost = Effect.fnUntraced(function* <E, R>(
@@ -76,19 +123,18 @@ export const resolveHost = Effect.fnUntraced(function* <E, R>(
   permits: number,
   taken: () => ReadonlyArray<string>
 ): Effect.fn.Return<Host.Settings, ProviderError | E, R> {
-  if (!Predicate.isObject(host) || !Predicate.isObject(host.provider)) {
-    return yield* invalid("hosts", "Expected hosts with a provider, or an Effect that makes one")
-  }
+  yield* OptionSchema.readFor(hostDefinition, host, poolName)
   const provider = Effect.isEffect(host.provider) ? yield* host.provider : host.provider
-  const settings = {
+  if (!OptionSchema.isProvider(provider)) {
+    const reason = new InvalidRequest({ field: "provider", description: "Expected an Effect that makes a provider" })
+    return yield* Effect.fail(new ProviderError({ provider: poolName, reason }))
+  }
+  return {
     name: host.name ?? findName(provider.name, taken()),
     provider,
     permits: host.permits ?? permits,
     oneModelAtATime: host.oneModelAtATime ?? provider.oneModelAtATime
   }
-  if (!isName(settings.name)) return yield* invalid("hosts", "Expected names that are not empty")
-  if (!isCount(settings.permits, 1)) return yield* invalid("hosts", "Expected permits as a whole number, 1 or more")
-  return settings
 })
 
 const findName = (name: string, taken: ReadonlyArray<string>): string => {

@@ -29,7 +29,7 @@ export interface HostState {
   readonly active: number
   /** How many requests were given up before their first chunk and still count against the permits. */
   readonly abandoned: number
-  /** `off`: its requests fail, so it gets none until a probe succeeds. `draining`: it gets no new requests. */
+  /** `off`: its requests fail, or hang for every model that was asked for, so it gets none for now. `draining`: it gets no new requests. */
   readonly status: "ready" | "off" | "draining"
 }
 
@@ -53,7 +53,7 @@ export interface Ticket extends Choose.Wanted {
   hasFirstChunk: boolean
 }
 
-type Sent = Pick<Ticket, "request" | "sentAt">
+type Sent = Pick<Ticket, "model" | "request" | "sentAt">
 
 /** How a request left its host: it succeeded, it failed, or the consumer stopped. */
 export type Outcome = "succeeded" | "stopped" | ProviderError
@@ -88,6 +88,8 @@ export interface WaitLimit {
 export interface Options {
   readonly maxWaiting: number
   readonly abandonedMillis: number
+  /** Whether a model whose requests hang is unloaded. */
+  readonly unloadHanging: boolean
   readonly now: () => number
   readonly random: () => number
   /** Runs an effect in the background, as long as the pool lives. */
@@ -104,7 +106,7 @@ const probeTimeout = "10 seconds"
 const closed: Choose.Choice = { _tag: "None", reason: new NetworkError({ description: "the pool was closed" }) }
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
-  const { abandonedMillis, maxWaiting, now, onWaited, random, run } = options
+  const { abandonedMillis, maxWaiting, now, onWaited, random, run, unloadHanging } = options
   const blame = Blame.make()
   let hosts: ReadonlyArray<Host.Host> = []
   let isClosed = false
@@ -154,29 +156,54 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     run(Effect.delay(end, abandonedMillis))
   }
 
+  /** Whether an effect succeeds in time. */
+  const works = (effect: Effect.Effect<unknown, ProviderError>): Effect.Effect<boolean> =>
+    Effect.map(
+      Effect.timeoutOption(Effect.exit(effect), probeTimeout),
+      (result) => result._tag === "Some" && result.value._tag === "Success"
+    )
+
   /** Off until a probe succeeds. A probe is a list of models, never a generation. */
   const recover = (host: Host.Host, off: object | undefined): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const probe = Effect.timeoutOption(Effect.exit(host.provider.listModels), probeTimeout)
-      return Effect.flatMap(Effect.delay(probe, host.breaker.nextOffMillis()), (result) => {
+    Effect.suspend(() =>
+      Effect.flatMap(Effect.delay(works(host.provider.listModels), host.breaker.nextOffMillis()), (isBack) => {
         // Its failures may have been forgiven since.
         if (!hosts.includes(host) || host.breaker.offSince() !== off) return Effect.void
-        if (result._tag === "None" || result.value._tag === "Failure") return recover(host, off)
+        if (!isBack) return recover(host, off)
         host.breaker.restore(now())
         return refresh
       })
-    })
+    )
 
-  const judge = (host: Host.Host, outcome: Outcome, { request, sentAt }: Sent): void => {
+  /** The model is off. If the host does not list its models either, it is the host that hangs. */
+  const recoverModel = Effect.fnUntraced(function* (host: Host.Host, name: string, { breaker }: Host.Model) {
+    const { listModels, unload } = host.provider
+    const isHostOff = !(yield* works(listModels)) && host.breaker.turnOff()
+    if (isHostOff) run(recover(host, host.breaker.offSince()))
+    else yield* refresh
+    const isUnloaded = unloadHanging && !isHostOff && unload !== undefined && (yield* works(unload(name)))
+    if (!isUnloaded) yield* Effect.sleep(breaker.nextOffMillis())
+    breaker.restore(now())
+    yield* refresh
+  })
+
+  const judge = (host: Host.Host, outcome: Outcome, { model: name, request, sentAt }: Sent): void => {
     if (outcome === "stopped" || sentAt === undefined) return
     const time = now()
+    const model = name === undefined ? undefined : Host.modelOf(host, name)
     if (outcome === "succeeded") {
+      model?.breaker.record(true, sentAt, time)
       host.breaker.record(true, sentAt, time)
       return
     }
     const { reason } = outcome
     host.lastError = outcome
     if (!Failure.isOfHost(reason) || blame.isOfRequest(request, reason, host, time)) return
+    if (name !== undefined && model !== undefined && Failure.isHang(reason)) {
+      model.lastError = outcome
+      if (model.breaker.record(false, sentAt, time)) run(recoverModel(host, name, model))
+      return
+    }
     const turnsOff = host.breaker.record(false, sentAt, time)
     blame.suspect(request, reason, host, time)
     if (turnsOff) run(recover(host, host.breaker.offSince()))
@@ -241,7 +268,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         clearLane(host)
         // A deadline that passed mostly in the pool says nothing about the host.
         const waitedLonger = sentAt !== undefined && now() - sentAt < sentAt - since
-        judge(host, isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome, { request, sentAt })
+        const judged = isGivenUp && !hasFirstChunk && waitedLonger ? "stopped" : outcome
+        judge(host, judged, { model, request, sentAt })
         dispatch()
         return publish
       })
@@ -275,5 +303,5 @@ const toState = (host: Host.Host): HostState => ({
   permits: host.permits,
   active: host.active,
   abandoned: host.abandoned.size,
-  status: host.isDraining ? "draining" : host.breaker.isOff() ? "off" : "ready"
+  status: host.isDraining ? "draining" : Host.isAllOff(host) ? "off" : "ready"
 })

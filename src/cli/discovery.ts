@@ -136,7 +136,7 @@ const search = <A, E extends ServerFailure>(
     return [found, [...unusable, ...failures]]
   })
 
-/** A program that is silent must not delay the others for long. */
+/** A program that does not respond must not delay the others for long. */
 const look = (kind: Discovery.Kind, url: string | undefined) => Discovery.look(kind, { url, timeLimit: "1 second" })
 
 /**

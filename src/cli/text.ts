@@ -30,7 +30,7 @@ export const makeCleaner = (isTerminal: boolean): Cleaner => {
 }
 
 /**
- * Replaces what a terminal would obey or what would reorder text on it: C0 controls and DEL by their symbols, such as ␛;
+ * Replaces what a terminal would interpret, and what would reorder text on it: C0 controls and DEL by their symbols, such as ␛;
  * C1 controls and bidirectional embeddings, overrides and isolates by U+FFFD. Tabs and line ends stay.
  */
 export const replaceControls = (text: string): string =>

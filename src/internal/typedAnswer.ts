@@ -40,7 +40,7 @@ export const decode = <A, RD>(
   })
 }
 
-/** Models like to put JSON into a code block of Markdown. */
+/** Models often put JSON into a code block of Markdown. */
 const withoutFence = (text: string): string => {
   if (!text.startsWith("```") || !text.endsWith("```")) return text
   const start = text.indexOf("\n")

@@ -75,7 +75,7 @@ const codecTransformer: LanguageModel.CodecTransformer = (schema) => {
   return { codec, jsonSchema: Result.getOrThrow(RequestBody.toJsonSchema(codec, "format")) }
 }
 
-/** What the request of `effect/ai` says itself. The options come from the layer. */
+/** The fields that the request of `effect/ai` decides. The options come from the layer. */
 const toInput = ({ prompt, responseFormat, toolChoice, tools }: Hook) =>
   Result.gen(function* () {
     const input = { messages: yield* AiPrompt.toMessages(prompt) }
@@ -91,7 +91,7 @@ const makeIds = ({ prompt }: Hook) =>
     return AiResponse.makeIds(yield* generator.generateId(), AiPrompt.callIds(prompt))
   })
 
-/** The text and the thinking of an answer. Of a typed object, the text is its JSON. */
+/** The text and the thinking of an answer. For a typed object, the text is its JSON. */
 const toText = (hook: Hook, completion: Completion) => {
   const { content, finishReason, thinking = "", toolCalls } = completion
   if (hook.responseFormat.type === "text" || toolCalls.length > 0) return Effect.succeed({ content, thinking })
@@ -123,7 +123,7 @@ const toStreamParts =
           const unknown = parts.findIndex((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
           const call = parts[unknown]
           if (call?.type === "tool-call") failure = AiErrors.toolNotFound("streamText", call.name, hook.tools)
-          // What came before it is delivered. No handler runs before the end of an answer.
+          // The parts before it are delivered. No handler runs before the end of an answer.
           const given = failure === undefined ? parts : parts.slice(0, unknown)
           // A chunk without text, such as the progress of the prompt, has no part.
           return Arr.isArrayNonEmpty(given) ? Effect.succeed(given) : next

@@ -80,7 +80,7 @@ export const modelOf = ({ models }: Host, name: string): Model => {
   return model
 }
 
-/** How long an answer shows that the model is in memory, although an older description says otherwise. */
+/** How long an answer counts as evidence that the model is in memory, although an older description says otherwise. */
 const answerTrustMillis = 30_000
 
 /** Whether the model is in memory, as far as is known. A host that does not report it is trusted. */

@@ -9,7 +9,7 @@ import * as Host from "./host.ts"
 /** How long a description counts as new. */
 const freshMillis = 10_000
 
-/** The same for a host that does not have the model: it may be on its way there. */
+/** The same for a host that does not have the model: it may be downloading the model. */
 const missingFreshMillis = 2000
 
 /** How long a host may take to describe a model. */

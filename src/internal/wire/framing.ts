@@ -4,7 +4,7 @@ import type { Endpoint, Record } from "./endpoint.ts"
 import * as Sse from "./sse.ts"
 
 export interface Framing {
-  /** What the bound on bytes applies to: each line, or the body as a whole. With `line`, every line is a record. */
+  /** What the bound on bytes applies to: each line, each event, or the body as a whole. With `line`, every line is a record. */
   readonly unit: "line" | "event" | "body"
   /** Takes one line without its end, and returns the record that it completes, or why it is not a part of one. */
   readonly line: (line: string) => Record | ProviderErrorReason | undefined

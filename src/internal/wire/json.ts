@@ -77,6 +77,6 @@ export const lineSchema = <S extends Schema.ConstraintDecoder<unknown>>(schema: 
   }
 }
 
-/** A count that a server reports. Values that are none, such as `1e999` or `-1`, are not reported ones. */
+/** A count that a server reports; `undefined` for a number that is not a count, such as `1e999` or `-1`. */
 export const toCount = (n: number | null | undefined): number | undefined =>
   n != null && Number.isFinite(n) && n >= 0 ? n : undefined

@@ -16,7 +16,7 @@ const { values: flags } = parseArgs({ options: { check: { type: "boolean", defau
 if (!existsSync(new URL("../node_modules/ollama", import.meta.url))) {
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: new URL("..", import.meta.url), stdio: "inherit" })
 }
-// Some clients leave a rejected promise behind when they are stopped, and some print what they skip.
+// Some clients have an unhandled rejection when they are stopped, and some print what they skip.
 process.on("unhandledRejection", () => undefined)
 console.warn = () => undefined
 

@@ -50,7 +50,7 @@ export interface Selected {
   readonly model: string
 }
 
-/** Nobody named the server, and it is not at the usual port or the given address. */
+/** The server was not named, and it is not at the usual port or the given address. */
 export class NotRunning extends Data.TaggedError("NotRunning")<{ readonly message: string }> {}
 
 /** The server has no suitable model. */
@@ -140,8 +140,8 @@ const search = <A, E extends ServerFailure>(
 const look = (kind: Discovery.Kind, url: string | undefined) => Discovery.look(kind, { url, timeLimit: "1 second" })
 
 /**
- * A server that does not say what it is may be slow, and is used as what it was looked for. It counts as not running only if nobody
- * named it, and its usual port is closed. Many other programs listen on the port of llama-server.
+ * A server that is not recognised may be slow, and is used as the kind that was looked for. It counts as not running only if it was
+ * not named, and its usual port is closed. Many other programs listen on the port of llama-server.
  */
 const check = Effect.fnUntraced(function* (
   sighting: Discovery.Sighting,

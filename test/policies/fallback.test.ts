@@ -197,7 +197,7 @@ it.effect("the span and the final chunk have the name of the innermost provider 
   })
 )
 
-it.effect("a provider with retries of its own is used up before the next one", () =>
+it.effect("all retries of a provider come before the next provider", () =>
   Effect.gen(function* () {
     const providers = yield* mocks([[MockProvider.fail(refused)], ["Hi"]])
     const provider = fallback(providers.map((provider) => Retry.apply(provider)))

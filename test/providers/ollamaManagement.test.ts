@@ -212,7 +212,7 @@ it.effect("the models in memory", () =>
   })
 )
 
-it.effect("names that are none and invalid deadlines are rejected before anything is sent", () =>
+it.effect("invalid names and invalid deadlines are rejected before anything is sent", () =>
   Effect.gen(function* () {
     const { ollama, server } = yield* start()
     // As from a program without types.

@@ -48,6 +48,8 @@ const server = createServer({ noDelay: true }, async (request, response) => {
   const body = (await json(request).catch(() => undefined)) as { readonly model: string } | undefined
   if (body !== undefined) answer(response, body.model)
 })
+// A client that is slow to send its next request must not lose its connection.
+server.keepAliveTimeout = 0
 // Cancelled streams reset their connections, which is expected.
 server.on("connection", (socket) => socket.on("error", () => {}))
 server.listen({ port: 0, host: "127.0.0.1", backlog: 10_000 }, () => {

@@ -1,5 +1,6 @@
-// The pool beside simpler ways to choose a host, on four simulated hosts: `node bench/balancing.ts`. Time is simulated, so a run
-// takes seconds, and its seed gives the same figures on every machine. Writes docs/performance/balancing.svg.
+// npm run bench:balancing: the pool beside simpler ways to choose a host, on four simulated hosts. Time is simulated, so a run takes
+// seconds, and its seed gives the same figures on every machine. Writes docs/performance/balancing.svg.
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
@@ -8,14 +9,13 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { writeFileSync } from "node:fs"
-import { parse, View } from "vega"
-import { compile } from "vega-lite"
-import * as Clock from "effect/Clock"
 import type { CompletionRequest } from "../src/CompletionRequest.ts"
 import * as Fallback from "../src/Fallback.ts"
 import * as Pool from "../src/Pool.ts"
 import * as Provider from "../src/Provider.ts"
 import { NetworkError, ProviderError } from "../src/ProviderError.ts"
+import { drawBars } from "./report/bars.ts"
+import { formatNumber, table } from "./report/page.ts"
 import { quantile } from "./statistics.ts"
 
 const minutes = 10
@@ -24,6 +24,8 @@ const conversations = 60
 const models = ["large", "small"]
 const permits = 2
 const loadMillis = 15_000
+const tokens = 60
+const percentiles = [50, 95, 99]
 
 /** `prefill`: to read a prompt that is not cached, in milliseconds. `token`: to generate one. The last host fails for 3 minutes. */
 const machines = [
@@ -32,13 +34,12 @@ const machines = [
   { name: "slow", prefill: 1500, token: 50, loaded: "small" },
   { name: "failing", prefill: 600, token: 25, loaded: "small" }
 ]
-const tokens = 60
 
 const now = Effect.map(Clock.Clock, (clock) => clock.currentTimeMillisUnsafe())
 
 /**
- * A server that reads one prompt at a time and keeps the prompts of its last conversations. It has one model in memory, loads the other
- * one when it is asked for it, and unloads models that were idle for a minute.
+ * A server that reads one prompt at a time and keeps the prompts of its last conversations. It loads a model that is not in memory when
+ * it is asked for it, and unloads models that were idle for a minute.
  */
 const makeHost = Effect.fnUntraced(function* ({ loaded: first, name, prefill, token }: (typeof machines)[number]) {
   const usedAt = new Map([[first, 0]])
@@ -56,23 +57,17 @@ const makeHost = Effect.fnUntraced(function* ({ loaded: first, name, prefill, to
     cached.set(conversation, true)
     for (const [oldest] of cached) if (cached.size > 16) cached.delete(oldest)
   })
-  const stream = ({ messages, model = "" }: CompletionRequest) =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        if (yield* isDown) return Stream.fail(fail)
-        yield* Effect.acquireRelease(
-          Effect.sync(() => active++),
-          () => Effect.sync(() => active--)
-        )
-        yield* Effect.acquireRelease(slots.take(1), () => slots.release(1))
-        yield* reading.withPermits(1)(read(model, String(messages?.[0]?.content)))
-        const chunk = { content: "word ", isFinal: false } as const
-        return Stream.concat(
-          Stream.concat(Stream.succeed(chunk), Stream.drain(Stream.fromEffect(Effect.sleep(tokens * token)))),
-          Stream.succeed({ content: "", isFinal: true, model, finishReason: "stop" } as const)
-        )
-      })
+  const answer = Effect.fnUntraced(function* ({ messages, model = "" }: CompletionRequest) {
+    if (yield* isDown) return yield* fail
+    const count = (change: number) => Effect.sync(() => void (active += change))
+    yield* Effect.acquireRelease(count(1), () => count(-1))
+    yield* Effect.acquireRelease(slots.take(1), () => slots.release(1))
+    yield* reading.withPermits(1)(read(model, String(messages?.[0]?.content)))
+    return Stream.succeed({ content: "word ", isFinal: false } as const).pipe(
+      Stream.concat(Stream.drain(Stream.fromEffect(Effect.sleep(tokens * token)))),
+      Stream.concat(Stream.succeed({ content: "", isFinal: true, model, finishReason: "stop" } as const))
     )
+  })
   const listModels = Effect.flatMap(isDown, (isDown) =>
     isDown ? Effect.fail(fail) : Effect.succeed(models.map((id) => ({ id })))
   )
@@ -81,70 +76,60 @@ const makeHost = Effect.fnUntraced(function* ({ loaded: first, name, prefill, to
       listModels,
       Effect.map(isLoaded(id), (isLoaded) => ({ id, isLoaded }))
     )
+  const stream = (request: CompletionRequest) => Stream.unwrap(answer(request))
   return { provider: Provider.make({ name, stream, listModels, model }), active: () => active }
 })
 
 type Host = Effect.Success<ReturnType<typeof makeHost>>
-type Balancer = (hosts: ReadonlyArray<Host>, random: () => number) => () => ReadonlyArray<Host>
 
-const rotated = <A>(items: ReadonlyArray<A>, by: number) => items.map((_, i) => items[(i + by) % items.length] as A)
+/** The hosts in the order in which a request tries them. */
+type Order = (hosts: ReadonlyArray<Host>, random: () => number) => ReadonlyArray<Host>
 
-/** The order in which the hosts are tried. A host that refuses is followed by the next one. */
-const balancers: Readonly<Record<string, Balancer>> = {
-  "round robin": (hosts) => {
-    let next = 0
-    return () => rotated(hosts, next++)
-  },
-  random: (hosts, random) => () => rotated(hosts, Math.floor(random() * hosts.length)),
-  "least connections": (hosts) => () => hosts.toSorted((a, b) => a.active() - b.active())
+const rotated = (hosts: ReadonlyArray<Host>, by: number) => [...hosts.slice(by), ...hosts.slice(0, by)]
+
+let turns = 0
+const orders: Readonly<Record<string, Order>> = {
+  "round robin": (hosts) => rotated(hosts, turns++ % hosts.length),
+  random: (hosts, random) => rotated(hosts, Math.floor(random() * hosts.length)),
+  "least connections": (hosts) => hosts.toSorted((a, b) => a.active() - b.active())
 }
 
-const balance = (order: () => ReadonlyArray<Host>, provider: Provider.Provider): Provider.Provider =>
-  Provider.make({
-    ...provider,
+const makeProvider = Effect.fnUntraced(function* (order: Order | undefined) {
+  const hosts = yield* Effect.forEach(machines, makeHost)
+  if (order === undefined) return yield* Pool.make({ hosts, permits, maxWaiting: 10_000 })
+  const random = yield* Random.Random
+  return Provider.make({
+    name: "balancer",
+    listModels: Effect.succeed([]),
     stream: (request) =>
       Stream.suspend(() => {
-        const [first, ...rest] = order().map(({ provider }) => ({ provider }))
+        const [first, ...rest] = order(hosts, () => random.nextDoubleUnsafe())
         return first === undefined ? Stream.empty : Fallback.make([first, ...rest]).stream(request)
       })
   })
+})
 
-const run = Effect.fnUntraced(function* (name: string) {
+/** Sends the requests at random times, and reports how long each waited for its first chunk. */
+const simulate = Effect.fnUntraced(function* (name: string) {
   const random = yield* Random.Random
-  const hosts = yield* Effect.forEach(machines, makeHost)
-  const first = hosts[0]?.provider
-  const balancer = balancers[name]
-  const provider =
-    balancer === undefined || first === undefined
-      ? yield* Pool.make({ hosts: hosts.map(({ provider }) => ({ provider })), permits, maxWaiting: 10_000 })
-      : balance(
-          balancer(hosts, () => random.nextDoubleUnsafe()),
-          first
-        )
+  const provider = yield* makeProvider(orders[name])
   const waits: Array<number> = []
   let complete = 0
   let failed = 0
   const ask = Effect.gen(function* () {
     const conversation = random.nextIntUnsafe() % conversations
     const turn = Math.floor(random.nextDoubleUnsafe() * 4)
-    const messages = [`conversation ${conversation}`, ...Array.from({ length: turn }, (_, i) => `turn ${i}`)].map(
-      (content) => ({ role: "user", content }) as const
-    )
+    const texts = [`conversation ${conversation}`, ...Array.from({ length: turn }, (_, i) => `turn ${i}`)]
+    const messages = texts.map((content) => ({ role: "user", content }) as const)
     // Two of three conversations use the large model.
     const request = { model: models[conversation % 3 === 0 ? 1 : 0] ?? "", messages }
     const begin = yield* now
-    let isFirst = true
+    let firstAt: number | undefined
     yield* provider.stream(request).pipe(
-      Stream.runForEach(() =>
-        isFirst
-          ? Effect.map(now, (time) => {
-              isFirst = false
-              waits.push((time - begin) / 1000)
-            })
-          : Effect.void
-      ),
+      Stream.runForEach(() => Effect.map(now, (time) => (firstAt ??= time))),
       Effect.match({ onFailure: () => void failed++, onSuccess: () => void complete++ })
     )
+    if (firstAt !== undefined) waits.push((firstAt - begin) / 1000)
   })
   const arrivals = Effect.gen(function* () {
     for (let i = 0; i < minutes * requestsPerMinute; i++) {
@@ -155,16 +140,15 @@ const run = Effect.fnUntraced(function* (name: string) {
   })
   const fiber = yield* Effect.forkChild(arrivals)
   for (let second = 0; second < (minutes + 1) * 60; second++) yield* TestClock.adjust("1 second")
-  const inTime = complete
+  const perMinute = complete / (minutes + 1)
   yield* TestClock.adjust("40 minutes")
   yield* Fiber.interrupt(fiber)
-  const [p50 = 0, p95 = 0, p99 = 0] = [0.5, 0.95, 0.99].map((share) => quantile(waits, share))
-  return { name, perMinute: inTime / (minutes + 1), failed, p50, p95, p99 }
+  return { name, perMinute, failed, waits: percentiles.map((percent) => quantile(waits, percent / 100)) }
 })
 
-const rows = await Effect.runPromise(
-  Effect.forEach(["pool", ...Object.keys(balancers)], (name) =>
-    Effect.scoped(run(name)).pipe(
+const results = await Effect.runPromise(
+  Effect.forEach(["pool", ...Object.keys(orders)], (name) =>
+    Effect.scoped(simulate(name)).pipe(
       Random.withSeed("balancing"),
       Effect.provide(TestClock.layer()),
       Effect.provideService(Metric.MetricRegistry, new Map())
@@ -172,41 +156,16 @@ const rows = await Effect.runPromise(
   )
 )
 
-console.log("| hosts chosen by | answers per minute | failed | first chunk p50, s | p95, s | p99, s |")
-console.log("|---|---|---|---|---|---|")
-for (const { failed, name, p50, p95, p99, perMinute } of rows) {
-  const figures = [perMinute.toFixed(1), failed, ...[p50, p95, p99].map((wait) => wait.toFixed(2))]
-  console.log(`| ${name} | ${figures.join(" | ")} |`)
-}
+const heading = ["hosts chosen by", "answers per minute", "failed", "first chunk p50, s", "p95, s", "p99, s"]
+const rows = results.map(({ failed, name, perMinute, waits }) => {
+  return [name, formatNumber(perMinute, 1), String(failed), ...waits.map((wait) => formatNumber(wait, 2))]
+})
+console.log(table([heading, ...rows]))
 
-const values = rows.flatMap(({ name, p50, p95, p99 }) =>
-  Object.entries({ p50, p95, p99 }).map(([quantile, wait]) => ({ name, quantile, wait }))
-)
-const grey = "#7d8590"
-const chart = compile(
-  {
-    title: "Time to the first chunk, seconds (less is better)",
-    data: { values },
-    mark: "bar",
-    width: { step: 26 },
-    height: 240,
-    encoding: {
-      x: { field: "quantile", title: null },
-      xOffset: { field: "name", sort: null },
-      y: { field: "wait", type: "quantitative", scale: { type: "symlog" }, title: null },
-      color: { field: "name", title: null, sort: null }
-    }
-  },
-  {
-    config: {
-      background: "transparent",
-      axis: { labelColor: grey },
-      legend: { labelColor: grey },
-      title: { color: grey }
-    }
-  }
-)
-writeFileSync(
-  new URL("../docs/performance/balancing.svg", import.meta.url),
-  `${await new View(parse(chart.spec), { renderer: "none" }).toSVG()}\n`
-)
+const colourOf = (name: string) => (name === "pool" ? "#2f81f7" : "#8b949e")
+const groups = percentiles.map((percent, i) => ({
+  title: `p${percent}`,
+  bars: results.map(({ name, waits }) => ({ label: name, value: waits[i] ?? 0, colour: colourOf(name) }))
+}))
+const chart = drawBars("Time to the first chunk, seconds (less is better)", 2, groups)
+writeFileSync(new URL("../docs/performance/balancing.svg", import.meta.url), chart)

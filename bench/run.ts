@@ -1,14 +1,13 @@
 // npm run bench [-- --quick] [-- --only bulk,paced] [-- --render]
-import { execFileSync } from "node:child_process"
-import { existsSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { startClient } from "./client/Client.ts"
 import { measures } from "./measures/all.ts"
 import type { Measure } from "./measures/Measure.ts"
+import { publish } from "./report/publish.ts"
 import { describeEnvironment, isBroken, measureNamed, type Result } from "./report/results.ts"
 import { paragraphsOf, targetsTable } from "./report/tables.ts"
 import { startServer } from "./server/control.ts"
-import { subjectsOf } from "./subjects/catalogue.ts"
+import { installPeers, subjectsOf } from "./subjects/catalogue.ts"
 
 const { values: flags } = parseArgs({
   options: {
@@ -21,18 +20,12 @@ const { values: flags } = parseArgs({
   }
 })
 
-// The other clients and the chart library are installed here and nowhere else, before they are imported.
-if (!existsSync(new URL("node_modules/vega", import.meta.url))) {
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit" })
-}
-const { publish, writeResults } = await import("./report/publish.ts")
-
 const results = flags.render ? [] : await runAll(flags.only.split(",").map(measureNamed))
-if (!flags.render) writeResults(new URL("results/results.json", import.meta.url), results)
-if (!flags.quick) console.log(`written: ${await publish(results)}`)
+if (!flags.quick) console.log(`written: ${publish(results)}`)
 if (results.some(isBroken)) process.exitCode = 1
 
 async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Result>> {
+  installPeers()
   if (flags.quick) console.log("Quick: one round, and smaller loads than the titles say.")
   const server = await startServer()
   await fillCompileCache(server.url)

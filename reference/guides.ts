@@ -5,8 +5,9 @@ import * as TypeDoc from "typedoc"
 const first = [
   "command-line",
   "choosing-a-server",
-  "streaming-to-a-browser",
-  "browser",
+  "environment-variables",
+  "http-server",
+  "browser-client",
   "tools",
   "typed-output",
   "retrieval",

@@ -106,7 +106,7 @@ const commonOptions = {
   keepAlive: Schema.optional(KeepAlive),
   /**
    * What happens if the prompt does not fit: `"fail"` with `ContextOverflow`, or `"truncate"`, which lets the server drop parts
-   * of it silently. Default: `"fail"`. LM Studio decides by its own settings in either case.
+   * of it silently. Default: `"fail"`, which needs Ollama 0.12.6 or later. LM Studio decides by its own settings in either case.
    */
   overflow: Schema.optional(Schema.Literals(["fail", "truncate"])),
   /** Deadlines of this answer. Each replaces the one of the layer. */

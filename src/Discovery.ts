@@ -60,8 +60,8 @@ export type Service =
  *
  * **Details**
  *
- * - `recognised`: a server there gave a sign that only servers of its kind give.
- * - `unknown`: there was no such sign in time. It may be a server that is slow or behind a proxy, or another program. `kind` is the one
+ * - `recognised`: the server there answered as only servers of its kind do.
+ * - `unknown`: there was no such answer in time. It may be a server that is slow or behind a proxy, or another program. `kind` is the one
  *   that was looked for.
  * - `closed`: nothing accepts connections there. `kind` is the one that was looked for.
  *
@@ -105,14 +105,14 @@ export interface Options {
 }
 
 /**
- * Options of a look at one address. All fields are optional.
+ * Options of `look`. All fields are optional.
  *
  * @since 0.3.0
  */
 export interface LookOptions {
   /** The address. It replaces the environment variable. Default: the variable, or else the usual port on 127.0.0.1. */
   readonly url?: string | undefined
-  /** How long a sign is waited for. Default: 250 milliseconds. */
+  /** How long to wait for the answer that identifies a server. Default: 250 milliseconds. */
   readonly timeLimit?: Duration.Input | undefined
   /** Options of every completion request that does not set its own, deadlines included. Default: none. */
   readonly defaults?: Defaults | undefined
@@ -169,7 +169,7 @@ export const kinds: ReadonlyArray<Kind> = ["ollama", "llama-server", "lmstudio"]
  * **Details**
  *
  * Tokens come from `OLLAMA_API_KEY`, `LLAMA_API_KEY` and `LM_API_TOKEN`. The search itself sends none, except to list the models of
- * a configured server that gives no sign. A token is for the address in the variable of the same server, or for its usual one if
+ * a configured server that is not recognised. A token is for the address in the variable of the same server, or for its usual one if
  * that is not set: with `OLLAMA_API_KEY` alone, Ollama on this machine gets that token. A server of another kind at such an address
  * gets the token of the address, never that of another address.
  *
@@ -272,8 +272,8 @@ export const connect = Effect.fnUntraced(function* (
  *
  * **Details**
  *
- * A look sends no token. If `url` is given, the service that is returned has the token of its own kind. Otherwise, as with
- * `discover`.
+ * `look` sends no token. If `url` is given, the service that is returned has the token of its own kind. Otherwise its token is
+ * chosen as by `discover`.
  *
  * @since 0.3.0
  */
@@ -297,7 +297,7 @@ const lookAt = Effect.fnUntraced(function* (
   const there = yield* recognise(kind, url, Duration.fromInputUnsafe(place.timeLimit ?? "250 millis"))
   if (there === "closed" || there === "unknown") return { ...expected, isConfigured, state: there }
   if (there === kind) return { ...expected, isConfigured, state: "recognised" }
-  // What answers decides what it is. It must not decide which token it gets.
+  // The response decides the kind of the server. It must not decide which token is sent.
   const isOwnAddress = yield* Effect.option(
     Effect.flatMap(addressOf(there, place), (own) => makeService(there, own.url, there, place))
   )
@@ -334,7 +334,7 @@ const recognise = Effect.fnUntraced(function* (
   return others[signs.indexOf("given")] ?? "unknown"
 })
 
-/** A server that is configured is used without a sign too if it answers the protocol: a proxy may pass on that alone. */
+/** A configured server that is not recognised is used if it lists its models: a proxy may forward the routes of the protocol only. */
 const search = Effect.fnUntraced(function* (
   kind: Kind,
   { defaults, timeLimit = "500 millis", urls }: Options

@@ -98,7 +98,7 @@ const currentConfig: Effect.Effect<Config> = Effect.map(
  * | `ModelNotAvailable`, `InvalidRequest`, `ContextOverflow`, `Unsupported` | `InvalidRequestError` |
  * | `InvalidRequest` of the schema of an object | `UnsupportedSchemaError` |
  * | `ApiError` | by its status; `RateLimitError` if the server says when to retry |
- * | `ParseError`, `LineTooLong` | `InvalidResponseError` |
+ * | `ParseError`, `LineTooLong`, `InvalidAnswer` | `InvalidResponseError` |
  * | `AllProvidersFailed` | `UnknownError` |
  *
  * A call of a tool that is not in the toolkit fails with `ToolNotFoundError`, unless its validation is deferred. What servers

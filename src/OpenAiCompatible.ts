@@ -1,6 +1,6 @@
 /**
  * Completions from any other server with an OpenAI-compatible API: vLLM, SGLang, Jan, Docker Model Runner, Ollama's `/v1` and
- * others. The modules of Ollama, LM Studio and llama.cpp know their servers better.
+ * others. Ollama, LM Studio and llama.cpp have modules of their own, which support more.
  *
  * @category Servers
  * @since 0.2.0
@@ -39,7 +39,7 @@ export interface Options extends Server.Options {
 }
 
 /**
- * Where servers with this API differ.
+ * The differences between servers with this API.
  *
  * @category options
  * @since 0.2.0
@@ -48,8 +48,8 @@ export interface DialectOptions {
   /** How `format: "json"` is requested: `json_object`, or `json_schema` with a schema of any object. Default: `json_object`. */
   readonly jsonFormat?: Dialect["jsonFormat"] | undefined
   /**
-   * How `think` is requested: `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs` (vLLM, SGLang), which knows
-   * on and off only. Default: `reasoning_effort`.
+   * How `think` is requested: `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs` (vLLM, SGLang), which
+   * supports on and off only. Default: `reasoning_effort`.
    */
   readonly think?: "reasoning_effort" | "enable_thinking" | undefined
   /**

@@ -28,13 +28,18 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  *
  * 1. It is lazy: nothing is sent before it runs, and every run is a new request.
  * 2. Each chunk is emitted as soon as its line (with SSE: its event) is complete.
- * 3. It succeeds with exactly one final chunk, the last. Otherwise it fails with a `ProviderError`. It never simply ends.
+ * 3. It succeeds with exactly one final chunk, the last. Otherwise it fails with a `ProviderError`, also after a cut connection, an
+ *    end of the body without end marker, an error record or a bad record.
  * 4. Chunks that arrived before a failure are delivered before the failure.
  * 5. Nothing that a server sends causes a defect, and nothing is skipped silently.
  * 6. When the consumer stops (`Stream.take`, interruption, its own failure, the end of its scope), the connection is closed
- *    at once, which makes the server stop generating.
- * 7. Memory is bounded by the longest line allowed, not by the answer.
- * 8. Back-pressure reaches the server.
+ *    at once, before the headers as well as in the middle of an answer, which makes the server stop generating. LM Studio and
+ *    llama.cpp read the prompt to its end before they stop.
+ * 7. Memory is bounded by the longest record allowed (`maxLineBytes`, 8 MiB by default), not by the answer.
+ * 8. Back-pressure reaches the server: a slow consumer slows it down.
+ * 9. Deadlines use the monotonic clock. Time in which the consumer is busy does not count as idle.
+ * 10. No prompt is truncated silently: one that does not fit fails with `ContextOverflow`, unless the request has
+ *    `overflow: "truncate"`. Ollama before 0.12.6 truncates in any case, and LM Studio by its own settings.
  *
  * **Gotchas**
  *

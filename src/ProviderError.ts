@@ -244,8 +244,8 @@ export class ContextOverflow extends Schema.Error<ContextOverflow>(id("ContextOv
 }
 
 /**
- * Any other status, such as 402 (payment required) or 500, or a success whose body is not an answer. Retryable if the status
- * is 5xx.
+ * Any other status, such as 402 (payment required) or 500, a redirect, or a success whose body is not an answer. Retryable if the
+ * status is 5xx.
  *
  * @category errors
  * @since 0.1.0
@@ -399,7 +399,7 @@ export class InvalidAnswer extends Schema.Error<InvalidAnswer>(id("InvalidAnswer
 }
 
 /**
- * Every provider of a fallback or a pool failed.
+ * Every provider of a fallback failed, or every host of a pool is off.
  *
  * @category errors
  * @since 0.1.0
@@ -457,24 +457,24 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  * |---|---|---|
  * | `NetworkError` | refused, unknown host, reset, closed in the middle of an answer (`kind`) | yes, except `tls`, `not-http`, `header` |
  * | `Timeout` | a deadline passed | yes |
- * | `RateLimited` | 429, or a queue is full | yes |
+ * | `RateLimited` | 429, or the queue of a pool is full | yes |
  * | `AuthenticationError` | 401, 403 | no |
- * | `ModelNotAvailable` | the server does not have the model or cannot load it | no |
- * | `InvalidRequest` | rejected before sending, or by the server | no |
+ * | `ModelNotAvailable` | the server does not have the model, or cannot load it | no |
+ * | `InvalidRequest` | rejected before sending, or 400, 413, 422, or the 500 of Ollama for a wrong option or format | no |
  * | `ContextOverflow` | the prompt does not fit | no |
- * | `ApiError` | any other status | 5xx |
- * | `StreamError` | the server failed while it was answering | yes |
+ * | `ApiError` | any other status, a redirect, or a 200 that is not an answer | 5xx |
+ * | `StreamError` | the server failed while it was answering: an error inside a 200, a finish reason such as `error` | yes |
  * | `StreamTruncated` | the answer ended without its end marker or without a finish reason | yes |
  * | `ParseError` | a record violates the protocol | no |
  * | `LineTooLong` | a record is longer than the bound | no |
  * | `Unsupported` | the server or its model does not have the feature | no |
  * | `InvalidAnswer` | the answer to `Provider.object` does not match its schema | no |
- * | `AllProvidersFailed` | every provider of a fallback or a pool failed | no |
+ * | `AllProvidersFailed` | every provider of a fallback failed, or every host of a pool is off | no |
  *
  * An error inside a stream that reports a status gets the reason of that status, except that a 5xx is a `StreamError`.
  *
- * The message is safe to log. What a server wrote is in `reason.detail`, which is redacted in every rendering, including
- * `JSON.stringify` and the codec of this schema.
+ * The message is safe to log. What a server wrote is in `detail` and `excerpt` of the reason, which are redacted in every rendering,
+ * including `JSON.stringify` and the codec of this schema.
  *
  * **Example** (one reason is handled)
  *

@@ -39,7 +39,7 @@ export interface Options extends KeepAlive {
 }
 
 /**
- * How the time in which nothing happens is bridged.
+ * What is sent while the stream has no items.
  *
  * @category options
  * @since 0.3.0
@@ -70,7 +70,7 @@ export interface KeepAlive {
  *
  * An invalid option fails with `InvalidRequest`, which names it. Nothing of the stream is run then.
  *
- * A defect, such as an exception in `encode`, is the status 500 before the response begins. After that, the last event is an `error`
+ * A defect, such as an exception in `encode`, results in the status 500 before the response begins. After that, the last event is an `error`
  * with the reason `InternalError`, and the log has the name of the exception and its place, not its message, which may quote the
  * answer.
  *
@@ -211,8 +211,8 @@ const makeDefinition = OptionSchema.define<MakeOptions<unknown, unknown>>({
 })
 
 /**
- * The status that says of a failure what a client of your server has to know. The credentials and the address of the model server
- * are yours, so their failures are 502.
+ * The status of a response for a failure. Failures that the client of your server can do nothing about, such as a wrong token or
+ * address of the model server, are 502.
  *
  * | reason | status |
  * |---|---|
@@ -350,12 +350,12 @@ const respond = Effect.fnUntraced(function* <A, E, R>(
     Stream.catchCause((cause) => (Cause.hasDies(cause) ? reportDefect(cause, format) : Stream.failCause(cause))),
     Stream.encodeText
   )
-  // Some proxies collect what is not marked so.
+  // Without these headers, some proxies buffer the response.
   const headers = { "cache-control": "no-cache", "x-accel-buffering": "no" }
   return HttpServerResponse.stream(body, { contentType: format.contentType, headers })
 })
 
-/** A defect before the response begins is the server's to answer, with the status 500. Later the client would see a lost connection. */
+/** Before the response begins, the HTTP server answers a defect with the status 500. After that, the client would see a lost connection. */
 const reportDefect = (cause: Cause.Cause<never>, format: Format): Stream.Stream<string> =>
   Stream.fromEffect(
     Effect.as(Effect.logError("The rest of a response could not be sent", placeOf(cause)), format.error(defect))

@@ -1,18 +1,19 @@
 import { fork } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
-import type { Figures, Task } from "../measures/Measure.ts"
+import type { Figures } from "../measures/Measure.ts"
 import type { SubjectName } from "../subjects/catalogue.ts"
 
 /** The process of one subject, as the benchmark controls it. */
 export interface Client {
-  readonly run: <Options>(task: Task<Options>, options: Options) => Promise<Figures>
+  /** Runs the task of a measure. */
+  readonly run: (measure: string, options: unknown) => Promise<Figures>
   readonly stop: () => void
 }
 
 /** What the benchmark sends to a client process, and its answer. */
 export interface TaskRequest {
-  readonly task: string
+  readonly measure: string
   readonly options: unknown
 }
 export type Outcome = { readonly figures: Figures } | { readonly failure: string }
@@ -37,10 +38,8 @@ export async function startClient(name: SubjectName, serverUrl: string, flags: A
     const timer = setTimeout(stop, timeoutSeconds * 1000)
     const listening = new AbortController()
     const ended = once(child, "close", listening).then(() => {
-      const cause = /^.*(?:Error|heap out of memory).*$/m.exec(errorOutput)?.[0]
-      throw new Error(
-        `its process ended, or gave no result in ${timeoutSeconds} s${cause === undefined ? "" : `: ${cause.trim()}`}`
-      )
+      const cause = /(?=\S).*(?:Error|heap out of memory).*/.exec(errorOutput) ?? []
+      throw new Error([`its process ended, or gave no result in ${timeoutSeconds} s`, ...cause].join(": "))
     })
     const [message] = await Promise.race([once(child, "message", listening), ended]).finally(() => {
       clearTimeout(timer)
@@ -49,8 +48,8 @@ export async function startClient(name: SubjectName, serverUrl: string, flags: A
     return message as unknown
   }
   await nextMessage(60)
-  const run = async <Options>(task: Task<Options>, options: Options) => {
-    child.send({ task: task.name, options } satisfies TaskRequest)
+  const run = async (measure: string, options: unknown) => {
+    child.send({ measure, options } satisfies TaskRequest)
     const outcome = (await nextMessage(240)) as Outcome
     if ("failure" in outcome) throw new Error(outcome.failure)
     return outcome.figures

@@ -14,13 +14,13 @@ process.once("disconnect", () => process.exit())
 flushCompileCache()
 process.send?.("ready")
 
-async function run({ task: name, options }: TaskRequest): Promise<Outcome> {
-  const task = measures.map((measure) => measure.task).find((candidate) => candidate?.name === name)
-  if (task === undefined) return { failure: `there is no task ${name}` }
+async function run({ measure, options }: TaskRequest): Promise<Outcome> {
+  const task = measures.find(({ name }) => name === measure)?.task
+  if (task === undefined) return { failure: `the measure ${measure} has no task` }
   // The garbage of one round must not be collected during the next one.
   globalThis.gc?.()
   try {
-    return { figures: await task.run(subject, options as never, serverUrl) }
+    return { figures: await task(subject, options as never, serverUrl) }
   } catch (error) {
     return { failure: error instanceof Error ? error.message : String(error) }
   }

@@ -1,5 +1,15 @@
 // What a client process measures of itself.
 import { setImmediate } from "node:timers/promises"
+import type { Subject } from "../subjects/catalogue.ts"
+
+/** Reads an answer. Fails if the subject lost tokens, so that no subject gains by losing them. */
+export async function readTokens({ read }: Subject, scenario: string, sent: number, onLast?: () => void) {
+  let received = 0
+  await read(scenario, (text) => {
+    if (text !== "" && ++received === sent) onLast?.()
+  })
+  if (received !== sent) throw new Error(`${received} of ${sent} tokens arrived`)
+}
 
 /** Returns a function that gives the CPU time of all threads in µs and the wall time in ms since this call. */
 export function startTiming() {
@@ -26,9 +36,4 @@ export async function settledMegabytes(): Promise<number> {
     await setImmediate()
   }
   return liveMegabytes()
-}
-
-/** Fails if a subject lost tokens, so that no subject gains by losing them. */
-export function expectTokens(received: number, sent: number): void {
-  if (received !== sent) throw new Error(`${received} of ${sent} tokens arrived`)
 }

@@ -1,22 +1,18 @@
 // npm run compare [-- --check]: what each client does when something goes wrong. Writes docs/comparison.md, or checks it.
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { execFileSync } from "node:child_process"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { make, type FakeServer } from "../../src/testing/FakeServer.ts"
-import { fillIn } from "../report/fillIn.ts"
+import { make } from "../../src/testing/FakeServer.ts"
+import { fillIn, table } from "../report/page.ts"
 import type { Protocol } from "../server/wire.ts"
-import type { Read } from "../subjects/catalogue.ts"
-import { clients } from "./clients.ts"
+import { connectSubject, entryOf, installPeers, subjectsOf, type SubjectName } from "../subjects/catalogue.ts"
 import { situations, type Observed, type Situation } from "./situations.ts"
 
 const { values: flags } = parseArgs({ options: { check: { type: "boolean", default: false } } })
 
-if (!existsSync(new URL("../node_modules/ollama", import.meta.url))) {
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: new URL("..", import.meta.url), stdio: "inherit" })
-}
-// Some clients leave a rejected promise behind when they are stopped, and some print what they skip.
+installPeers()
+// Some clients have an unhandled rejection when they are stopped, and some print what they skip.
 process.on("unhandledRejection", () => undefined)
 console.warn = () => undefined
 
@@ -24,25 +20,12 @@ console.warn = () => undefined
 const limit = "8 seconds"
 
 /** The client's answer, and whether the server noticed that the client had gone. */
-const observe = (
-  connect: (url: string) => Promise<Read>,
-  protocol: Protocol,
-  situation: Situation
-): Promise<Observed> =>
-  Effect.gen(function* () {
-    const server = yield* make(situation.answer(protocol))
-    const read = yield* Effect.promise(() => connect(server.url))
-    const answer = yield* drive(read, situation, server)
-    if (situation.stop === undefined) return { ...answer, isClosed: false }
-    const isCut = server.until(({ requests }) => requests.some(({ outcome }) => outcome === "cut-by-client"))
-    return { ...answer, isClosed: Option.isSome(yield* Effect.timeoutOption(isCut, "3 seconds")) }
-  }).pipe(Effect.scoped, Effect.runPromise)
-
-const drive = Effect.fn(function* (
-  read: Read,
-  { enoughBytes = Infinity, stop }: Situation,
-  server: FakeServer["Service"]
+const observe = Effect.fnUntraced(function* (
+  subject: SubjectName,
+  { answer, enoughBytes = Infinity, stop }: Situation
 ) {
+  const server = yield* make(answer(entryOf(subject).protocol))
+  const { read } = yield* Effect.promise(() => connectSubject(subject, server.url))
   const controller = new AbortController()
   let text = ""
   const onText = (part: string): void => {
@@ -57,46 +40,35 @@ const drive = Effect.fn(function* (
   )
   if (stop === "later") {
     const abort = Effect.sync(() => controller.abort())
-    yield* Effect.forkScoped(
-      Effect.andThen(
-        server.until(({ requests }) => requests.length > 0),
-        Effect.delay(abort, 300)
-      )
-    )
+    const hasRequest = server.until(({ requests }) => requests.length > 0)
+    yield* Effect.forkScoped(Effect.andThen(hasRequest, Effect.delay(abort, 300)))
   }
   const hasEnough = server.until(({ requests }) => requests.some(({ bytesWritten }) => bytesWritten >= enoughBytes))
   // The client has a second for what it has received.
   const givenUp = Effect.raceFirst(Effect.sleep(limit), Effect.andThen(hasEnough, Effect.sleep("1 second")))
   const end = yield* Effect.raceFirst(ending, Effect.as(givenUp, "waiting" as const))
-  return { end, text }
-})
+  const isCut = server.until(({ requests }) => requests.some(({ outcome }) => outcome === "cut-by-client"))
+  const isClosed = stop !== undefined && Option.isSome(yield* Effect.timeoutOption(isCut, "3 seconds"))
+  return { text, end, isClosed } satisfies Observed
+}, Effect.scoped)
 
 const endings = { complete: "ends as complete", failed: "fails", waiting: "waits" }
 
 async function compare(protocol: Protocol): Promise<string> {
-  const names = Object.keys(clients[protocol])
-  const rows: Array<ReadonlyArray<string>> = [
-    ["", ...names],
-    ["---", ...names.map(() => "---")]
-  ]
+  const subjects = subjectsOf("ours", "peer").filter((subject) => entryOf(subject).protocol === protocol)
+  const names = subjects.map((subject) => (entryOf(subject).kind === "ours" ? "effect-local-llm" : subject))
+  const rows: Array<ReadonlyArray<string>> = [["", ...names]]
   for (const situation of situations) {
     const row = [situation.title]
-    for (const connect of Object.values(clients[protocol])) {
-      const observed = await observe(connect, protocol, situation)
+    for (const subject of subjects) {
+      const observed = await Effect.runPromise(observe(subject, situation))
       const words = situation.describe?.(observed) ?? endings[observed.end]
       row.push(`${situation.isRight(observed) ? "✓" : "✗"} ${words}`)
     }
     rows.push(row)
     console.log(row.join(" | "))
   }
-  return formatTable(rows)
-}
-
-/** With columns of equal width, as the formatter of the repository leaves them. */
-function formatTable(rows: ReadonlyArray<ReadonlyArray<string>>): string {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
-  const pad = (cell: string, column: number) => cell.padEnd(widths[column] ?? 0, cell === "---" ? "-" : " ")
-  return rows.map((row) => `| ${row.map(pad).join(" | ")} |`).join("\n")
+  return table(rows)
 }
 
 const page = new URL("../../docs/comparison.md", import.meta.url)

@@ -7,7 +7,7 @@ export interface Observed {
   /** The text that it passed on. */
   readonly text: string
   readonly end: "complete" | "failed" | "waiting"
-  /** Whether the server saw, within the time of the situation, that the client closed the connection. */
+  /** Whether the server saw that the client closed the connection. */
   readonly isClosed: boolean
 }
 
@@ -24,10 +24,7 @@ export interface Situation {
 }
 
 const text = "The sky is blue."
-const isFailure = ({ end, text }: Observed) => end === "failed" && text.length > 0
-const isStopped = ({ isClosed }: Observed) => isClosed
-const describeServer = ({ isClosed }: Observed) => (isClosed ? "the server stops" : "the server goes on")
-
+const characters = "Größe 日本語 🦊"
 const longLineBytes = 16 * 1024 * 1024
 
 /** 16 MiB without the end of a line. */
@@ -41,27 +38,27 @@ const longLine = (protocol: Protocol) => ({
   }
 })
 
+/** The client has to report that the answer is not complete, after the text that came. */
+const isFailure = ({ end, text }: Observed) => end === "failed" && text.length > 0
+
+const failing = (title: string, answer: Answer): Situation => ({ title, answer: () => answer, isRight: isFailure })
+
+/** The client stops. The server has to see that. */
+const stopping = (title: string, answer: Answer, stop: NonNullable<Situation["stop"]>): Situation => ({
+  title,
+  answer: () => answer,
+  stop,
+  isRight: ({ isClosed }) => isClosed,
+  describe: ({ isClosed }) => (isClosed ? "the server stops" : "the server goes on")
+})
+
+const endlessAnswer = { pieces: endless("word "), delay: { between: 5 } }
+
 export const situations: ReadonlyArray<Situation> = [
-  {
-    title: "The body ends without its end marker",
-    answer: () => ({ text, cut: { how: "end" } }),
-    isRight: isFailure
-  },
-  {
-    title: "The connection is reset in the middle",
-    answer: () => ({ pieces: ["The ", "sky ", { wait: 300 }], cut: { how: "reset" } }),
-    isRight: isFailure
-  },
-  {
-    title: "A record in the middle is not JSON",
-    answer: () => ({ pieces: ["The ", { record: '{"broken' }, "sky"] }),
-    isRight: isFailure
-  },
-  {
-    title: "The server reports an error in the middle",
-    answer: () => ({ pieces: ["The ", "sky ", { error: "out of memory" }] }),
-    isRight: isFailure
-  },
+  failing("The body ends without its end marker", { text, cut: { how: "end" } }),
+  failing("The connection is reset in the middle", { pieces: ["The ", "sky ", { wait: 300 }], cut: { how: "reset" } }),
+  failing("A record in the middle is not JSON", { pieces: ["The ", { record: '{"broken' }, "sky"] }),
+  failing("The server reports an error in the middle", { pieces: ["The ", "sky ", { error: "out of memory" }] }),
   {
     title: "A line of 16 MiB that does not end",
     answer: (protocol) => ({ pieces: longLine(protocol) }),
@@ -69,23 +66,11 @@ export const situations: ReadonlyArray<Situation> = [
     isRight: isFailure,
     describe: ({ end }) => (end === "waiting" ? "collects it" : end === "failed" ? "fails" : "ends as complete")
   },
-  {
-    title: "The consumer fails or breaks its loop at the first text",
-    answer: () => ({ pieces: endless("word "), delay: { between: 5 } }),
-    stop: "at the first text",
-    isRight: isStopped,
-    describe: describeServer
-  },
-  {
-    title: "The consumer stops before the headers, while the model loads",
-    answer: () => silence,
-    stop: "later",
-    isRight: isStopped,
-    describe: describeServer
-  },
+  stopping("The consumer fails or breaks its loop at the first text", endlessAnswer, "at the first text"),
+  stopping("The consumer stops before the headers, while the model loads", silence, "later"),
   {
     title: "The consumer stops in the middle: the result differs from a complete answer",
-    answer: () => ({ pieces: endless("word "), delay: { between: 5 } }),
+    answer: () => endlessAnswer,
     stop: "later",
     isRight: ({ end }) => end === "failed",
     describe: ({ end }) => (end === "failed" ? "yes" : "no")
@@ -97,8 +82,8 @@ export const situations: ReadonlyArray<Situation> = [
   },
   {
     title: "Characters are split over packets",
-    answer: () => ({ text: "Größe 日本語 🦊", drip: { bytes: 1 } }),
-    isRight: (observed) => observed.end === "complete" && observed.text === "Größe 日本語 🦊",
-    describe: ({ text }) => (text === "Größe 日本語 🦊" ? "whole" : "damaged")
+    answer: () => ({ text: characters, drip: { bytes: 1 } }),
+    isRight: ({ end, text }) => end === "complete" && text === characters,
+    describe: ({ text }) => (text === characters ? "whole" : "damaged")
   }
 ]

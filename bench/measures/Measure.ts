@@ -4,10 +4,7 @@ import type { Subject } from "../subjects/catalogue.ts"
 export type Figures = Readonly<Record<string, number>>
 
 /** The part of a measure that runs in the subject's process. */
-export interface Task<Options> {
-  readonly name: string
-  readonly run: (subject: Subject, options: Options, serverUrl: string) => Promise<Figures>
-}
+export type Task<Options> = (subject: Subject, options: Options, serverUrl: string) => Promise<Figures>
 
 /** To add a measure, list it in `all.ts` and give it a section with its markers in docs/performance.md. */
 export interface Measure {
@@ -42,10 +39,10 @@ export interface Column {
   readonly table?: string
 }
 
-/** Shows the first table: its first column as bars, or all its columns as points on lines. */
+/** Shows one figure of each subject as a bar. */
 export interface Chart {
-  readonly kind: "bars" | "lines"
   readonly title: string
+  readonly figure: string
   /** The best bar is the first one; the default is "low". */
   readonly best?: "low" | "high"
 }

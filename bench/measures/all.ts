@@ -1,8 +1,7 @@
-import { bundle } from "./bundle.ts"
 import { cancellation, capacity, paced } from "./concurrent.ts"
-import { imports } from "./imports.ts"
 import type { Measure } from "./Measure.ts"
 import { memory } from "./memory.ts"
+import { bundle, imports } from "./modules.ts"
 import { bulk, firstChunk, smallAnswer } from "./single.ts"
 
 /** In the order of the page. */

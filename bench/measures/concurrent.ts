@@ -24,7 +24,7 @@ export const paced = taskMeasure({
     { figure: "latenessP50", title: "lateness p50, ms", digits: 2 },
     { figure: "latenessP99", title: "lateness p99, ms", digits: 2 }
   ],
-  chart: { kind: "bars", title: "200 paced answers: CPU per token, µs (less is better)" },
+  chart: { title: "200 paced answers: CPU per token, µs (less is better)", figure: "cpuPerToken" },
   targets: [
     { level: "must", ...ndjson, atMost: 0.95, times: "ollama" },
     { level: "goal", ...ndjson, atMost: 1.3, times: "floor, NDJSON" },
@@ -38,7 +38,7 @@ export const paced = taskMeasure({
   warmUp: (quick) => ({ streams: 50, seconds: quick ? 0.2 : 4 }),
   options: (quick) => ({ streams: 200, seconds: quick ? 0.4 : 5 }),
   /** Opens the streams, lets them settle, then measures all tokens that are due within a window of the given length. */
-  run: async (subject, { streams, seconds }, serverUrl) => {
+  task: async (subject, { streams, seconds }, serverUrl) => {
     const settling = Math.min(seconds / 2, 1)
     const answer = scenario.paced(streams, settling + seconds + secondsAfterWindow)
     const measured = measureWindow(settling * 1000, seconds * 1000)
@@ -65,19 +65,17 @@ function measureWindow(settling: number, length: number) {
   const lateness: Array<number> = []
   let begin = Number.POSITIVE_INFINITY
   let stopTiming: ReturnType<typeof startTiming> | undefined
-  let cpuPerToken: number | undefined
-  const costSoFar = () => (stopTiming?.().cpu ?? Number.NaN) / lateness.length
+  let cpuPerToken = Number.NaN
   return {
     add: (due: number) => {
       begin = Math.min(begin, due + settling)
-      if (due >= begin + length) cpuPerToken ??= costSoFar()
-      else if (due >= begin) {
-        stopTiming ??= startTiming()
-        lateness.push(sharedNow() - due)
-      }
+      if (due < begin) return
+      stopTiming ??= startTiming()
+      if (due < begin + length) lateness.push(sharedNow() - due)
+      else if (Number.isNaN(cpuPerToken)) cpuPerToken = stopTiming().cpu / lateness.length
     },
-    figures: (): Figures => ({
-      cpuPerToken: cpuPerToken ?? costSoFar(),
+    figures: () => ({
+      cpuPerToken,
       latenessP50: quantile(lateness, 0.5),
       latenessP99: quantile(lateness, 0.99)
     })
@@ -97,7 +95,7 @@ export const capacity: Measure = {
     { figure: "latenessP99", title: "lateness p99 at that load, ms", digits: 1 },
     { figure: "serverLateness", title: "the server's own p99, ms", digits: 1 }
   ],
-  chart: { kind: "bars", title: "Answers read without delay (more is better)", best: "high" },
+  chart: { title: "Answers read without delay (more is better)", figure: "streams", best: "high" },
   targets: [
     { level: "must", subject: "ours, NDJSON", figure: "streams", atLeast: 1, times: "ollama" },
     { level: "goal", subject: "ours, NDJSON", figure: "streams", what: "streams", atLeast: 1000 },
@@ -108,25 +106,22 @@ export const capacity: Measure = {
       measure: "capacity",
       subjects: subjectsOf("floor", "ours", "peer"),
       rounds: bench.quick ? 1 : 2,
-      turn: async ({ subject }) => {
+      turn: async function* (subject) {
         const client = await startClient(subject, bench.serverUrl)
-        const progress = (streams: number) => bench.progress(`capacity: ${subject}, ${streams} streams`)
-        return findCapacity(client, bench.quick ? quickSearch : fullSearch, progress).finally(client.stop)
+        yield findCapacity(client, bench.quick ? quickSearch : fullSearch).finally(client.stop)
       }
     })
 }
 
 /** Doubles the load until the subject is late, then halves the gap between the last good and the first bad load. */
-async function findCapacity(client: Client, search: typeof fullSearch, progress: (streams: number) => void) {
-  const { from, upTo, bisections, seconds } = search
+async function findCapacity(client: Client, { from, upTo, bisections, seconds }: typeof fullSearch) {
   let best: Figures & { readonly streams: number } = { streams: 0 }
   const isInTime = async (streams: number) => {
-    progress(streams)
-    const { latenessP99 = Number.NaN, serverLateness = Number.NaN } = await client.run(paced.task, { streams, seconds })
+    const { latenessP99 = Number.NaN, serverLateness = Number.NaN } = await client.run(paced.name, { streams, seconds })
     if (latenessP99 <= lateAfterMilliseconds) best = { streams, latenessP99, serverLateness }
     return latenessP99 <= lateAfterMilliseconds
   }
-  await client.run(paced.task, { streams: 50, seconds })
+  await client.run(paced.name, { streams: 50, seconds })
   let tooMany = from
   while (tooMany <= upTo && (await isInTime(tooMany))) tooMany *= 2
   for (let step = 0; step < bisections && tooMany <= upTo; step++) {
@@ -154,7 +149,7 @@ export const cancellation = taskMeasure({
   subjects: subjectsOf("floor", "ours", "peer"),
   rounds: 1,
   options: (quick) => ({ streams: quick ? 400 : 10_000 }),
-  run: async (subject, { streams }, serverUrl) => {
+  task: async (subject, { streams }, serverUrl) => {
     // Another subject may have left some.
     const before = await readStatus(serverUrl)
     // The first answers fill the pools and compile the code; the memory of that is no leak.

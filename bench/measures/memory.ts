@@ -1,11 +1,11 @@
 // How much memory a client needs to read one answer, each answer in a fresh process.
 import { startClient } from "../client/Client.ts"
-import { expectTokens, liveMegabytes } from "../client/readings.ts"
+import { liveMegabytes, readTokens } from "../client/readings.ts"
 import { scenario } from "../server/scenarios.ts"
 import { tokensInBytes } from "../server/wire.ts"
 import { entryOf, subjectsOf, type SubjectName } from "../subjects/catalogue.ts"
-import type { Bench, Column, Measure, Task } from "./Measure.ts"
-import { takeTurns, type Recorder } from "./turns.ts"
+import type { Bench, Column, Figures, Measure, Task } from "./Measure.ts"
+import { takeTurns } from "./turns.ts"
 
 const sizes = [1, 10, 100, 1000]
 
@@ -16,29 +16,21 @@ const smallHeap = ["--max-old-space-size=32", "--max-semi-space-size=1"]
 /** 1,000 MB compares streaming with buffering; the slow clients would need minutes for 100 MB. */
 function sizesOf(subject: SubjectName, quick: boolean): ReadonlyArray<number> {
   const { kind, slow } = entryOf(subject)
-  const largestOfPeer = slow ? 10 : 100
-  const largest = kind === "peer" ? largestOfPeer : 1000
+  const largest = kind === "peer" ? (slow ? 10 : 100) : 1000
   return sizes.filter((size) => size <= (quick ? largest / 10 : largest))
 }
 
-const task: Task<{ readonly megabytes: number }> = {
-  name: "memory",
-  run: async (subject, { megabytes }) => {
-    const tokens = tokensInBytes(subject.protocol, megabytes * 1e6)
-    // The modules and compiled code of a first request do not belong to the answer.
-    await subject.read(scenario.small, () => {})
-    globalThis.gc?.()
-    const before = process.memoryUsage.rss() / 1e6
-    let received = 0
-    let live = Number.NaN
-    await subject.read(scenario.bulk(tokens), (text) => {
-      // At the last token, the subject still holds all that it keeps of the answer.
-      if (text !== "" && ++received === tokens) live = liveMegabytes()
-    })
-    expectTokens(received, tokens)
-    const peak = (process.resourceUsage().maxRSS * 1024) / 1e6
-    return { peak, added: peak - before, live }
-  }
+const task: Task<{ readonly megabytes: number }> = async (subject, { megabytes }) => {
+  const tokens = tokensInBytes(subject.protocol, megabytes * 1e6)
+  // The modules and compiled code of a first request do not belong to the answer.
+  await subject.read(scenario.small, () => {})
+  globalThis.gc?.()
+  const before = process.memoryUsage.rss() / 1e6
+  let live = Number.NaN
+  // At the last token, the subject still holds all that it keeps of the answer.
+  await readTokens(subject, scenario.bulk(tokens), tokens, () => (live = liveMegabytes()))
+  const peak = (process.resourceUsage().maxRSS * 1024) / 1e6
+  return { peak, added: peak - before, live }
 }
 
 function columnsOf(figure: string, digits: number, table: string): ReadonlyArray<Column> {
@@ -60,7 +52,7 @@ export const memory: Measure = {
     ...columnsOf("live", 1, "Live heap at the last token, MB"),
     ...columnsOf("tight", 0, "Peak RSS in a heap of 32 MB with a small young generation, MB")
   ],
-  chart: { kind: "lines", title: "Peak RSS by the size of the answer, MB (dashed: SSE)" },
+  chart: { title: "Peak RSS of a process that reads an answer of 100 MB, MB (less is better)", figure: "peak100" },
   targets: [
     { ...added, subject: "ours, NDJSON", times: "buffered, NDJSON" },
     { ...added, subject: "ours, SSE", times: "buffered, SSE" },
@@ -73,30 +65,28 @@ export const memory: Measure = {
       measure: "memory",
       subjects: subjectsOf("floor", "buffered", "ours", "peer"),
       rounds: bench.quick ? 1 : 3,
-      turn: (recorder) => readEverySize(bench, recorder)
+      turn: (subject) => readEverySize(bench, subject)
     })
 }
 
-async function readEverySize(bench: Bench, recorder: Recorder<SubjectName>): Promise<void> {
-  const { subject } = recorder
+async function* readEverySize(bench: Bench, subject: SubjectName): AsyncGenerator<Figures> {
   const wanted = sizesOf(subject, bench.quick)
   for (const size of wanted) {
-    await recorder.attempt(async () => {
-      const { peak = Number.NaN, added = Number.NaN, live = Number.NaN } = await readOne(bench, subject, size)
-      return { [`peak${size}`]: peak, [`added${size}`]: added, [`live${size}`]: live }
-    }, `${size} MB: `)
+    const { peak = Number.NaN, added = Number.NaN, live = Number.NaN } = await readOne(bench, subject, size)
+    yield { [`peak${size}`]: peak, [`added${size}`]: added, [`live${size}`]: live }
   }
   if (entryOf(subject).kind !== "ours") return
   for (const size of [Math.min(...wanted), Math.max(...wanted)]) {
-    await recorder.attempt(async () => {
-      const { peak = Number.NaN } = await readOne(bench, subject, size, smallHeap)
-      return { [`tight${size}`]: peak }
-    }, `${size} MB in a small heap: `)
+    const { peak = Number.NaN } = await readOne(bench, subject, size, smallHeap)
+    yield { [`tight${size}`]: peak }
   }
 }
 
 async function readOne(bench: Bench, subject: SubjectName, megabytes: number, flags: Array<string> = []) {
-  bench.progress(`memory: ${subject}, ${megabytes} MB ${flags.join(" ")}`)
   const client = await startClient(subject, bench.serverUrl, flags)
-  return client.run(task, { megabytes }).finally(client.stop)
+  const size = [`${megabytes} MB`, ...flags].join(" ")
+  return client
+    .run("memory", { megabytes })
+    .catch((error: Error) => Promise.reject(new Error(`${size}: ${error.message}`)))
+    .finally(client.stop)
 }

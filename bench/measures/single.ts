@@ -1,6 +1,6 @@
 // One answer at a time.
 import { setTimeout as sleep } from "node:timers/promises"
-import { expectTokens, startTiming } from "../client/readings.ts"
+import { readTokens, startTiming } from "../client/readings.ts"
 import { parseScenario, scenario } from "../server/scenarios.ts"
 import { median, quantile } from "../statistics.ts"
 import { againstAi, entryOf, everySubject, subjectsOf, type Subject } from "../subjects/catalogue.ts"
@@ -22,11 +22,8 @@ export const firstChunk = taskMeasure({
   subjects: subjectsOf("floor", "buffered", "ours", "peer"),
   rounds: 3,
   warmUp: () => ({ seconds: 0.02, probes: 20 }),
-  options: (quick, subject) => {
-    const probes = quick ? 5 : 20
-    return { seconds: quick ? 1 : 10, probes: entryOf(subject).kind === "buffered" ? 1 : probes }
-  },
-  run: async (subject, { seconds, probes }) => {
+  options: (quick, subject) => ({ seconds: quick ? 1 : 10, probes: entryOf(subject).kind === "buffered" ? 1 : 20 }),
+  task: async (subject, { seconds, probes }) => {
     const waits: Array<number> = []
     for (let probe = 0; probe < probes; probe++) {
       waits.push(await timeToFirstChunk(subject, seconds))
@@ -61,7 +58,7 @@ export const bulk = taskMeasure({
     { figure: "cpuPerLine", title: "CPU per line, µs", digits: 2 },
     { figure: "linesPerSecond", title: "lines per second", digits: 0 }
   ],
-  chart: { kind: "bars", title: "One long answer: CPU per line, µs (less is better)" },
+  chart: { title: "One long answer: CPU per line, µs (less is better)", figure: "cpuPerLine" },
   targets: [
     { level: "must", ...bulkNdjson, atMost: 1, times: "ollama" },
     // The ratios to the floor that version 0.1.0 reached, rounded up.
@@ -75,14 +72,10 @@ export const bulk = taskMeasure({
   warmUp: (quick) => ({ tokens: tokens(quick) / 10 }),
   // The slow ones need minutes for a million lines; a tenth shows the cost of a line as well.
   options: (quick, subject) => ({ tokens: entryOf(subject).slow ? tokens(quick) / 10 : tokens(quick) }),
-  run: async (subject, { tokens }) => {
-    let received = 0
+  task: async (subject, { tokens }) => {
     const stop = startTiming()
-    await subject.read(scenario.bulk(tokens), (text) => {
-      if (text !== "") received++
-    })
+    await readTokens(subject, scenario.bulk(tokens), tokens)
     const { cpu, wall } = stop()
-    expectTokens(received, tokens)
     return { cpuPerLine: cpu / tokens, linesPerSecond: tokens / (wall / 1000) }
   }
 })
@@ -99,7 +92,7 @@ export const smallAnswer = taskMeasure({
     { figure: "p99", title: "latency p99, ms", digits: 3 },
     { figure: "cpu", title: "CPU per answer, µs", digits: 0 }
   ],
-  chart: { kind: "bars", title: "Small answer: median latency, ms (less is better)" },
+  chart: { title: "Small answer: median latency, ms (less is better)", figure: "p50" },
   targets: [
     { level: "must", ...p50, atMost: 1, times: "ollama" },
     { level: "goal", ...p50, atMost: 1.1, times: "floor, NDJSON" },
@@ -111,19 +104,15 @@ export const smallAnswer = taskMeasure({
   rounds: 5,
   warmUp: (quick) => ({ answers: quick ? 30 : 500 }),
   options: (quick) => ({ answers: quick ? 100 : 2000 }),
-  run: async (subject, { answers }) => {
+  task: async (subject, { answers }) => {
     const latencies: Array<number> = []
-    let received = 0
     const stop = startTiming()
     for (let answer = 0; answer < answers; answer++) {
       const start = performance.now()
-      await subject.read(scenario.small, (text) => {
-        if (text !== "") received++
-      })
+      await readTokens(subject, scenario.small, parseScenario(scenario.small).amount)
       latencies.push(performance.now() - start)
     }
     const { cpu } = stop()
-    expectTokens(received, answers * parseScenario(scenario.small).amount)
     return { p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99), cpu: cpu / answers }
   }
 })

@@ -36,27 +36,24 @@ export function valueOf({ subject, figure, times, above, aboveFigure }: Target, 
 
 /** A subject without any figure, or a failure of this library: an error of the benchmark, however slow the machine. */
 export function isBroken({ rows }: Result): boolean {
-  const isComplete = ({ figures }: Row) => Object.keys(figures).length > 0
-  return !rows.every((row) => isComplete(row) && !(row.subject.startsWith("ours") && row.failures.length > 0))
+  return rows.some(({ failures, figures, subject }) => {
+    return Object.keys(figures).length === 0 || (subject.startsWith("ours") && failures.length > 0)
+  })
 }
-
-const peers = [...new Set(everySubject.flatMap((name) => entryOf(name).packages ?? []))]
-const packageFiles = [
-  "../package.json",
-  ...["effect", "@effect/platform-node", "undici"].map((name) => `../node_modules/${name}/package.json`),
-  ...peers.map((name) => `node_modules/${name}/package.json`)
-]
 
 /** The machine and the versions in one line. */
 export function describeEnvironment(): string {
   const cores = cpus()
   const machine = `${cores.length} cores (${cores[0]?.model ?? "unknown"}), ${Math.round(totalmem() / 1e9)} GB`
-  const versions = [`Node's fetch (undici) ${process.versions.undici}`, ...packageFiles.map(versionIn)]
+  const peers = new Set(everySubject.flatMap((name) => entryOf(name).packages ?? []))
+  const packages = ["effect", "@effect/platform-node", "undici"].map((name) => `../node_modules/${name}`)
+  const folders = ["..", ...packages, ...Array.from(peers, (name) => `node_modules/${name}`)]
+  const versions = [`Node's fetch (undici) ${process.versions.undici}`, ...folders.map(versionIn)]
   return `Node ${process.version} on ${type()} ${release()}, ${machine}. ${versions.join(", ")}.`
 }
 
-function versionIn(path: string): string {
-  const file = readFileSync(new URL(`../${path}`, import.meta.url), "utf8")
+function versionIn(folder: string): string {
+  const file = readFileSync(new URL(`../${folder}/package.json`, import.meta.url), "utf8")
   const { name, version } = JSON.parse(file) as { readonly name: string; readonly version: string }
   return `${name} ${version}`
 }

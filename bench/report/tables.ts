@@ -1,12 +1,13 @@
 import { quantile } from "../statistics.ts"
 import type { Column, Row, Target } from "../measures/Measure.ts"
+import { formatNumber, table } from "./page.ts"
 import { measureNamed, medianOf, valueOf, type Result } from "./results.ts"
 
 /** The tables and failures of a result, as paragraphs. */
 export function paragraphsOf({ measure, rows }: Result): ReadonlyArray<string> {
   const tables = [...Map.groupBy(measureNamed(measure).columns, ({ table }) => table)].flatMap(([title, columns]) => {
-    const table = figuresTable(columns, rows)
-    return title === undefined ? [table] : [`${title}:`, table]
+    const figures = figuresTable(columns, rows)
+    return title === undefined ? [figures] : [`${title}:`, figures]
   })
   const failures = rows.flatMap(({ subject, failures }) => failures.map((each) => `${subject} failed: ${each}.`))
   return [...tables, ...failures]
@@ -17,7 +18,7 @@ function figuresTable(columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>):
   const lines = measured.map(({ subject, figures }) =>
     [subject].concat(columns.map(({ figure, digits }) => formatRounds(figures[figure] ?? [], digits)))
   )
-  return markdown([["subject", ...columns.map(({ title }) => title)], ...lines])
+  return table([["subject", ...columns.map(({ title }) => title)], ...lines])
 }
 
 export function targetsTable(results: ReadonlyArray<Result>): string {
@@ -30,7 +31,7 @@ export function targetsTable(results: ReadonlyArray<Result>): string {
       return [measure, level, describe(target), measured, value <= atMost && value >= atLeast ? "met" : "missed"]
     })
   )
-  return markdown([["measure", "level", "target", "measured", "outcome"], ...lines])
+  return table([["measure", "level", "target", "measured", "outcome"], ...lines])
 }
 
 function describe({ subject, what, atMost, atLeast, times, above }: Target): string {
@@ -61,11 +62,7 @@ export function beforeAndAfter(results: ReadonlyArray<Result>): string {
       return [what, protocol, format(before), format(after), change]
     })
   })
-  return markdown([["", "protocol", "before: buffered", "after: ours", "change"], ...lines])
-}
-
-export function formatNumber(value: number, digits: number): string {
-  return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })
+  return table([["", "protocol", "before: buffered", "after: ours", "change"], ...lines])
 }
 
 /** The median of the rounds, with the lowest and the highest value. */
@@ -73,12 +70,4 @@ function formatRounds(rounds: ReadonlyArray<number>, digits: number): string {
   if (rounds.length === 0) return "–"
   const [low = "", median = "", high = ""] = [0, 0.5, 1].map((share) => formatNumber(quantile(rounds, share), digits))
   return rounds.length === 1 ? median : `${median} (${low} to ${high})`
-}
-
-/** A heading and rows of cells, padded in the way of the formatter of this repository. */
-function markdown([heading = [], ...lines]: ReadonlyArray<ReadonlyArray<string>>): string {
-  const widths = heading.map((_, column) => Math.max(3, ...[heading, ...lines].map((row) => row[column]?.length ?? 0)))
-  const rule = widths.map((width) => "-".repeat(width))
-  const padded = [heading, rule, ...lines].map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)))
-  return padded.map((row) => `| ${row.join(" | ")} |`).join("\n")
 }

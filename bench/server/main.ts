@@ -4,7 +4,7 @@ import { Readable } from "node:stream"
 import { json } from "node:stream/consumers"
 import { pipeline } from "node:stream/promises"
 import { statusPath } from "./control.ts"
-import { Pacer, takeLateness } from "./Pacer.ts"
+import { makePacer, takeLateness } from "./pacer.ts"
 import { parseScenario } from "./scenarios.ts"
 import { packet, plainToken, sendPacket, wires, type Wire } from "./wire.ts"
 
@@ -14,7 +14,7 @@ let openAnswers = 0
 
 /** Returns a function that sends answers in one format. */
 function answerIn(wire: Wire) {
-  const pacer = new Pacer(wire)
+  const sendPaced = makePacer(wire)
   const token = packet(wire.token(plainToken))
   const block = Buffer.from(wire.token(plainToken).repeat(tokensPerBlock))
   const blocks = function* (tokens: number) {
@@ -29,7 +29,7 @@ function answerIn(wire: Wire) {
     const { kind, amount, seconds } = parseScenario(model)
     response.writeHead(200, { "content-type": wire.contentType })
     response.flushHeaders()
-    if (kind === "paced") return pacer.answer(response, amount, seconds)
+    if (kind === "paced") return sendPaced(response, amount, seconds)
     // The pipeline rejects if the client disconnects early, which is expected.
     if (kind === "bulk") return pipeline(Readable.from(blocks(amount)), response).catch(() => {})
     for (let sent = 0; sent < amount; sent++) sendPacket(response, token)
@@ -48,6 +48,8 @@ const server = createServer({ noDelay: true }, async (request, response) => {
   const body = (await json(request).catch(() => undefined)) as { readonly model: string } | undefined
   if (body !== undefined) answer(response, body.model)
 })
+// A client that is slow to send its next request must not lose its connection.
+server.keepAliveTimeout = 0
 // Cancelled streams reset their connections, which is expected.
 server.on("connection", (socket) => socket.on("error", () => {}))
 server.listen({ port: 0, host: "127.0.0.1", backlog: 10_000 }, () => {

@@ -12,8 +12,8 @@ function lmStudioEvent(delta: object, finishReason: string | null): string {
   return `data: ${JSON.stringify({ ...head, model, system_fingerprint: model, choices })}\n\n`
 }
 
-const durations = { total_duration: 900_000_000, load_duration: 50_000_000, prompt_eval_duration: 30_000_000 }
-const counts = { prompt_eval_count: 12, eval_count: 300, eval_duration: 800_000_000 }
+const durations = { total_duration: 9e8, load_duration: 5e7, prompt_eval_duration: 3e7, eval_duration: 8e8 }
+const counts = { prompt_eval_count: 12, eval_count: 300 }
 
 /** Ollama sends NDJSON, LM Studio sends SSE: tokens with the fields of the real servers, and the final records. */
 export const wires = {

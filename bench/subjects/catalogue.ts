@@ -1,6 +1,11 @@
 // Every client that is measured. To add one, add an entry here; measures select subjects by kind.
+import { execFileSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { join } from "node:path"
+import type { Target } from "../measures/Measure.ts"
 import type { Protocol } from "../server/wire.ts"
 import type * as Peers from "./peers.ts"
+import type * as Plain from "./plain.ts"
 import type { Variant } from "./ours.ts"
 
 /** Reads one answer to its end and passes on each text; an aborted signal should close the connection. */
@@ -28,17 +33,15 @@ interface Entry {
   readonly slow?: boolean
 }
 
-const floor: Connect = async (...server) => (await import("./plain.ts")).floor(...server)
-const buffered: Connect = async (...server) => (await import("./plain.ts")).buffered(...server)
-const ours = (kind: Kind, protocol: Protocol, variant: Variant = {}): Entry => ({
+const plain = (kind: keyof typeof Plain, protocol: Protocol): Entry => ({
   kind,
   protocol,
-  connect: async (...server) => (await import("./ours.ts")).connectWith(variant)(...server)
+  connect: async (...server) => (await import("./plain.ts"))[kind](...server)
 })
-const effectAi = (protocol: Protocol): Entry => ({
-  kind: "variant",
+const ours = (protocol: Protocol, variant?: Variant): Entry => ({
+  kind: variant === undefined ? "ours" : "variant",
   protocol,
-  connect: async (...server) => (await import("./ours.ts")).connectEffectAi(...server)
+  connect: async (...server) => (await import("./ours.ts")).connectWith(variant ?? {})(...server)
 })
 const peer = (protocol: Protocol, name: keyof typeof Peers, ...packages: Array<string>): Entry => ({
   kind: "peer",
@@ -49,21 +52,21 @@ const peer = (protocol: Protocol, name: keyof typeof Peers, ...packages: Array<s
 })
 
 const catalogue = {
-  "floor, NDJSON": { kind: "floor", protocol: "ndjson", connect: floor },
-  "floor, SSE": { kind: "floor", protocol: "sse", connect: floor },
-  "buffered, NDJSON": { kind: "buffered", protocol: "ndjson", connect: buffered },
-  "buffered, SSE": { kind: "buffered", protocol: "sse", connect: buffered },
-  "ours, NDJSON": ours("ours", "ndjson"),
-  "ours, NDJSON, no deadlines": ours("variant", "ndjson", { deadlines: false }),
-  "ours, NDJSON, node:http": ours("variant", "ndjson", { httpClient: "layerNodeHttp" }),
-  "ours, NDJSON, fetch": ours("variant", "ndjson", { httpClient: "layerFetch" }),
-  "ours, NDJSON, policies": ours("variant", "ndjson", { policies: true }),
-  "ours, NDJSON, effect/ai": effectAi("ndjson"),
-  "ours, SSE": ours("ours", "sse"),
-  "ours, SSE, no deadlines": ours("variant", "sse", { deadlines: false }),
-  "ours, SSE, node:http": ours("variant", "sse", { httpClient: "layerNodeHttp" }),
-  "ours, SSE, fetch": ours("variant", "sse", { httpClient: "layerFetch" }),
-  "ours, SSE, effect/ai": effectAi("sse"),
+  "floor, NDJSON": plain("floor", "ndjson"),
+  "floor, SSE": plain("floor", "sse"),
+  "buffered, NDJSON": plain("buffered", "ndjson"),
+  "buffered, SSE": plain("buffered", "sse"),
+  "ours, NDJSON": ours("ndjson"),
+  "ours, NDJSON, no deadlines": ours("ndjson", { deadlines: false }),
+  "ours, NDJSON, node:http": ours("ndjson", { httpClient: "layerNodeHttp" }),
+  "ours, NDJSON, fetch": ours("ndjson", { httpClient: "layerFetch" }),
+  "ours, NDJSON, policies": ours("ndjson", { policies: true }),
+  "ours, NDJSON, effect/ai": ours("ndjson", { effectAi: true }),
+  "ours, SSE": ours("sse"),
+  "ours, SSE, no deadlines": ours("sse", { deadlines: false }),
+  "ours, SSE, node:http": ours("sse", { httpClient: "layerNodeHttp" }),
+  "ours, SSE, fetch": ours("sse", { httpClient: "layerFetch" }),
+  "ours, SSE, effect/ai": ours("sse", { effectAi: true }),
   ollama: peer("ndjson", "ollama", "ollama"),
   openai: peer("sse", "openai", "openai"),
   "ai + ai-sdk-ollama": peer("ndjson", "aiOllama", "ai", "ai-sdk-ollama"),
@@ -80,14 +83,17 @@ export function subjectsOf(...kinds: ReadonlyArray<Kind>): ReadonlyArray<Subject
 }
 
 /** This library below `effect/ai` has to cost less than the `ai` package with its providers. */
-export const againstAi = (figure: string) =>
-  (["NDJSON", "SSE"] as const).map((protocol) => ({
-    level: "must" as const,
-    subject: `ours, ${protocol}, effect/ai` as const,
-    figure,
-    atMost: 1,
-    times: protocol === "NDJSON" ? ("ai + ai-sdk-ollama" as const) : ("ai + @ai-sdk/openai-compatible" as const)
-  }))
+export const againstAi = (figure: string): ReadonlyArray<Target> => [
+  { level: "must", subject: "ours, NDJSON, effect/ai", figure, atMost: 1, times: "ai + ai-sdk-ollama" },
+  { level: "must", subject: "ours, SSE, effect/ai", figure, atMost: 1, times: "ai + @ai-sdk/openai-compatible" }
+]
+
+/** The other clients are installed in this folder and nowhere else, so that the library never depends on them. */
+export function installPeers(): void {
+  const cwd = join(import.meta.dirname, "..")
+  if (existsSync(join(cwd, "node_modules/ollama"))) return
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd, stdio: "inherit" })
+}
 
 export async function connectSubject(name: SubjectName, serverUrl: string): Promise<Subject> {
   const { protocol, connect } = catalogue[name]

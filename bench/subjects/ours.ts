@@ -11,7 +11,7 @@ import * as Provider from "../../src/Provider.ts"
 import * as Retry from "../../src/Retry.ts"
 import * as Telemetry from "../../src/Telemetry.ts"
 import { messages } from "../server/scenarios.ts"
-import type { Connect } from "./catalogue.ts"
+import type { Connect, Read } from "./catalogue.ts"
 
 const httpClients = { layerUndici, layerNodeHttp, layerFetch }
 const noDeadlines = { deadlines: { firstChunk: Infinity, idle: Infinity, total: Infinity } }
@@ -21,6 +21,8 @@ export interface Variant {
   readonly deadlines?: boolean
   /** Behind a pool of one host, retry, fallback and telemetry. */
   readonly policies?: boolean
+  /** `LanguageModel.streamText` of `effect/ai`. */
+  readonly effectAi?: boolean
 }
 
 const addPolicies = Effect.fnUntraced(function* (provider: Provider.Provider) {
@@ -28,46 +30,42 @@ const addPolicies = Effect.fnUntraced(function* (provider: Provider.Provider) {
   return Telemetry.apply(Fallback.make([{ provider: Retry.apply(pool) }]))
 })
 
+const forEach = <A, E, R>(stream: Stream.Stream<A, E, R>, use: (item: A) => unknown): Effect.Effect<void, E, R> =>
+  Stream.runForEachArray(stream, (items) =>
+    Effect.sync(() => {
+      for (const item of items) use(item)
+    })
+  )
+
 /** This library as its README shows it, with the changes of the variant. */
 export const connectWith =
-  ({ httpClient = "layerUndici", deadlines = true, policies = false }: Variant): Connect =>
+  ({ httpClient = "layerUndici", deadlines = true, policies = false, effectAi = false }: Variant): Connect =>
   async (serverUrl, protocol) => {
     const options = { baseUrl: serverUrl, ...(deadlines ? {} : noDeadlines) }
-    const layer = protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)
-    const base = Layer.provide(layer, httpClients[httpClient])
+    const server = protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)
+    const base = Layer.provide(server, httpClients[httpClient])
     const added = Layer.effect(Provider.Provider, Effect.flatMap(Provider.Provider, addPolicies))
     const runtime = ManagedRuntime.make(policies ? Layer.provide(added, base) : base)
     const provider = await runtime.runPromise(Provider.Provider)
+    if (effectAi) return readWithEffectAi(provider)
     return (scenario, onText, signal) => {
-      const reading = provider.stream({ model: scenario, messages }).pipe(
-        Stream.runForEachArray((chunks) =>
-          Effect.sync(() => {
-            for (const chunk of chunks) onText(chunk.content)
-          })
-        )
-      )
+      const chunks = provider.stream({ model: scenario, messages })
+      const reading = forEach(chunks, ({ content }) => onText(content))
       return runtime.runPromise(reading, signal && { signal })
     }
   }
 
-/** `LanguageModel.streamText` of `effect/ai` on this library. */
-export const connectEffectAi: Connect = async (serverUrl, protocol) => {
+async function readWithEffectAi(provider: Provider.Provider): Promise<Read> {
   const LanguageModel = await import("effect/ai/LanguageModel")
   const EffectAi = await import("../../src/EffectAi.ts")
-  const options = { baseUrl: serverUrl }
-  const provider = protocol === "ndjson" ? Ollama.layer(options) : LmStudio.layer(options)
-  const layer = EffectAi.layerLanguageModel({ model: "none" }).pipe(Layer.provide(provider), Layer.provide(layerUndici))
-  const runtime = ManagedRuntime.make(layer)
+  const model = EffectAi.layerLanguageModel({ model: "none" })
+  const runtime = ManagedRuntime.make(Layer.provide(model, Layer.succeed(Provider.Provider, provider)))
   await runtime.runPromise(LanguageModel.LanguageModel)
   return (scenario, onText, signal) => {
-    const reading = LanguageModel.streamText({ prompt: messages }).pipe(
-      Stream.provideService(EffectAi.Config, { model: scenario }),
-      Stream.runForEachArray((parts) =>
-        Effect.sync(() => {
-          for (const part of parts) if (part.type === "text-delta") onText(part.delta)
-        })
-      )
+    const parts = LanguageModel.streamText({ prompt: messages }).pipe(
+      Stream.provideService(EffectAi.Config, { model: scenario })
     )
+    const reading = forEach(parts, (part) => part.type === "text-delta" && onText(part.delta))
     return runtime.runPromise(reading, signal && { signal })
   }
 }

@@ -1,13 +1,14 @@
-// The other clients. Each is imported when it is connected, so that a process loads only the one it measures.
+// The other clients as a careful user writes them: every error that a client reports is a failure, and every way to stop it is
+// used. Each is imported when it is connected, so that a process loads only the one it measures.
 import type { LanguageModel } from "ai"
 import { messages } from "../server/scenarios.ts"
-import * as AiModels from "./aiModels.ts"
 import type { Connect, Read } from "./catalogue.ts"
 
 export const ollama: Connect = async (serverUrl) => {
   const { Ollama } = await import("ollama")
   const client = new Ollama({ host: serverUrl })
   return async (scenario, onText, signal) => {
+    // Its requests take no signal.
     const answer = await client.chat({ model: scenario, messages, stream: true })
     signal?.addEventListener("abort", () => answer.abort())
     for await (const part of answer) onText(part.message.content)
@@ -23,9 +24,15 @@ export const openai: Connect = async (serverUrl) => {
   }
 }
 
-export const aiOllama: Connect = async (serverUrl) => readWithAi(await AiModels.ollama(serverUrl))
+export const aiOllama: Connect = async (serverUrl) => {
+  const { createOllama } = await import("ai-sdk-ollama")
+  return readWithAi(createOllama({ baseURL: serverUrl }))
+}
 
-export const aiOpenAiCompatible: Connect = async (serverUrl) => readWithAi(await AiModels.openAiCompatible(serverUrl))
+export const aiOpenAiCompatible: Connect = async (serverUrl) => {
+  const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible")
+  return readWithAi(createOpenAICompatible({ name: "lmstudio", baseURL: `${serverUrl}/v1` }))
+}
 
 /** The `ai` package with one of its providers. */
 async function readWithAi(languageModel: (scenario: string) => LanguageModel): Promise<Read> {
@@ -36,9 +43,13 @@ async function readWithAi(languageModel: (scenario: string) => LanguageModel): P
       messages,
       maxRetries: 0,
       ...(signal && { abortSignal: signal }),
-      // The default prints errors; a failed answer is detected by its missing tokens.
+      // The default prints errors. They are parts of the stream too.
       onError: () => {}
     })
-    for await (const text of answer.textStream) onText(text)
+    for await (const part of answer.fullStream) {
+      if (part.type === "text-delta") onText(part.text)
+      if (part.type === "error") throw part.error
+      if (part.type === "abort") throw new Error("aborted")
+    }
   }
 }

@@ -1,5 +1,5 @@
 // A page that streams an answer straight from a model server, and stops it: npx vite examples/browser
-// Leaving the page stops the model server too. The guide docs/browser.md says what the server has to allow.
+// Leaving the page stops the model server too. The guide docs/browser-client.md says what the server has to allow.
 import { Effect, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { LlamaServer, LmStudio, Ollama } from "effect-local-llm"

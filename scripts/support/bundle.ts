@@ -8,12 +8,12 @@ export interface Bundle {
   readonly nodeModules: ReadonlyArray<string>
 }
 
-/** Bundles a module for browsers, from the sources of this library. The module is a file, or the code of one in `folder`. */
+/** Bundles a module for browsers, from the sources of this library. The module is a file, or the code of one in the root folder. */
 export const bundle = async (
-  entry: { readonly file: string } | { readonly code: string; readonly folder?: string },
+  entry: { readonly file: string } | { readonly code: string },
   { minify = false }: { readonly minify?: boolean } = {}
 ): Promise<Bundle> => {
-  const input = "file" in entry ? entry.file : `${entry.folder ?? root}/bundle-entry.ts`
+  const input = "file" in entry ? entry.file : `${root}/bundle-entry.ts`
   const build = await rolldown({
     input,
     platform: "browser",

@@ -1,6 +1,6 @@
 /**
- * Completion scripts. Those of `effect/cli` expect all flags before the words and complete nothing after them, while here flags may
- * stand anywhere, and only the first word is a subcommand.
+ * Completion scripts for a command line where flags may stand anywhere, before and after the words of the prompt, and only the
+ * first word is a subcommand.
  */
 import type { CommandDescriptor, FlagDescriptor, FlagType } from "effect/cli/Completions"
 

@@ -52,7 +52,7 @@ export interface Selected {
   readonly model: string
 }
 
-/** Nobody named the server, and it is not at the usual port or the given address. */
+/** The server was not named, and it is not at the usual port or the given address. */
 export class NotRunning extends Data.TaggedError("NotRunning")<{ readonly message: string }> {}
 
 /** The server has no suitable model. */
@@ -146,7 +146,7 @@ const search = <A, E extends ServerFailure>(
     return [found, [...unusable, ...failures]]
   })
 
-/** A program that is silent must not delay the others for long. */
+/** A program that does not respond must not delay the others for long. */
 const look = (kind: Discovery.Kind, place: Place) => Discovery.look(kind, { ...place, timeLimit: "1 second" })
 
 const lookAround = (place: Place) =>
@@ -168,8 +168,8 @@ const lookAt = Effect.fnUntraced(function* (place: Place) {
 })
 
 /**
- * A server that does not say what it is may be slow, and is used as what it was looked for. It counts as not running only if nobody
- * named it, and its usual port is closed. Many other programs listen on the port of llama-server.
+ * A server that is not recognised may be slow, and is used as the kind that was looked for. It counts as not running only if it was
+ * not named, and its usual port is closed. Many other programs listen on the port of llama-server.
  */
 const check = Effect.fnUntraced(function* (
   sighting: Discovery.Sighting,

@@ -23,7 +23,7 @@ export interface ModelInput extends Input {
 /** No server that answers can do that. */
 export class NotPossible extends Data.TaggedError("NotPossible")<{ readonly message: string }> {}
 
-/** What names a model is missing, or is there already. */
+/** The name of a model is unknown, or it is taken. */
 export class WrongModel extends Data.TaggedError("WrongModel")<{ readonly message: string }> {}
 
 type Able<K extends keyof Discovery.Management> = Discovery.Server & {

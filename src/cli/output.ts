@@ -44,7 +44,7 @@ export const dimNote = (line: string): Effect.Effect<void> =>
 
 const variable = (name: string): Effect.Effect<string> => Effect.orElseSucceed(Config.String(name), () => "")
 
-/** Whether standard error is a terminal that obeys control sequences. */
+/** Whether standard error is a terminal that interprets control sequences. */
 export const canErase: Effect.Effect<boolean> = Effect.map(
   variable("TERM"),
   (terminal) => process.stderr.isTTY && terminal !== "dumb"

@@ -45,7 +45,7 @@ const makeBars = (terminal: NodeJS.WriteStream): Progress => {
     })
 }
 
-/** As many as there is room for. What is complete makes room first. */
+/** As many reports as there is room for. Complete ones are left out first. */
 const choose = (reports: ReadonlyArray<ModelProgress>, room: number): ReadonlyArray<ModelProgress | string> => {
   const dropped = new Set(reports.filter(isComplete).slice(0, Math.max(0, reports.length - room)))
   const shown = reports.filter((report) => !dropped.has(report))

@@ -37,9 +37,9 @@ export const makeCleaner = (isTerminal: boolean): Cleaner => {
 }
 
 /**
- * What a terminal would obey, what would reorder text on it, and what nobody would see there: controls, and characters that are
- * invisible by Unicode's own definition, such as bidirectional controls and tags. Those that emoji and scripts need stay: the
- * joiners, and variation selectors, the supplementary ones after an ideograph.
+ * Replaces what a terminal would interpret, what would reorder text on it, and what nobody would see there: controls, and characters
+ * that are invisible by Unicode's own definition, such as bidirectional controls and tags. Those that emoji and scripts need stay:
+ * the joiners, and variation selectors, the supplementary ones after an ideograph.
  */
 const unsafe =
   /[\p{Cc}\uFFF9-\uFFFB]|(?!\p{Join_Control}|\p{Variation_Selector})\p{DI}|(?<!\p{Ideographic})[\u{E0100}-\u{E01EF}]/gu

@@ -1,4 +1,4 @@
-/** How many further requests a policy may send: a share of its callers' requests. It bounds the load on a server in trouble. */
+/** How many further requests a policy may send: a share of its callers' requests. It bounds the load on a server that fails. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Monotonic from "./monotonic.ts"

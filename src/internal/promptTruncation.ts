@@ -50,7 +50,7 @@ export const find = (request: CompletionRequest, usage: Usage | undefined): bool
   if (isMoreThan(texts, counted)) return true
   if (contextLength === undefined) return undefined
   if (counted >= contextLength) return true
-  // Images, tools and calls are tokens as well, and nobody knows how many.
+  // Images, tools and calls are tokens as well, of unknown number.
   if (!hasOnlyTexts(request)) return undefined
   // A token has one byte or more.
   const bytes = texts.reduce((sum, text) => sum + text.length * 3, 0)

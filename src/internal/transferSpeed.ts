@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import type { ModelProgress } from "../ModelProgress.ts"
 import * as Monotonic from "./monotonic.ts"
 
-/** The average forgets what is much older, in milliseconds. */
+/** The time constant of the average, in milliseconds: what is much older has no weight. */
 const decayMillis = 3000
 
 interface State {

@@ -43,9 +43,7 @@ export const decode = <A, RD>(
 
 const fence = /`{3,}|~{3,}/
 
-/**
- * The JSON in a code block of Markdown, on one line or several. Models like to write one, some with text around it.
- */
+/** The JSON in a code block of Markdown, on one line or several. Models often write one, some with text around it. */
 const withoutFence = (text: string): string => {
   const opening = fence.exec(text)
   if (opening === null || isJson(text)) return text

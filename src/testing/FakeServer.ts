@@ -55,8 +55,8 @@ export interface Options {
   /**
    * The pages that may use it, as with `OLLAMA_ORIGINS`: origins such as `http://localhost:5173`, or `"*"`. Their preflights are
    * answered as Ollama answers them, which allows only the headers of its list; other origins get the status 403. The script is
-   * asked in neither case. A header in a `Reply` replaces that of CORS. Default: it knows nothing of CORS, so browsers allow only
-   * pages of its own origin.
+   * called in neither case. A header in a `Reply` replaces that of CORS. Default: no headers of CORS are sent, so browsers allow
+   * only pages of its own origin.
    */
   readonly origins?: ReadonlyArray<string> | undefined
 }
@@ -139,11 +139,11 @@ export const make = Effect.fnUntraced(function* (
  *
  * **Details**
  *
- * It knows `POST /api/chat`, `/api/generate`, `/v1/chat/completions` and `/v1/completions`, which the script answers, and
+ * It has the routes `POST /api/chat`, `/api/generate`, `/v1/chat/completions` and `/v1/completions`, which the script answers, and
  * `GET /`, `/api/version`, `/api/tags`, `/api/ps`, `/v1/models`, `/health` and `/lmstudio-greeting`. `POST /api/embed` and
  * `/v1/embeddings` count the letters of each text; `POST /api/show` describes its models, and `POST /api/pull`,
- * `/api/push`, `/api/create`, `/api/copy` and `DELETE /api/delete` succeed without changing them. Everything else it refuses as the
- * real servers do. Delays follow the clock that the layer was built with, so `TestClock` moves them.
+ * `/api/push`, `/api/create`, `/api/copy` and `DELETE /api/delete` succeed without changing them. It refuses everything else as
+ * the real servers do. Delays follow the clock that the layer was built with, so `TestClock` moves them.
  *
  * **Gotchas**
  *

@@ -1,4 +1,4 @@
-/** What a page is told when a server does not answer as it should. */
+/** What a page can find out when a server does not answer as it should. */
 import { expect, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { gzipSync } from "node:zlib"
@@ -16,7 +16,7 @@ const start = Effect.fnUntraced(function* (script: Fake.Script) {
 /** A reply that pages may not read, although the preflight allowed the request. */
 const unreadable = { "access-control-allow-origin": "https://other.example" }
 
-/** All that a browser tells a page. */
+/** All that a browser reports to a page. */
 const notReadable = {
   reason: "NetworkError",
   message: expect.stringMatching(

@@ -8,7 +8,7 @@ import * as Lab from "./support/lab.ts"
 
 RealServer.describeLlamaServer("llama.cpp's server in a browser", () => {
   layer(Chromium.live, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
-    it.effect("answers to the letter", () =>
+    it.effect("gives the known answer", () =>
       Effect.gen(function* () {
         const { url } = yield* RealServer.start({ model: "sky" })
         const lab = yield* Lab.open

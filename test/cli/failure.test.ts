@@ -15,7 +15,7 @@ import {
 const fail = (reason: ProviderErrorReason) =>
   new ProviderError({ provider: "Ollama", server: "http://gpu-1:1", reason })
 
-describe("a failure in words", () => {
+describe("the text of a failure", () => {
   it("shows the text of the server, which the message of the library does not have", () => {
     const error = fail(new ApiError({ status: 500, detail: Redacted.make("failed on: My prompt") }))
     expect(error.message).not.toContain("My prompt")

@@ -15,7 +15,7 @@ const user = (content: string) => ({ role: "user", content })
 vi.setConfig({ testTimeout: 60_000 })
 
 describe.skipIf(!CommandLine.hasTerminals)("typing", () => {
-  it.live("a pasted text is one prompt, also with line ends, and its control characters are not obeyed", () =>
+  it.live("a pasted text is one prompt, also with line ends, and its control characters are dropped", () =>
     Effect.gen(function* () {
       const { say, server, program } = yield* startWithFake({ text: "Yes." })
       yield* say(`See: ${paste("one\rtwo\r\n\tthree\n中文 😀\u0003\u001B[A\u0004\n")}`, "two⏎")

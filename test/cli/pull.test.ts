@@ -146,7 +146,7 @@ describe.skipIf(!CommandLine.hasTerminals)("pull on a terminal", () => {
     })
   )
 
-  it.live("tells layers apart whose digests begin alike", () =>
+  it.live("distinguishes layers whose digests begin alike", () =>
     Effect.gen(function* () {
       const alike = (last: string) => ({ ...layer("a", 1e9), digest: `${digest("a").slice(0, -1)}${last}` })
       const { stdout } = yield* run([alike("0"), alike("1"), { status: "success" }])
@@ -173,7 +173,7 @@ describe.skipIf(!CommandLine.hasTerminals)("pull on a terminal", () => {
     })
   )
 
-  it.live("obeys no control characters of the server", () =>
+  it.live("writes no control characters of the server", () =>
     Effect.gen(function* () {
       const { code, stdout } = yield* run([{ status: "\u001B[2Jevil\nline" }, { status: "success" }])
       expect(code).toBe(0)

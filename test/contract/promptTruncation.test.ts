@@ -58,7 +58,7 @@ for (const [name, { contextLength, expected, prompt, usage }] of Object.entries(
   )
 }
 
-it.effect("images, tools and calls are tokens that nobody can count", () =>
+it.effect("images, tools and calls are tokens whose number is unknown", () =>
   Effect.gen(function* () {
     const { provider } = yield* start(
       { provider: "Ollama", client: "undici" },

@@ -231,7 +231,7 @@ it.effect("options that are invalid are a failure", () =>
   }).pipe(Effect.provide(environment({})), Effect.scoped)
 )
 
-it.effect("reads no more of an answer than a sign needs", () =>
+it.effect("reads no more of an answer than it needs to recognise a server", () =>
   Effect.gen(function* () {
     // The clock stands still, so the time limit does not end it.
     const flood = yield* FakeServer.make(() => ({
@@ -321,7 +321,7 @@ describe("a look at one address", () => {
       Effect.map(({ kind, state }) => ({ kind, state }))
     )
 
-  it.live("recognises the server there, or tells that nothing listens, or that something gives no sign", () =>
+  it.live("recognises the server there, or reports that nothing listens or that something unknown does", () =>
     Effect.gen(function* () {
       expect(yield* look("ollama", yield* url(identities["llama-server"]))).toEqual({
         kind: "llama-server",
@@ -345,7 +345,7 @@ describe("a look at one address", () => {
     })
   )
 
-  it.live("prefers the kind that was looked for if a server gives several signs", () =>
+  it.live("prefers the kind that was looked for if a server answers like several kinds", () =>
     Effect.gen(function* () {
       const address = yield* url({ text: "" })
       for (const kind of order) expect(yield* look(kind, address)).toEqual({ kind, state: "recognised" })

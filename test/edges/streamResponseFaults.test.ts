@@ -26,7 +26,7 @@ const read = ({ body, status }: HttpServerResponse) =>
   )
 
 describe.each(["sse", "ndjson"] as const)("%s", (form) => {
-  it.effect("a defect before the response begins is the server's to answer", () =>
+  it.effect("the HTTP server answers a defect before the response begins", () =>
     Effect.gen(function* () {
       const wrong: ReadonlyArray<readonly [Partial<StreamResponse.MakeOptions<number, string>>, RegExp]> = [
         [{ encode: () => 1n }, /BigInt/],

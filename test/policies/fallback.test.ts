@@ -234,7 +234,7 @@ it.effect("an embedding has the name of the innermost provider that made it, and
   })
 )
 
-it.effect("a provider with retries of its own is used up before the next one", () =>
+it.effect("all retries of a provider come before the next provider", () =>
   Effect.gen(function* () {
     const providers = yield* mocks([[MockProvider.fail(refused)], ["Hi"]])
     const provider = fallback(providers.map((provider) => Retry.apply(provider)))

@@ -76,7 +76,7 @@ describe("the second request", () => {
   it.effect("is sent after the 95th percentile of the waits for this model", () =>
     Effect.gen(function* () {
       const [, second] = yield* mocks([], ["Hi"])
-      // The second request answers none of them, because there is none.
+      // While this is false, no second request is sent, so that all of these waits are recorded.
       let isAllowed = false
       const first = yield* MockProvider.make(
         taking(...Array.from({ length: 19 }, () => "4 seconds" as const), "30 seconds", "1 hour")

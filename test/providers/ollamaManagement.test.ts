@@ -245,7 +245,7 @@ it.effect("a transfer is complete at its success, also if its last bytes were no
   })
 )
 
-it.effect("names that are none and invalid deadlines are rejected before anything is sent", () =>
+it.effect("invalid names and invalid deadlines are rejected before anything is sent", () =>
   Effect.gen(function* () {
     const { ollama, server } = yield* start()
     // As from a program without types.

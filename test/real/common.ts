@@ -47,7 +47,7 @@ export const testCommon = <E>(
       300_000
     )
 
-    it.effect("the most tokens are kept to, counted, and named as what ended the answer", () =>
+    it.effect("maxTokens limits the tokens, which are counted, and the finish reason is length", () =>
       Effect.gen(function* () {
         const { complete } = yield* Provider.Provider
         const completion = yield* complete(request)

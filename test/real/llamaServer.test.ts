@@ -1,4 +1,4 @@
-/** The LM Studio provider on a real llama.cpp server, whose models say what is known to the letter. */
+/** The LM Studio provider on a real llama.cpp server, whose scripted models give known answers. */
 import { expect, it, layer as withLayer } from "@effect/vitest"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Duration from "effect/Duration"
@@ -60,7 +60,7 @@ interface Row {
 
 const answers: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   sky: {
-    "text, to the letter": { request: {}, pieces: `|${pieces(sky)}`, final: "sky stop, 8 49 57" },
+    text: { request: {}, pieces: `|${pieces(sky)}`, final: "sky stop, 8 49 57" },
     length: { request: { maxTokens: 3 }, pieces: "|The| sky| is|", final: "sky length, 8 3 11" },
     "a stop word": {
       request: { stop: ["air"] },
@@ -72,7 +72,7 @@ const answers: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
       pieces: "The| sky| is| blue|",
       final: "sky length, 5 4 9"
     },
-    // This server ignores the name that was asked for; the answer tells who it was.
+    // This server ignores the requested name. The answer names the model that it has.
     "an unknown model": { request: { model: "nope", maxTokens: 1 }, pieces: "|The|", final: "sky length, 8 1 9" },
     "a conversation": {
       request: {
@@ -141,7 +141,7 @@ const answers: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
       final: "json stop, 8 11 19"
     },
     "any JSON": { request: { format: "json" }, pieces: `|${pieces(json)}`, final: "json stop, 8 11 19" },
-    "a format that is none": {
+    "an invalid format": {
       request: { format: { type: "nonsense" } },
       pieces: "",
       failure: { _tag: "InvalidRequest" }
@@ -193,7 +193,7 @@ LlamaServer.describeLlamaServer("a consumer that stops", () => {
       )
     }
 
-    // llama.cpp reads a prompt to its end, whoever is still there; curl sees the same. No token comes after it.
+    // llama.cpp reads a prompt to its end, even if the client has gone; curl sees the same. No token comes after it.
     it.effect("while the prompt is read, once it is read", () =>
       Effect.gen(function* () {
         const { complete } = yield* Provider
@@ -304,7 +304,7 @@ LlamaServer.describeLlamaServer("a prompt that takes long to read", () => {
       }).pipe(Effect.provide(recordBody(received)))
     )
 
-    it.effect("is not said to have begun by them", () =>
+    it.effect("does not count them as a first chunk", () =>
       Effect.gen(function* () {
         const { complete } = yield* Provider
         const deadlines = { firstChunk: "1200 millis", idle: "100 millis" } as const
@@ -315,7 +315,7 @@ LlamaServer.describeLlamaServer("a prompt that takes long to read", () => {
   })
 })
 
-/** undici, and what it brings. */
+/** The client of undici, which records the bodies that it receives. */
 const recordBody = (received: Array<string>): Layer.Layer<HttpClient.HttpClient> =>
   Layer.effect(
     HttpClient.HttpClient,
@@ -346,7 +346,7 @@ LlamaServer.describeLlamaServer("a server that is killed in the middle of an ans
     }).pipe(Effect.provide(LlamaServer.layerWithProvider({ model: "endless" })))
   )
 
-  it.live("nobody is there afterwards", () =>
+  it.live("refuses connections afterwards", () =>
     Effect.gen(function* () {
       const { kill } = yield* LlamaServer.LlamaServer
       const { complete, listModels } = yield* Provider

@@ -27,9 +27,9 @@ export class LlamaServer extends Context.Service<
   LlamaServer,
   {
     readonly url: string
-    /** Waits until it is generating so many answers, by its own word; tells how many milliseconds that took. */
+    /** Waits until it is generating so many answers, as it reports itself. Returns how many milliseconds that took. */
     readonly untilGenerating: (count: number) => Effect.Effect<number>
-    /** Ends the process on the spot. */
+    /** Kills the process. */
     readonly kill: Effect.Effect<void>
   }
 >()("test/LlamaServer") {}

@@ -27,7 +27,7 @@ const start = Effect.fnUntraced(function* (options: RealServer.Options, more: Ll
 })
 
 RealServer.describeLlamaServer("LlamaServer", () => {
-  it.live("is ready, and answers to the letter with timings and usage", () =>
+  it.live("is ready, and gives the known answer with timings and usage", () =>
     Effect.gen(function* () {
       const { provider } = yield* start({ model: "sky" })
       yield* provider.ready

@@ -190,7 +190,7 @@ const openAiStyle = Arbitrary.all({
   spread: oneOf(false, true),
   role: oneOf("first", "every", "never"),
   reasoning: oneOf("reasoning_content", "reasoning"),
-  /** How the fragments of a call are told from those of another one. */
+  /** How the fragments of a call are distinguished from those of another one. */
   callsBy: oneOf("index and id", "index", "index, empty id", "id", "id, index 0", "interleaved"),
   fragmentLength: oneOf(1, 5, 1000),
   usage: oneOf("after", "before", "with the finish", "never"),

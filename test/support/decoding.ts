@@ -1,4 +1,4 @@
-/** The wire room alone: pieces of bytes in, chunks out, no HTTP. */
+/** Decoding alone: pieces of bytes in, chunks out, without HTTP. */
 import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -14,7 +14,7 @@ import { record } from "./transcript.ts"
 
 export interface Options {
   readonly maxLineBytes?: number | undefined
-  /** What breaks the body behind its last piece. Default: nothing, it ends. */
+  /** What breaks the body after its last piece. Default: nothing, it ends. */
   readonly broken?: ProviderErrorReason | undefined
   /** How many pieces come with one pull. Default: 1. */
   readonly together?: number | undefined

@@ -9,7 +9,7 @@ const words = (
 /** `sky`: a sentence of 49 tokens. */
 export const sky: ReadonlyArray<string> = [...words.map((word, i) => (i === 0 ? word : ` ${word}`)), "."]
 
-/** `endless`: the same sentence in a circle. */
+/** `endless`: the same sentence again and again. */
 export const endless = (tokens: number): ReadonlyArray<string> =>
   Array.from({ length: tokens }, (_, i) => (i === 0 ? sky[0] : sky[1 + ((i - 1) % (sky.length - 1))]) ?? "")
 

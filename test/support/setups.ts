@@ -118,7 +118,7 @@ export const start = Effect.fnUntraced(function* (
 
 export const request: CompletionRequest = { model: "m", messages: [{ role: "user", content: "Why is the sky blue?" }] }
 
-/** Waits until the first request is over, and tells how. */
+/** Waits until the first request is over, and returns its outcome. */
 export const firstOutcome = (server: Running["server"]) =>
   Effect.map(
     server.until(({ requests }) => requests[0] !== undefined && requests[0].outcome !== "answering"),

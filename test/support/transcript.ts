@@ -1,4 +1,4 @@
-/** What came out of a stream, written so that a test can hold it against one line. */
+/** What came out of a stream, written so that a test can compare it with one line. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,8 +10,8 @@ import { isProviderError } from "../../src/ProviderError.ts"
 import type { FinalChunk, StreamingChunk, ToolCall } from "../../src/StreamingChunk.ts"
 
 /**
- * `pieces` is chunk after chunk, parted by `|`: text as it is, (thinking), [index#id name(arguments] for a fragment of a
- * tool call. Behind the last `|` stands the text of the final chunk.
+ * `pieces` is chunk after chunk, separated by `|`: text as it is, (thinking), [index#id name(arguments] for a fragment of a
+ * tool call. The text of the final chunk follows the last `|`.
  */
 export interface Transcript {
   readonly pieces: string
@@ -30,7 +30,7 @@ interface Final {
   readonly timings?: Readonly<Record<string, number>>
 }
 
-/** Runs a stream to its end, and fails as no stream of this package may: with a defect, or behind a final chunk. */
+/** Runs a stream to its end, and fails as no stream of this package may: with a defect, or after a final chunk. */
 export const record = <E>(stream: Stream.Stream<StreamingChunk, E>): Effect.Effect<Transcript> =>
   Effect.gen(function* () {
     const chunks: Array<StreamingChunk> = []

@@ -56,7 +56,7 @@ describe("the bound", () => {
   const isTooLong = (text: string): boolean => encode(text).length > maxLineBytes
 
   it.effect.prop(
-    "lets exactly so many bytes pass, whatever the cutting; the first line at fault ends the stream, behind those before it",
+    "lets exactly so many bytes pass, however they are cut; the first line at fault ends the stream, after those before it",
     { lines: Arbitrary.array(line), lineEnd: Schema.Literals(["\n", "\r\n", "\r"]), cut },
     ({ cut, lineEnd, lines }) =>
       Effect.gen(function* () {
@@ -125,8 +125,8 @@ describe("the end of the body", () => {
     ["a line of white space", "a\n \t \nend\n", undefined, "a|end"],
     ["a bad line that is ended, then a cut", "a\nbad\n", broken, "a|", "ParseError"],
     ["a bad line, then others", "a\nbad\nb\nend\n", undefined, "a|", "ParseError"],
-    ["something behind the end", "a\nend\nb\nbad\n", undefined, "a|end"],
-    ["a cut behind the end", "a\nend\n", broken, "a|end"],
+    ["something after the end", "a\nend\nb\nbad\n", undefined, "a|end"],
+    ["a cut after the end", "a\nend\n", broken, "a|end"],
     ["no line feed but carriage returns", "a\rb\rend\r", undefined, "a|b|end"]
   ]
   for (const [what, body, broken, pieces, failure] of table) {

@@ -20,7 +20,7 @@ endless.cause = new AggregateError([endless, cyclic, endless])
 const table: ReadonlyArray<readonly [what: string, cause: unknown, description: string | undefined]> = [
   ["a refused connection", refused("127.0.0.1"), "ECONNREFUSED 127.0.0.1:11434 (is the server running?)"],
   [
-    "a refused connection behind fetch",
+    "a refused connection of fetch",
     wrap(refused("127.0.0.1")),
     "ECONNREFUSED 127.0.0.1:11434 (is the server running?)"
   ],

@@ -249,7 +249,7 @@ checkRequests<ChatRequest>(
       {
         _tag: "InvalidRequest",
         field: "messages[0].toolCalls[0].arguments",
-        description: "it holds a value that JSON has no form for"
+        description: "it contains a value that JSON cannot represent"
       }
     ],
     "keepAlive without end": [

@@ -52,7 +52,7 @@ describe.each(wires)("$name", ({ protocol, written }) => {
         const seen = yield* record(
           decode(protocol, cutBy(head, cut.lengths), { ...cut, broken: isBroken ? broken : undefined })
         )
-        // Behind the finish, only usage can be lost.
+        // After the finish reason, only usage can be lost.
         if (seen.failure === undefined) {
           expect({ ...seen, final: { ...seen.final, usage: [] } }).toEqual({
             ...whole,

@@ -23,7 +23,7 @@ export interface Settings extends Selected {
   readonly quiet: boolean
 }
 
-/** Whether a person sits at both ends. */
+/** Whether standard input and standard output are terminals. */
 export const isPossible = Effect.gen(function* () {
   const stdio = yield* Stdio.Stdio
   return (yield* stdio.stdinIsTerminal) && (yield* stdio.stdoutIsTerminal)

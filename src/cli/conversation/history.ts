@@ -142,5 +142,5 @@ const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.String))
 const decodeLine = (line: string): ReadonlyArray<string> =>
   Result.match(decode(line), { onFailure: () => [], onSuccess: (text) => (isHarmless(text) ? [text] : []) })
 
-/** A terminal would obey other control characters when the prompt is recalled. */
+/** A terminal would interpret other control characters when the prompt is recalled. */
 const isHarmless = (text: string): boolean => /^[\P{Cc}\t\n]*$/u.test(text)

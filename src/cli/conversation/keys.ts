@@ -30,7 +30,7 @@ export const open = ({ onEnd, onKey }: { readonly onKey: OnKey; readonly onEnd: 
       onKey((pasted ?? "").replaceAll(/\r\n|\r|\n/g, lineEnd), {})
       pasted = undefined
     } else if (pasted === undefined) onKey(text, key)
-    // Control characters of a pasted text are not obeyed.
+    // Control characters of a pasted text are dropped.
     else if (/^(\P{Cc}|[\t\r\n])$/u.test(key.sequence ?? "")) pasted += key.sequence
   }
   // Without a listener, the error of a terminal that has gone would end the process before its finalizers.

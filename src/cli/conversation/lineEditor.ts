@@ -95,7 +95,7 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
         else if (Keys.isControl(key, "z")) run(Keys.suspend)
         else keep(text, key)
       }
-      // Nobody reads the answer any more.
+      // The answer is not read any more.
       onEnd = stop
       // It may have come before the effect began.
       if (isEnded || kept.some(([, key]) => Keys.isControl(key, "c"))) stop()

@@ -51,7 +51,7 @@ export const read = Effect.fnUntraced(function* (name: string) {
 const encode = Schema.encodeEffect(Conversation)
 const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Conversation))
 
-/** Does not replace a file that is something else. */
+/** Replaces an existing file only if it is a conversation. */
 export const save = Effect.fnUntraced(function* (name: string, conversation: Conversation) {
   const files = yield* FileSystem.FileSystem
   const file = yield* resolve(name)

@@ -75,7 +75,7 @@ const codecTransformer: LanguageModel.CodecTransformer = (schema) => {
   return { codec, jsonSchema: Result.getOrThrow(RequestBody.toJsonSchema(codec, "format")) }
 }
 
-/** What the request of `effect/ai` says itself. The options come from the layer. */
+/** The fields that the request of `effect/ai` decides. The options come from the layer. */
 const toInput = ({ prompt, responseFormat, toolChoice, tools }: Hook) =>
   Result.gen(function* () {
     const input = { messages: yield* AiPrompt.toMessages(prompt) }
@@ -91,7 +91,7 @@ const makeIds = ({ prompt }: Hook) =>
     return AiResponse.makeIds(yield* generator.generateId(), AiPrompt.callIds(prompt))
   })
 
-/** The text and the thinking of an answer. Of a typed object, the text is its JSON. */
+/** The text and the thinking of an answer. For a typed object, the text is its JSON. */
 const toText = (hook: Hook, completion: Completion) => {
   const { content, finishReason, thinking = "", toolCalls } = completion
   if (hook.responseFormat.type === "text" || toolCalls.length > 0) return Effect.succeed({ content, thinking })
@@ -123,7 +123,7 @@ const toStreamParts =
         const give = (parts: Array<Response.StreamPartEncoded>): typeof next => {
           const unknown = parts.find((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
           if (unknown?.type === "tool-call") failure = AiErrors.toolNotFound("streamText", unknown.name, hook.tools)
-          // What came before the calls is delivered. No tool runs.
+          // The parts before the calls are delivered. No handler runs.
           const calls = parts.findIndex(({ type }) => type === "tool-call")
           const given = failure === undefined ? parts : parts.slice(0, calls)
           // A chunk without text, such as the progress of the prompt, has no part.

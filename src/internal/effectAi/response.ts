@@ -101,7 +101,7 @@ interface OpenCall {
 const makeCalls = (ids: Ids) => {
   const open = new Map<number, OpenCall>()
   const complete: StreamParts = []
-  /** Where the open calls are, the first of each kind at the end. Made when a call completes: they complete one after the other. */
+  /** The positions of the open calls by id or name, each list in reverse order. Made when the first call completes. */
   let places: Map<string, Array<number>> | undefined
 
   const start = (call: OpenCall, parts: StreamParts): string => {

@@ -25,7 +25,7 @@ const toTool = (tool: AiTool.Any, i: number): Result.Result<Tool, InvalidRequest
   )
 }
 
-/** With `oneOf`, the tools are those already. */
+/** With `oneOf`, the list of tools has only the allowed ones already. */
 export const toToolChoice = (toolChoice: LanguageModel.ProviderOptions["toolChoice"]): ToolChoice =>
   typeof toolChoice === "string"
     ? toolChoice

@@ -25,7 +25,7 @@ export const pull = transfer("/api/pull")
 export const push = transfer("/api/push")
 export const create = transfer("/api/create")
 
-/** The answer is empty, or a report that the status has made already. */
+/** The body is empty, or it repeats what the status reports. */
 const decodeNothing = (context: DecoderContext): RecordDecoder<void> => ({
   record: ({ data }, out) => {
     const value = Json.parse(data)

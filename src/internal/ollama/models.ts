@@ -103,7 +103,7 @@ export const fromRunning = (running: RunningModel | undefined): Partial<ModelInf
         expiresAt: toExpiry(running.expires_at)
       }
 
-/** Year 1 while the model is loading, some 292 years ahead for a model that is kept. */
+/** The year is 1 while the model is loading, and about 292 years ahead for a model that stays in memory. */
 const toExpiry = (value: unknown): DateTime.Utc | undefined =>
   Option.getOrUndefined(
     Option.filter(Option.map(DateTime.make(Json.toText(value) ?? ""), DateTime.toUtc), (time) => {

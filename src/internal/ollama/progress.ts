@@ -20,8 +20,8 @@ const lineSchema = Json.lineSchema(Line)
 const bytesPerLayer = 256
 
 /**
- * Only `success` marks the end. Ollama repeats its report every 60 ms, also when nothing moves: such a repetition is no report
- * here, so that the idle deadline passes when a transfer stalls.
+ * Only `success` marks the end. Ollama repeats its report every 60 ms, also when nothing moves. Such repetitions are left
+ * out, so that the idle deadline passes when a transfer stalls.
  */
 export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgress> => {
   const layers = new Map<string, Layer>()

@@ -1,7 +1,7 @@
 /** What a failed request shows about its host. */
 import type { ProviderError, ProviderErrorReason } from "../../ProviderError.ts"
 
-/** Whether the host is to blame, so that its breaker counts the failure. A busy server and a wrong request are no failures. */
+/** Whether the breaker of the host counts the failure. It does not count busy servers and wrong requests. */
 export const isOfHost = (reason: ProviderErrorReason): boolean => {
   switch (reason._tag) {
     case "RateLimited":
@@ -35,6 +35,6 @@ export const isForAnotherHost = (reason: ProviderErrorReason): boolean =>
   reason._tag === "ModelNotAvailable" ||
   (reason._tag === "ContextOverflow" && reason.promptTokens !== undefined)
 
-/** The error to report of several: one that may pass, or the last. */
+/** The error to report of several: a retryable one, or the last. */
 export const report = (errors: ReadonlyArray<ProviderError>): ProviderError | undefined =>
   errors.findLast(({ isRetryable }) => isRetryable) ?? errors.at(-1)

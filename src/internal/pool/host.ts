@@ -111,7 +111,7 @@ export const lastErrorOf = (host: Host, name: string | undefined): ProviderError
 export const hasAnsweredOthers = ({ models }: Host, name: string | undefined, since: number): boolean =>
   [...models].some(([other, { answeredAt }]) => other !== name && answeredAt >= since)
 
-/** How long an answer shows that the model is in memory, although an older description says otherwise. */
+/** How long an answer counts as evidence that the model is in memory, although an older description says otherwise. */
 const answerTrustMillis = 30_000
 
 /** Whether the model is in memory, as far as is known. A host that does not report it is trusted. */

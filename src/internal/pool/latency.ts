@@ -1,11 +1,11 @@
-/** The time to the first chunk as a moving average that follows a peak at once and forgets it slowly. */
+/** The time to the first chunk as a moving average that rises at once and falls slowly. */
 
 export interface Latency {
   readonly millis: number
   readonly at: number
 }
 
-/** How fast it forgets: after this time, 37 % of a value are left. */
+/** How fast it falls: after this time, a value has 37 % of its weight. */
 const decayMillis = 10_000
 
 const weight = (from: number, to: number): number => Math.exp(-Math.max(0, to - from) / decayMillis)

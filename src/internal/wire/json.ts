@@ -118,8 +118,8 @@ export const lineSchema = <S extends Schema.ConstraintDecoder<unknown>>(schema: 
 }
 
 /**
- * A count that a server reports, as a number or as text. Values that are none, such as `1e999`, `-1` or an object, are not
- * reported ones.
+ * A count that a server reports, as a number or as text; `undefined` for a value that is not a count, such as `1e999`, `-1` or an
+ * object.
  */
 export const toCount = (u: unknown): number | undefined => {
   const n = typeof u === "string" && /^\s*\d{1,15}(?:\.\d{1,15})?\s*$/.test(u) ? Number(u) : u

@@ -1,6 +1,6 @@
 /**
- * From the bytes of a body to decoded values in three stages: bounded text, lines, records. Each stage works on whole arrays
- * and communicates through elements and errors only.
+ * From the bytes of a body to decoded values in three stages: bounded text, lines, records. Each stage works on whole arrays.
+ * The stages communicate through elements and errors, and `onComplete` tells the transport when the answer is complete.
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"

@@ -132,11 +132,11 @@ export const toBase64 = (image: Image): string => {
   return text.includes("%") ? decodeURIComponent(text) : text
 }
 
-/** Tool arguments and `extra` are the caller's values: they may hold what JSON cannot. */
+/** Tool arguments and `extra` are values of the caller, which JSON may be unable to represent. */
 export const stringify = (value: unknown, field?: string): Result.Result<string, InvalidRequest> =>
   Result.try({
     try: () => toWellFormed(JSON.stringify(value)),
-    catch: () => new InvalidRequest({ field, description: "it holds a value that JSON has no form for" })
+    catch: () => new InvalidRequest({ field, description: "it contains a value that JSON cannot represent" })
   })
 
 /**

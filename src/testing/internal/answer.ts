@@ -41,8 +41,8 @@ export interface Delivery {
         /** From the request to the headers; `Infinity` for none ever. Default: 0. */
         readonly headers?: Duration.Input | undefined
         /**
-         * From the headers to the first piece. Ollama sends its headers with the first piece: both come after this time
-         * then. Default: 0.
+         * From the headers to the first piece. Ollama sends its headers with the first piece, so there both come after this
+         * time. Default: 0.
          */
         readonly first?: Duration.Input | undefined
         /** From one piece to the next. Default: 0. */

@@ -1,4 +1,4 @@
-/** The permission for pages of other origins, as Ollama gives it. */
+/** CORS: which pages of other origins may send requests, as Ollama decides it. */
 import type * as Http from "node:http"
 import type { Reply } from "./answer.ts"
 
@@ -15,7 +15,7 @@ const preflightHeaders: Readonly<Record<string, string>> = {
   "access-control-max-age": "43200"
 }
 
-/** The question of a browser whether a page may send a request. */
+/** Whether a browser asks with this request if a page may send another one. */
 export const isPreflight = ({ headers, method }: Http.IncomingMessage): boolean =>
   method === "OPTIONS" && headers.origin !== undefined && headers["access-control-request-method"] !== undefined
 

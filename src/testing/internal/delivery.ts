@@ -14,7 +14,7 @@ export interface Channel {
   readonly onCut: () => void
 }
 
-/** Sends a completion. Interrupted when the client goes. */
+/** Sends a completion. Interrupted when the client disconnects. */
 export const sendCompletion = (channel: Channel, completion: Completion, wire: Wire): Effect.Effect<void> =>
   send(channel, completion, {
     head: { status: 200, headers: { "content-type": wire.contentType } },
@@ -126,13 +126,13 @@ const checkCount = (name: string, value: number | undefined, minimum: number): v
 }
 
 /**
- * Done when the network took the bytes, and the event loop went round once: a client in the same process reads them then,
- * one record at a time, as from a server that thinks between two tokens.
+ * Completes when the network has taken the bytes and a turn of the event loop has passed. A client in the same process then reads
+ * one record at a time, as from a server that needs time between two tokens.
  */
 const flush = (response: Http.ServerResponse, bytes: Uint8Array): Effect.Effect<void> =>
   Effect.callback((resume) => {
     response.write(bytes, (error) => {
-      // Without the client there is nobody to write to; this fiber is about to be interrupted.
+      // The client has disconnected, so this fiber is about to be interrupted.
       if (error == null) setImmediate(() => resume(Effect.void))
     })
   })

@@ -14,7 +14,7 @@ export interface Wire {
 
 type MakeWire = (options: { readonly model: string; readonly withUsage: boolean }) => Wire
 
-/** One moment for all records: the same script gives the same bytes. */
+/** The same time for all records, so that the same script gives the same bytes. */
 const createdAt = new Date("2026-01-02T03:04:05.678Z")
 
 /** Pieces as the parts of a record that differ between the two endpoints of a server. */

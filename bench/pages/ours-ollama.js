@@ -1,0 +1,4 @@
+import { Ollama } from "../../src/index.ts"
+import { show } from "./ours.js"
+
+show(Ollama.layer())

@@ -54,9 +54,9 @@ export const accept = (
     )
   }
   const text = checkEncoding(response, body)
-  // A body whose length is known from the start is not a stream, whatever its type.
-  const isStream = hasType(headers, "text/event-stream") && headers["content-length"] === undefined
-  return context.framing === "sse" && !isStream ? acceptEvents(status, text, context) : Effect.succeed(text)
+  return context.framing === "sse" && !hasType(headers, "text/event-stream")
+    ? acceptEvents(status, text, context)
+    : Effect.succeed(text)
 }
 
 const hasType = (headers: Headers.Headers, type: string): boolean =>

@@ -248,6 +248,15 @@ describe("an answer in a field that is not read", () => {
   for (const [what, row] of Object.entries(table)) it.effect(what, () => checkRow(row, chat))
 })
 
+it.effect.each([{}, { id: "x" }, { object: "chat.completion.chunk", created: 1, model: "m:7b", service_tier: "x" }])(
+  "a chunk of metadata alone, %j, says nothing of the answer",
+  (value) =>
+    Effect.gen(function* () {
+      const seen = yield* read(chat, toBody([value, text("Hi"), value, finish(), value, DONE]))
+      expect(seen).toMatchObject({ pieces: "Hi|", final: { finishReason: "stop" } })
+    })
+)
+
 describe("an event that has no choices", () => {
   const other = failure("ParseError")
   const event = (name: string, value: unknown): string =>

@@ -173,6 +173,23 @@ const choiceFields = new Set([
   "content_filter_results"
 ])
 
+/** Whether a chunk that has neither choices nor a report has content all the same, in fields that are not read. */
+export const hasUnknownContent = (chunk: Chunk): boolean =>
+  chunk.choices === undefined &&
+  chunk.usage == null &&
+  chunk.prompt_progress == null &&
+  Json.hasOtherContent(chunk, chunkFields)
+
+/** Fields that are read, and those that are not parts of an answer. */
+const chunkFields = new Set([
+  ...Object.keys(Chunk.fields),
+  "object",
+  "created",
+  "system_fingerprint",
+  "service_tier",
+  "provider"
+])
+
 /**
  * Whether an event without choices has a part of an answer: at its top, or where a delta or a message belongs. A `message` that
  * is a text belongs to a proxy.

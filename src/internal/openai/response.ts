@@ -84,8 +84,7 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
     }
     const choices = Chunks.toChoices(chunk)
     if (choices.length === 0) {
-      const isOther = chunk.choices === undefined && chunk.usage == null && chunk.prompt_progress == null
-      if (isOther || Chunks.isAnswerWithoutChoice(chunk)) {
+      if (Chunks.hasUnknownContent(chunk) || Chunks.isAnswerWithoutChoice(chunk)) {
         return Json.parseError(data, "neither a part of an answer nor an error")
       }
       // A chunk without text, so that deadlines see that the server works.

@@ -36,6 +36,7 @@ export const make = (maxBytes: number): Parser => {
   let lines: Parts.Parts | undefined
   let bytes = 0
   let json: OpenJson | undefined
+  let isFirst = true
 
   const dispatch = (): Record | undefined => {
     if (data?.length === 1 && continueData("")) return undefined
@@ -43,6 +44,7 @@ export const make = (maxBytes: number): Parser => {
     name = ""
     data = undefined
     lines = undefined
+    if (event !== undefined) isFirst = false
     return event
   }
 
@@ -92,7 +94,7 @@ export const make = (maxBytes: number): Parser => {
 
   const close = (field: OpenJson["field"], text: string, isComplete: boolean): Result => {
     if (field === "error") return { name: "error", data: text }
-    if (field === "none") return isComplete ? StrayLine.ofJson(text) : StrayLine.ofBrokenJson(text)
+    if (field === "none") return isComplete ? StrayLine.ofJson(text, isFirst) : StrayLine.ofBrokenJson(text)
     data = text
     return undefined
   }
@@ -108,7 +110,7 @@ export const make = (maxBytes: number): Parser => {
     if (key === "event" || key === "id" || key === "retry") return undefined
     if (continueData(line)) return undefined
     if (StrayLine.isErrorField(key)) return error(value)
-    return begin("none", line) ? undefined : StrayLine.toResult(line)
+    return begin("none", line) ? undefined : StrayLine.toResult(line, isFirst)
   }
 
   const read = (line: string): Result => {

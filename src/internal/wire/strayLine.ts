@@ -6,12 +6,12 @@ import type { ParseError } from "../../ProviderError.ts"
 import type { Record } from "./endpoint.ts"
 import * as Json from "./json.ts"
 
-/** What a line stands for; `undefined` for nothing. */
-export const toResult = (line: string): Record | ParseError | undefined => {
+/** What a line stands for; `undefined` for nothing. `isFirst`: no event came before it. */
+export const toResult = (line: string, isFirst: boolean): Record | ParseError | undefined => {
   const text = line.trim()
   if (isPage.test(text)) return { name: "error", data: text }
   if (/^[{["]/.test(text)) {
-    const result = ofJson(text)
+    const result = ofJson(text, isFirst)
     if (result !== undefined) return result
   }
   const hasRecord = [text.indexOf("{"), text.indexOf("[")].some(
@@ -23,12 +23,26 @@ export const toResult = (line: string): Record | ParseError | undefined => {
 /** A page of a proxy that lost the server. */
 const isPage = /^<(?:!doctype|html|\?xml|head|body)/i
 
-/** JSON without a field is an error of the server, or a part of the answer that would be lost. */
-export const ofJson = (text: string): Record | ParseError | undefined => {
+/**
+ * JSON without a field is an error of the server, all of the answer from a server that ignores `stream`, or a part of the answer
+ * that would be lost.
+ */
+export const ofJson = (text: string, isFirst: boolean): Record | ParseError | undefined => {
   const value = Json.parse(text)
   if (value === undefined) return text.startsWith("{") ? ofBrokenJson(text) : undefined
   if (Json.isError(value)) return { name: "error", data: text }
+  if (isFirst && isWholeAnswer(value)) return { name: "", data: text }
   return Json.isObject(value) || Json.isContent(value) ? Json.parseError(text, "JSON without a data field") : undefined
+}
+
+const isWholeAnswer = (value: unknown): boolean => {
+  const choices = Json.get(value, "choices")
+  if (!Array.isArray(choices)) return false
+  const isText = Json.get(value, "object") === "text_completion"
+  return choices.some(
+    (choice) =>
+      Json.isObject(Json.get(choice, "message")) || (isText && Json.isContent(Json.get(choice, "finish_reason")))
+  )
 }
 
 /** An object that is not complete may be a part of the answer. */

@@ -41,7 +41,7 @@ const selectHosts = Effect.fnUntraced(function* (input: Input) {
   if (first === undefined) return yield* new Discovery.NothingFound({ message: messages.join("; ") })
   yield* Effect.forEach(messages, Output.dimNote, { discard: true })
   if (others.length === 0) return { model: first.model, provider: first.provider }
-  const provider = yield* Pool.make({ hosts })
+  const provider = yield* Pool.make({ hosts: hosts.map(({ name, provider }) => ({ name, provider })) })
   const isQueued = Effect.map(SubscriptionRef.get(provider.state), ({ waiting }) => waiting > 0)
   const pool: Selected = { model: input.model ?? first.model, provider, isQueued }
   return pool

@@ -29,7 +29,7 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   useFirstParagraphOfCommentAsSummary: true,
   excludeExternals: true,
   // Not exported: the type that the layers of `Hedge.layer` have to match, and what `Pool.HostState` is derived from.
-  intentionallyNotExported: ["src/Hedge.ts:AnyLayer", "src/internal/pool/queue.ts:HostState"],
+  intentionallyNotExported: ["src/Hedge.ts:AnyLayer", "src/policies/pool/queue.ts:HostState"],
 
   treatWarningsAsErrors: true,
   validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true, notDocumented: true },

@@ -1,59 +1,51 @@
-// Imports point downward only, and modules of the same layer do not import each other.
+// Imports point downward only, and no files import each other in a circle.
 import { readFileSync } from "node:fs"
-import { join, posix } from "node:path"
+import { posix, join } from "node:path"
 import { listFiles, root } from "./support/repository.ts"
 
-/** From the top down. A module is a folder, or some files that may import each other. */
-const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
-  index: ["index"],
-  program: ["cli/"],
-  edges: ["EffectAi", "Discovery", "StreamResponse", "testing/"],
-  translation: ["internal/effectAi/"],
-  policies: ["Thinking", "Retry", "Fallback", "Hedge", "Pool", "Telemetry"],
-  hosts: ["internal/pool/"],
-  attempts: ["internal/commit", "internal/budget"],
-  providers: ["Ollama", "LmStudio", "LlamaServer", "OpenAiCompatible", "MockProvider"],
-  server: ["internal/server"],
-  calls: ["internal/capabilities", "internal/embeddings", "internal/transferSpeed", "internal/options"],
-  contract: ["Provider Deadlines internal/guard"],
-  answers: ["internal/typedAnswer", "internal/publicMessage", "internal/carries"],
-  transport: ["internal/transport internal/rejection internal/baseUrl internal/places internal/probe"],
-  protocols: ["internal/ollama/", "internal/openai/"],
-  errors: [
-    "internal/errorReport internal/knownErrors internal/networkError internal/jsonEndpoint internal/embeddingErrors"
-  ],
-  wire: ["internal/wire/"],
-  content: ["internal/content internal/promptTruncation"],
-  types: [
-    "StreamingChunk Completion CompletionRequest Embedding ModelInfo ModelProgress ProviderError internal/messages internal/requestFault"
-  ],
-  values: ["internal/values", "internal/letters", "internal/genAi", "internal/monotonic"]
-}
+/** The public modules that are types. All others are services, layers and policies. */
+const types: ReadonlySet<string> = new Set([
+  "Completion",
+  "CompletionRequest",
+  "Deadlines",
+  "Embedding",
+  "Message",
+  "ModelInfo",
+  "ModelProgress",
+  "Provider",
+  "ProviderError",
+  "StreamingChunk"
+])
 
-const layersWithHttp = new Set(["program", "edges", "transport"])
-const layersWithHttpTypes = new Set(["policies", "providers", "server"])
-const modulesOnNode = new Set(["cli/", "testing/"])
+/** From the bottom up. A layer is a folder, or public files: the path of a file tells its layer. */
+const layers = [
+  "values",
+  "types",
+  "protocol",
+  "http",
+  "servers",
+  "policies",
+  "ai",
+  "modules",
+  "testing",
+  "cli"
+] as const
 
-interface Place {
-  /** The top is 0. */
-  readonly level: number
-  readonly layer: string
-  readonly module: string
+type Layer = (typeof layers)[number]
+
+const layersWithHttp = new Set<Layer>(["http", "modules", "cli"])
+const layersWithHttpTypes = new Set<Layer>(["servers", "policies"])
+const layersOnNode = new Set<Layer>(["testing", "cli"])
+
+const findLayer = (file: string): Layer | undefined => {
+  const [folder = "", ...rest] = file.split("/")
+  if (rest.length > 0) return layers.find((layer) => layer === folder)
+  return types.has(folder) ? "types" : "modules"
 }
 
 interface Import {
   readonly specifier: string
   readonly isType: boolean
-}
-
-const findPlace = (file: string): Place | undefined => {
-  for (const [level, [layer, modules]] of Object.entries(layers).entries()) {
-    const module = modules.find((module) =>
-      module.endsWith("/") ? file.startsWith(module) : module.split(/\s+/).includes(file)
-    )
-    if (module !== undefined) return { level, layer, module }
-  }
-  return undefined
 }
 
 /** Import statements begin their line and the formatter leaves double quotes only, so this needs no parser. */
@@ -65,36 +57,59 @@ const findImports = (text: string): ReadonlyArray<Import> => [
   ...Array.from(text.matchAll(/\bimport\(\s*"([^"]+)"/g), ([, specifier = ""]) => ({ specifier, isType: false }))
 ]
 
-const checkFile = (from: Place, file: string, specifier: string): string | undefined => {
-  const to = findPlace(posix.join(posix.dirname(file), specifier).replace(/\.ts$/, ""))
-  if (to === undefined) return "is in no layer"
-  if (to.level < from.level) return `points upward: ${from.layer} may not import ${to.layer}`
-  if (to.level > from.level || to.module === from.module) return undefined
-  return `is in the same layer: modules of the layer "${to.layer}" do not import each other`
-}
+const isRelative = ({ specifier }: Import): boolean => specifier.startsWith(".")
 
-const checkPackage = (from: Place, { isType, specifier }: Import): string | undefined => {
+const toFile = (from: string, { specifier }: Import): string =>
+  posix.join(posix.dirname(from), specifier).replace(/\.ts$/, "")
+
+const checkPackage = (from: Layer, { isType, specifier }: Import): string | undefined => {
   const [, name, path] = /^((?:@[^/]+\/)?[^/]+)(?:\/(.+))?$/.exec(specifier) ?? []
   if (specifier.startsWith("node:") || name === "@effect/platform-node") {
-    if (!modulesOnNode.has(from.module)) return `needs Node; only ${[...modulesOnNode].join(" and ")} may import it`
+    if (!layersOnNode.has(from)) return `needs Node; only ${[...layersOnNode].join(" and ")} may import it`
   } else if (name !== "effect") return "is not a dependency"
   if (specifier.startsWith("node:")) return undefined
   if (path === undefined || !/^[A-Z]/.test(posix.basename(path))) return "is a barrel, which is slow to load"
-  if (!path.startsWith("http/") || layersWithHttp.has(from.layer)) return undefined
-  if (isType && layersWithHttpTypes.has(from.layer)) return undefined
-  return `is HTTP, which the layer "${from.layer}" may not use`
+  if (!path.startsWith("http/") || layersWithHttp.has(from) || layersOnNode.has(from)) return undefined
+  if (isType && layersWithHttpTypes.has(from)) return undefined
+  return `is HTTP, which the layer "${from}" may not use`
 }
 
-const check = (path: string): ReadonlyArray<string> => {
-  const file = path.replace(/\.ts$/, "")
-  const place = findPlace(file)
-  if (place === undefined) return [`src/${path} is in no layer; add it in scripts/check-layers.ts`]
-  return findImports(readFileSync(join(root, "src", path), "utf8")).flatMap((each) => {
-    const problem = each.specifier.startsWith(".") ? checkFile(place, file, each.specifier) : checkPackage(place, each)
-    return problem === undefined ? [] : [`src/${path}: "${each.specifier}" ${problem}`]
+const checkImport = (file: string, from: Layer, each: Import): string | undefined => {
+  if (!isRelative(each)) return checkPackage(from, each)
+  const to = findLayer(toFile(file, each))
+  if (to === undefined) return "is in no layer"
+  return layers.indexOf(to) > layers.indexOf(from) ? `points upward: ${from} may not import ${to}` : undefined
+}
+
+const imports = new Map(
+  listFiles("src", ".ts").map((path) => [
+    path.replace(/\.ts$/, ""),
+    findImports(readFileSync(join(root, "src", path), "utf8"))
+  ])
+)
+
+const check = (file: string): ReadonlyArray<string> => {
+  const layer = findLayer(file)
+  if (layer === undefined) return [`src/${file}.ts is in no layer; add its folder in scripts/check-layers.ts`]
+  return (imports.get(file) ?? []).flatMap((each) => {
+    const problem = checkImport(file, layer, each)
+    return problem === undefined ? [] : [`src/${file}.ts: "${each.specifier}" ${problem}`]
   })
 }
 
-const problems = listFiles("src", ".ts").flatMap(check)
+/** The circles of imports that begin at a file. `done` has the files whose imports are known to have none. */
+const findCircles = (file: string, path: ReadonlyArray<string>, done: Set<string>): ReadonlyArray<string> => {
+  if (path.includes(file)) return [`a circle of imports: ${[...path.slice(path.indexOf(file)), file].join(" → ")}`]
+  if (done.has(file)) return []
+  const circles = (imports.get(file) ?? [])
+    .filter(isRelative)
+    .flatMap((each) => findCircles(toFile(file, each), path.concat(file), done))
+  done.add(file)
+  return circles
+}
+
+const done = new Set<string>()
+const files = [...imports.keys()]
+const problems = files.flatMap(check).concat(files.flatMap((file) => findCircles(file, [], done)))
 for (const problem of problems) console.error(problem)
 if (problems.length > 0) process.exitCode = 1

@@ -5,11 +5,17 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { StreamTruncated } from "./ProviderError.ts"
+import { InvalidAnswer, StreamTruncated } from "./ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "./StreamingChunk.ts"
 import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
+import { withoutFence } from "./values/codeBlock.ts"
+import * as Fault from "./values/fault.ts"
+import * as Json from "./values/json.ts"
+import * as JsonSchema from "./values/jsonSchema.ts"
 
 /**
  * A complete answer.
@@ -112,3 +118,45 @@ export const fromStream = <E, R>(
       () => (final === undefined ? Effect.fail(new StreamTruncated()) : Effect.succeed(toCompletion(final)))
     )
   })
+
+/**
+ * Where the JSON of a completion is: its content without a code block of Markdown around it, or its thinking if there is no content.
+ * LM Studio puts the answer of some models that think into their thinking.
+ *
+ * @category accessors
+ * @since 0.4.0
+ */
+export const jsonText = ({ content, thinking = "" }: Completion): string =>
+  withoutFence((content.trim() === "" ? thinking : content).trim())
+
+/**
+ * The value of a completion whose text is JSON, as `Provider.object` returns it. Fails with `InvalidAnswer` if the text is not JSON
+ * or does not match the schema.
+ *
+ * @category accessors
+ * @since 0.4.0
+ */
+export const decode = <A, RD>(
+  completion: Completion,
+  schema: Schema.ConstraintDecoder<A, RD>
+): Effect.Effect<A, InvalidAnswer, RD> => {
+  const { content, finishReason, thinking = "" } = completion
+  const text = content.trim() === "" ? thinking : content
+  const fail = (description: string) =>
+    Effect.fail(new InvalidAnswer({ text: Redacted.make(text), isTruncated: finishReason === "length", description }))
+  const value = Json.parse(jsonText(completion))
+  if (value === undefined) return fail(text.trim() === "" ? "it is empty" : "it is not JSON")
+  const fault = Json.findFault(value)
+  if (fault !== undefined) return fail(`it is ${fault}`)
+  return Effect.catch(Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(value), (error) => {
+    const { description = "", field } = Fault.make({}, isKeyOf(schema))(error)
+    return fail(field === undefined ? description : `${field}: ${description}`)
+  })
+}
+
+/** Whether the schema has a key. Others, as of a record, are text of the model. */
+const isKeyOf = (schema: Schema.Constraint): ((key: string) => boolean) => {
+  const jsonSchema = JsonSchema.make(Schema.toCodecJson(schema))
+  const text = Result.isSuccess(jsonSchema) ? JSON.stringify(jsonSchema.success) : ""
+  return (key) => text.includes(JSON.stringify(key))
+}

@@ -10,12 +10,13 @@ import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { findMessageFault, Image, Message, SchemaOrJsonSchema, Tool, ToolChoice } from "./internal/messages.ts"
-import * as RequestFault from "./internal/requestFault.ts"
-import * as Values from "./internal/values.ts"
+import { Image, Message, Tool, ToolChoice } from "./Message.ts"
+import { SchemaOrJsonSchema } from "./values/jsonSchema.ts"
+import * as Fault from "./values/fault.ts"
+import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 
-export { ContentPart, Image, Message, Tool, ToolChoice } from "./internal/messages.ts"
+export { ContentPart, Image, Message, Tool, ToolChoice } from "./Message.ts"
 
 const KeepAlive = Values.durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
 
@@ -130,6 +131,30 @@ const chatOptions = {
    * are `Unsupported`.
    */
   think: Schema.optional(Schema.Union([Schema.Boolean, Schema.NonEmptyString]))
+}
+
+/** A tool message has to belong to a call, or the model cannot know what it is the result of. */
+const findMessageFault = (messages: ReadonlyArray<Message>) => {
+  const ids = new Set<string>()
+  const names = new Set<string>()
+  for (const [i, message] of messages.entries()) {
+    const { role, toolCallId, toolCalls = [], toolName } = message
+    if (role !== "tool") {
+      const key = (["toolCallId", "toolName", "isError"] as const).find((key) => message[key] !== undefined)
+      if (key !== undefined) return { path: [i, key], issue: "Expected with the role tool only" }
+    } else if (toolCallId !== undefined ? !ids.has(toolCallId) : toolName === undefined || !names.has(toolName)) {
+      return { path: [i], issue: "Expected toolCallId or toolName of a call in an earlier assistant message" }
+    }
+    if (role !== "assistant" && toolCalls.length > 0) {
+      return { path: [i, "toolCalls"], issue: "Expected with the role assistant only" }
+    }
+    for (const [j, { arguments: value, id, name }] of toolCalls.entries()) {
+      if (!Values.isJson(value)) return { path: [i, "toolCalls", j, "arguments"], issue: "Expected a JSON value" }
+      ids.add(id)
+      names.add(name)
+    }
+  }
+  return undefined
 }
 
 /** A field of the other kind of request. */
@@ -324,8 +349,8 @@ export const checkOptions = ({
   readonly deadlines?: Deadlines | undefined
   readonly defaults?: Defaults | undefined
 }): InvalidRequest | undefined => {
-  const result = RequestFault.read(() => Result.mapError(validateOptions({ deadlines, defaults }), toInvalidRequest))
-  return Result.isFailure(result) ? result.failure : undefined
+  const result = validateOptions({ deadlines, defaults })
+  return Result.isFailure(result) ? toInvalidRequest(result.failure) : undefined
 }
 
 const strict = { onExcessProperty: "error" } as const
@@ -336,9 +361,11 @@ const validateOptions = Schema.decodeUnknownResult(
   strict
 )
 
-const toInvalidRequest = RequestFault.make({
+const toFault = Fault.make({
   request: { ...ChatRequest.fields, ...PromptRequest.fields },
   messages: Message.fields,
   tools: Tool.fields,
   deadlines: Deadlines.fields
 })
+
+const toInvalidRequest = (error: Schema.SchemaError) => new InvalidRequest(toFault(error))

@@ -18,7 +18,7 @@ import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "./CompletionRequest.ts"
-import * as Monotonic from "./internal/monotonic.ts"
+import * as Monotonic from "./values/monotonic.ts"
 import { Timeout } from "./ProviderError.ts"
 
 /**

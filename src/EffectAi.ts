@@ -16,8 +16,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Defaults } from "./CompletionRequest.ts"
 import type { EmbeddingRequest } from "./Embedding.ts"
-import * as AiErrors from "./internal/effectAi/error.ts"
-import * as LanguageModels from "./internal/effectAi/languageModel.ts"
+import * as AiErrors from "./ai/error.ts"
+import * as LanguageModels from "./ai/languageModel.ts"
 import * as Provider from "./Provider.ts"
 
 /**

@@ -7,8 +7,8 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { CompletionRequest, type Defaults } from "./CompletionRequest.ts"
-import * as RequestFault from "./internal/requestFault.ts"
-import * as Values from "./internal/values.ts"
+import * as Fault from "./values/fault.ts"
+import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 
 const { deadlines, extra, keepAlive, model, overflow } = CompletionRequest.members[0].fields
@@ -120,7 +120,7 @@ export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingR
  */
 export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> => {
   const result = validateRequest(request)
-  if (Result.isFailure(result)) return Result.fail(toInvalidRequest(result.failure))
+  if (Result.isFailure(result)) return Result.fail(new InvalidRequest(toFault(result.failure)))
   return hasModel(result.success) ? Result.succeed(result.success) : Result.fail(missingModel())
 }
 
@@ -131,4 +131,4 @@ const missingModel = () =>
 
 const validateRequest = Schema.decodeUnknownResult(Schema.toType(EmbeddingRequest), { onExcessProperty: "error" })
 
-const toInvalidRequest = RequestFault.make({ request: EmbeddingRequest.fields })
+const toFault = Fault.make({ request: EmbeddingRequest.fields })

@@ -21,17 +21,16 @@ import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CompletionRequest from "./CompletionRequest.ts"
 import * as Embedding from "./Embedding.ts"
-import * as BaseUrl from "./internal/baseUrl.ts"
-import * as Commit from "./internal/commit.ts"
-import * as GenAi from "./internal/genAi.ts"
-import * as Monotonic from "./internal/monotonic.ts"
-import * as Answer from "./internal/pool/answer.ts"
-import * as Conversation from "./internal/pool/conversation.ts"
-import * as Lists from "./internal/pool/lists.ts"
-import * as Models from "./internal/pool/models.ts"
-import * as PoolOptions from "./internal/pool/options.ts"
-import * as Queue from "./internal/pool/queue.ts"
-import * as RequestFault from "./internal/requestFault.ts"
+import * as BaseUrl from "./values/baseUrl.ts"
+import * as Commit from "./policies/commit.ts"
+import * as GenAi from "./values/genAi.ts"
+import * as Monotonic from "./values/monotonic.ts"
+import * as Answer from "./policies/pool/attempts.ts"
+import * as Conversation from "./policies/pool/conversation.ts"
+import * as Lists from "./policies/pool/lists.ts"
+import * as Models from "./policies/pool/models.ts"
+import * as PoolOptions from "./policies/pool/options.ts"
+import * as Queue from "./policies/pool/queue.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
@@ -204,22 +203,17 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     kind: GenAi.sharedKind(queue.hosts().map(({ provider }) => provider)),
     stream: (input) =>
       Stream.suspend(() => {
-        const valid = RequestFault.read(() => {
-          const request = CompletionRequest.withDefaults(defaults, input)
-          // A host may have a default for the model.
-          const complete = CompletionRequest.validate(CompletionRequest.withDefaults({ model: "default" }, request))
-          return Result.map(complete, () => request)
-        })
-        return Result.isFailure(valid) ? Stream.fromEffect(fail(valid.failure)) : Answer.stream(parts, valid.success)
+        const request = CompletionRequest.withDefaults(defaults, input)
+        // A host may have a default for the model.
+        const valid = CompletionRequest.validate(CompletionRequest.withDefaults({ model: "default" }, request))
+        return Result.isFailure(valid) ? Stream.fromEffect(fail(valid.failure)) : Answer.stream(parts, request)
       }),
     embed: (input) =>
       Effect.suspend(() => {
-        const valid = RequestFault.read(() => {
-          const request = Embedding.withDefaults(defaults, input)
-          return Result.map(Embedding.validate(Embedding.withDefaults({ model: "default" }, request)), () => request)
-        })
+        const request = Embedding.withDefaults(defaults, input)
+        const valid = Embedding.validate(Embedding.withDefaults({ model: "default" }, request))
         if (Result.isFailure(valid)) return fail(valid.failure)
-        return Answer.call(parts, valid.success, ({ name, provider }, request) =>
+        return Answer.call(parts, request, ({ name, provider }, request) =>
           Commit.namedEmbedding(provider.embed(request), name)
         )
       }),

@@ -7,16 +7,14 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
 import type { CompletionRequest } from "./CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "./Embedding.ts"
-import * as Answer from "./internal/typedAnswer.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
-import { ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
+import { InvalidRequest, ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
@@ -163,11 +161,13 @@ export const object = <A, RD>(
   schema: Schema.ConstraintDecoder<A, RD>
 ): Effect.Effect<A, ProviderError, Provider | RD> =>
   Effect.flatMap(Provider, ({ complete, name }) => {
-    const typed = Answer.toRequest(request, schema)
-    if (Result.isFailure(typed)) return Effect.fail(new ProviderError({ provider: name, reason: typed.failure }))
-    return Effect.flatMap(complete(typed.success), (completion) =>
+    if (!Schema.isSchema(schema)) {
+      const reason = new InvalidRequest({ field: "schema", description: "Expected a Schema" })
+      return Effect.fail(new ProviderError({ provider: name, reason }))
+    }
+    return Effect.flatMap(complete({ ...request, format: schema }), (completion) =>
       Effect.mapError(
-        Answer.decode(completion, schema),
+        Completion.decode(completion, schema),
         (reason) => new ProviderError({ provider: completion.provider ?? name, reason })
       )
     )

@@ -9,7 +9,6 @@ import * as Schema from "effect/Schema"
 import * as SchemaRepresentation from "effect/SchemaRepresentation"
 import * as Completion from "../Completion.ts"
 import type { ChatRequest } from "../CompletionRequest.ts"
-import * as TypedAnswer from "../internal/typedAnswer.ts"
 import type { Provider } from "../Provider.ts"
 import { ProviderError } from "../ProviderError.ts"
 import * as Answer from "./answer.ts"
@@ -89,7 +88,7 @@ export const print = Effect.fnUntraced(function* (
   const completion = yield* provider.complete(request)
   if (format !== undefined) {
     const value = yield* Effect.mapError(
-      TypedAnswer.decode(completion, format.schema),
+      Completion.decode(completion, format.schema),
       (reason) => new ProviderError({ provider: provider.name, reason })
     )
     if (!json) return yield* Output.writeJsonLine(JSON.stringify(value))

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import * as Carries from "../../src/internal/carries.ts"
+import * as Carries from "../../src/protocol/carries.ts"
 import * as Deadlines from "../../src/Deadlines.ts"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import type { Timeout } from "../../src/ProviderError.ts"

@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { FakeServer } from "../../src/testing/index.ts"
-import * as Letters from "../../src/internal/letters.ts"
+import * as Letters from "../../src/values/letters.ts"
 import type { ServerName } from "../support/setups.ts"
 import { serverNames, setups, start } from "../support/setups.ts"
 

@@ -5,9 +5,9 @@
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
 import type { Protocol } from "./decoding.ts"
-import * as OllamaProtocol from "../../src/internal/ollama/endpoints.ts"
-import { lmStudio } from "../../src/internal/openai/dialect.ts"
-import * as OpenAiProtocol from "../../src/internal/openai/endpoints.ts"
+import * as OllamaProtocol from "../../src/protocol/ollama/endpoints.ts"
+import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import * as OpenAiProtocol from "../../src/protocol/openai/endpoints.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 
 export interface Answer {

@@ -4,7 +4,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { networkError } from "../../src/internal/networkError.ts"
+import { networkError } from "../../src/http/networkError.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import type { ProviderError, ProviderErrorReason } from "../../src/ProviderError.ts"
 import {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
-import type { Endpoint } from "../../src/internal/wire/endpoint.ts"
+import type { Endpoint } from "../../src/protocol/endpoint.ts"
 
 /** The JSON that a request becomes, or the fields of the reason why it becomes none. */
 const toJson = (protocol: Pick<Endpoint<CompletionRequest, unknown>, "encode">, request: CompletionRequest): unknown =>

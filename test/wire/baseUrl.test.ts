@@ -1,7 +1,7 @@
 /** The address of a server, from what users write. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import { fromOllamaHost, parse } from "../../src/internal/baseUrl.ts"
+import { fromOllamaHost, parse } from "../../src/values/baseUrl.ts"
 
 const ollama = { port: "11434", root: "/api", otherRoot: { path: "/v1", advice: "remove /v1" } }
 const lmStudio = { port: "1234", root: "/v1" }
@@ -77,8 +77,7 @@ describe("an invalid address fails, and the error does not quote it", () => {
     it(JSON.stringify(input), () => {
       const result = parse(input, lmStudio)
       if (Result.isSuccess(result)) return expect.fail(`accepted as ${result.success}`)
-      expect(result.failure).toMatchObject({ _tag: "InvalidRequest", field: "baseUrl" })
-      expect(result.failure.message).not.toContain("secret")
+      expect(result.failure).not.toContain("secret")
       return undefined
     })
   }

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
-import type { Report } from "../../src/internal/errorReport.ts"
-import { readBody, retryAfter, toDetail, toReason } from "../../src/internal/errorReport.ts"
-import { transferErrors } from "../../src/internal/ollama/transferErrors.ts"
+import type { Report } from "../../src/protocol/errors.ts"
+import { readBody, retryAfter, toDetail, toReason } from "../../src/protocol/errors.ts"
+import { transferErrors } from "../../src/protocol/ollama/transferErrors.ts"
 import { fieldsOf } from "../support/transcript.ts"
 
 describe("an error body", () => {

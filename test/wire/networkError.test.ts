@@ -1,7 +1,7 @@
 /** Failures of the platform below HTTP, and what their errors may repeat of them. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
-import { networkError, unanswered } from "../../src/internal/networkError.ts"
+import { networkError, unanswered } from "../../src/http/networkError.ts"
 import type { NetworkError } from "../../src/ProviderError.ts"
 
 const fail = (message: string, fields: object = {}): Error => Object.assign(new Error(message), fields)

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { chat, generate } from "../../src/internal/ollama/endpoints.ts"
+import { chat, generate } from "../../src/protocol/ollama/endpoints.ts"
 import { encode } from "../support/bytes.ts"
 import type { Expected } from "../support/decoding.ts"
 import { check, decode } from "../support/decoding.ts"

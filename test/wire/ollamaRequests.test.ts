@@ -1,7 +1,7 @@
 /** Requests to Ollama's own routes. */
 import * as Schema from "effect/Schema"
 import type { ChatRequest, Message, PromptRequest } from "../../src/CompletionRequest.ts"
-import { chat, generate } from "../../src/internal/ollama/endpoints.ts"
+import { chat, generate } from "../../src/protocol/ollama/endpoints.ts"
 import { checkRequests } from "../support/encoding.ts"
 
 const messages: ReadonlyArray<Message> = [{ role: "user", content: "Why?" }]

@@ -1,8 +1,8 @@
 /** Errors inside an answer of the OpenAI-compatible routes, and records that violate the protocol. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { lmStudio } from "../../src/internal/openai/dialect.ts"
-import * as Endpoints from "../../src/internal/openai/endpoints.ts"
+import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
 import { read } from "../support/decoding.ts"
 import type { Row } from "../support/openaiEvents.ts"
 import { checkRow, chunk, DONE, failure, final, finish, text, toBody, usageChunk } from "../support/openaiEvents.ts"

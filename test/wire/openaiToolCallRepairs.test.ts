@@ -1,7 +1,7 @@
 /** Tool calls of the OpenAI-compatible routes: what servers get wrong is repaired, and hostile fragments do no harm. */
 import { describe, it } from "@effect/vitest"
-import { lmStudio } from "../../src/internal/openai/dialect.ts"
-import * as Endpoints from "../../src/internal/openai/endpoints.ts"
+import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
 import type { Row } from "../support/openaiEvents.ts"
 import {
   calls,

@@ -1,9 +1,9 @@
 /** Servers that send an answer in pieces, and then all of it again: no text is delivered twice, and none is lost. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { chat as ollamaChat, generate } from "../../src/internal/ollama/endpoints.ts"
-import { lmStudio } from "../../src/internal/openai/dialect.ts"
-import * as Endpoints from "../../src/internal/openai/endpoints.ts"
+import { chat as ollamaChat, generate } from "../../src/protocol/ollama/endpoints.ts"
+import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
 import { cutBy, encode } from "../support/bytes.ts"
 import type { Expected } from "../support/decoding.ts"
 import { check, decode } from "../support/decoding.ts"

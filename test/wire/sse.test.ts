@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as Sse from "../../src/internal/wire/sse.ts"
+import * as Sse from "../../src/http/sse.ts"
 import { cutBy, encode } from "../support/bytes.ts"
 import type { Protocol } from "../support/decoding.ts"
 import { decode } from "../support/decoding.ts"

@@ -1,9 +1,9 @@
 /** Text of a server that is not where its protocol has it: errors in other forms, and records that would be lost. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { lmStudio } from "../../src/internal/openai/dialect.ts"
-import * as OpenAi from "../../src/internal/openai/endpoints.ts"
-import * as Ollama from "../../src/internal/ollama/endpoints.ts"
+import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import * as OpenAi from "../../src/protocol/openai/endpoints.ts"
+import * as Ollama from "../../src/protocol/ollama/endpoints.ts"
 import { cutBy, encode } from "../support/bytes.ts"
 import type { Protocol } from "../support/decoding.ts"
 import { decode, read } from "../support/decoding.ts"

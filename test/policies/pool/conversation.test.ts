@@ -3,8 +3,8 @@ import { expect, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import * as Conversation from "../../../src/internal/pool/conversation.ts"
-import * as Monotonic from "../../../src/internal/monotonic.ts"
+import * as Conversation from "../../../src/policies/pool/conversation.ts"
+import * as Monotonic from "../../../src/values/monotonic.ts"
 
 it.effect("for 10 minutes, although the wall clock is set back", () =>
   Effect.gen(function* () {

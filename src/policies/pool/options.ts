@@ -1,0 +1,144 @@
+/** The options of a pool, validated. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type { Defaults } from "../../CompletionRequest.ts"
+import type * as Provider from "../../Provider.ts"
+import { InvalidRequest, ProviderError } from "../../ProviderError.ts"
+import * as OptionSchema from "../../servers/options.ts"
+import type * as Host from "./host.ts"
+
+/** A server of a pool. */
+export interface HostOptions<E = never, R = never> {
+  /** A provider, or an Effect that makes one, such as `Ollama.make({ baseUrl: "http://gpu-1:11434" })`. */
+  readonly provider: Provider.Provider | Effect.Effect<Provider.Provider, E, R>
+  /** Its name in `state`, in errors and in the final chunk. Default: that of the provider, with a number if it is taken. */
+  readonly name?: string | undefined
+  /** How many requests it answers at the same time, 1 or more. Default: that of the pool. */
+  readonly permits?: number | undefined
+  /**
+   * Whether a request for another model waits until the answers of the first have ended, since loading a second model may end
+   * them. Default: `true` for LM Studio, otherwise `false`.
+   */
+  readonly oneModelAtATime?: boolean | undefined
+}
+
+/** The options of a pool besides its hosts. All fields are optional. */
+export interface PoolOptions {
+  /** The name of the pool in its own errors, such as `RateLimited`. Default: `Pool`. */
+  readonly name?: string | undefined
+  /** How many requests each host answers at the same time, 1 or more. Default: 4. */
+  readonly permits?: number | undefined
+  /** How many requests may wait for a host, 0 or more. Further ones fail with `RateLimited` at once. Default: 100. */
+  readonly maxWaiting?: number | undefined
+  /**
+   * How long a request that was given up before its first chunk still counts against the permits of its host: servers cannot
+   * stop reading a prompt. Default: 30 seconds.
+   */
+  readonly abandonedFor?: Duration.Input | undefined
+  /**
+   * Whether the pool unloads a model whose requests hang on a host that answers others. That ends its answers there. It needs a
+   * provider with `unload`, such as Ollama. Default: `false`.
+   *
+   * @since 0.4.0
+   */
+  readonly unloadHanging?: boolean | undefined
+  /** Options of every completion request that does not set its own, deadlines included. Default: none. */
+  readonly defaults?: Defaults | undefined
+}
+
+const poolFields: OptionSchema.Fields<PoolOptions> = {
+  name: OptionSchema.text,
+  permits: OptionSchema.count(1),
+  maxWaiting: OptionSchema.count(0),
+  abandonedFor: OptionSchema.duration,
+  unloadHanging: OptionSchema.boolean,
+  defaults: OptionSchema.defaults
+}
+
+const hostFields: OptionSchema.Fields<HostOptions<unknown, unknown>> = {
+  provider: OptionSchema.is(
+    (u): u is object => Effect.isEffect(u) || OptionSchema.isProvider(u),
+    "a provider, or an Effect that makes one"
+  ),
+  name: OptionSchema.text,
+  permits: OptionSchema.count(1),
+  oneModelAtATime: OptionSchema.boolean
+}
+
+const hostDefinition = OptionSchema.define<HostOptions<unknown, unknown>>(hostFields)
+
+interface AllOptions extends PoolOptions {
+  readonly hosts: ReadonlyArray<HostOptions<unknown, unknown>>
+}
+
+const definition = OptionSchema.define<AllOptions>(
+  { ...poolFields, hosts: Schema.Array(Schema.Struct(hostFields)) },
+  { hosts: hostFields }
+)
+
+/** The options of a pool whose hosts are addresses. */
+export interface ConfigOptions extends PoolOptions {
+  /** The addresses of the Ollama servers, in the form of `OLLAMA_HOST`. */
+  readonly urls?: ReadonlyArray<string> | undefined
+  /** The token of all servers. */
+  readonly token?: Redacted.Redacted<string> | undefined
+}
+
+const configDefinition = OptionSchema.define<ConfigOptions>({
+  ...poolFields,
+  urls: Schema.optional(Schema.Array(Schema.String)),
+  token: Schema.optional(OptionSchema.is(Redacted.isRedacted, "a Redacted text: Redacted.make(…)"))
+})
+
+/** The name of a pool in errors of its options. */
+const poolName = "Pool"
+
+export const readConfig = (options: ConfigOptions) => OptionSchema.readFor(configDefinition, options, poolName)
+
+export const resolve = (options: AllOptions) =>
+  Effect.map(
+    OptionSchema.readFor(definition, options, poolName),
+    ({
+      abandonedFor = "30 seconds",
+      defaults,
+      maxWaiting = 100,
+      name = poolName,
+      permits = 4,
+      unloadHanging = false
+    }) => ({
+      unloadHanging,
+      name,
+      permits,
+      maxWaiting,
+      abandonedMillis: Duration.toMillis(Duration.fromInputUnsafe(abandonedFor)),
+      defaults
+    })
+  )
+
+/** Makes the provider of a host if it is not there yet. `taken` returns the names of the other hosts. */
+export const resolveHost = Effect.fnUntraced(function* <E, R>(
+  host: HostOptions<E, R>,
+  permits: number,
+  taken: () => ReadonlyArray<string>
+): Effect.fn.Return<Host.Settings, ProviderError | E, R> {
+  yield* OptionSchema.readFor(hostDefinition, host, poolName)
+  const provider = Effect.isEffect(host.provider) ? yield* host.provider : host.provider
+  if (!OptionSchema.isProvider(provider)) {
+    const reason = new InvalidRequest({ field: "provider", description: "Expected an Effect that makes a provider" })
+    return yield* Effect.fail(new ProviderError({ provider: poolName, reason }))
+  }
+  return {
+    name: host.name ?? findName(provider.name, taken()),
+    provider,
+    permits: host.permits ?? permits,
+    oneModelAtATime: host.oneModelAtATime ?? provider.oneModelAtATime
+  }
+})
+
+const findName = (name: string, taken: ReadonlyArray<string>): string => {
+  let found = name
+  for (let i = 2; taken.includes(found); i++) found = `${name} ${i}`
+  return found
+}

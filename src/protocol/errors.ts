@@ -1,0 +1,314 @@
+/**
+ * Error bodies of servers, in all their shapes, and the reasons they stand for.
+ *
+ * A status is a weak signal: Ollama answers 500 to a wrong option, LM Studio 400 to a crashed engine and 200 to an unknown
+ * path, and an error inside a stream has no status at all. So known texts decide first, then the status.
+ */
+import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import {
+  ApiError,
+  AuthenticationError,
+  ContextOverflow,
+  InvalidRequest,
+  ModelNotAvailable,
+  NetworkError,
+  RateLimited,
+  StreamError,
+  Unsupported
+} from "../ProviderError.ts"
+import * as KnownErrors from "./knownErrors.ts"
+import type { ErrorRule, KnownError } from "./errorRule.ts"
+import * as Json from "../values/json.ts"
+
+/** What was read from an error body, whatever its shape. */
+export interface Report extends Fields {
+  /** Everything the server sent. */
+  readonly body: string
+  /** Whether the body is an HTML page, as proxies send it. */
+  readonly isPage?: boolean | undefined
+}
+
+interface Fields {
+  /** The innermost message. */
+  readonly message?: string | undefined
+  /** A code or type in words, such as `model_not_found`. */
+  readonly code?: string | undefined
+  /** The status that the body reports. It counts where there is no HTTP status. */
+  readonly status?: number | undefined
+  /** The field of the request that is wrong, if it has a known name. */
+  readonly field?: string | undefined
+  readonly signinUrl?: string | undefined
+  readonly promptTokens?: number | undefined
+  readonly contextLength?: number | undefined
+}
+
+/**
+ * Whether a JSON value that came with a success is an error: it has `error` or an address to sign in, or it is one in the form of
+ * vLLM.
+ */
+export const isError = (value: unknown): boolean =>
+  Json.isObject(value) && (Boolean(value.error) || value.object === "error" || typeof value.signin_url === "string")
+
+/** Reads an error body, or a record of a stream that contains an error: JSON in any known shape, a page, or plain text. */
+export const readBody = (body: string): Report => {
+  const value = Json.parse(body)
+  if (value !== undefined) return { ...readValue(value, 0), body }
+  const text = body.trim()
+  if (/^<(?:!doctype|html|\?xml|head|body)/i.test(text)) return { body: readTitle(text) ?? text, isPage: true }
+  return { message: text, body: text }
+}
+
+const readTitle = (page: string): string | undefined =>
+  /<title>([^<]{1,500})/i.exec(page.slice(0, 4096))?.[1]?.trim() || undefined
+
+/** Real bodies nest three deep. A hostile one may nest a million deep. */
+const maxDepth = 8
+
+const readValue = (value: unknown, depth: number): Fields => {
+  if (typeof value === "string") return readText(value, depth)
+  if (!Json.isObject(value) || depth > maxDepth) return {}
+  const inner = readValue([value.error, value.message, value.detail].find(isReadable), depth + 1)
+  return {
+    message: inner.message,
+    code: inner.code ?? toCode(value.code) ?? toCode(value.type),
+    status: inner.status ?? [value.code, value.status, value.StatusCode, value.status_code].map(toStatus).find(Boolean),
+    field: inner.field ?? findField(value),
+    signinUrl: inner.signinUrl ?? toUrl(value.signin_url),
+    promptTokens: inner.promptTokens ?? toCount(value.n_prompt_tokens),
+    contextLength: inner.contextLength ?? toCount(value.n_ctx)
+  }
+}
+
+const isReadable = (u: unknown): boolean => (typeof u === "string" ? u !== "" : Json.isObject(u))
+
+/** A message may contain the JSON of the engine below. After the beginning of a quotation, JSON is not the engine's. */
+const readText = (text: string, depth: number): Fields => {
+  const start = text.indexOf("{")
+  const isQuoted = start >= KnownErrors.ownWords(text).length
+  const nested = start === -1 || isQuoted || depth > maxDepth ? undefined : Json.parse(text.slice(start))
+  const inner = Json.isObject(nested) ? readValue(nested, depth + 1) : {}
+  return { ...inner, message: inner.message ?? text }
+}
+
+const toCode = (u: unknown): string | undefined => (typeof u === "string" ? u.slice(0, 100) : undefined)
+
+const toStatus = (u: unknown): number | undefined => {
+  const status = typeof u === "string" && /^\d{3}$/.test(u) ? Number(u) : u
+  return typeof status === "number" && Number.isInteger(status) && status >= 400 && status < 600 ? status : undefined
+}
+
+const toUrl = (u: unknown): string | undefined =>
+  typeof u === "string" && u !== "" && u.length <= maxDetail ? u : undefined
+
+const toCount = (u: unknown): number | undefined =>
+  typeof u === "number" && Number.isInteger(u) && u >= 0 ? u : undefined
+
+/** OpenAI's `param`, or the `loc` of the first entry in FastAPI's list of faults. */
+const findField = ({ detail, param }: Json.JsonObject): string | undefined => {
+  if (typeof param === "string") return KnownErrors.parseField(param)
+  const fault: unknown = Array.isArray(detail) ? detail[0] : undefined
+  return Json.isObject(fault) && Array.isArray(fault.loc) ? KnownErrors.toField(fault.loc) : undefined
+}
+
+/** The most of a server's text that an error carries, in characters. */
+const maxDetail = 2000
+
+/** Text of a server or of the platform, in the form in which an error may carry it. */
+export const toDetail = (text: string): Redacted.Redacted | undefined => {
+  const detail = text.trim().slice(0, maxDetail)
+  return detail === "" ? undefined : Redacted.make(detail)
+}
+
+export interface Failure {
+  /** The HTTP status; absent for an error inside a stream or inside a success. */
+  readonly status?: number | undefined
+  readonly retryAfter?: Duration.Duration | undefined
+  readonly report: Report
+  /** The model of the request, if it named one. */
+  readonly model?: string | undefined
+  /** The endpoint of the request, such as `POST /api/chat`. */
+  readonly endpoint?: string | undefined
+  /** What to do if the server does not have the model, such as "run `ollama pull llama3.2`". */
+  readonly missingModelHint?: string | undefined
+  /** What an empty 403 means, if this server answers with one where it does not accept the Host or Origin header. */
+  readonly originHint?: string | undefined
+  /** What error texts mean at this endpoint. */
+  readonly errorRules?: ReadonlyArray<ErrorRule> | undefined
+}
+
+/** The reason that a failure stands for. */
+export const toReason = (failure: Failure): ProviderErrorReason => {
+  const { endpoint = "this request", model, report, retryAfter } = failure
+  const isInside = failure.status === undefined
+  const known = KnownErrors.find({
+    text: report.message ?? "",
+    code: report.code,
+    body: report.body,
+    namedModel: model !== undefined,
+    endpointRules: failure.errorRules
+  })
+  const status = known?.status ?? failure.status ?? report.status
+  const texts = explain(report, known)
+
+  if (status === 401 || status === 403 || report.signinUrl !== undefined) {
+    const signinUrl = report.signinUrl === undefined ? undefined : Redacted.make(report.signinUrl)
+    const isOrigin = status === 403 && report.body.trim() === "" && failure.originHint !== undefined
+    return isOrigin
+      ? new AuthenticationError({ kind: "origin", description: failure.originHint })
+      : new AuthenticationError({ ...texts, signinUrl, kind: known?.refusal })
+  }
+  if (status === 429) return new RateLimited({ ...texts, retryAfter })
+  switch (known?.kind) {
+    case "model-missing": {
+      const description = [known.description, failure.missingModelHint].filter(Boolean).join("; ")
+      return new ModelNotAvailable({ ...texts, description, model: model ?? "" })
+    }
+    case "model-unloadable":
+      return new ModelNotAvailable({ ...texts, model: model ?? "" })
+    case "overflow":
+      return new ContextOverflow({ ...texts, ...findLengths(report) })
+    case "unsupported":
+      return new Unsupported({
+        ...texts,
+        ...(known.feature === undefined ? lacking(endpoint) : { feature: known.feature })
+      })
+    case "engine":
+      if (isInside || status === 400) return new StreamError(texts)
+      break
+    case "network":
+      return new NetworkError(texts)
+    case "invalid":
+      // Whatever the server takes its own fault for: the same request fails again.
+      if (status === undefined || status >= 500)
+        return new InvalidRequest({ ...texts, field: known.field ?? report.field })
+  }
+  return fromStatus(status, { isInside, texts, endpoint, retryAfter, field: known?.field ?? report.field })
+}
+
+/** A server without an endpoint. */
+const lacking = (endpoint: string) => ({ feature: endpoint, endpoint })
+
+interface Texts {
+  readonly description?: string | undefined
+  readonly detail?: Redacted.Redacted | undefined
+}
+
+const explain = ({ body, isPage, message }: Report, known: KnownError | undefined): Texts => {
+  const detail = toDetail(message ?? body)
+  return { description: isPage === true ? "an HTML page in place of an answer" : known?.description, detail }
+}
+
+/** If the message cannot repeat the text of the server, it names the field that has it. */
+const unknownText = "the server's text is in the redacted `detail`"
+
+const fromStatus = (
+  status: number | undefined,
+  options: {
+    readonly isInside: boolean
+    readonly texts: Texts
+    readonly endpoint: string
+    readonly retryAfter: Duration.Duration | undefined
+    readonly field: string | undefined
+  }
+): ProviderErrorReason => {
+  const { endpoint, field, isInside, retryAfter } = options
+  const { detail, description = detail === undefined ? undefined : unknownText } = options.texts
+  const texts = { description, detail }
+  if (status === undefined || (isInside && status >= 500)) return new StreamError(texts)
+  switch (status) {
+    case 400:
+    case 413:
+    case 422:
+      return new InvalidRequest({ ...texts, field })
+    case 404:
+    case 405:
+    case 501:
+      return new Unsupported({ ...texts, ...lacking(endpoint) })
+    default:
+      return new ApiError({ ...texts, status, retryAfter })
+  }
+}
+
+interface Lengths {
+  readonly promptTokens?: number | undefined
+  readonly contextLength?: number | undefined
+}
+
+/** The lengths in tokens: from fields if the server has them, else from its sentence. */
+const findLengths = (report: Report): Lengths => {
+  const { contextLength, promptTokens } =
+    report.promptTokens === undefined && report.contextLength === undefined
+      ? readLengths(KnownErrors.ownWords(report.message ?? ""))
+      : report
+  // A prompt that is smaller than the context did not overflow it: the numbers mean something else.
+  const isPlausible = promptTokens === undefined || contextLength === undefined || promptTokens >= contextLength
+  return { promptTokens: isPlausible ? promptTokens : undefined, contextLength }
+}
+
+/** A number of tokens. `128k` is not one: it may stand for 128,000 or for 131,072. */
+const count = String.raw`(\d{1,9})(?!\d|\.\d|[km]\b)`
+
+const contextLengths: ReadonlyArray<RegExp> = [
+  new RegExp(String.raw`\bn_ctx ?[:=] ?${count}`),
+  new RegExp(String.raw`\bmax_(?:seq|model)_len\b[^\d\n.;]{0,10}${count}`, "i"),
+  new RegExp(String.raw`max_new_tokens\x60? must be <= ${count}|must have (?:less|fewer) than ${count}`, "i"),
+  new RegExp(
+    String.raw`(?:context (?:length|size|window)|maximum (?:allowed|model) length)(?! by\b)[^\d\n.;]{0,30}${count}`,
+    "i"
+  ),
+  /(\d{1,9})(?= maximum\b)/i,
+  // What comes after the comparison is the limit.
+  new RegExp(String.raw`(?:exceeds?|than|>) (?:the )?(?:[a-z]{1,12} ){0,3}${count}`, "i"),
+  /current batch size: (\d{1,9})\b/i
+]
+
+const requestedLengths =
+  /\b\d{1,9}(?= (?:`?inputs?`? |prompt |total )?tokens\b)|(?<=\btokens \()\d{1,9}\b|\b\d{1,9}(?= > \d)|(?<=\b(?:n_keep: |tokens |length (?:of )?|given: |too long: ))\d{1,9}\b/gi
+
+/** What is reserved for the answer, where the server names it beside the prompt. */
+const reservedLength = /\+ (\d{1,9})\b|\b(\d{1,9})(?= `?max_new_tokens)/i
+
+const readLengths = (said: string): Lengths => {
+  // Thousands may be separated.
+  const text = said.replace(/(?<=\d),(?=\d{3}\b)/g, "")
+  const context = contextLengths.map((pattern) => pattern.exec(text)).find((match) => match !== null)
+  if (context == null) return {}
+  const number = context.slice(1).find((group) => group !== undefined) ?? ""
+  const contextLength = Number(number)
+  const position = context.index + context[0].length - number.length
+  // Servers that report the parts of a request report their sum as well.
+  const requested = Array.from(text.matchAll(requestedLengths))
+    .filter((match) => match.index !== position)
+    .map((match) => Number(match[0]))
+  const promptTokens = requested.length === 0 ? undefined : Math.max(...requested)
+  const reserved = Number(
+    reservedLength
+      .exec(text)
+      ?.slice(1)
+      .find((group) => group !== undefined) ?? 0
+  )
+  const isWithAnswer = promptTokens !== undefined && promptTokens < contextLength
+  return { promptTokens: isWithAnswer ? promptTokens + reserved : promptTokens, contextLength }
+}
+
+/** Longer waits are of no use to a caller, and timers have a limit. */
+const maxRetryAfter = Duration.days(1)
+
+/** How long the server asks to wait: `Retry-After-Ms`, or `Retry-After` in seconds or as a date against the server's `Date`. */
+export const retryAfter = (headers: { readonly [name: string]: string | undefined }): Duration.Duration | undefined => {
+  const value = headers["retry-after"] ?? ""
+  const millis =
+    readNumber(headers["retry-after-ms"] ?? "") ?? readNumber(value, 1000) ?? readDate(value, headers["date"] ?? "")
+  return millis === undefined ? undefined : Duration.min(Duration.millis(Math.round(millis)), maxRetryAfter)
+}
+
+const readNumber = (text: string, factor = 1): number | undefined =>
+  /^\s{0,9}\d{1,15}(?:\.\d{0,15})?\s{0,9}$/.test(text) ? Number(text) * factor : undefined
+
+const readDate = (text: string, now: string): number | undefined => {
+  // Only HTTP dates: `Date.parse` takes many a text for a date, negative numbers among them.
+  const wait = /^[a-z]{3,9},? /i.test(text) ? Date.parse(text) - Date.parse(now) : Number.NaN
+  return Number.isNaN(wait) ? undefined : Math.max(0, wait)
+}

@@ -1,0 +1,137 @@
+/** The parts of a request's body that all protocols write alike. */
+import * as Base64 from "effect/encoding/Base64"
+import * as Result from "effect/Result"
+import type { CompletionRequest, Image, Message } from "../CompletionRequest.ts"
+import { InvalidRequest } from "../ProviderError.ts"
+import * as JsonSchema from "../values/jsonSchema.ts"
+import * as Content from "./content.ts"
+import type * as Json from "../values/json.ts"
+import * as Parameters from "./parameters.ts"
+
+/** The sampling options. Options without a value are not part of the JSON text. */
+export const encodeSampling = (request: CompletionRequest): Json.JsonObject => ({
+  temperature: request.temperature,
+  top_p: request.topP,
+  top_k: request.topK,
+  typical_p: request.typicalP,
+  min_p: request.minP,
+  seed: request.seed,
+  stop: request.stop,
+  repeat_penalty: request.repeatPenalty,
+  presence_penalty: request.presencePenalty,
+  frequency_penalty: request.frequencyPenalty
+})
+
+/**
+ * The messages as servers expect them: results of tools with the id and the name of their call, failed ones marked. Results
+ * that only name their tool answer the calls of the latest message that called it, in their order. Results that follow each
+ * other are in the order of the calls: parallel tools end in any order, and templates without ids pair them by position.
+ */
+export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Message> => {
+  if (!messages.some(({ role }) => role === "tool")) return messages
+  const calls = makeCalls()
+  const complete: Array<Message> = []
+  for (let i = 0; i < messages.length; i++) {
+    const results: Array<Message> = []
+    for (let message = messages[i]; message?.role === "tool"; message = messages[++i]) results.push(message)
+    for (const result of calls.answer(results)) complete.push(result)
+    const other = messages[i]
+    if (other === undefined) break
+    calls.add(other)
+    complete.push(other)
+  }
+  return complete
+}
+
+/** The calls of a conversation so far, and which of them have a result. */
+const makeCalls = () => {
+  /** By id. Some servers use the same ids in every answer, so the latest call counts. */
+  const known = new Map<string, { readonly name: string; readonly position: number }>()
+  /** The ids of the calls of each tool in the latest message that has one, and the next that has no result. */
+  const latest = new Map<string, { readonly ids: Array<string>; next: number }>()
+  const answered = new Set<string>()
+  let count = 0
+
+  const nextId = (name: string): string | undefined => {
+    const calls = latest.get(name)
+    if (calls === undefined) return undefined
+    while (calls.next < calls.ids.length - 1 && answered.has(calls.ids[calls.next] ?? "")) calls.next++
+    return calls.ids[calls.next]
+  }
+
+  const complete = (message: Message): Message => {
+    const { isError, toolName = "" } = message
+    const toolCallId = message.toolCallId ?? nextId(toolName)
+    if (toolCallId !== undefined) answered.add(toolCallId)
+    return {
+      ...message,
+      // No server has a field for this, so the model reads it.
+      content: isError === true ? `Error: ${Content.toText(message)}` : message.content,
+      toolCallId,
+      toolName: message.toolName ?? known.get(toolCallId ?? "")?.name
+    }
+  }
+  const positionOf = ({ toolCallId = "" }: Message): number => known.get(toolCallId)?.position ?? count
+
+  return {
+    add: ({ toolCalls = [] }: Message): void => {
+      for (const { name } of toolCalls) latest.set(name, { ids: [], next: 0 })
+      for (const { id, name } of toolCalls) {
+        latest.get(name)?.ids.push(id)
+        known.set(id, { name, position: count++ })
+        answered.delete(id)
+      }
+    },
+    answer: (results: ReadonlyArray<Message>): ReadonlyArray<Message> => {
+      // Those without an id answer the calls that the others leave.
+      for (const { toolCallId } of results) if (toolCallId !== undefined) answered.add(toolCallId)
+      return results.map(complete).toSorted((a, b) => positionOf(a) - positionOf(b))
+    }
+  }
+}
+
+/** The functions that the model may call; `undefined` if there are none. */
+export const encodeTools = ({
+  tools
+}: CompletionRequest): Result.Result<ReadonlyArray<Json.JsonObject> | undefined, InvalidRequest> =>
+  tools === undefined || tools.length === 0
+    ? Result.succeed(undefined)
+    : Result.all(
+        tools.map(({ description, name, parameters = {} }, i) => {
+          const field = `tools[${i}].parameters`
+          return Result.map(
+            Result.flatMap(toJsonSchema(parameters, field), (schema) => Parameters.fromJsonSchema(schema, field)),
+            (parameters) => ({ type: "function", function: { name, description, parameters } })
+          )
+        })
+      )
+
+/** The JSON Schema of a field of a request. */
+export const toJsonSchema = (schema: object, field: string): Result.Result<Json.JsonObject, InvalidRequest> =>
+  Result.mapError(JsonSchema.make(schema), (description) => new InvalidRequest({ field, description }))
+
+/** The base64 text of an image given as bytes, base64 text or data URI. */
+export const toBase64 = (image: Image): string => {
+  if (image instanceof Uint8Array) return Base64.encode(image)
+  const text = (typeof image === "string" ? image : image.href).replace(/^data:[^,]*,/i, "")
+  // A URL may have escapes, such as `%3D` for the padding.
+  return text.includes("%") ? decodeURIComponent(text) : text
+}
+
+/** Tool arguments and `extra` are values of the caller, which JSON may be unable to represent. */
+export const stringify = (value: unknown, field?: string): Result.Result<string, InvalidRequest> =>
+  Result.try({
+    try: () => toWellFormed(JSON.stringify(value)),
+    catch: () => new InvalidRequest({ field, description: "it contains a value that JSON cannot represent" })
+  })
+
+/**
+ * JSON text without lone surrogates, which llama.cpp rejects. They are the only characters that `JSON.stringify` writes as
+ * `\ud800` to `\udfff`. Any other escape is matched as a whole, because `\\ud800` is a backslash and five letters.
+ */
+const toWellFormed = (json: string): string =>
+  /\\ud/.test(json) ? json.replace(/\\(?:ud[\da-f]{3}|.)/g, (text) => (text.length > 2 ? "\\ufffd" : text)) : json
+
+/** The text of a body; `undefined` for none. */
+export const stringifyBody = (body: Json.JsonObject | undefined): Result.Result<string | undefined, InvalidRequest> =>
+  body === undefined ? Result.succeed(undefined) : stringify(body)

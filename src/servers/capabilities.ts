@@ -1,0 +1,128 @@
+/** What the models of a server can do: looked up once in a while, and checked before a request that needs it is sent. */
+import * as Cache from "effect/Cache"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { CompletionRequest } from "../CompletionRequest.ts"
+import type { Source } from "../Deadlines.ts"
+import * as Content from "../protocol/content.ts"
+import type { ModelInfo } from "../ModelInfo.ts"
+import * as Monotonic from "../values/monotonic.ts"
+import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
+import { NetworkError, Unsupported } from "../ProviderError.ts"
+
+/** In the words of Ollama, which `ModelInfo.capabilities` has for all servers. */
+export type Capability = "vision" | "tools" | "thinking" | "embedding"
+
+const features: { readonly [K in Capability]: string } = {
+  vision: "images",
+  tools: "tools",
+  thinking: "thinking",
+  embedding: "embeddings"
+}
+
+/** What a model has to be able to do for a request. */
+export const ofRequest = ({ images = [], messages = [], think, tools = [] }: CompletionRequest) => {
+  const needed: Array<Capability> = []
+  if (images.length > 0 || messages.some((message) => Content.toImages(message).length > 0)) needed.push("vision")
+  if (tools.length > 0) needed.push("tools")
+  if (think !== undefined && think !== false) needed.push("thinking")
+  return needed
+}
+
+/** How long an answer about a model counts, unless its reader wants a newer one. */
+const timeToLive = Duration.seconds(15)
+
+export interface Models {
+  /** What is known about a model, which is at most as old as `maxAge`. Default: 15 seconds. */
+  readonly find: (model: string, maxAge?: Duration.Input) => Effect.Effect<ModelInfo, ProviderError>
+  /** A model was changed, so nothing counts that is known. */
+  readonly forget: Effect.Effect<void>
+  /** Fails with `Unsupported` if the model is known to lack one of the capabilities. */
+  readonly require: (needed: ReadonlyArray<Capability>, model: string) => Effect.Effect<void, Unsupported>
+  /** As `require`, before the items of an answer are requested. */
+  readonly requireFor: <A>(needed: ReadonlyArray<Capability>, model: string, open: Open<A>) => Open<A>
+}
+
+interface Known {
+  readonly info: ModelInfo
+  /** When it was asked for, in milliseconds of the monotonic clock. */
+  readonly at: number
+}
+
+type Open<A> = Effect.Effect<Source<A, ProviderErrorReason>, never, Scope.Scope>
+
+export const make = Effect.fnUntraced(function* (options: {
+  readonly describe: (model: string) => Effect.Effect<ModelInfo, ProviderError>
+  /** The capabilities that `describe` reports reliably. */
+  readonly reported: ReadonlySet<Capability>
+}): Effect.fn.Return<Models> {
+  const { describe, reported } = options
+  const describeNow = (model: string): Effect.Effect<Known, ProviderError> =>
+    Effect.flatMap(Monotonic.now, (at) => Effect.map(describe(model), (info) => ({ info, at })))
+  // A cache measures time by the wall clock, so it keeps all successes and their age is checked here.
+  const cache = yield* Cache.makeWith(describeNow, {
+    capacity: 256,
+    timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
+  })
+  const replace = (model: string, known: Known) =>
+    Effect.andThen(
+      Cache.invalidateWhen(cache, model, (other) => other === known),
+      Effect.map(Cache.get(cache, model), ({ info }) => info)
+    )
+  const find = (model: string, maxAge: Duration.Input = timeToLive) =>
+    Effect.flatMap(Cache.get(cache, model), (known) =>
+      Effect.flatMap(Monotonic.now, (now) =>
+        now - known.at < Duration.toMillis(Duration.fromInputUnsafe(maxAge))
+          ? Effect.succeed(known.info)
+          : replace(model, known)
+      )
+    )
+
+  const require = (needed: ReadonlyArray<Capability>, model: string): Effect.Effect<void, Unsupported> => {
+    const checked = needed.filter((capability) => reported.has(capability))
+    if (checked.length === 0) return Effect.void
+    // Servers too old to report them are trusted.
+    const findMissing = ({ capabilities }: ModelInfo) =>
+      checked.find((capability) => capabilities?.includes(capability) === false)
+    return Effect.gen(function* () {
+      const before = yield* Cache.getSuccess(cache, model)
+      const info = yield* find(model)
+      const missing = findMissing(info)
+      if (missing === undefined) return undefined
+      // A model that was created anew may have gained them.
+      return Option.isSome(before) && before.value.info === info
+        ? findMissing(yield* replace(model, before.value))
+        : missing
+    }).pipe(
+      // The request itself reports what is wrong.
+      Effect.orElseSucceed(() => undefined),
+      Effect.flatMap((missing) =>
+        missing === undefined
+          ? Effect.void
+          : Effect.fail(new Unsupported({ feature: features[missing], description: "the model cannot do that" }))
+      )
+    )
+  }
+
+  return {
+    find,
+    forget: Cache.invalidateAll(cache),
+    require,
+    requireFor: (needed, model, open) =>
+      needed.some((capability) => reported.has(capability))
+        ? Effect.gen(function* () {
+            const { abort, items } = yield* open
+            const aborted = yield* Deferred.make<never, NetworkError>()
+            return {
+              items: Stream.unwrap(Effect.as(Effect.raceFirst(require(needed, model), Deferred.await(aborted)), items)),
+              abort: Effect.andThen(abort, Deferred.fail(aborted, new NetworkError({ description: "aborted" })))
+            }
+          })
+        : open
+  }
+})

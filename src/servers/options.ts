@@ -1,0 +1,114 @@
+/**
+ * One rule for the options of all constructors and layers: a schema describes them, and they are read once. A value of another type
+ * or out of its range, and a key that is not one of them, is a failure with `InvalidRequest`, which names the option.
+ *
+ * A constructor that is an Effect fails with it. One that returns a provider at once returns a provider of which every operation
+ * fails with it, and so does its layer.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ChatRequest, Deadlines, Defaults, PromptRequest } from "../CompletionRequest.ts"
+import * as Provider from "../Provider.ts"
+import { InvalidRequest, ProviderError } from "../ProviderError.ts"
+import * as Fault from "../values/fault.ts"
+import * as Values from "../values/objects.ts"
+
+/** A schema for each option, so that none can be forgotten. */
+export type Fields<Options> = { readonly [Name in keyof Options]-?: Schema.ConstraintDecoder<unknown> }
+
+/** The options of a constructor. */
+export interface Definition {
+  readonly check: (options: unknown) => Result.Result<unknown, InvalidRequest>
+}
+
+/** `places` has the fields of those options that are objects, for the advice on keys that they do not have. */
+export const define = <Options>(
+  fields: Fields<Options>,
+  places: { readonly [Name in keyof Options]?: object } = {}
+): Definition => {
+  const decode = Schema.decodeUnknownResult(Schema.toType(Schema.Struct(fields)), { onExcessProperty: "error" })
+  const request = { ...ChatRequest.fields, ...PromptRequest.fields }
+  const toFault = Fault.make({ request, deadlines: Deadlines.fields, ...places, options: fields }, undefined, "options")
+  return { check: (options) => Result.mapError(decode(options), (error) => new InvalidRequest(toFault(error))) }
+}
+
+/** The options as they were given, if all of them are valid. */
+export const read = <Options>({ check }: Definition, options: Options): Result.Result<Options, InvalidRequest> =>
+  Result.map(check(options), () => options)
+
+/** As `read`, for a constructor that is an Effect. The error has the name in the options, or else this one. */
+export const readFor = <Options>(
+  definition: Definition,
+  options: Options,
+  name: string
+): Effect.Effect<Options, ProviderError> =>
+  Effect.mapError(Effect.fromResult(read(definition, options)), (reason) => {
+    const own = Predicate.hasProperty(options, "name") ? options.name : undefined
+    return new ProviderError({ provider: isText(own) ? own : name, reason })
+  })
+
+/** What a provider wraps, or at least its name. */
+type Base = Partial<Provider.Provider> & { readonly name: string }
+
+/** As `read`, for a constructor that returns a provider at once. */
+export const providerFrom = <Options>(
+  definition: Definition,
+  options: Options,
+  base: Base,
+  make: (options: Options) => Provider.Provider
+): Provider.Provider =>
+  Result.match(read(definition, options), {
+    onSuccess: make,
+    onFailure: (reason) => rejecting(base, reason)
+  })
+
+/** A provider of which every operation fails. */
+export const rejecting = (base: Base, reason: InvalidRequest): Provider.Provider => {
+  const failure = Effect.fail(new ProviderError({ provider: base.name, reason }))
+  return Provider.make({
+    ...base,
+    stream: () => Stream.fromEffect(failure),
+    embed: () => failure,
+    listModels: failure,
+    model: () => failure,
+    supportsModel: () => failure
+  })
+}
+
+/** A value that a guard recognises. `expected` describes it. */
+export const is = <A>(guard: (u: unknown) => u is A, expected: string) => Schema.declare(guard, { expected })
+
+export const isProvider = (u: unknown): u is Provider.Provider =>
+  Predicate.isObject(u) && Predicate.isFunction(u["stream"]) && Predicate.isString(u["name"])
+
+/** Required, in contrast to those below. */
+export const provider = is(isProvider, "a provider")
+
+const isText = (u: unknown): u is string => Predicate.isString(u) && u.trim() !== ""
+
+export const text = Schema.optional(is(isText, "a text that is not empty"))
+
+export const boolean = Schema.optional(is(Predicate.isBoolean, "true or false"))
+
+export const fn = Schema.optional(is(Predicate.isFunction, "a function"))
+
+/** A whole number of at least `minimum`. */
+export const count = (minimum: number) =>
+  Schema.optional(
+    is((u): u is number => Number.isSafeInteger(u) && Number(u) >= minimum, `a whole number, ${minimum} or more`)
+  )
+
+/** A number from 0 to `Infinity`. */
+export const amount = Schema.optional(is((u): u is number => Predicate.isNumber(u) && u >= 0, "a number, 0 or more"))
+
+export const duration = Schema.optional(
+  Values.durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
+)
+
+export const deadlines = Schema.optional(Deadlines)
+
+export const defaults = Schema.optional(Defaults)

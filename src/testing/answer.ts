@@ -1,0 +1,165 @@
+/** The types of a fake server's script. `FakeServer` makes them public. */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { FinishReason, ToolCall, Usage } from "../StreamingChunk.ts"
+
+/**
+ * One piece of a completion, sent in a record of its own as the protocol of the request writes it.
+ *
+ * **Details**
+ *
+ * - A string is a piece of the answer's text.
+ * - `thinking`, `toolCall`: the OpenAI-compatible plain completion has neither, so they are left out there.
+ * - `error`: the error record with which a server ends an answer; what would come after it is not sent.
+ * - `record`: a record with this text in place of its JSON, such as `"{not json"`: a line of Ollama, an event of LM Studio.
+ * - `raw`: bytes as they are.
+ * - `wait`: nothing is sent for this time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Piece =
+  | string
+  | { readonly thinking: string }
+  | { readonly toolCall: ToolCall }
+  | { readonly error: string }
+  | { readonly record: string }
+  | { readonly raw: string | Uint8Array }
+  | { readonly wait: Duration.Input }
+
+/**
+ * How the bytes of an answer are sent. All fields are optional: without them each record is written whole and at once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Delivery {
+  /** How long the server waits. Default: not at all. */
+  readonly delay?:
+    | {
+        /** From the request to the headers; `Infinity` for none ever. Default: 0. */
+        readonly headers?: Duration.Input | undefined
+        /**
+         * From the headers to the first piece. Ollama sends its headers with the first piece, so there both come after this
+         * time. Default: 0.
+         */
+        readonly first?: Duration.Input | undefined
+        /** From one piece to the next. Default: 0. */
+        readonly between?: Duration.Input | undefined
+      }
+    | undefined
+  /** An interim answer before the headers, such as `100 Continue`, although the client did not ask for it. Default: none. */
+  readonly interim?: 100 | 102 | undefined
+  /** Writes no more than `bytes` at once, and waits for `every` between two writes. Default: whole records, no wait. */
+  readonly drip?: { readonly bytes: number; readonly every?: Duration.Input | undefined } | undefined
+  /** Cuts the answer off. Default: it is sent whole. */
+  readonly cut?: Cut | undefined
+  /** Keeps the response open after its last byte until the client closes it. Default: false. */
+  readonly holdOpen?: boolean | undefined
+}
+
+/**
+ * How an answer is cut off, and where.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cut {
+  /**
+   * - `end`: the body ends as a whole one would; only its end marker is missing.
+   * - `close`: the connection is closed in the middle of the body.
+   * - `reset`: the connection is reset, as by a server that was killed.
+   * - `stall`: nothing more is sent, and the connection stays open until the client closes it.
+   */
+  readonly how: "end" | "close" | "reset" | "stall"
+  /**
+   * After how many bytes of the body. With 0, `close` and `reset` come before the headers. Default: after the last piece,
+   * before the end marker. A shorter body is sent whole.
+   */
+  readonly afterBytes?: number | undefined
+}
+
+/**
+ * An answer as a model would give it: `thinking`, `text`, `pieces`, `toolCalls`, in this order, then the end marker of the
+ * protocol. All fields are optional.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Completion extends Delivery {
+  /** The model's thinking, sent first, one word in each record. */
+  readonly thinking?: string | undefined
+  /** The answer's text, one word in each record. */
+  readonly text?: string | undefined
+  /** Pieces: a list, a generator, which may be endless, or a `Stream`, which also decides when each piece is sent. */
+  readonly pieces?: Iterable<Piece> | Stream.Stream<Piece> | undefined
+  /** Tool calls that the model requests. */
+  readonly toolCalls?: ReadonlyArray<ToolCall> | undefined
+  /** Default: `tool-calls` if there are any, else `stop`. Ollama sends `stop` for both. */
+  readonly finishReason?: FinishReason | undefined
+  /** Default: 10 tokens for the prompt, one for each piece. `false` for none. */
+  readonly usage?: Usage | false | undefined
+  /** The model that answers. Default: the one that was asked. */
+  readonly model?: string | undefined
+}
+
+/**
+ * An answer as any server may give it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reply extends Delivery {
+  /** The HTTP status. */
+  readonly status: number
+  /** Default: the `content-type` that goes with `body`. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** An object is sent as JSON. Default: empty. */
+  readonly body?: string | Uint8Array | object | undefined
+}
+
+/**
+ * An answer. A `Completion` answers requests for a completion; other requests are then answered as the real servers do. A `Reply`
+ * answers any request.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Answer = Completion | Reply
+
+/**
+ * The answer to each request, or a function that returns it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Script = Answer | ((request: ReceivedRequest) => Answer | Effect.Effect<Answer>)
+
+/**
+ * A request that the server received, and the state of its answer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReceivedRequest {
+  /** How many came before it, without the preflights. */
+  readonly index: number
+  /** The HTTP method, such as `POST`. */
+  readonly method: string
+  /** The path, with the query if there is one. */
+  readonly path: string
+  /** The headers, with names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** The parsed body; its text if that is not JSON, `undefined` if there is none. */
+  readonly body: unknown
+  /**
+   * - `answering`: not over yet.
+   * - `completed`: everything that the script contains was sent.
+   * - `cut-by-client`: the client closed the connection before that.
+   * - `cut-by-server`: the script cut it, or the server was closed.
+   */
+  readonly outcome: "answering" | "completed" | "cut-by-client" | "cut-by-server"
+  /** Bytes of the answer's body that were written to the network so far. */
+  readonly bytesWritten: number
+}

@@ -2,6 +2,7 @@
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { StreamTruncated } from "../ProviderError.ts"
 import type { Endpoint, Record } from "../protocol/endpoint.ts"
+import * as WireSchema from "../protocol/wireSchema.ts"
 import * as JsonLines from "./jsonLines.ts"
 import * as Sse from "./sse.ts"
 
@@ -42,13 +43,13 @@ const makeLines = (maxBytes: number): Framing => {
   const goOn = (json: JsonLines.JsonLines, line: string): Record | ProviderErrorReason | undefined => {
     const progress = json.add(line)
     if (typeof progress !== "string") return progress
-    return progress === "open" ? undefined : end(json)
+    if (progress === "open") return undefined
+    end()
+    return progress === "complete" ? toRecord(json.text()) : WireSchema.parseError(json.text(), "not JSON")
   }
 
-  /** What is not complete is not JSON, which the decoder reports. */
-  const end = ({ text }: JsonLines.JsonLines): Record => {
+  const end = (): void => {
     json = undefined
-    return toRecord(text())
   }
 
   return {

@@ -10,7 +10,7 @@ const license = Fs.readFileSync("LICENSE", "utf8")
 const named = (url: string) => ["--provider", "ollama", "--model", "m", "--url", url]
 
 const lastPrompt = (server: FakeServer.FakeServer["Service"]) =>
-  Effect.map(server.state, ({ requests }) => requests.at(-1)?.body)
+  Effect.map(server.state, ({ requests }) => requests.findLast(({ body }) => body !== undefined)?.body)
 
 const prompt = (content: string) => expect.objectContaining({ messages: [{ role: "user", content }] })
 

@@ -76,9 +76,11 @@ const call = { id: "c", name: "f", arguments: {} }
 const chunks: ReadonlyArray<[name: string, step: MockProvider.Step, answering: number]> = [
   ["content", "a", 0],
   ["thinking", { thinking: "a" }, 0],
-  ["a fragment of a call", { toolCallDeltas: [{ index: 0, argumentsDelta: "" }] }, 0],
+  ["a fragment of a call", { toolCallDeltas: [{ index: 0, argumentsDelta: "{" }] }, 0],
+  ["the name of a call", { toolCallDeltas: [{ index: 0, name: "f", argumentsDelta: "" }] }, 0],
   ["a whole call", { toolCalls: [call] }, 0],
   ["no text", "", 1],
+  ["an empty fragment", { toolCallDeltas: [{ index: 0, argumentsDelta: "" }] }, 1],
   ["empty fields", { thinking: "", toolCallDeltas: [], toolCalls: [] }, 1],
   ["prompt progress", { promptProgress: { processed: 1, total: 2 } }, 1]
 ]

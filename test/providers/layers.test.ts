@@ -80,7 +80,7 @@ describe("options that the compiler would reject", () => {
     ["token", { token: null }],
     ["token", { token: Redacted.make(undefined) }],
     ["token", { token: wiped }],
-    ["headers", { headers: { authorization: Redacted.make("SECRET") } }],
+    ["headers", { headers: { authorization: Redacted.make("SECRET\nX") } }],
     ["headers", { headers: { "x-key": null } }],
     ["headers", { headers: [5] }],
     [undefined, { defaults: throwing }],

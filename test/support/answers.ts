@@ -129,6 +129,12 @@ const ollamaStyle = Arbitrary.all({
 
 type Style<A> = A extends Arbitrary.Arbitrary<infer S> ? S : never
 
+/** A last piece that begins with all pieces before it is taken for the answer sent again. */
+const repeatsAll = (pieces: ReadonlyArray<string>): boolean => {
+  const before = pieces.slice(0, -1).join("")
+  return before !== "" && pieces.at(-1)?.startsWith(before) === true
+}
+
 const writeOllama = (answer: Answer, style: Style<typeof ollamaStyle>, path: "chat" | "generate"): Written => {
   const calls = answer.calls.map((call, i) => ({
     ...(style.ids ? { id: `call_x${i}` } : {}),
@@ -141,7 +147,7 @@ const writeOllama = (answer: Answer, style: Style<typeof ollamaStyle>, path: "ch
     ...(style.callsWith === "a line each" ? calls.map((call) => ({ tool_calls: [call] })) : [])
   ]
   const last = {
-    ...(style.lastPieceWithDone ? said.pop() : {}),
+    ...(style.lastPieceWithDone && !repeatsAll(answer.content) && !repeatsAll(answer.thinking) ? said.pop() : {}),
     ...(style.callsWith === "done" && calls.length > 0 ? { tool_calls: calls } : {})
   }
   const toLine = ({ content = "", ...rest }: (typeof said)[number], more: object): string =>

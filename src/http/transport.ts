@@ -197,11 +197,7 @@ const makeHeaders = ({ headers, token }: Options): Result.Result<Headers.Headers
       sent[name] = trimmed
     }
     if (token !== undefined) {
-      // A token may have been wiped.
-      const text: unknown = Result.getOrElse(
-        Result.try(() => Redacted.value(token)),
-        () => ""
-      )
+      const text = revealValue(token)
       const trimmed = typeof text === "string" ? text.trim() : ""
       if (!/^[\u0020-\u007E]+$/.test(trimmed)) {
         const description = "Expected a text of ASCII characters without line ends or other controls"
@@ -212,12 +208,18 @@ const makeHeaders = ({ headers, token }: Options): Result.Result<Headers.Headers
     return Headers.fromInput(sent)
   })
 
+/** The text of a secret; `""` if it was wiped. */
+const revealValue = (value: unknown): unknown =>
+  Redacted.isRedacted(value)
+    ? Result.getOrElse(
+        Result.try(() => Redacted.value(value)),
+        () => ""
+      )
+    : value
+
 const reveal = (headers: HeadersInput = {}): Headers.Headers => {
   const entries: Iterable<readonly [string, unknown]> = Symbol.iterator in headers ? headers : Object.entries(headers)
-  const values = Array.from(entries, ([name, value]) => [
-    name,
-    Redacted.isRedacted(value) ? Redacted.value(value) : value
-  ])
+  const values = Array.from(entries, ([name, value]) => [name, revealValue(value)])
   return Headers.fromInput(Object.fromEntries(values))
 }
 

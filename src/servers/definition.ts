@@ -214,11 +214,14 @@ const findInvalidCall = (model: unknown, deadlines: Deadlines | undefined): Inva
     : CompletionRequest.checkOptions({ deadlines })
 
 /** The token's content, the headers and the bound are validated where they are used. */
+const isHeaders = (u: unknown): u is NonNullable<Options["headers"]> =>
+  Predicate.isObject(u) || (Array.isArray(u) && u.every((entry) => Array.isArray(entry) && entry.length === 2))
+
 export const optionFields: OptionSchema.Fields<Options> = {
   name: OptionSchema.text,
   baseUrl: OptionSchema.text,
   token: Schema.optional(OptionSchema.is(Redacted.isRedacted, "a Redacted text: Redacted.make(…)")),
-  headers: Schema.optional(OptionSchema.is(Predicate.isObjectOrArray, "an object of texts")),
+  headers: Schema.optional(OptionSchema.is(isHeaders, "an object of texts")),
   deadlines: OptionSchema.deadlines,
   defaults: OptionSchema.defaults,
   traceHeaders: OptionSchema.boolean,

@@ -90,7 +90,7 @@ describe.each(setups)("$provider over $client", (setup) => {
         const compress = { gzip: Zlib.gzipSync, br: Zlib.brotliCompressSync, deflate: Zlib.deflateSync }[encoding]
         const url = yield* listen((_, response) => {
           response.writeHead(200, { "content-encoding": encoding, "content-type": "text/plain" })
-          response.end(compress(Buffer.from("data: {}\n\n".repeat(100))))
+          response.end(compress(Buffer.from("data: [1]\n\n".repeat(100))))
         })
         const provider = yield* connect(setup, { baseUrl: url })
         const { message, reason } = yield* Effect.flip(provider.complete(request))

@@ -19,7 +19,7 @@ import { utf8Length } from "../../values/utf8.ts"
 
 const WireToolCall = Schema.Struct({
   id: WireSchema.metadata,
-  function: Schema.Struct({ name: Schema.String, arguments: WireSchema.metadata })
+  function: Schema.Struct({ index: WireSchema.metadata, name: Schema.String, arguments: WireSchema.metadata })
 })
 
 interface WireToolCall extends Schema.Schema.Type<typeof WireToolCall> {}
@@ -93,9 +93,9 @@ export const makeDecoder = (context: DecoderContext, sent?: Sent<unknown>): Reco
     const toolCalls = wireCalls === undefined ? noCalls : calls.read(wireCalls, isFinal)
     if (calls.bytes() > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
     if (content !== "" || toolCalls.length > 0) hasAnswer = true
-    else if (!hasAnswer && thinking === "" && hasUnreadContent(record)) unread ??= text.slice(0, 200)
+    else if (!hasAnswer && thinking === "" && hasUnreadContent(record)) unread ??= WireSchema.beginning(text)
     if (message !== undefined && (Json.isContent(message.images) || Json.isContent(message.refusal))) {
-      lost ??= text.slice(0, 200)
+      lost ??= WireSchema.beginning(text)
     }
     const chunk: Writable<ContentChunk> = { content, isFinal: false }
     if (thinking !== "") chunk.thinking = thinking
@@ -166,7 +166,9 @@ const makeToolCalls = () => {
   return {
     /** The last record may repeat all calls. */
     read: (calls: ReadonlyArray<WireToolCall>, isLast: boolean): ReadonlyArray<ToolCall> => {
-      const text = calls.map(({ function: fn, id }) => Json.stringify([id, fn.name, fn.arguments]) ?? "").join("")
+      const text = calls
+        .map(({ function: fn, id }) => Json.stringify([id, fn.index, fn.name, fn.arguments]) ?? "")
+        .join("")
       const known = isLast && delivered.isRepeatedBy(text) ? sent : 0
       delivered.add(text)
       sent += calls.length

@@ -132,8 +132,8 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
     ending.read(word, { isEmpty, isFirst: isEmpty && !hasAnswer })
     if (piece.refusal !== "") isRefused = true
     if (piece.content !== "" || piece.refusal !== "" || piece.fragments.length > 0) hasAnswer = true
-    else if (!hasAnswer && isEmpty && Chunks.hasUnreadContent(choice)) unread ??= data.slice(0, 200)
-    if (Chunks.hasMedia(choice)) media ??= data.slice(0, 200)
+    else if (!hasAnswer && isEmpty && Chunks.hasUnreadContent(choice)) unread ??= WireSchema.beginning(data)
+    if (Chunks.hasMedia(choice)) media ??= WireSchema.beginning(data)
     // The final chunk stands for a finish chunk without content.
     return ending.isOpen() || !isEmpty ? addPiece(piece, chunk, chunks) : "open"
   }

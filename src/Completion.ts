@@ -124,7 +124,7 @@ export const fromStream = <E, R>(
  * LM Studio puts the answer of some models that think into their thinking.
  *
  * @category accessors
- * @since 0.4.0
+ * @since 0.3.0
  */
 export const jsonText = ({ content, thinking = "" }: Completion): string =>
   withoutFence((content.trim() === "" ? thinking : content).trim())
@@ -134,7 +134,7 @@ export const jsonText = ({ content, thinking = "" }: Completion): string =>
  * or does not match the schema.
  *
  * @category accessors
- * @since 0.4.0
+ * @since 0.3.0
  */
 export const decode = <A, RD>(
   completion: Completion,

@@ -41,7 +41,7 @@ export const defaults = {
  * The default of `idle` for requests with tools: 5 minutes. Ollama sends nothing while the model writes a call, which may be long.
  *
  * @category constants
- * @since 0.4.0
+ * @since 0.3.0
  */
 export const idleWithTools = "5 minutes"
 

@@ -2,7 +2,7 @@
  * The messages of a conversation with their images, and the tools that a model may call. `CompletionRequest` exports them too.
  *
  * @category Core
- * @since 0.4.0
+ * @since 0.3.0
  */
 import * as Schema from "effect/Schema"
 import { ToolCall } from "./StreamingChunk.ts"

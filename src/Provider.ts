@@ -70,7 +70,7 @@ export interface Provider {
    * The kind of its server, whatever its name: `ollama`, `lmstudio`, `llama-server` or `OpenAI-compatible server`. `Pool` and
    * `Fallback` have the kind that all of their providers have. Absent if there is no server, or if there are several kinds.
    *
-   * @since 0.4.0
+   * @since 0.3.0
    */
   readonly kind?: string | undefined
   /** The origin of its server, without credentials, such as `http://gpu-1:11434`. Absent if there is none, or several. */
@@ -103,7 +103,7 @@ export interface Provider {
    * Whether the server may answer for models that it does not list, as gateways do. `Pool` then requests such a model from it, if
    * no host lists it.
    *
-   * @since 0.4.0
+   * @since 0.3.0
    */
   readonly hasUnlistedModels: boolean
   /**
@@ -115,7 +115,7 @@ export interface Provider {
   /**
    * Removes a model from memory. Absent if the provider cannot. `Pool` uses it with `unloadHanging`.
    *
-   * @since 0.4.0
+   * @since 0.3.0
    */
   readonly unload?: (model: string) => Effect.Effect<void, ProviderError>
 }

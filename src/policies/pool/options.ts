@@ -41,7 +41,7 @@ export interface PoolOptions {
    * Whether the pool unloads a model whose requests hang on a host that answers others. That ends its answers there. It needs a
    * provider with `unload`, such as Ollama. Default: `false`.
    *
-   * @since 0.4.0
+   * @since 0.3.0
    */
   readonly unloadHanging?: boolean | undefined
   /** Options of every completion request that does not set its own, deadlines included. Default: none. */

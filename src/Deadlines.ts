@@ -73,20 +73,22 @@ export const override = (base: Deadlines, over: Deadlines | undefined): Deadline
       }
 
 /**
- * The items of an answer, which can be aborted at any time.
+ * A response that has been requested.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.3.0
  */
-export interface Source<A, E> {
+export interface Opened<A, E> {
   /** The items, in their order. */
   readonly items: Stream.Stream<A, E>
   /** Closes what the items come from. A pull that waits for an item then fails, with any error. */
   readonly abort: Effect.Effect<void>
+  /** Run once, when no more items are pulled: at the end, or because the consumer stopped. */
+  readonly release: Effect.Effect<void>
 }
 
 /**
- * The items of a source, under deadlines. When a deadline passes, the source is aborted and the stream fails with `Timeout`.
+ * The items of a response, under deadlines. When a deadline passes, the response is aborted and the stream fails with `Timeout`.
  *
  * **Details**
  *
@@ -95,13 +97,13 @@ export interface Source<A, E> {
  * aborts also while the consumer is busy. Time is measured by the monotonic clock.
  *
  * One fiber for each stream watches the clock. An item costs two readings of it, and no timer, race or fiber of its own.
- * Therefore the source has to make a waiting pull fail when it is aborted.
+ * Therefore a waiting pull has to fail when the response is aborted. `open` itself starts nothing: the items do when they are pulled.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const apply = <A, E, E2>(
-  source: Effect.Effect<Source<A, E>, E, Scope.Scope>,
+  open: Effect.Effect<Opened<A, E>, E>,
   deadlines: Deadlines,
   toError: (reason: NoInfer<E> | Timeout) => E2,
   /** Called for each run. Returns whether an item carries anything. Default: every item does. */
@@ -113,16 +115,16 @@ export const apply = <A, E, E2>(
   return Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
-        // One finalizer for the source and the watch: a scope with several takes longer to close.
-        const sourceScope = Scope.makeUnsafe()
+        const { abort, items, release } = yield* Effect.mapError(open, toError)
+        // One finalizer for the items, the response and the watch: a scope with several takes longer to close.
+        const itemsScope = Scope.makeUnsafe()
         let watcher: Fiber.Fiber<void> | undefined
         yield* Scope.addFinalizerExit(scope, (exit) => {
           // The end of the stream need not wait until the watch has ended.
           watcher?.interruptUnsafe()
-          return Scope.close(sourceScope, exit)
+          return Effect.ensuring(Scope.close(itemsScope, exit), release)
         })
-        const { abort, items } = yield* Effect.mapError(Scope.provide(source, sourceScope), toError)
-        const pull = yield* Channel.toPullScoped(items.channel, sourceScope)
+        const pull = yield* Channel.toPullScoped(items.channel, itemsScope)
         const clock = yield* Clock.Clock
         const now = (): number => Monotonic.millisOf(clock)
         const startedAt = now()

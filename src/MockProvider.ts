@@ -178,7 +178,8 @@ export const make = (
           const steps = typeof script === "function" ? script(request) : script
           return {
             items: play(steps, { model: request.model, aborted: Deferred.await(aborted) }),
-            abort: Deferred.succeed(aborted, undefined)
+            abort: Deferred.succeed(aborted, undefined),
+            release: Effect.void
           }
         })
       ),

@@ -14,6 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Opened } from "../Deadlines.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import * as Rejection from "./rejection.ts"
@@ -39,17 +40,11 @@ export interface Options {
 /** Headers whose values may be redacted. */
 export type HeadersInput = Headers.Input | Readonly<Record<string, string | Redacted.Redacted<string>>>
 
-/** The items of an answer. `abort` closes the connection at once, which makes a pull that waits fail. */
-export interface Answer<Out> {
-  readonly items: Stream.Stream<Out, ProviderErrorReason>
-  readonly abort: Effect.Effect<void>
-}
-
 export interface Transport {
-  /** Opens answers of an endpoint, which can be aborted at any time. Nothing is sent before their items are pulled. */
+  /** Opens responses of an endpoint, which can be aborted at any time. Nothing is sent before their items are pulled. */
   readonly open: <Request, Out>(
     endpoint: Endpoint<Request, Out>
-  ) => (request: Request, model?: string) => Effect.Effect<Answer<Out>, never, Scope.Scope>
+  ) => (request: Request, model?: string) => Effect.Effect<Opened<Out, ProviderErrorReason>>
 }
 
 const defaultMaxLineBytes = 8 * 1024 * 1024
@@ -88,19 +83,14 @@ export const make = Effect.fnUntraced(function* (
     open: (endpoint) => {
       const prepared = prepare(endpoint)
       return (request, model = "") =>
-        Effect.map(Effect.scope, (scope) => {
+        Effect.sync(() => {
           const requestScope = Scope.makeUnsafe()
           const bodyScope = Scope.makeUnsafe()
           const closeBody = Scope.close(bodyScope, Exit.void)
           const abort = Scope.close(requestScope, Exit.void)
-          // What happens when the consumer stops.
           let release: Effect.Effect<unknown> = Effect.andThen(abort, closeBody)
 
           const send = Effect.gen(function* () {
-            yield* Scope.addFinalizer(
-              scope,
-              Effect.suspend(() => release)
-            )
             const body = yield* Effect.fromResult(endpoint.encode(request))
             const text = yield* Effect.fromResult(RequestBody.stringifyBody(body))
             const response = yield* execute(prepared, text)
@@ -132,7 +122,11 @@ export const make = Effect.fnUntraced(function* (
               }
             })
           })
-          return { items: Stream.unwrap(Scope.provide(send, requestScope)), abort }
+          return {
+            items: Stream.unwrap(Scope.provide(send, requestScope)),
+            abort,
+            release: Effect.asVoid(Effect.suspend(() => release))
+          }
         })
     }
   }

@@ -5,10 +5,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
-import type { Source } from "../Deadlines.ts"
+import type { Opened } from "../Deadlines.ts"
 import * as Content from "../protocol/content.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import * as Monotonic from "../values/monotonic.ts"
@@ -54,7 +53,7 @@ interface Known {
   readonly at: number
 }
 
-type Open<A> = Effect.Effect<Source<A, ProviderErrorReason>, never, Scope.Scope>
+type Open<A> = Effect.Effect<Opened<A, ProviderErrorReason>>
 
 export const make = Effect.fnUntraced(function* (options: {
   readonly describe: (model: string) => Effect.Effect<ModelInfo, ProviderError>
@@ -116,11 +115,12 @@ export const make = Effect.fnUntraced(function* (options: {
     requireFor: (needed, model, open) =>
       needed.some((capability) => reported.has(capability))
         ? Effect.gen(function* () {
-            const { abort, items } = yield* open
+            const { abort, items, release } = yield* open
             const aborted = yield* Deferred.make<never, NetworkError>()
             return {
               items: Stream.unwrap(Effect.as(Effect.raceFirst(require(needed, model), Deferred.await(aborted)), items)),
-              abort: Effect.andThen(abort, Deferred.fail(aborted, new NetworkError({ description: "aborted" })))
+              abort: Effect.andThen(abort, Deferred.fail(aborted, new NetworkError({ description: "aborted" }))),
+              release
             }
           })
         : open

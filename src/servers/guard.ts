@@ -2,7 +2,6 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CompletionRequest from "../CompletionRequest.ts"
 import * as Deadlines from "../Deadlines.ts"
@@ -13,7 +12,7 @@ import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ProviderError, StreamTruncated, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 
-type Open<A> = Effect.Effect<Deadlines.Source<A, ProviderErrorReason>, ProviderErrorReason, Scope.Scope>
+type Open<A> = Effect.Effect<Deadlines.Opened<A, ProviderErrorReason>, ProviderErrorReason>
 
 type Completions = (request: CompletionRequest.CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
 

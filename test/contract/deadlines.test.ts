@@ -31,11 +31,12 @@ const paced = (...steps: ReadonlyArray<readonly [wait: Duration.Input, chunk: St
 type Failure = Timeout | "aborted"
 type Chunks = Stream.Stream<StreamingChunk, Failure>
 
-/** Any stream as a source: when it is aborted, what it waits for is interrupted. */
+/** Any stream as a response: when it is aborted, what it waits for is interrupted. */
 const abortable = (stream: Chunks) =>
   Effect.map(Deferred.make<void>(), (aborted) => ({
     items: Stream.interruptWhen(stream, Effect.andThen(Deferred.await(aborted), Effect.fail("aborted" as const))),
-    abort: Deferred.succeed(aborted, undefined)
+    abort: Deferred.succeed(aborted, undefined),
+    release: Effect.void
   }))
 
 const apply = (stream: Chunks, deadlines: Parameters<typeof Deadlines.apply>[1]) =>
@@ -172,7 +173,8 @@ describe("Deadlines", () => {
             Effect.raceFirst(Effect.delay(Effect.succeed(piece("")), "1 second"), Deferred.await(aborted))
           )
         ),
-        abort: Deferred.fail(aborted, "aborted")
+        abort: Deferred.fail(aborted, "aborted"),
+        release: Effect.void
       }))
       const toFailure = (timeout: Failure) => timeout
       const fiber = yield* Deadlines.apply(
@@ -239,7 +241,7 @@ describe("Deadlines", () => {
     })
   )
 
-  it.effect("total aborts the source while the consumer is busy", () =>
+  it.effect("total aborts the response while the consumer is busy", () =>
     Effect.gen(function* () {
       let abortedAt: number | undefined
       const source = Effect.succeed({
@@ -250,9 +252,10 @@ describe("Deadlines", () => {
           Effect.sync(() => {
             abortedAt = clock.currentTimeMillisUnsafe()
           })
-        )
+        ),
+        release: Effect.void
       })
-      const endless = Effect.map(source, ({ abort, items }) => ({ abort, items: Stream.forever(items) }))
+      const endless = Effect.map(source, (opened) => ({ ...opened, items: Stream.forever(opened.items) }))
       const fiber = yield* Deadlines.apply(endless, limits, (timeout): Failure => timeout).pipe(
         Stream.runForEach(() => Effect.sleep("1 hour")),
         Effect.flip,
@@ -302,7 +305,8 @@ describe("Deadlines", () => {
       let aborts = 0
       const source = Effect.succeed({
         items: Stream.fromIterable([piece("a"), final]),
-        abort: Effect.sync(() => aborts++)
+        abort: Effect.sync(() => aborts++),
+        release: Effect.void
       })
       for (const run of [Stream.runDrain, (stream: Chunks) => Stream.runDrain(Stream.take(stream, 1))]) {
         yield* run(Deadlines.apply(source, limits, (timeout): Failure => timeout))
@@ -351,7 +355,8 @@ describe("Deadlines", () => {
       let pulled = 0
       const source = Effect.succeed({
         items: Stream.forever(Stream.sync(() => piece(String(pulled++)))),
-        abort: Effect.void
+        abort: Effect.void,
+        release: Effect.void
       })
       yield* Deadlines.apply(source, limits, (timeout) => timeout).pipe(
         Stream.take(3),

@@ -316,6 +316,7 @@ describe("own changes are visible at once", () => {
     deleteModel: (ollama) => ollama.deleteModel("m"),
     copyModel: (ollama) => ollama.copyModel("m", "n"),
     pull: (ollama) => Stream.runDrain(ollama.pull("m")),
+    "pull, interrupted": (ollama) => Stream.runDrain(Stream.take(ollama.pull("m"), 1)),
     create: (ollama) => Stream.runDrain(ollama.create({ model: "m", from: "n" })),
     "create, before its last report": (ollama) =>
       Stream.runForEach(ollama.create({ model: "m", from: "n" }), ({ isFinal }) =>

@@ -130,9 +130,11 @@ describe("a server that truncates although it must not", () => {
     )
     it.effect(`${server}: usage of 0 and a prompt of enough tokens are no sign`, () =>
       Effect.gen(function* () {
-        for (const prompt_tokens of [0, 20_000]) {
-          const usage = { prompt_tokens, completion_tokens: 1 }
-          const result = yield* run(server, [...text, chunk({ choices: [], usage })])
+        for (const counts of [[0], [20_000], [20_000, 0]]) {
+          const reports = counts.map((prompt_tokens) =>
+            chunk({ choices: [], usage: { prompt_tokens, completion_tokens: 1 } })
+          )
+          const result = yield* run(server, [...text, ...reports])
           expect(result).toMatchObject({ success: { content: "Hi" } })
           expect(result).not.toHaveProperty("success.promptTruncated")
         }

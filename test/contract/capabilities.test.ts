@@ -14,7 +14,7 @@ import * as Ollama from "../../src/Ollama.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 import type { ServerName } from "../support/setups.ts"
-import { start } from "../support/setups.ts"
+import { serverNames, start } from "../support/setups.ts"
 
 const png = "iVBORw0KGgo="
 const message = { role: "user", content: "Why?" } as const
@@ -304,6 +304,20 @@ it.effect("a report grows old although the wall clock is set back", () =>
     const back: Clock.Clock = { ...clock, currentTimeMillisUnsafe: () => -3_600_000 }
     yield* Effect.provideService(provider.model("m"), Clock.Clock, back)
     expect(yield* shows).toBe(2)
+  })
+)
+
+it.effect.each(serverNames)("%s: supportsModel does not remember a model that is gone", (server) =>
+  Effect.gen(function* () {
+    let models = [{ id: "m", name: "m" }]
+    const { provider } = yield* start({ provider: server, client: "undici" }, ({ path }) =>
+      path === "/api/tags" || path === "/v1/models"
+        ? { status: 200, body: { models, data: models } }
+        : { status: 404, body: "404 page not found" }
+    )
+    expect(yield* provider.supportsModel("m")).toBe(true)
+    models = []
+    expect(yield* provider.supportsModel("m")).toBe(false)
   })
 )
 

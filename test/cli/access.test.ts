@@ -242,9 +242,9 @@ describe("an answer that only loads the model", () => {
     })
   )
 
-  it.live("is not mistaken for an answer that is empty for another reason", () =>
+  it.live.each(["stop", "other"] as const)("is not an answer that is empty and has usage: %s", (finishReason) =>
     Effect.gen(function* () {
-      const server = yield* FakeServer.make({ text: "" }, { models })
+      const server = yield* FakeServer.make({ text: "", finishReason }, { models })
       const { stderr, stdout } = yield* CommandLine.run(["hi"], { env: { OLLAMA_HOST: server.url } })
       expect(stdout).toBe("\n")
       expect(stderr).not.toContain("loaded")

@@ -9,6 +9,7 @@ import {
   ModelNotAvailable,
   NetworkError,
   ProviderError,
+  StreamError,
   Unsupported
 } from "../../src/ProviderError.ts"
 
@@ -20,6 +21,11 @@ describe("the text of a failure", () => {
     const error = fail(new ApiError({ status: 500, detail: Redacted.make("failed on: My prompt") }))
     expect(error.message).not.toContain("My prompt")
     expect(Failure.describe(error)).toBe(`${error.message}; failed on: My prompt`)
+  })
+
+  it("does not show it twice", () => {
+    const texts = { description: "out of memory", detail: Redacted.make("out of memory") }
+    expect(Failure.describe(fail(new StreamError(texts))).match(/out of memory/g)).toHaveLength(1)
   })
 
   it("shows it in one line without control characters", () => {

@@ -14,7 +14,7 @@ import * as Ollama from "../../src/Ollama.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 import type { ServerName } from "../support/setups.ts"
-import { start } from "../support/setups.ts"
+import { serverNames, start } from "../support/setups.ts"
 
 const png = "iVBORw0KGgo="
 const message = { role: "user", content: "Why?" } as const
@@ -307,6 +307,20 @@ it.effect("a report grows old although the wall clock is set back", () =>
   })
 )
 
+it.effect.each(serverNames)("%s: supportsModel does not remember a model that is gone", (server) =>
+  Effect.gen(function* () {
+    let models = [{ id: "m", name: "m" }]
+    const { provider } = yield* start({ provider: server, client: "undici" }, ({ path }) =>
+      path === "/api/tags" || path === "/v1/models"
+        ? { status: 200, body: { models, data: models } }
+        : { status: 404, body: "404 page not found" }
+    )
+    expect(yield* provider.supportsModel("m")).toBe(true)
+    models = []
+    expect(yield* provider.supportsModel("m")).toBe(false)
+  })
+)
+
 describe("own changes are visible at once", () => {
   const changes: {
     readonly [name: string]: (ollama: Ollama.Ollama) => Effect.Effect<unknown, ProviderError>
@@ -316,6 +330,7 @@ describe("own changes are visible at once", () => {
     deleteModel: (ollama) => ollama.deleteModel("m"),
     copyModel: (ollama) => ollama.copyModel("m", "n"),
     pull: (ollama) => Stream.runDrain(ollama.pull("m")),
+    "pull, interrupted": (ollama) => Stream.runDrain(Stream.take(ollama.pull("m"), 1)),
     create: (ollama) => Stream.runDrain(ollama.create({ model: "m", from: "n" })),
     "create, before its last report": (ollama) =>
       Stream.runForEach(ollama.create({ model: "m", from: "n" }), ({ isFinal }) =>

@@ -217,3 +217,15 @@ it.effect("Ollama truncates only if asked to; others cannot", () =>
     }
   })
 )
+
+it.effect("a request has at most 64 Ki characters, or a single text", () =>
+  Effect.gen(function* () {
+    const { provider, server } = yield* start({ provider: "Ollama", client: "undici" }, { text: "" })
+    const batches = [[40_000, 25_536], [1, 65_535], [65_536], [70_000], [1, 1]]
+    yield* provider.embed({ model: "fake:latest", input: batches.flat().map((length) => "a".repeat(length)) })
+    const sent = (yield* server.state).requests
+      .filter(isEmbed)
+      .map(({ body }) => inputOf(body).map(({ length }) => length))
+    expect(sent.map(String).toSorted()).toEqual(batches.map(String).toSorted())
+  })
+)

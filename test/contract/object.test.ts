@@ -180,7 +180,7 @@ it.effect("an answer that does not match is an error with the text, which no ren
       "```secret```"
     ]
     for (const answer of answers) {
-      for (const finishReason of ["stop", "length"] as const) {
+      for (const finishReason of ["stop", "length", "content-filter", "other"] as const) {
         const result = yield* ask(answer, { isFinal: true, finishReason })
         expect(result).toMatchObject({
           failure: { provider: "Mock", reason: { _tag: "InvalidAnswer", isTruncated: finishReason === "length" } }

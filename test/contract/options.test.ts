@@ -292,6 +292,20 @@ it.effect("a key that is unknown: the error lists those that are known", () =>
   }).pipe(Effect.scoped)
 )
 
+it.effect("the error has the name in the options, if that is a text", () =>
+  Effect.gen(function* () {
+    for (const [name, expected] of [
+      ["gpu-1", "gpu-1"],
+      [undefined, "LM Studio"],
+      [" ", "LM Studio"],
+      [5, "LM Studio"]
+    ]) {
+      const error = yield* Effect.flip(LmStudio.make(untyped({ name, maxLineBytes: 0 })))
+      expect(error.provider).toBe(expected)
+    }
+  }).pipe(Effect.provide(NodeHttpClient.layerUndici))
+)
+
 it.effect("options without a value have their defaults, and numbers without a limit are allowed", () =>
   Effect.gen(function* () {
     const provider = yield* MockProvider.make(["Hi"], { name: undefined, models: undefined })

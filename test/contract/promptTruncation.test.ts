@@ -130,9 +130,15 @@ describe("a server that truncates although it must not", () => {
     )
     it.effect(`${server}: usage of 0 and a prompt of enough tokens are no sign`, () =>
       Effect.gen(function* () {
-        for (const prompt_tokens of [0, 20_000]) {
-          const usage = { prompt_tokens, completion_tokens: 1 }
-          const result = yield* run(server, [...text, chunk({ choices: [], usage })])
+        const report = (prompt_tokens: number) => chunk({ choices: [], usage: { prompt_tokens, completion_tokens: 1 } })
+        const counts = [
+          [0, 0],
+          [0, 20_000],
+          [20_000, 20_000],
+          [20_000, 0]
+        ] as const
+        for (const [first, last] of counts) {
+          const result = yield* run(server, [report(first), ...text, report(last)])
           expect(result).toMatchObject({ success: { content: "Hi" } })
           expect(result).not.toHaveProperty("success.promptTruncated")
         }

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import { FakeServer } from "../../src/testing/index.ts"
-import { request, start } from "../support/setups.ts"
+import { request, serverNames, start } from "../support/setups.ts"
 import { fieldsOf } from "../support/transcript.ts"
 
 interface Example {
@@ -162,6 +162,25 @@ describe("an empty 403", () => {
         expect(message).toMatch(/Host or Origin header.*OLLAMA_ORIGINS.*--host-header/)
         expect(message).not.toContain("token")
       } else expect(message).toContain("check the token")
+    })
+  )
+})
+
+describe("a list of models with status 200 that is an error", () => {
+  const errors: ReadonlyArray<readonly [body: object, reason: object]> = [
+    [{ error: "boom" }, { _tag: "StreamError", detail: "boom" }],
+    [
+      { object: "error", message: "boom" },
+      { _tag: "StreamError", detail: "boom" }
+    ],
+    [{ signin_url: "https://a.example" }, { _tag: "AuthenticationError", signinUrl: "https://a.example" }]
+  ]
+  it.live.each(serverNames)("of %s", (provider) =>
+    Effect.gen(function* () {
+      for (const [body, reason] of errors) {
+        const running = yield* start({ provider, client: "undici" }, { status: 200, body })
+        expect(fieldsOf((yield* Effect.flip(running.provider.listModels)).reason)).toMatchObject(reason)
+      }
     })
   )
 })

@@ -8,7 +8,9 @@ import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
 import { FakeServer } from "../../src/testing/index.ts"
-import { connect, request, type Setup, setups, start } from "../support/setups.ts"
+import { encode } from "../support/bytes.ts"
+import * as CannedHttp from "../support/cannedHttp.ts"
+import { connect, request, type Setup, serverNames, setups, start } from "../support/setups.ts"
 
 const brokenHeaders: ReadonlyArray<readonly [what: string, headers: Record<string, string>]> = [
   ["a line end", { "x-key": "SECRET\nx: y" }],
@@ -148,6 +150,14 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 })
+
+it.effect.each(serverNames)("%s: an empty piece does not show whether a body is compressed", (provider) =>
+  Effect.gen(function* () {
+    const http = CannedHttp.layer({ headers: { "content-encoding": "gzip" }, pieces: [encode(""), encode("{}")] })
+    const { listModels } = yield* connect({ provider, client: "fetch" }, { baseUrl: "http://gpu-7:1" }, http)
+    expect(yield* listModels).toEqual([])
+  })
+)
 
 // Each waits for some seconds, so they run at the same time.
 it.live("a status is reported although the body of the error never ends", () =>

@@ -251,6 +251,8 @@ it.live("follows no redirect, with fetch as with other clients", () =>
     const address = yield* url(({ path }) => ({ status: 302, headers: { location: `${other.url}${path}` } }))
     const { failures, found } = yield* Discovery.discover({ urls: { ...nowhere, ollama: address } }).pipe(
       Effect.provide(FetchHttpClient.layer),
+      // Not even if the program asks `fetch` to follow them.
+      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "follow" }),
       Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: {} })))
     )
     expect([found, failures, (yield* other.state).requests]).toEqual([[], [], []])
@@ -296,7 +298,7 @@ describe("the token of the environment", () => {
   it.live.each(cases)("$title", ({ env, token, urls }) =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(identities.ollama)
-      const options = { urls: { ...nowhere, ...urls?.(server.url) } }
+      const options: Discovery.Options = { urls: { ...nowhere, ...urls?.(server.url) }, timeLimit }
       const search = Effect.gen(function* () {
         const { found } = yield* Discovery.discover(options)
         return yield* Effect.forEach(found, (each) => tokenOf(server, each))
@@ -308,7 +310,9 @@ describe("the token of the environment", () => {
   it.live("is that of the server which answers at an address that the program gives", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(identities.ollama)
-      const look = Effect.flatMap(Discovery.look("lmstudio", { url: server.url }), (found) => tokenOf(server, found))
+      const look = Effect.flatMap(Discovery.look("lmstudio", { url: server.url, timeLimit }), (found) =>
+        tokenOf(server, found)
+      )
       expect(yield* Effect.provide(look, environment(tokens))).toBe("Bearer o")
     })
   )
@@ -329,6 +333,8 @@ describe("a look at one address", () => {
       })
       expect(yield* look("ollama", closed)).toEqual({ kind: "ollama", state: "closed" })
       expect(yield* look("ollama", yield* url(FakeServer.silence), {})).toEqual({ kind: "ollama", state: "unknown" })
+      const cut = yield* url({ status: 200, cut: { how: "reset", afterBytes: 0 } })
+      expect(yield* look("ollama", cut)).toEqual({ kind: "ollama", state: "unknown" })
       const page = { status: 200, headers: { "content-type": "text/html" }, body: "<html></html>" }
       expect(yield* look("lmstudio", yield* url(page))).toEqual({ kind: "lmstudio", state: "unknown" })
     })
@@ -338,7 +344,7 @@ describe("a look at one address", () => {
     Effect.gen(function* () {
       const address = yield* url(identities.ollama)
       const version = Effect.gen(function* () {
-        const found = yield* Discovery.look("lmstudio", { url: address })
+        const found = yield* Discovery.look("lmstudio", { url: address, timeLimit })
         return found.kind === "ollama" ? yield* found.provider.version : undefined
       })
       expect(yield* Effect.provide(version, environment({}))).toBe("0.33.0")

@@ -12,6 +12,7 @@ import * as TestClock from "effect/testing/TestClock"
 import type { ModelProgress } from "../../src/ModelProgress.ts"
 import * as Ollama from "../../src/Ollama.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
+import * as TransferSpeed from "../../src/servers/transferSpeed.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 import * as CannedHttp from "../support/cannedHttp.ts"
 import * as Captures from "../support/captures.ts"
@@ -242,6 +243,21 @@ it.effect("a transfer is complete at its success, also if its last bytes were no
         expect(Option.getOrThrow(last)).toMatchObject({ isFinal: true, completedBytes: totalBytes, totalBytes })
       }
     }
+  })
+)
+
+it.effect("the speed of a layer that begins again is measured anew", () =>
+  Effect.gen(function* () {
+    const completed = [500, 100, 300]
+    const reports = Stream.fromIterable(completed, { chunkSize: 1 }).pipe(
+      Stream.mapEffect((completedBytes) => Effect.as(TestClock.adjust("1 second"), completedBytes)),
+      Stream.map((completedBytes): ModelProgress => {
+        const amounts = { completedBytes, totalBytes: 1000 }
+        return { status: "pulling", isFinal: false, layer: { digest: "sha256:a", ...amounts }, ...amounts }
+      })
+    )
+    const measured = yield* Stream.runCollect(TransferSpeed.add(reports))
+    expect(measured.map(({ bytesPerSecond }) => bytesPerSecond)).toEqual([undefined, undefined, 200])
   })
 )
 

@@ -41,6 +41,11 @@ const table: ReadonlyArray<readonly [what: string, cause: unknown, description: 
     "UND_ERR_SOCKET (the connection was closed)"
   ],
   [
+    "a refused connection below a closed socket",
+    wrap(fail("other side closed", { code: "UND_ERR_SOCKET", cause: refused("127.0.0.1") })),
+    "ECONNREFUSED 127.0.0.1:11434 (is the server running?)"
+  ],
+  [
     "https to an http port",
     wrap(fail("80AB:error:0A00010B:SSL routines:wrong version number", { code: "ERR_SSL_WRONG_VERSION_NUMBER" })),
     "ERR_SSL_WRONG_VERSION_NUMBER (the server speaks http, not https; use http:// in baseUrl)"

@@ -342,6 +342,12 @@ describe("what the server reports besides the text", () => {
     })
   )
 
+  it.effect("cached tokens of the usage take precedence over those of the timings", () =>
+    Effect.map(read(finish("stop", { usage: details, timings: { cache_n: 6 } })), (chunks) => {
+      expect(chunks.at(-1)).toMatchObject({ usage: { cachedTokens: 5 } })
+    })
+  )
+
   it.effect("an id that is not a text is ignored", () =>
     Effect.map(read({ id: 7, choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }), (chunks) => {
       expect(chunks).toEqual([{ content: "", isFinal: true, model: "asked", finishReason: "stop" }])

@@ -215,6 +215,11 @@ describe("tool calls of an answer that was cut", () => {
       pieces: '[0#a f({"x":]|',
       final: cut
     },
+    "the same with Mistral's word for length": {
+      events: [calls(fragment('{"x":', { id: "a" }, "f")), finish("model_length"), DONE],
+      pieces: '[0#a f({"x":]|',
+      final: cut
+    },
     "the complete calls before it are not": {
       events: [calls(fragment("{}", { id: "a" }, "f"), fragment('{"x":', { id: "b" }, "g")), finish("length"), DONE],
       pieces: '[0#a f({}][1#b g({"x":]|',

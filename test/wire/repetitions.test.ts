@@ -306,7 +306,17 @@ const ofOllama: Readonly<Record<string, Lines>> = {
     final: finalWithCalls
   },
   "not the last piece": { lines: [{ text: "Hel" }, { text: "lo" }], pieces: "Hel|lo", final: final() },
-  "not a word that the model wrote twice": { lines: [{ text: "ha" }, { text: "ha" }], pieces: "ha|ha", final: final() }
+  "not a word that the model wrote twice": { lines: [{ text: "ha" }, { text: "ha" }], pieces: "ha|ha", final: final() },
+  "not a piece as long as a word may be": {
+    lines: [{ text: "a".repeat(16) }, { text: "a".repeat(16) }],
+    pieces: `${"a".repeat(16)}|${"a".repeat(16)}`,
+    final: final()
+  },
+  "a piece longer than a word": {
+    lines: [{ text: "a".repeat(17) }, { text: "a".repeat(17) }],
+    pieces: `${"a".repeat(17)}|`,
+    final: final()
+  }
 }
 
 describe.each([

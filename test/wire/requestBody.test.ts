@@ -59,6 +59,10 @@ const parameters: { readonly [name: string]: readonly [Tool["parameters"], objec
     { $ref: "#/definitions/a~1b", definitions: { "a/b": { $ref: "#/definitions/c" }, c: { properties: city } } },
     { type: "object", properties: city }
   ],
+  "a reference with a description beside it": [
+    { $ref: "#/$defs/A", description: "own", $defs: { A: { description: "shared", properties: city } } },
+    { type: "object", properties: city, description: "own" }
+  ],
   "a reference that leads nowhere": [{ $ref: "#/$defs/A" }, none],
   "references in a circle": [circle, none],
   "a union": [cityOrZip, { type: "object", properties: { ...city, zip: { type: "string" } } }],

@@ -124,6 +124,7 @@ describe("between two parts of an answer of server-sent events", () => {
     ` ${lost}`,
     `\ufeff${lost}`,
     JSON.stringify(text("lost"), null, 2),
+    JSON.stringify({ choices: [{ message: { content: "lost" }, finish_reason: "stop" }] }),
     `[${lost}]`,
     `[\n${lost}\n]`,
     '["lost"]',

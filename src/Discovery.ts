@@ -15,10 +15,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Defaults } from "./CompletionRequest.ts"
 import * as OptionSchema from "./servers/options.ts"
+import * as Values from "./values/objects.ts"
 import * as Places from "./servers/addresses.ts"
 import * as Probe from "./http/probe.ts"
 import * as TimeLimit from "./http/timeLimit.ts"
@@ -191,24 +191,20 @@ export const kinds: ReadonlyArray<Kind> = ["ollama", "llama-server", "lmstudio"]
  * @since 0.3.0
  */
 export const discover = (options: Options = {}): Effect.Effect<Discovered, never, HttpClient.HttpClient> =>
-  Effect.suspend(() => {
-    const valid = OptionSchema.read(definition, options)
-    if (Result.isFailure(valid)) {
-      const failure = new ProviderError({ provider: "Discovery", reason: valid.failure })
-      return Effect.succeed({ found: [], failures: [failure] })
-    }
-    return Effect.map(
-      Effect.partition(kinds, (kind) => search(kind, options), { concurrency: "unbounded" }),
-      ([results, failures]) => {
-        const found = results.flatMap(Option.toArray)
-        const ordered = [
-          ...found.filter(({ isConfigured }) => isConfigured),
-          ...found.filter(({ isConfigured }) => !isConfigured)
-        ]
-        return { found: Arr.dedupeWith(ordered, isSameServer), failures }
-      }
-    )
+  Effect.catch(searchAll(options), (failure) => Effect.succeed({ found: [], failures: [failure] }))
+
+/** Fails if an option is invalid. */
+const searchAll = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Discovered, ProviderError, HttpClient.HttpClient> {
+  yield* OptionSchema.readFor(definition, options, "Discovery")
+  const [results, failures] = yield* Effect.partition(kinds, (kind) => search(kind, options), {
+    concurrency: "unbounded"
   })
+  const found = results.flatMap(Option.toArray)
+  const ordered = found.toSorted((a, b) => Number(b.isConfigured) - Number(a.isConfigured))
+  return { found: Arr.dedupeWith(ordered, isSameServer), failures }
+})
 
 /**
  * Whether two services are of the same kind and at the same address.
@@ -219,7 +215,8 @@ export const isSameServer = (a: Service, b: Service): boolean =>
   a.kind === b.kind && a.provider.server === b.provider.server
 
 /**
- * Provides `Provider` from the first server that is found. Fails with `NoServerFound` if there is none.
+ * Provides `Provider` from the first server that is found. Fails with `NoServerFound` if there is none, and with `InvalidRequest` if
+ * an option is invalid.
  *
  * **Example** (whatever runs here)
  *
@@ -233,10 +230,12 @@ export const isSameServer = (a: Service, b: Service): boolean =>
  *
  * @since 0.3.0
  */
-export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, NoServerFound, HttpClient.HttpClient> =>
+export const layer = (
+  options: Options = {}
+): Layer.Layer<Provider.Provider, NoServerFound | ProviderError, HttpClient.HttpClient> =>
   Layer.effect(
     Provider.Provider,
-    Effect.flatMap(discover(options), ({ failures, found }) => {
+    Effect.flatMap(searchAll(options), ({ failures, found }) => {
       const first = found[0]
       if (first !== undefined) return Effect.succeed(first.provider)
       const variables = kinds.map((kind) => serverKinds[kind].place.environment.baseUrl).join(", ")
@@ -256,7 +255,7 @@ export const connect = Effect.fnUntraced(function* (
   kind: Kind,
   options: Omit<LookOptions, "timeLimit"> = {}
 ): Effect.fn.Return<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  yield* OptionSchema.readFor(lookDefinition, options, "Discovery")
+  yield* validate(kind, options)
   const { isConfigured, url } = yield* addressOf(kind, options)
   return { ...(yield* makeService(kind, url, kind, options)), isConfigured }
 })
@@ -281,7 +280,13 @@ export const look = (
   kind: Kind,
   options: LookOptions = {}
 ): Effect.Effect<Sighting, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
-  Effect.flatMap(OptionSchema.readFor(lookDefinition, options, "Discovery"), (options) => lookAt(kind, options))
+  Effect.andThen(validate(kind, options), lookAt(kind, options))
+
+const validate = (kind: Kind, options: LookOptions) =>
+  Effect.andThen(
+    OptionSchema.readFor(kindDefinition, { kind }, "Discovery"),
+    OptionSchema.readFor(lookDefinition, options, "Discovery")
+  )
 
 interface Place extends LookOptions {
   /** Where servers without a variable are. Default: the usual addresses. */
@@ -376,14 +381,16 @@ const makeService = Effect.fnUntraced(function* (
 const hasAuthorization = (headers: LookOptions["headers"] = {}): boolean =>
   Object.keys(headers).some((name) => name.toLowerCase() === "authorization")
 
-const url = (u: unknown): u is string => Predicate.isString(u)
+const url = (u: unknown): u is string => Predicate.isString(u) && u.trim() !== ""
 
 const definition = OptionSchema.define<Options>({
   urls: Schema.optional(
     OptionSchema.is(
       (u): u is NonNullable<Options["urls"]> =>
         Predicate.isObject(u) &&
-        Object.entries(u).every(([key, value]) => key in serverKinds && (value === undefined || url(value))),
+        Object.entries(u).every(
+          ([key, value]) => Object.hasOwn(serverKinds, key) && (value === undefined || url(value))
+        ),
       `an object of addresses by ${kinds.join(", ")}`
     )
   ),
@@ -391,9 +398,11 @@ const definition = OptionSchema.define<Options>({
   defaults: OptionSchema.defaults
 })
 
+const kindDefinition = OptionSchema.define<{ readonly kind: Kind }>({ kind: Schema.Literals(kinds) })
+
 const lookDefinition = OptionSchema.define<LookOptions>({
   url: Schema.optional(OptionSchema.is(url, "an address")),
   timeLimit: OptionSchema.duration,
   defaults: OptionSchema.defaults,
-  headers: Schema.optional(OptionSchema.is(Predicate.isObject, "an object of texts"))
+  headers: Schema.optional(OptionSchema.is(Values.isRecord, "an object of texts"))
 })

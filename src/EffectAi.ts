@@ -14,11 +14,15 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { Defaults } from "./CompletionRequest.ts"
-import type { EmbeddingRequest } from "./Embedding.ts"
+import * as Schema from "effect/Schema"
+import { Defaults } from "./CompletionRequest.ts"
+import { EmbeddingRequest } from "./Embedding.ts"
+import * as OptionSchema from "./servers/options.ts"
 import * as AiErrors from "./ai/error.ts"
 import * as LanguageModels from "./ai/languageModel.ts"
 import * as Provider from "./Provider.ts"
+import type { InvalidRequest } from "./ProviderError.ts"
+import * as Values from "./values/objects.ts"
 
 /**
  * Options of every request of a model: those of a `CompletionRequest`, except its messages and tools.
@@ -72,7 +76,9 @@ export const withConfigOverride: {
   (config: Config): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, Config>>
   <A, E, R>(self: Effect.Effect<A, E, R>, config: Config): Effect.Effect<A, E, Exclude<R, Config>>
 } = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, config: Config) =>
-  Effect.flatMap(currentConfig, (outer) => Effect.provideService(self, Config, { ...outer, ...config }))
+  Effect.flatMap(currentConfig, (outer) =>
+    Effect.provideService(self, Config, Values.isRecord(config) ? { ...outer, ...config } : config)
+  )
 )
 
 const currentConfig: Effect.Effect<Config> = Effect.map(
@@ -110,6 +116,8 @@ const currentConfig: Effect.Effect<Config> = Effect.map(
  *
  * Tool calls have the ids of the server, unless an earlier call of the prompt has the same one.
  *
+ * If an option is invalid, every request fails with `InvalidRequestError`, which names it.
+ *
  * @category constructors
  * @since 0.3.0
  */
@@ -118,8 +126,27 @@ export const makeLanguageModel = (
 ): Effect.Effect<LanguageModel.LanguageModel, never, Provider.Provider> =>
   Effect.flatMap(Provider.Provider, (provider) => LanguageModels.make(provider, withConfig(options)))
 
-const withConfig = (options: Options): Effect.Effect<Options> =>
-  Effect.map(currentConfig, (config) => ({ ...options, ...config }))
+const withConfig = (options: Options): Effect.Effect<Options, InvalidRequest> => {
+  const valid = Effect.fromResult(OptionSchema.read(definition, options))
+  return Effect.flatMap(Effect.serviceOption(Config), (config) =>
+    Option.isNone(config)
+      ? valid
+      : Effect.zipWith(
+          valid,
+          Effect.fromResult(OptionSchema.read(configDefinition, config.value)),
+          (options, config) => ({
+            ...options,
+            ...config
+          })
+        )
+  )
+}
+
+const { toolChoice: _choice, tools: _tools, ...configFields } = Defaults.fields
+
+const configDefinition = OptionSchema.define<Config>(configFields)
+
+const definition = OptionSchema.define<Options>({ ...configFields, model: Schema.NonEmptyString })
 
 /**
  * Provides the `LanguageModel` of `effect/ai` from a `Provider`.
@@ -159,7 +186,11 @@ export const model = <const Name extends string>(
   name: Name,
   options: Omit<Options, "model"> = {}
 ): AiModel.Model<"effect-local-llm", LanguageModel.LanguageModel, Provider.Provider> =>
-  AiModel.make("effect-local-llm", name, layerLanguageModel({ ...options, model: name }))
+  AiModel.make("effect-local-llm", name, layerLanguageModel(named(name, options)))
+
+/** What is not an object stays as it is, for the validation to reject. */
+const named = <O extends object>(model: string, options: O): O & { readonly model: string } =>
+  Values.isRecord(options) ? { ...options, model } : options
 
 /**
  * Options of every request of an embedding model: those of an `EmbeddingRequest`, except its input.
@@ -181,19 +212,36 @@ export interface EmbeddingOptions extends Omit<EmbeddingRequest, "model" | "inpu
  */
 export const makeEmbeddingModel = (
   options: EmbeddingOptions
-): Effect.Effect<EmbeddingModel.EmbeddingModel, never, Provider.Provider> =>
-  Effect.flatMap(Provider.Provider, (provider) =>
-    EmbeddingModel.make({
+): Effect.Effect<EmbeddingModel.EmbeddingModel, never, Provider.Provider> => makeEmbedding(options, embeddingDefinition)
+
+const makeEmbedding = (options: EmbeddingOptions, definition: OptionSchema.Definition) =>
+  Effect.flatMap(Provider.Provider, (provider) => {
+    const valid = OptionSchema.readFor(definition, options, provider.name)
+    return EmbeddingModel.make({
       embedMany: ({ inputs }) =>
-        Effect.mapBoth(provider.embed({ ...options, input: inputs }), {
-          onSuccess: ({ promptTokens, vectors }) => ({
-            results: vectors.map((vector) => [...vector]),
-            usage: { inputTokens: promptTokens }
-          }),
-          onFailure: (error) => AiErrors.make("embedMany", error)
-        })
+        Effect.mapBoth(
+          Effect.flatMap(valid, (options) => provider.embed({ ...options, input: inputs })),
+          {
+            onSuccess: ({ promptTokens, vectors }) => ({
+              results: vectors.map((vector) => [...vector]),
+              usage: { inputTokens: promptTokens }
+            }),
+            onFailure: (error) => AiErrors.make("embedMany", error)
+          }
+        )
     })
-  )
+  })
+
+const { input: _input, ...embeddingFields } = EmbeddingRequest.fields
+
+const embeddingOptions = { ...embeddingFields, model: Schema.NonEmptyString }
+
+const embeddingDefinition = OptionSchema.define<EmbeddingOptions>(embeddingOptions)
+
+const modelDefinition = OptionSchema.define<EmbeddingOptions>({
+  ...embeddingOptions,
+  dimensions: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
+})
 
 /**
  * Provides the `EmbeddingModel` of `effect/ai` from a `Provider`.
@@ -240,7 +288,7 @@ export const embeddingModel = <const Name extends string>(
     "effect-local-llm",
     name,
     Layer.merge(
-      layerEmbeddingModel({ ...options, model: name }),
-      Layer.succeed(EmbeddingModel.Dimensions, options.dimensions)
+      Layer.effect(EmbeddingModel.EmbeddingModel, makeEmbedding(named(name, options), modelDefinition)),
+      Layer.succeed(EmbeddingModel.Dimensions, Values.isRecord(options) ? options.dimensions : 0)
     )
   )

@@ -298,21 +298,32 @@ export const layerConfig = (
     Effect.flatMap(Effect.flatMap(readConfig(config), PoolOptions.readConfig), ({ token, urls = [], ...options }) =>
       make({
         ...options,
-        hosts: urls
-          .filter((url) => url.trim() !== "")
-          .map((url) => {
-            const baseUrl = BaseUrl.fromOllamaHost(url)
-            return { provider: Ollama.make({ baseUrl, token, name: baseUrl }) }
-          })
+        hosts: urls.flatMap((url, index) => (url.trim() === "" ? [] : [{ provider: makeOllama(url, index, token) }]))
       })
     )
   )
 
-const readConfig = (config: Config.Wrap<ConfigOptions>): Config.Config<ConfigOptions> =>
-  Config.isConfig(config)
-    ? Config.unwrap<ConfigOptions>(config)
-    : Config.unwrap<ConfigOptions>({
-        urls: Config.Array(Schema.String, "OLLAMA_HOSTS"),
-        token: Config.map(Config.option(Config.Redacted("OLLAMA_API_KEY")), Option.getOrUndefined),
-        ...config
-      })
+/** The name of a host is its address. An invalid one may contain a password, so the error has another name. */
+const makeOllama = (url: string, index: number, token: ConfigOptions["token"]) => {
+  const baseUrl = BaseUrl.fromOllamaHost(url)
+  return Effect.catchReason(
+    Ollama.make({ baseUrl, token, name: baseUrl }),
+    "ProviderError",
+    "InvalidRequest",
+    (reason, error) =>
+      Effect.fail(reason.field === "baseUrl" ? PoolOptions.invalid(`urls[${index}]`, reason.description) : error)
+  )
+}
+
+const readConfig = (
+  config: Config.Wrap<ConfigOptions>
+): Effect.Effect<ConfigOptions, Config.ConfigError | ProviderError> =>
+  Effect.flatMap(PoolOptions.readWrapped(config), (config) =>
+    Config.isConfig(config)
+      ? Config.unwrap<ConfigOptions>(config)
+      : Config.unwrap<ConfigOptions>({
+          urls: Config.Array(Schema.String, "OLLAMA_HOSTS"),
+          token: Config.map(Config.option(Config.Redacted("OLLAMA_API_KEY")), Option.getOrUndefined),
+          ...config
+        })
+  )

@@ -14,7 +14,7 @@ import type { Span } from "effect/Tracer"
 import * as Completion from "../Completion.ts"
 import type { ChatRequest, Defaults } from "../CompletionRequest.ts"
 import type * as Provider from "../Provider.ts"
-import { ProviderError, type ProviderErrorReason } from "../ProviderError.ts"
+import { type InvalidRequest, ProviderError, type ProviderErrorReason } from "../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
 import * as GenAi from "../values/genAi.ts"
 import * as Json from "../values/json.ts"
@@ -28,17 +28,17 @@ type Hook = LanguageModel.ProviderOptions
 
 export const make = (
   provider: Provider.Provider,
-  options: Effect.Effect<Omit<Defaults, "tools" | "toolChoice">>
+  options: Effect.Effect<Omit<Defaults, "tools" | "toolChoice">, InvalidRequest>
 ): Effect.Effect<LanguageModel.LanguageModel> => {
   const fail = (method: string, reason: ProviderErrorReason) =>
     AiErrors.make(method, new ProviderError({ provider: provider.name, reason }))
 
   const prepare = (hook: Hook, method: string): Effect.Effect<ChatRequest, AiError.AiError> =>
-    Effect.flatMap(options, (options) => {
-      const request = Result.map(toInput(hook), (input): ChatRequest => ({ ...options, ...input }))
-      if (Result.isSuccess(request)) annotateRequest(hook.span, GenAi.providerName(provider), request.success)
-      return Effect.mapError(Effect.fromResult(request), (reason) => fail(method, reason))
-    })
+    Effect.gen(function* () {
+      const request: ChatRequest = { ...(yield* options), ...(yield* Effect.fromResult(toInput(hook))) }
+      annotateRequest(hook.span, GenAi.providerName(provider), request)
+      return request
+    }).pipe(Effect.mapError((reason) => fail(method, reason)))
 
   return LanguageModel.make({
     codecTransformer,

@@ -4,6 +4,7 @@ import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
+import * as Secrets from "./secrets.ts"
 import * as Text from "./text.ts"
 
 /** Standard output does not take the text, for example because the disk is full. */
@@ -36,11 +37,14 @@ export const writeJsonLine = (json: string): Effect.Effect<void, OutputFailed | 
 export const writeError = (text: string): Effect.Effect<void> => Effect.ignore(writeTo(process.stderr, text))
 
 /** Writes a line to standard error. */
-export const note = (line: string): Effect.Effect<void> => writeError(`${Text.toSingleLine(line)}\n`)
+export const note = (line: string): Effect.Effect<void> =>
+  Effect.flatMap(Secrets.conceal(line), (line) => writeError(`${Text.toSingleLine(line)}\n`))
 
 /** Writes a line of less importance to standard error. */
 export const dimNote = (line: string): Effect.Effect<void> =>
-  Effect.flatMap(dim, (dim) => writeError(`${dim(Text.toSingleLine(line))}\n`))
+  Effect.flatMap(Effect.all([dim, Secrets.conceal(line)]), ([dim, line]) =>
+    writeError(`${dim(Text.toSingleLine(line))}\n`)
+  )
 
 const variable = (name: string): Effect.Effect<string> => Effect.orElseSucceed(Config.String(name), () => "")
 

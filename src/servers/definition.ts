@@ -20,6 +20,7 @@ import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest, ModelNotAvailable, ProviderError } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as BaseUrl from "../values/baseUrl.ts"
+import * as Values from "../values/objects.ts"
 import * as Capabilities from "./capabilities.ts"
 import * as Embeddings from "./embeddings.ts"
 import * as Guard from "./guard.ts"
@@ -213,9 +214,9 @@ const findInvalidCall = (model: unknown, deadlines: Deadlines | undefined): Inva
     ? new InvalidRequest({ field: "model", description: "Expected the name of a model" })
     : CompletionRequest.checkOptions({ deadlines })
 
-/** The token's content, the headers and the bound are validated where they are used. */
+/** The token's content, the headers and the bound are validated where they are used. A `Map` would be read as no headers. */
 const isHeaders = (u: unknown): u is NonNullable<Options["headers"]> =>
-  Predicate.isObject(u) || (Array.isArray(u) && u.every((entry) => Array.isArray(entry) && entry.length === 2))
+  Values.isRecord(u) || (Array.isArray(u) && u.every((entry) => Array.isArray(entry) && entry.length === 2))
 
 export const optionFields: OptionSchema.Fields<Options> = {
   name: OptionSchema.text,
@@ -240,15 +241,19 @@ export const layer = <Self extends Provider.Provider, E, R>(
   )
 
 /** Options from the configuration: the usual environment variables, and those given instead of them. */
-export const config = ({ environment }: ServerDefinition, wrapped: Config.Wrap<Options>): Config.Config<Options> => {
-  if (Config.isConfig(wrapped)) return Config.unwrap<Options>(wrapped)
-  const { baseUrl, parse = (value: string) => value, token } = { parse: undefined, ...environment }
-  return Config.unwrap<Options>({
-    baseUrl: optional(Config.map(Config.NonEmptyString(baseUrl), parse)),
-    token: optional(Config.Redacted(token)),
-    ...wrapped
+export const config = (
+  { environment, name }: ServerDefinition,
+  wrapped: Config.Wrap<Options>
+): Effect.Effect<Options, Config.ConfigError | ProviderError> =>
+  Effect.flatMap(OptionSchema.readWrapped(wrapped, name), (wrapped) => {
+    if (Config.isConfig(wrapped)) return Config.unwrap<Options>(wrapped)
+    const { baseUrl, parse = (value: string) => value, token } = { parse: undefined, ...environment }
+    return Config.unwrap<Options>({
+      baseUrl: optional(Config.map(Config.NonEmptyString(baseUrl), parse)),
+      token: optional(Config.Redacted(token)),
+      ...wrapped
+    })
   })
-}
 
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> =>
   Config.map(Config.option(config), Option.getOrUndefined)

@@ -5,6 +5,7 @@
  * A constructor that is an Effect fails with it. One that returns a provider at once returns a provider of which every operation
  * fails with it, and so does its layer.
  */
+import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -50,6 +51,40 @@ export const readFor = <Options>(
     const own = Predicate.hasProperty(options, "name") ? options.name : undefined
     return new ProviderError({ provider: isText(own) ? own : name, reason })
   })
+
+/**
+ * The options of a `layerConfig`: a `Config`, or objects of them, without those that are `undefined`, as these have their defaults.
+ * `Config.unwrap` fails on any other value with an exception, or takes it for an object without fields.
+ */
+export const readWrapped = <Wrapped extends object>(
+  wrapped: Wrapped,
+  name: string
+): Effect.Effect<Wrapped, ProviderError> => {
+  const field = findUnwrappable(wrapped, "options")
+  if (field === undefined) return Effect.succeed(withoutUndefined(wrapped))
+  const reason = new InvalidRequest({ field, description: "Expected a Config, such as Config.succeed(…)" })
+  return Effect.fail(new ProviderError({ provider: name, reason }))
+}
+
+/** The path of the first value that is neither a `Config` nor an object of them. */
+const findUnwrappable = (u: unknown, path: string): string | undefined => {
+  if (Config.isConfig(u) || (u === undefined && path !== "options")) return undefined
+  if (!Values.isRecord(u)) return path
+  const outer = path === "options" ? "" : `${path}.`
+  const paths = Object.entries({ ...u }).map(([key, value]) => findUnwrappable(value, outer + key))
+  return paths.find(Predicate.isNotUndefined)
+}
+
+const withoutUndefined = <A extends object>(wrapped: A): A => {
+  if (Config.isConfig(wrapped)) return wrapped
+  const copy = { ...wrapped }
+  for (const key in copy) {
+    const value = copy[key]
+    if (value === undefined) delete copy[key]
+    else if (Predicate.isObject(value)) copy[key] = withoutUndefined(value)
+  }
+  return copy
+}
 
 /** What a provider wraps, or at least its name. */
 type Base = Partial<Provider.Provider> & { readonly name: string }

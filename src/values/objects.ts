@@ -49,9 +49,25 @@ export const isRecord = (u: unknown): u is object => Object.prototype.toString.c
 /** Whether a value is such an object, and JSON can express it. */
 export const isJsonObject = (u: unknown): u is object => isRecord(u) && isJson(u)
 
-/** The duration that a caller means. Effect reads `NaN` as zero, which would unload a model or end a wait at once. */
+/**
+ * The duration that a caller means. Effect reads `NaN` and a misspelled unit as zero, which would unload a model or end a wait at once.
+ */
 export const toDuration = (u: unknown): Option.Option<Duration.Duration> =>
-  Number.isNaN(u) ? Option.none() : Duration.fromInput(u as Duration.Input)
+  hasTime(u) ? Duration.fromInput(u as Duration.Input) : Option.none()
+
+const units = new Set(["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"])
+
+/** Whether no number in the form of a duration is `NaN`, and an object has units alone, at least one of them. */
+const hasTime = (u: unknown): boolean => {
+  if (!Predicate.isObjectOrArray(u) || Duration.isDuration(u)) return !Number.isNaN(u)
+  const fields = Object.entries<unknown>(u).filter(([, value]) => value !== undefined)
+  return (
+    fields.length > 0 &&
+    fields.every(
+      ([key, value]) => (Array.isArray(u) || units.has(key)) && Predicate.isNumber(value) && !Number.isNaN(value)
+    )
+  )
+}
 
 /** A schema of what `toDuration` reads. */
 export const durationInput = (

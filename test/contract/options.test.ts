@@ -65,8 +65,12 @@ const keys: ReadonlyArray<Row> = [
   [{ misspelt: undefined }, "misspelt"],
   [null, "options"],
   ["text", "options"],
-  [5, "options"]
+  [5, "options"],
+  [[], "options"]
 ]
+
+/** Effect reads all of these as zero. */
+const noDurations: ReadonlyArray<unknown> = ["soon", NaN, -1, { secnds: 5 }, { seconds: NaN }, {}, [NaN, 0]]
 
 const names: ReadonlyArray<Row> = [5, "", "  ", null, {}].map((name) => [{ name }, "name"])
 
@@ -77,6 +81,7 @@ const server: ReadonlyArray<Row> = [
   [{ baseUrl: "" }, "baseUrl"],
   [{ token: "SECRET" }, "token"],
   [{ headers: 5 }, "headers"],
+  [{ headers: new Map([["a", "b"]]) }, "headers"],
   [{ traceHeaders: "yes" }, "traceHeaders"],
   [{ maxLineBytes: 0 }, "maxLineBytes"],
   [{ maxLineBytes: "8" }, "maxLineBytes"],
@@ -91,7 +96,7 @@ const retry: ReadonlyArray<Row> = [
   ...keys,
   ...[0, -1, 1.5, NaN, "3", null].map((attempts): Row => [{ attempts }, "attempts"]),
   [{ schedule: "1 second" }, "schedule"],
-  ...["soon", NaN, -1].map((maxRetryAfter): Row => [{ maxRetryAfter }, "maxRetryAfter"]),
+  ...noDurations.map((maxRetryAfter): Row => [{ maxRetryAfter }, "maxRetryAfter"]),
   [{ budget: 3 }, "budget"],
   ...[NaN, -1, "1"].flatMap((value): ReadonlyArray<Row> => [
     [{ budget: { floor: value } }, "budget.floor"],
@@ -102,7 +107,7 @@ const retry: ReadonlyArray<Row> = [
 
 const hedge: ReadonlyArray<Row> = [
   ...keys,
-  ...["soon", NaN, -1].map((minDelay): Row => [{ minDelay }, "minDelay"]),
+  ...noDurations.map((minDelay): Row => [{ minDelay }, "minDelay"]),
   ...[NaN, -1, "1"].map((share): Row => [{ share }, "share"]),
   [{ isLoaded: true }, "isLoaded"],
   [{ alternatives: {} }, "alternatives"],
@@ -137,25 +142,48 @@ const pool: ReadonlyArray<Row> = [
   ...names,
   ...[0, 1.5, NaN, Infinity, "4"].map((permits): Row => [{ permits }, "permits"]),
   ...[-1, 1.5, NaN].map((maxWaiting): Row => [{ maxWaiting }, "maxWaiting"]),
-  ...["soon", NaN, -1].map((abandonedFor): Row => [{ abandonedFor }, "abandonedFor"]),
+  ...noDurations.map((abandonedFor): Row => [{ abandonedFor }, "abandonedFor"]),
   [{ defaults: { topP: 2 } }, "defaults.topP"]
 ]
 
 const streamResponse: ReadonlyArray<Row> = [
   ...keys,
-  ...["soon", NaN, -1].map((keepAlive): Row => [{ keepAlive }, "keepAlive"]),
+  ...noDurations.map((keepAlive): Row => [{ keepAlive }, "keepAlive"]),
   [{ encode: 5 }, "encode"]
 ]
 
 const look: ReadonlyArray<Row> = [
   ...keys,
-  ...["soon", NaN, -1].map((timeLimit): Row => [{ timeLimit }, "timeLimit"]),
+  ...noDurations.map((timeLimit): Row => [{ timeLimit }, "timeLimit"]),
   [{ defaults: { topP: 2 } }, "defaults.topP"]
+]
+
+const address: ReadonlyArray<Row> = [5, "", " "].map((url) => [{ url }, "url"])
+
+const urls: ReadonlyArray<Row> = [{ ollama: 5 }, { ollama: "" }, { olama: "gpu-1" }, { toString: "gpu-1" }, []].map(
+  (urls) => [{ urls }, "urls"]
+)
+
+const kinds: ReadonlyArray<Row> = ["olama", "toString", ["ollama"], null, undefined].map((kind) => [kind, "kind"])
+
+/** What is neither a `Config` nor an object of them. */
+const unwrapped: ReadonlyArray<Row> = [
+  ...[null, "text", "", [], 5, () => ({})].map((options): Row => [options, "options"]),
+  ...["text", 5, null, []].flatMap((value): ReadonlyArray<Row> => [
+    [{ name: value }, "name"],
+    [{ defaults: value }, "defaults"],
+    [{ defaults: { model: value } }, "defaults.model"],
+    [{ defaults: { model: Config.succeed("m"), deadlines: { idle: value } } }, "defaults.deadlines.idle"]
+  ])
 ]
 
 const withHosts = (options: unknown) =>
   Effect.map(host, (host) =>
-    untyped(typeof options === "object" && options !== null ? { hosts: [host], ...options } : options)
+    untyped(
+      typeof options === "object" && options !== null && !Array.isArray(options)
+        ? { hosts: [host], ...options }
+        : options
+    )
   )
 
 const chunks = Stream.die("nothing of it is run")
@@ -243,6 +271,23 @@ const tables: { readonly [name: string]: readonly [(options: never) => Failure, 
     (options: object) => built(Pool.layerConfig(untyped(Config.succeed(options)))),
     [...pool, [{ urls: "gpu-1" }, "urls"], [{ token: "SECRET" }, "token"], [{ hosts: [] }, "hosts"]]
   ],
+  "Pool.layerConfig, each option": [
+    (options) => built(Pool.layerConfig(options)),
+    [
+      ...unwrapped,
+      [{ url: Config.succeed(["gpu-1"]) }, "url"],
+      ...["user:SECRET@gpu-1", "http://user:SECRET@gpu-1", "gpu-1/?key=SECRET", "ftp://SECRET"].map((url): Row => [
+        { urls: Config.succeed(["gpu-1", url]) },
+        "urls[1]"
+      ])
+    ]
+  ],
+  ...Object.fromEntries(
+    Object.entries({ Ollama, LmStudio, LlamaServer, OpenAiCompatible }).map(([name, { layerConfig }]) => [
+      `${name}.layerConfig`,
+      [(options: never) => built<unknown, HttpClient.HttpClient>(layerConfig(options)), unwrapped] as const
+    ])
+  ),
   "StreamResponse.sse": [(options) => StreamResponse.sse(chunks, options), streamResponse],
   "StreamResponse.ndjson": [(options) => StreamResponse.ndjson(chunks, options), streamResponse],
   "StreamResponse.make": [
@@ -258,10 +303,13 @@ const tables: { readonly [name: string]: readonly [(options: never) => Failure, 
   ],
   "Discovery.discover": [
     (options) => Effect.flatMap(Discovery.discover(options), ({ failures: [first] }) => Effect.fail(first)),
-    [...look, [{ urls: { ollama: 5 } }, "urls"], [{ urls: { olama: "gpu-1" } }, "urls"]]
+    [...look, ...urls]
   ],
-  "Discovery.look": [(options) => Discovery.look("ollama", options), [...look, [{ url: 5 }, "url"]]],
-  "Discovery.connect": [(options) => Discovery.connect("ollama", options), [...keys, [{ url: 5 }, "url"]]]
+  "Discovery.layer": [(options) => built(Discovery.layer(options)), [...look, ...urls]],
+  "Discovery.look": [(options) => Discovery.look("ollama", options), [...look, ...address]],
+  "Discovery.look, a kind": [(kind) => Discovery.look(kind), kinds],
+  "Discovery.connect": [(options) => Discovery.connect("ollama", options), [...keys, ...address]],
+  "Discovery.connect, a kind": [(kind) => Discovery.connect(kind), kinds]
 }
 
 const makeOptions = { format: "sse", encode: () => 1, onFailure: () => ({ status: 500, error: 1 }) }
@@ -322,6 +370,13 @@ it.effect("options without a value have their defaults, and numbers without a li
     ]) {
       expect((yield* valid.complete(request)).content).toBe("Hi")
     }
+    const names = { name: undefined, defaults: { model: undefined } }
+    yield* Layer.build(Ollama.layerConfig(untyped(names)))
+    const hosts = { urls: Config.succeed(["gpu-1", " "]), permits: Config.succeed(1) }
+    yield* Layer.build(Pool.layerConfig(untyped({ ...names, ...hosts })))
+    for (const abandonedFor of [0, 1.5, 5n, "1 second", { seconds: 1, minutes: undefined }, [1, 0]] as const) {
+      yield* Pool.make({ hosts: [], abandonedFor })
+    }
     yield* Pool.make({ hosts: [], permits: undefined, maxWaiting: 0, abandonedFor: "0 millis" })
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.provide(NodeHttpClient.layerUndici), Effect.scoped)
 )

@@ -1,6 +1,6 @@
 /** Which servers run here, over sockets. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -11,6 +11,9 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Discovery from "../../src/Discovery.ts"
 import * as Provider from "../../src/Provider.ts"
 import { FakeServer } from "../../src/testing/index.ts"
+
+// This machine may be busy with something else.
+vi.setConfig({ testTimeout: 60_000 })
 
 /** What each server answers to the paths that only it has. */
 const identities: { readonly [K in Discovery.Kind]: FakeServer.Script } = {

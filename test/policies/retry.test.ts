@@ -381,18 +381,21 @@ it.effect("a defect is not retried, also beside an error, and wrong options and 
   })
 )
 
-it.effect("any number of attempts needs no more stack, and every run of a stream starts anew", () =>
-  Effect.gen(function* () {
-    const provider = yield* failing(refused)
-    const options = { attempts: 20_000, schedule: Schedule.forever, budget: { floor: Infinity } }
-    const retrying = Retry.apply(provider, options)
-    yield* settle(Effect.flip(retrying.complete(prompt)))
-    expect(yield* count(provider)).toBe(20_000)
-    const stream = Retry.apply(provider).stream(prompt)
-    yield* settle(receive(stream))
-    yield* settle(receive(stream))
-    expect(yield* count(provider)).toBe(20_006)
-  })
+it.effect(
+  "any number of attempts needs no more stack, and every run of a stream starts anew",
+  () =>
+    Effect.gen(function* () {
+      const provider = yield* failing(refused)
+      const options = { attempts: 20_000, schedule: Schedule.forever, budget: { floor: Infinity } }
+      const retrying = Retry.apply(provider, options)
+      yield* settle(Effect.flip(retrying.complete(prompt)))
+      expect(yield* count(provider)).toBe(20_000)
+      const stream = Retry.apply(provider).stream(prompt)
+      yield* settle(receive(stream))
+      yield* settle(receive(stream))
+      expect(yield* count(provider)).toBe(20_006)
+    }),
+  60_000
 )
 
 it.effect("as a layer", () =>

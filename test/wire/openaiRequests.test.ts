@@ -304,7 +304,7 @@ it("200,000 results that name their tool take linear time", () => {
   const encoded = chat.encode({ model: "m", messages: [{ role: "assistant", content: "", toolCalls }, ...results] })
   const last = { role: "tool", content: "", tool_call_id: `c${size - 1}` }
   expect(Result.getOrThrow(encoded)?.["messages"]).toHaveProperty([String(size)], last)
-})
+}, 60_000)
 
 const history: ReadonlyArray<Message> = [
   { role: "assistant", content: "", thinking: "Hm", toolCalls: [callOf("c1", "f")] },

@@ -1,6 +1,8 @@
 /** The options of a pool, validated. */
+import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Defaults } from "../../CompletionRequest.ts"
@@ -86,14 +88,28 @@ export interface ConfigOptions extends PoolOptions {
   readonly token?: Redacted.Redacted<string> | undefined
 }
 
-const configDefinition = OptionSchema.define<ConfigOptions>({
+const configFields: OptionSchema.Fields<ConfigOptions> = {
   ...poolFields,
   urls: Schema.optional(Schema.Array(Schema.String)),
   token: Schema.optional(OptionSchema.is(Redacted.isRedacted, "a Redacted text: Redacted.make(…)"))
-})
+}
+
+const configDefinition = OptionSchema.define<ConfigOptions>(configFields)
+
+/** Without the values. A misspelled key is reported before a variable that is not set. */
+const configKeys = OptionSchema.define<ConfigOptions>(Record.map(configFields, () => Schema.optional(Schema.Unknown)))
 
 /** The name of a pool in errors of its options. */
 const poolName = "Pool"
+
+/** For errors of options. */
+export const invalid = (field: string, description: string | undefined): ProviderError =>
+  new ProviderError({ provider: poolName, reason: new InvalidRequest({ field, description }) })
+
+export const readWrapped = (config: Config.Wrap<ConfigOptions>) =>
+  Effect.tap(OptionSchema.readWrapped(config, poolName), (config) =>
+    Config.isConfig(config) ? Effect.void : OptionSchema.readFor(configKeys, config, poolName)
+  )
 
 export const readConfig = (options: ConfigOptions) => OptionSchema.readFor(configDefinition, options, poolName)
 
@@ -126,8 +142,7 @@ export const resolveHost = Effect.fnUntraced(function* <E, R>(
   yield* OptionSchema.readFor(hostDefinition, host, poolName)
   const provider = Effect.isEffect(host.provider) ? yield* host.provider : host.provider
   if (!OptionSchema.isProvider(provider)) {
-    const reason = new InvalidRequest({ field: "provider", description: "Expected an Effect that makes a provider" })
-    return yield* Effect.fail(new ProviderError({ provider: poolName, reason }))
+    return yield* Effect.fail(invalid("provider", "Expected an Effect that makes a provider"))
   }
   return {
     name: host.name ?? findName(provider.name, taken()),

@@ -92,7 +92,7 @@ it.effect.prop(
         break
       }
     }),
-  { arbitrary: { runs: 60 } }
+  { arbitrary: { runs: 60 }, timeout: 60_000 }
 )
 
 it.effect("the waiting list is bounded, in order, and each answer starts the next", () =>

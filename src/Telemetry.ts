@@ -125,9 +125,9 @@ export const loadDuration = Metric.histogram("effect_local_llm.client.load.durat
  * and the options of the request are set at its start, so samplers see them. Usage, finish reason, time to the first chunk and
  * `error.type` (the tag of the reason) follow at its end. Prompts, answers and credentials are in no attribute.
  *
- * Apply it outside of the other policies for one span per request of the program, or inside of them for one per attempt. `Fallback` and
- * `Hedge` inside add the name of the provider that answered to its span (`effect_local_llm.provider`). `Pool` does not. Servers add no
- * spans below it: the span of the HTTP client is disabled.
+ * Apply it outside of the other policies for one span per request of the program, or inside of them for one per attempt. `Fallback`,
+ * `Hedge` and `Pool` inside add the name of the provider that answered to its span (`effect_local_llm.provider`). Servers add no spans
+ * below it: the span of the HTTP client is disabled.
  *
  * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *

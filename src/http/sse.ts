@@ -126,7 +126,9 @@ export const make = (maxBytes: number): Parser => {
     line: read,
     end: () => {
       if (json?.field === "none") return new StreamTruncated()
-      return (json === undefined ? undefined : close(json.field, json.text(), false)) ?? dispatch()
+      const rest = (json === undefined ? undefined : close(json.field, json.text(), false)) ?? dispatch()
+      // The first brace of an object alone.
+      return rest === undefined && data === "{" ? new StreamTruncated() : rest
     }
   }
 }

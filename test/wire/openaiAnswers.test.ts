@@ -161,7 +161,11 @@ const answers: Readonly<Record<string, Row>> = {
     pieces: "Hi|",
     final: final()
   },
-  "half a chunk after the finish": { events: [finish()], rest: 'data: {"choices":[],"usa', final: final() },
+  "half a chunk after the finish": {
+    events: [finish()],
+    rest: 'data: {"choices":[],"usa',
+    failure: failure("StreamTruncated")
+  },
   "anything after the end is ignored": { events: [finish(), DONE, "data: garbage", text("more")], final: final() },
   "[DONE] without a finish": { events: [text("Hi"), DONE], pieces: "Hi|", failure: failure("StreamTruncated") },
   "[DONE] with text after it is a record": {

@@ -65,10 +65,11 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
   }
 
   const record = ({ data, name: eventName }: Record, chunks: Array<StreamingChunk>): Progress => {
-    if (data === "" && eventName !== "error") return ending.progress()
-    if (eventName !== "error" && isDone(data)) return finish(chunks)
+    const isErrorEvent = eventName !== "" && eventName.toLowerCase() === "error"
+    if (data === "" && !isErrorEvent) return ending.progress()
+    if (!isErrorEvent && isDone(data)) return finish(chunks)
     const value = Json.parse(data)
-    if (eventName === "error" || ErrorReport.isError(value)) {
+    if (isErrorEvent || ErrorReport.isError(value)) {
       return ErrorReport.toReason({ ...options, report: ErrorReport.readBody(data) })
     }
     const isChunk = Json.isObject(value) && "choices" in value

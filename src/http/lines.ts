@@ -24,6 +24,8 @@ export interface Options<E, Out> {
   readonly decoder: RecordDecoder<Out>
   /** A record of more bytes fails; no more than that is ever kept. */
   readonly maxLineBytes: number
+  /** Whether the body was aborted from outside, for example by a deadline. */
+  readonly isAborted: () => boolean
   /** Called once the answer is complete, even if its last value is not consumed yet. The rest of the body is not read here. */
   readonly onComplete: () => void
 }
@@ -54,7 +56,7 @@ const grace = Duration.seconds(3)
 /** Lines to values. The decoder decides how the stream ends. */
 const records = <Out>(
   lines: Stream.Stream<string, ProviderErrorReason>,
-  { decoder, framing, onComplete }: Pick<Options<never, Out>, "decoder" | "framing" | "onComplete">
+  { decoder, framing, isAborted, onComplete }: Omit<Options<never, Out>, "maxLineBytes" | "toReason">
 ): Stream.Stream<Out, ProviderErrorReason> =>
   Stream.transformPull(lines, (pull) =>
     Effect.sync(() => {
@@ -107,8 +109,10 @@ const records = <Out>(
         const out: Array<Out> = []
         const rest = framing.end()
         let progress: Progress = rest === undefined ? "open" : "_tag" in rest ? rest : decoder.record(rest, out)
-        if (rest !== undefined && "data" in rest && typeof progress === "object" && isCutOff(progress, rest.data))
-          progress = "open"
+        if (rest !== undefined && "data" in rest && typeof progress === "object" && isCutOff(progress, rest.data)) {
+          // The beginning of an object may be a part of the answer. Anything else, such as half an end marker, is none.
+          progress = rest.data.trimStart().startsWith("{") ? new StreamTruncated() : "open"
+        }
         if (progress === "open" || progress === "ending") progress = decoder.end?.(out) ?? "open"
         if (progress === "complete") ending = complete()
         else ending = Effect.fail(typeof progress === "string" ? new StreamTruncated() : progress)
@@ -117,7 +121,11 @@ const records = <Out>(
 
       const whenOpen: OutPull = Effect.matchEffect(pull, { onSuccess: read, onFailure: end })
       const whenEnding = (within: NonNullable<typeof withinGrace>): OutPull =>
-        Effect.matchEffect(within(pull), { onSuccess: Option.match({ onNone: finish, onSome: read }), onFailure: end })
+        Effect.matchEffect(within(pull), {
+          onSuccess: Option.match({ onNone: finish, onSome: read }),
+          // A deadline that passes within the grace ends the grace: the answer itself was in time.
+          onFailure: (failure) => (isAborted() ? finish() : end(failure))
+        })
 
       const next: OutPull = Effect.suspend(
         () => ending ?? (withinGrace === undefined ? whenOpen : whenEnding(withinGrace))

@@ -106,8 +106,12 @@ export const make = (maxBytes: number): Parser => {
     const key = colon === -1 ? line : line.slice(0, colon)
     const value = colon === -1 ? "" : valueAfter(line, colon)
     if (key === "data") return append(value)
-    if (key === "event") name = value
-    if (key === "event" || key === "id" || key === "retry") return undefined
+    if (key === "id" || key === "retry") return undefined
+    // A record in the wrong field is no name.
+    if (key === "event" && !value.startsWith("{")) {
+      name = value
+      return undefined
+    }
     if (continueData(line)) return undefined
     if (StrayLine.isErrorField(key)) return error(value)
     return begin("none", line) ? undefined : StrayLine.toResult(line, isFirst)
@@ -126,7 +130,9 @@ export const make = (maxBytes: number): Parser => {
     line: read,
     end: () => {
       if (json?.field === "none") return new StreamTruncated()
-      return (json === undefined ? undefined : close(json.field, json.text(), false)) ?? dispatch()
+      const rest = (json === undefined ? undefined : close(json.field, json.text(), false)) ?? dispatch()
+      // The first brace of an object alone.
+      return rest === undefined && data === "{" ? new StreamTruncated() : rest
     }
   }
 }

@@ -16,9 +16,11 @@ export const toResult = (line: string, isFirst: boolean): Record | ParseError | 
     const result = ofJson(text, isFirst)
     if (result !== undefined) return result
   }
-  const hasRecord = [text.indexOf("{"), text.indexOf("[")].some(
-    (start) => start > 0 && isRecord(Json.parse(text.slice(start)))
-  )
+  // Whatever is around it, such as quotes.
+  const hasRecord = ["{}", "[]"].some(([open = "", close = ""]) => {
+    const start = text.indexOf(open)
+    return start > 0 && isRecord(Json.parse(text.slice(start, text.lastIndexOf(close) + 1)))
+  })
   return hasRecord ? WireSchema.parseError(line, "a record without a data field") : undefined
 }
 

@@ -87,7 +87,11 @@ export const make = Effect.fnUntraced(function* (
           const requestScope = Scope.makeUnsafe()
           const bodyScope = Scope.makeUnsafe()
           const closeBody = Scope.close(bodyScope, Exit.void)
-          const abort = Scope.close(requestScope, Exit.void)
+          let isAborted = false
+          const abort = Effect.suspend(() => {
+            isAborted = true
+            return Scope.close(requestScope, Exit.void)
+          })
           let release: Effect.Effect<unknown> = Effect.andThen(abort, closeBody)
 
           const send = Effect.gen(function* () {
@@ -117,6 +121,7 @@ export const make = Effect.fnUntraced(function* (
               decoder: endpoint.decoder(context, { request, body }),
               maxLineBytes,
               toReason: Rejection.toReason,
+              isAborted: () => isAborted,
               onComplete: () => {
                 release = Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
               }

@@ -46,15 +46,19 @@ interface Fields {
 
 /**
  * Whether a JSON value that came with a success is an error: it has `error` or an address to sign in, or it is one in the form of
- * vLLM.
+ * vLLM. Google's servers send it in a list.
  */
-export const isError = (value: unknown): boolean =>
-  Json.isObject(value) && (Boolean(value.error) || value.object === "error" || typeof value.signin_url === "string")
+export const isError = (value: unknown): boolean => {
+  const error = firstOf(value)
+  return (
+    Json.isObject(error) && (Boolean(error.error) || error.object === "error" || typeof error.signin_url === "string")
+  )
+}
 
 /** Reads an error body, or a record of a stream that contains an error: JSON in any known shape, a page, or plain text. */
 export const readBody = (body: string): Report => {
   const value = Json.parse(body)
-  if (value !== undefined) return { ...readValue(value, 0), body }
+  if (value !== undefined) return { ...readValue(firstOf(value), 0), body }
   const text = body.trim()
   if (/^<(?:!doctype|html|\?xml|head|body)/i.test(text)) return { body: readTitle(text) ?? text, isPage: true }
   return { message: text, body: text }
@@ -69,7 +73,10 @@ const maxDepth = 8
 const readValue = (value: unknown, depth: number): Fields => {
   if (typeof value === "string") return readText(value, depth)
   if (!Json.isObject(value) || depth > maxDepth) return {}
-  const inner = readValue([value.error, value.message, value.detail].find(isReadable), depth + 1)
+  const inner = readValue(
+    [...messageFields.map((field) => value[field]), firstOf(value.errors)].find(isReadable),
+    depth + 1
+  )
   return {
     message: inner.message,
     code: inner.code ?? toCode(value.code) ?? toCode(value.type),
@@ -81,7 +88,13 @@ const readValue = (value: unknown, depth: number): Fields => {
   }
 }
 
+/** Where servers put their message, or what has it. */
+const messageFields = ["error", "message", "detail", "error_msg", "error_message"]
+
 const isReadable = (u: unknown): boolean => (typeof u === "string" ? u !== "" : Json.isObject(u))
+
+/** Of several errors, the first one counts. */
+const firstOf = (u: unknown): unknown => (Array.isArray(u) ? u[0] : u)
 
 /** A message may contain the JSON of the engine below. After the beginning of a quotation, JSON is not the engine's. */
 const readText = (text: string, depth: number): Fields => {

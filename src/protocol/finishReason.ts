@@ -31,29 +31,46 @@ export const read = (
   { isOnlyText, toolCalls }: Answer
 ): FinishReason | ProviderErrorReason => {
   if (isFailure(word)) return new StreamError({ description: `the server ended the answer with "${word}"` })
-  switch (word) {
+  const meaning = meanings.get(word)
+  switch (meaning) {
     case "length":
-    // Mistral's word for a full context.
-    case "model_length":
-      return "length"
-    case "content_filter":
-      return "content-filter"
-    case "tool_calls":
-    case "function_call":
-      if (toolCalls > 0) return "tool-calls"
-      return isOnlyText ? "stop" : WireSchema.parseError(word, "an answer that ends with tool calls has none")
+    case "content-filter":
+      return meaning
+    case "tool-calls":
+      if (toolCalls > 0) return meaning
+      return isOnlyText ? "stop" : WireSchema.parseError(word ?? "", "an answer that ends with tool calls has none")
     default:
-      return toolCalls > 0 ? "tool-calls" : word === "stop" ? "stop" : "other"
+      return toolCalls > 0 ? "tool-calls" : (meaning ?? "other")
   }
 }
 
-const failures: ReadonlySet<string | undefined> = new Set(["error", "abort", "aborted", "cancelled", "canceled"])
+const wordsOf: Readonly<Record<Exclude<FinishReason, "other">, string>> = {
+  // The second is TGI's, the others those of Anthropic and Google, which gateways pass on.
+  stop: "stop eos_token end_turn stop_sequence",
+  // The second is Mistral's, for a full context.
+  length: "length model_length max_tokens max_output_tokens model_context_window_exceeded context_length_exceeded",
+  "content-filter": "content_filter safety sensitive",
+  "tool-calls": "tool_calls function_call tool_use"
+}
+
+const meanings: ReadonlyMap<string | undefined, FinishReason> = new Map(
+  (["stop", "length", "content-filter", "tool-calls"] as const).flatMap((reason) =>
+    wordsOf[reason].split(" ").map((word) => [word, reason] as const)
+  )
+)
+
+/** The last three are those of Google, DeepSeek and Zhipu. */
+const failures: ReadonlySet<string | undefined> = new Set(
+  "error abort aborted cancelled canceled timeout time_limit malformed_function_call insufficient_system_resource network_error".split(
+    " "
+  )
+)
 
 /** Whether an answer ended because the server could not go on. */
 export const isFailure = (word: string | undefined): boolean => failures.has(word)
 
 /** Whether an answer ended because no more tokens were allowed. */
-export const isLength = (word: string | undefined): boolean => word === "length" || word === "model_length"
+export const isLength = (word: string | undefined): boolean => meanings.get(word) === "length"
 
 /** Whether the body of a request offers tools, so that its answer may have calls. */
 export const hasTools = (body: Json.JsonObject | undefined): boolean =>

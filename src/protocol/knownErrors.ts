@@ -73,6 +73,8 @@ const fieldNames: ReadonlyMap<string, string> = new Map([
   ["json_schema", "format"],
   ["tool_choice", "toolChoice"],
   ["tool_calls", "toolCalls"],
+  ["functions", "tools"],
+  ["function_call", "toolChoice"],
   ["reasoning_effort", "think"],
   ["keep_alive", "keepAlive"],
   ["image_url", "images"],
@@ -155,7 +157,7 @@ const loadFaults: ReadonlyArray<readonly [pattern: RegExp, description: string]>
     "there is not enough memory to load it"
   ],
   [
-    /(?:failed|unable|cannot|could not) (?:to )?(?:allocate|reserve)|malloc failed|alloc_buffer|requires more (?:\w{1,10} )?memory/i,
+    /(?:failed|unable|cannot|could not) (?:to )?(?:be )?(?:allocated?|reserved?)|malloc failed|alloc_buffer|requires more (?:\w{1,10} )?memory/i,
     "there is not enough memory to load it"
   ],
   [
@@ -217,7 +219,11 @@ const rules: ReadonlyArray<ErrorRule> = [
       description: `it requires ${needed} ${neededUnit} of memory, and ${available} ${availableUnit} are available`
     })
   ],
-  [/requires more (?:\w{1,10} )?memory|failed to allocate (?:the )?(?:kv|cache|compute|buffer)/i, unloadable],
+  [
+    /requires more (?:\w{1,10} )?memory|failed to allocate (?:the )?(?:kv|cache|compute|buffer)|memory layout cannot be/i,
+    unloadable
+  ],
+  [/unable to allocate \w{1,20} buffer/i, unloadable],
   [new RegExp(`(?:timed out )?waiting for ${engine} to (?:start|load)`, "i"), unloadable],
   [
     new RegExp(
@@ -298,7 +304,13 @@ const rules: ReadonlyArray<ErrorRule> = [
   [/think value [^\n]{0,40} is not supported/i, lacks("thinking")],
   [/requires? [^\n]{0,40}--(?:enable-auto-tool-choice|tool-call-parser)\b/i, lacks("tools")],
   [new RegExp(`(?:does|do) not support (?:the )?(${features})\\b`, "i"), unsupported],
-  [new RegExp(`\\b(${features})['"\`]? (?:is |are )?(?:not supported|unsupported)\\b`, "i"), unsupported],
+  [
+    new RegExp(
+      `\\b(${features})['"\`]? (?:is |are )?(?:not supported|unsupported|not enabled|disabled|not available)\\b`,
+      "i"
+    ),
+    unsupported
+  ],
   [new RegExp(`^no endpoints found that support (${features})\\b`, "i"), unsupported],
   [/"auto" tool choice requires/i, lacks("tools")],
   [/^at most 0 image/i, lacks("images")],
@@ -312,7 +324,11 @@ const rules: ReadonlyArray<ErrorRule> = [
   [/\bjson schema error\b|json schema conversion failed|not (?:a )?valid json schema/i, schema],
   [/(?:invalid|unsupported|unrecognized) (?:json |format )?(?:schema|grammar)\b|grammar error/i, schema],
   [
-    /(?:pars|compil|convert|initializ|init|load|build|creat)(?:e|ing)? (?:the )?(?:grammar|json schema|samplers?)\b/i,
+    /(?:pars|compil|convert|initializ|init|load|build|creat)(?:e|ing)? (?:the )?(?:grammar|json schema|samplers?|sampling context)\b/i,
+    schema
+  ],
+  [
+    /\bgrammars? (?:constraints?|(?:could|can) ?not be|can be|is not|are not|failed)\b|["'`]grammar["'`] can be/i,
     schema
   ],
 
@@ -330,6 +346,8 @@ const rules: ReadonlyArray<ErrorRule> = [
     always("invalid", "the model's chat template does not have a role of the messages")
   ],
   [/no user query found|system message must be at the beginning|after the optional system message/i, template],
+  [/assistant response prefill|(?:2|two) or more assistant messages|unknown (?:\(built-in\) )?filter/i, template],
+  [/\bwhile executing \w{1,40} at line \d/i, template],
   [/cannot put tools in the first user message|tool call ids should be|single tool-calls? at once/i, template],
   [/same number of function calls and responses|\bat row \d|raise_exception/i, template],
   [

@@ -99,6 +99,26 @@ describe.each(openAi)("$provider over $client", (setup) => {
     })
   )
 
+  it.live.each([{ idle: 500 }, { total: 500 }])(
+    "a deadline that passes within the grace ends the grace: %j",
+    (deadlines) =>
+      Effect.gen(function* () {
+        const events = [
+          { choices: [{ delta: { content: "Hi" } }] },
+          { choices: [{ delta: {}, finish_reason: "stop" }] }
+        ]
+        const body = events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("")
+        const { provider, server } = yield* start(setup, { ...reply(body), holdOpen: true })
+        const since = performance.now()
+        expect(yield* provider.complete({ ...request, deadlines })).toMatchObject({
+          content: "Hi",
+          finishReason: "stop"
+        })
+        expect(performance.now() - since).toBeLessThan(2500)
+        expect(yield* firstOutcome(server)).toBe("cut-by-client")
+      })
+  )
+
   it.live("half of a completion is not an answer", () =>
     Effect.gen(function* () {
       const { provider } = yield* start(setup, reply(JSON.stringify(completion).slice(0, -5)))

@@ -41,6 +41,7 @@ export const decode = (
         decoder: decoder({ model: "asked", endpoint: "POST /test", maxLineBytes }),
         maxLineBytes,
         toReason: (reason) => reason,
+        isAborted: () => false,
         onComplete: () => undefined
       }
     ).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))

@@ -224,6 +224,23 @@ describe.each(["tool_calls", "function_call", "TOOL_CALLS"])("the finish reason 
   )
 })
 
+describe("a record that is cut off after the finish reason", () => {
+  const answer = toBody([text("Hi"), finish()])
+  it.effect.each([
+    'data: {"choices":[{"delta":{"content":"and mo',
+    'data: {"choices":[],"usage":{"prompt_to',
+    "data: {"
+  ])("%s may have a part of the answer", (rest) =>
+    check(chat, answer + rest, {
+      pieces: "Hi|",
+      failure: failure("StreamTruncated", {})
+    })
+  )
+  it.effect.each(["data: [DON", "data: [", "data:", "dat", ": pin"])("%s has none", (rest) =>
+    check(chat, answer + rest, { pieces: "Hi|", final: final() })
+  )
+})
+
 /** What is read from a body that stays open after these events, and how long that took. */
 const readOpen = (events: ReadonlyArray<unknown>, then: Stream.Stream<string> = Stream.never) =>
   Effect.gen(function* () {
@@ -234,6 +251,7 @@ const readOpen = (events: ReadonlyArray<unknown>, then: Stream.Stream<string> = 
         decoder: chat.decoder({ model: "asked", endpoint: "POST /test", maxLineBytes: 10_000 }),
         maxLineBytes: 10_000,
         toReason: (reason) => reason,
+        isAborted: () => false,
         onComplete: () => undefined
       }).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))
     )
@@ -304,6 +322,7 @@ describe.concurrent("a body that stays open after the finish reason", () => {
           decoder: chat.decoder({ model: "asked", endpoint: "POST /test", maxLineBytes: 10_000 }),
           maxLineBytes: 10_000,
           toReason: (reason: never) => reason,
+          isAborted: () => false,
           onComplete: () => undefined
         }).pipe(
           Stream.mapEffect(({ content }) => Effect.delay(Effect.succeed(content), 3500)),

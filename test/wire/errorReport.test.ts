@@ -44,6 +44,15 @@ describe("an error body", () => {
       '{"error":{"message":"boom","param":"messages.[0].content"}}',
       { message: "boom", field: "messages[0].content" }
     ],
+    "a list of errors": [
+      '[{"error":{"code":400,"message":"boom"}},{"error":"other"}]',
+      { message: "boom", status: 400 }
+    ],
+    "a list of errors in an object": ['{"errors":[{"message":"boom"},{"message":"other"}]}', { message: "boom" }],
+    "a list of texts in an object": ['{"errors":["boom"]}', { message: "boom" }],
+    "an empty list of errors": ['{"errors":[]}', {}],
+    "a message of another name": ['{"error_code":1,"error_msg":"boom"}', { message: "boom" }],
+    "an empty list": ["[]", {}],
     "an empty text": ['{"error":""}', {}],
     "an empty object": ["{}", {}],
     "a status beside it": [
@@ -207,6 +216,8 @@ const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: obj
   ["tools are only supported with --jinja", "Unsupported", { feature: "tools" }],
   ["Unsupported param: tools", "Unsupported", { feature: "tools" }],
   ["Unsupported param: tool_choice", "Unsupported", { feature: "toolChoice" }],
+  ["Unsupported param: functions", "Unsupported", { feature: "tools" }],
+  ["Function calling is not enabled for this model", "Unsupported", { feature: "function calling" }],
   ["Unsupported param: echo", "InvalidRequest"],
   ["Tool error: Tools are not supported by this chat template", "Unsupported", { feature: "tools" }],
   ['tool_choice "required" requires --tool-call-parser to be set', "Unsupported", { feature: "tools" }],
@@ -226,6 +237,9 @@ const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: obj
   ["Failed to convert JSON schema to grammar", "InvalidRequest"],
   ["error parsing grammar: expecting name", "InvalidRequest"],
   ["unsupported format schema type", "InvalidRequest"],
+  ["unable to create sampling context", "InvalidRequest"],
+  ["Cannot use custom grammar constraints with tools.", "InvalidRequest"],
+  ['Either "json_schema" or "grammar" can be specified, but not both', "InvalidRequest"],
 
   ["Conversation roles must alternate user/assistant/user/assistant/... at row 13, column 32:\n...", "InvalidRequest"],
   [
@@ -237,6 +251,12 @@ const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: obj
   ["Only user and assistant roles are supported!", "InvalidRequest"],
   ["Unexpected message role.", "InvalidRequest"],
   ["No user query found in messages.", "InvalidRequest"],
+  ["Assistant response prefill is incompatible with enable_thinking.", "InvalidRequest"],
+  ["Cannot have 2 or more assistant messages at the end of the list.", "InvalidRequest"],
+  [
+    "\n------------\nWhile executing FilterExpression at line 55, column 63 in source:\n...\nError: Unknown filter 'x'",
+    "InvalidRequest"
+  ],
   ["Value is not callable: null at row 1, column 45:\n{{ x }}", "InvalidRequest"],
   [
     "\n------------\nWhile executing CallExpression at line 3, column 10 in source:\n...\nError: Jinja Exception: Bad roles",
@@ -288,6 +308,8 @@ const permanent: ReadonlyArray<readonly [text: string, tag: string, fields?: obj
   ["llama-server failed to start", "ModelNotAvailable"],
   ["not enough VRAM to load the model", "ModelNotAvailable", loading(noMemory)],
   ["unable to create llama context", "ModelNotAvailable"],
+  ["memory layout cannot be allocated", "ModelNotAvailable", loading(noMemory)],
+  ["unable to allocate CUDA0 buffer", "ModelNotAvailable", loading(noMemory)],
   ["unable to load runner for model x", "ModelNotAvailable", loading("the server could not load it")],
   [
     "error loading model: unknown model architecture: 'x'",

@@ -172,6 +172,7 @@ function decodeBody(body: Stream.Stream<Uint8Array>, maxLineBytes = 1024) {
     decoder: echo.decoder({ model: "m", endpoint: "POST /test", maxLineBytes }),
     maxLineBytes,
     toReason: (reason) => reason,
+    isAborted: () => false,
     onComplete: () => undefined
   }).pipe(Stream.mapError((reason) => new ProviderError({ provider: "test", reason })))
 }

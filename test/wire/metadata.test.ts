@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as OllamaEmbeddings from "../../src/protocol/ollama/embeddings.ts"
 import * as Ollama from "../../src/protocol/ollama/endpoints.ts"
+import { pull } from "../../src/protocol/ollama/manage.ts"
 import { lmStudio } from "../../src/protocol/openai/dialect.ts"
 import { embed } from "../../src/protocol/openai/embeddings.ts"
 import * as OpenAi from "../../src/protocol/openai/endpoints.ts"
@@ -330,10 +331,13 @@ describe("metadata of embeddings and of lists of models", () => {
             loaded_instances: [{ id: "m", config: odd }],
             max_context_length: odd,
             capabilities: odd
-          }
+          },
+          { key: "n", loaded_instances: odd },
+          { key: "o", loaded_instances: [odd, { id: "o" }] }
         ]
       })
     ],
+    ["/api/pull", reader(pull), (odd) => ({ status: "success", digest: odd, total: odd, completed: odd })],
     [
       "/api/v0/models",
       reader(LmStudioModels.modelsV0),

@@ -145,6 +145,40 @@ const answers: Readonly<Record<string, Row>> = {
     pieces: "Hi|",
     final: final({ finishReason: "length" })
   },
+  ...Object.fromEntries(
+    (
+      [
+        ["stop", "STOP eos_token end_turn stop_sequence"],
+        ["length", "max_tokens MAX_TOKENS max_output_tokens model_context_window_exceeded context_length_exceeded"],
+        ["content-filter", "SAFETY sensitive"]
+      ] as const
+    ).flatMap(([finishReason, words]) =>
+      words
+        .split(" ")
+        .map((word) => [
+          `${word} means ${finishReason}`,
+          { events: [text("Hi"), finish(word), DONE], pieces: "Hi|", final: final({ finishReason }) }
+        ])
+    )
+  ),
+  ...Object.fromEntries(
+    "timeout time_limit malformed_function_call insufficient_system_resource network_error"
+      .split(" ")
+      .map((word) => [
+        `${word} is a failure`,
+        { events: [text("Hi"), finish(word), DONE], pieces: "Hi|", failure: failure("StreamError") }
+      ])
+  ),
+  "half a call at the limit, in the word of Anthropic": {
+    events: [
+      chunk({ tool_calls: [{ index: 0, id: "x", function: { name: "f", arguments: '{"a":' } }] }),
+      finish("max_tokens"),
+      DONE
+    ],
+    pieces: '[0#x f({"a":]|',
+    final: final({ finishReason: "length" })
+  },
+  "tool_use without a call": { events: [finish("tool_use"), DONE], failure: failure("ParseError") },
   "an unknown reason": { events: [finish("weird"), DONE], final: final({ finishReason: "other" }) },
   "an empty finish reason is not a finish": {
     events: [chunk({ content: "Hi" }, ""), finish(), DONE],
@@ -161,7 +195,11 @@ const answers: Readonly<Record<string, Row>> = {
     pieces: "Hi|",
     final: final()
   },
-  "half a chunk after the finish": { events: [finish()], rest: 'data: {"choices":[],"usa', final: final() },
+  "half a chunk after the finish": {
+    events: [finish()],
+    rest: 'data: {"choices":[],"usa',
+    failure: failure("StreamTruncated")
+  },
   "anything after the end is ignored": { events: [finish(), DONE, "data: garbage", text("more")], final: final() },
   "[DONE] without a finish": { events: [text("Hi"), DONE], pieces: "Hi|", failure: failure("StreamTruncated") },
   "[DONE] with text after it is a record": {

@@ -14,6 +14,10 @@ const errors: Readonly<Record<string, Row>> = {
     events: ['event: error\ndata: {"error":{"message":"The model has crashed"},"message":"The model has crashed"}'],
     failure: failure("StreamError", { detail: "The model has crashed" })
   },
+  "event: Error": {
+    events: ['event: Error\ndata: {"message":"boom"}'],
+    failure: failure("StreamError", { detail: "boom" })
+  },
   "event: error in the middle ends the answer": {
     events: [text("Hi"), 'event: error\ndata: {"error":{"message":"Channel Error"}}', finish(), DONE],
     pieces: "Hi|",
@@ -273,7 +277,8 @@ describe("an event that has no choices", () => {
     { reasoning: "you" },
     { tool_calls: [{ function: { name: "f" } }] },
     { delta: { tool_calls: [{ function: { name: "f" } }] } },
-    [{ choices: [{ delta: { content: "you" } }] }]
+    [{ choices: [{ delta: { content: "you" } }] }],
+    { data: { choices: [{ delta: { content: "you" } }] } }
   ]
   it.effect.each(lost)("%j in a named event fails, after the text before it", (value) =>
     checkRow(
@@ -315,7 +320,8 @@ describe("an event that has no choices", () => {
     { delta: {}, type: "x" },
     { content: "", text: null, tool_calls: [] },
     { reasoning: { effort: "high" } },
-    { usage: { prompt_tokens: 1 }, model: "m" }
+    { usage: { prompt_tokens: 1 }, model: "m" },
+    { data: { choices: [] } }
   ]
   it.effect.each(nothing)("%j in a named event is ignored", (value) =>
     checkRow({ events: [text("Hi"), event("x", value), finish(), DONE], pieces: "Hi|", final: final() }, chat)

@@ -200,6 +200,11 @@ const inChat: Readonly<Record<string, Row>> = {
     pieces: "ha|ha|",
     final: final()
   },
+  "not words of a server that sends a finish reason with each": {
+    events: [...["ha", "ha", "haha", "hahahaha"].map((content) => chunk({ content }, "stop")), DONE],
+    pieces: "ha|ha|haha|hahahaha|",
+    final: final()
+  },
   "not a text that only begins alike": {
     events: [text("ha"), text("ha"), chunk({ content: "ha!" }, "stop"), DONE],
     pieces: "ha|ha|ha!|",

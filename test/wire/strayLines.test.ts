@@ -76,6 +76,9 @@ describe("an error in a body of server-sent events", () => {
     ],
     "pretty-printed in several fields": [`${pretty.replaceAll(/^/gm, "data: ")}\n\n`, isOverflow],
     "pretty-printed, cut off": [pretty.slice(0, -5), failure("StreamTruncated")],
+    "in a list, as Google has it": [`data: [{"error":${json}}]\n\n`, isOverflow],
+    "in a list without a field": [`[{"error":${json}}]\n\n`, isOverflow],
+    "in a list, pretty-printed": [JSON.stringify([{ error: overflow }], null, 2), isOverflow],
     "on one line, with spaces before it": [`  {"error":${json}}\n\n`, isOverflow],
     "a page of a proxy": [
       "<html><head><title>502 Bad Gateway</title></head>\n<body></body></html>\n",
@@ -120,6 +123,9 @@ describe("between two parts of an answer of server-sent events", () => {
     `payload: ${lost}`,
     `message: {"content":"lost"}`,
     `[info] ${lost}`,
+    `event: ${lost}`,
+    `'${lost}'`,
+    `callback(${lost});`,
     lost,
     ` ${lost}`,
     `\ufeff${lost}`,
@@ -170,7 +176,8 @@ describe("between two parts of an answer of server-sent events", () => {
     "1",
     "}",
     "DATA: [DONE]",
-    "event: ping"
+    "event: ping",
+    'event: {"a":1}'
   ]
   it.effect.each(ignored)("%j is ignored", (line) =>
     Effect.gen(function* () {

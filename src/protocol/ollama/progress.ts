@@ -11,7 +11,7 @@ import { utf8Length } from "../../values/utf8.ts"
 /** `total` and `completed` are absent while they are 0. */
 const Line = Schema.Struct({
   status: Schema.String,
-  digest: WireSchema.nullish(Schema.String),
+  digest: WireSchema.metadata,
   total: WireSchema.metadata,
   completed: WireSchema.metadata
 })
@@ -32,8 +32,9 @@ export const makeDecoder = (context: DecoderContext): RecordDecoder<ModelProgres
   let status: string | undefined
   let reportedBytes = -1
 
-  const readLayer = ({ completed, digest, total }: typeof Line.Type): Layer | undefined => {
-    if (!digest) return undefined
+  const readLayer = ({ completed, total, ...line }: typeof Line.Type): Layer | undefined => {
+    const digest = Json.toText(line.digest)
+    if (digest === undefined) return undefined
     const before = layers.get(digest)
     const layer = { digest, completedBytes: Json.toCount(completed) ?? 0, totalBytes: Json.toCount(total) ?? 0 }
     completedBytes += layer.completedBytes - (before?.completedBytes ?? 0)

@@ -54,12 +54,20 @@ export const transferErrors: ReadonlyArray<ErrorRule> = [
     () => refused
   ],
   [
-    /server gave HTTP response to HTTPS client|x509|certificate/i,
+    /server gave HTTP response to HTTPS client|x509|certificate|insecure protocol/i,
     () => ({ kind: "invalid", field: "insecure", description: "the registry has no valid TLS: set `insecure: true`" })
   ],
   [
     /dial tcp|connection (?:refused|reset)|no such host|(?:i\/o|handshake) timeout|deadline exceeded|max retries exceeded|stalled|\bEOF$/im,
     always("network", "Ollama cannot reach the registry")
+  ],
+  [
+    /unsupported (?:architecture|content type)|unknown (?:content |file |layer )?type\b|invalid file magic|invalid digest/i,
+    always("invalid", "Ollama does not know the kind of the model's files")
+  ],
+  [
+    /neither '?from'? or '?files'?|no from line|command must be one of/i,
+    always("invalid", "the definition of the model is incomplete or wrong")
   ],
   [
     /quantiz(?:e|ing|ation)/i,

@@ -192,13 +192,17 @@ const chunkFields = new Set([
 ])
 
 /**
- * Whether an event without choices has a part of an answer: at its top, or where a delta or a message belongs. A `message` that
- * is a text belongs to a proxy.
+ * Whether an event without choices has a part of an answer: at its top, where a delta or a message belongs, or as a chunk in one
+ * of its fields. A `message` that is a text belongs to a proxy.
  */
 export const isAnswerWithoutChoice = (value: unknown): boolean => {
   if (Array.isArray(value)) return value.some((entry) => Json.isObject(entry) && "choices" in entry)
   if (!Json.isObject(value)) return false
-  return Json.toText(value.delta) !== undefined || [value, value.delta, value.message].some(hasPart)
+  return (
+    Json.toText(value.delta) !== undefined ||
+    [value, value.delta, value.message].some(hasPart) ||
+    Object.values(value).some((inner) => Json.isObject(inner) && Json.isContent(inner.choices))
+  )
 }
 
 const hasPart = (value: unknown): boolean =>

@@ -13,17 +13,12 @@ const ModelV1 = Schema.Struct({
   quantization: WireSchema.metadata,
   size_bytes: WireSchema.metadata,
   params_string: WireSchema.metadata,
-  loaded_instances: WireSchema.nullish(
-    Schema.Array(
-      Schema.Struct({
-        id: Schema.String,
-        config: WireSchema.metadata
-      })
-    )
-  ),
+  loaded_instances: WireSchema.metadata,
   max_context_length: WireSchema.metadata,
   capabilities: WireSchema.metadata
 })
+
+const isInstance = Schema.is(Schema.Struct({ id: Schema.String, config: WireSchema.metadata }))
 
 const ModelV0 = Schema.Struct({
   id: Schema.String,
@@ -46,7 +41,7 @@ export const modelsV1: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
   Schema.Struct({ models: Schema.Array(ModelV1) }),
   ({ models }): ReadonlyArray<Entry> =>
     models.map((model) => {
-      const loaded = model.loaded_instances ?? []
+      const loaded = Array.isArray(model.loaded_instances) ? model.loaded_instances.filter(isInstance) : []
       return {
         instances: loaded.map(({ config, id }) => ({
           id,

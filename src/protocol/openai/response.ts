@@ -65,10 +65,11 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
   }
 
   const record = ({ data, name: eventName }: Record, chunks: Array<StreamingChunk>): Progress => {
-    if (data === "" && eventName !== "error") return ending.progress()
-    if (eventName !== "error" && isDone(data)) return finish(chunks)
+    const isErrorEvent = eventName !== "" && eventName.toLowerCase() === "error"
+    if (data === "" && !isErrorEvent) return ending.progress()
+    if (!isErrorEvent && isDone(data)) return finish(chunks)
     const value = Json.parse(data)
-    if (eventName === "error" || ErrorReport.isError(value)) {
+    if (isErrorEvent || ErrorReport.isError(value)) {
       return ErrorReport.toReason({ ...options, report: ErrorReport.readBody(data) })
     }
     const isChunk = Json.isObject(value) && "choices" in value
@@ -126,7 +127,7 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
       return ErrorReport.toReason({ ...options, report: ErrorReport.readBody(body) })
     }
     const word = FinishReason.toWord(choice.finish_reason)
-    const piece = parts.read(choice, { isLast: word !== undefined, calls: calls.count() })
+    const piece = parts.read(choice, { isLast: ending.isLast(word), calls: calls.count() })
     if (piece === undefined) return WireSchema.parseError(data, "a part of the content has no known form")
     const isEmpty = Chunks.isEmpty(piece)
     ending.read(word, { isEmpty, isFirst: isEmpty && !hasAnswer })
@@ -195,12 +196,15 @@ const makeEnding = () => {
   let word: string | undefined
   let isStarted = false
   let hadWord = false
+  let hadWordWithPart = false
   let isEnding = false
 
   return {
     /** The server's finish reason. The last one counts, but nothing hides a failure. */
     word: () => word,
     isOpen: () => word === undefined,
+    /** Whether a finish reason says that its chunk is the last one: not if one came with an earlier part of the answer. */
+    isLast: (next: string | undefined): boolean => next !== undefined && !hadWordWithPart,
     progress: (): Progress => (isEnding ? "ending" : "open"),
     /** Reads the finish reason of a chunk. `isFirst`: nothing of the answer came before or with it. */
     read: (
@@ -212,6 +216,7 @@ const makeEnding = () => {
       if (next !== undefined && !FinishReason.isFailure(word)) word = next
       isStarted = true
       hadWord = next !== undefined
+      if (hadWord && !isEmpty) hadWordWithPart = true
     }
   }
 }

@@ -22,10 +22,11 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CompletionRequest from "./CompletionRequest.ts"
 import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./values/baseUrl.ts"
+import * as Attempt from "./policies/attempt.ts"
 import * as Commit from "./policies/commit.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as Monotonic from "./values/monotonic.ts"
-import * as Answer from "./policies/pool/attempts.ts"
+import * as Attempts from "./policies/pool/attempts.ts"
 import * as Conversation from "./policies/pool/conversation.ts"
 import * as Lists from "./policies/pool/lists.ts"
 import * as Models from "./policies/pool/models.ts"
@@ -184,7 +185,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     onWaited: (seconds) => Metric.update(wait, seconds)
   })
   const models = Models.make({ now, run, refresh: queue.refresh })
-  const parts: Answer.Parts = { name, queue, models, turns: yield* Conversation.make(now) }
+  const parts: Attempts.Parts = { name, queue, models, turns: yield* Conversation.make(now) }
   const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
 
   const names = () => queue.hosts().map(({ name }) => name)
@@ -201,21 +202,27 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const provider = Provider.make({
     name,
     kind: GenAi.sharedKind(queue.hosts().map(({ provider }) => provider)),
+    // A host may have a default for the model.
     stream: (input) =>
       Stream.suspend(() => {
-        const request = CompletionRequest.withDefaults(defaults, input)
-        // A host may have a default for the model.
-        const valid = CompletionRequest.validate(CompletionRequest.withDefaults({ model: "default" }, request))
-        return Result.isFailure(valid) ? Stream.fromEffect(fail(valid.failure)) : Answer.stream(parts, request)
+        const valid = CompletionRequest.check(CompletionRequest.withDefaults(defaults, input))
+        if (Result.isFailure(valid)) return Stream.fromEffect(fail(valid.failure))
+        const request = valid.success
+        const plan = Attempts.plan(parts, request, ({ provider }) => provider.stream, Conversation.of(request))
+        return Commit.attempts(request, plan)
       }),
     embed: (input) =>
       Effect.suspend(() => {
-        const request = Embedding.withDefaults(defaults, input)
-        const valid = Embedding.validate(Embedding.withDefaults({ model: "default" }, request))
+        const valid = Embedding.check(Embedding.withDefaults(defaults, input))
         if (Result.isFailure(valid)) return fail(valid.failure)
-        return Answer.call(parts, request, ({ name, provider }, request) =>
-          Commit.namedEmbedding(provider.embed(request), name)
+        const plan = Attempts.plan(
+          parts,
+          valid.success,
+          ({ name, provider }) =>
+            (request) =>
+              Attempt.namedEmbedding(provider.embed(request), name)
         )
+        return Commit.call(valid.success, plan)
       }),
     listModels: Lists.listModels(parts),
     model: Lists.model(parts),

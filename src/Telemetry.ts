@@ -21,7 +21,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { CompletionRequest } from "./CompletionRequest.ts"
 import type { EmbeddingRequest } from "./Embedding.ts"
-import type * as Commit from "./policies/commit.ts"
+import type * as Attempt from "./policies/attempt.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as OptionSchema from "./servers/options.ts"
@@ -125,9 +125,9 @@ export const loadDuration = Metric.histogram("effect_local_llm.client.load.durat
  * and the options of the request are set at its start, so samplers see them. Usage, finish reason, time to the first chunk and
  * `error.type` (the tag of the reason) follow at its end. Prompts, answers and credentials are in no attribute.
  *
- * Apply it outside of the other policies for one span per request of the program, or inside of them for one per attempt. `Fallback` and
- * `Hedge` inside add the name of the provider that answered to its span (`effect_local_llm.provider`). `Pool` does not. Servers add no
- * spans below it: the span of the HTTP client is disabled.
+ * Apply it outside of the other policies for one span per request of the program, or inside of them for one per attempt. `Fallback`,
+ * `Hedge` and `Pool` inside add the name of the provider that answered to its span (`effect_local_llm.provider`). Servers add no spans
+ * below it: the span of the HTTP client is disabled.
  *
  * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
@@ -244,7 +244,7 @@ const begin = Effect.fnUntraced(function* (name: string, attributes: Attributes,
 /** Runs an answer below its span. Counts the chunks, and notes the first and the last. */
 const observe = Effect.fnUntraced(function* (
   operation: Operation,
-  open: Effect.Effect<Commit.ChunkPull>,
+  open: Effect.Effect<Attempt.ChunkPull>,
   close: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
 ) {
   const belowSpan = makeBelowSpan(operation.span)

@@ -186,10 +186,10 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   })
   const models = Models.make({ now, run, refresh: queue.refresh })
   const parts: Attempts.Parts = { name, queue, models, turns: yield* Conversation.make(now) }
-  const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
 
   const names = () => queue.hosts().map(({ name }) => name)
-  const invalid = (field: string, description: string) => fail(new InvalidRequest({ field, description }))
+  const invalid = (field: string, description: string) =>
+    Effect.fail(new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) }))
 
   const add: Pool["add"] = (host) =>
     PoolOptions.resolveHost(host, permits, names).pipe(
@@ -199,7 +199,21 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     )
   yield* Effect.forEach(options.hosts, (host) => add(host), { discard: true })
 
-  const provider = Provider.make({
+  return {
+    ...makeProvider(parts, defaults),
+    state: queue.state,
+    drain: (host) =>
+      Effect.flatMap(queue.drain(host), (isKnown) =>
+        isKnown ? Effect.void : invalid("host", "the pool has no such host")
+      ),
+    add
+  }
+})
+
+const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Defaults | undefined): Provider.Provider => {
+  const { name, queue } = parts
+  const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
+  return Provider.make({
     name,
     kind: GenAi.sharedKind(queue.hosts().map(({ provider }) => provider)),
     // A host may have a default for the model.
@@ -229,17 +243,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     supportsModel: Lists.supportsModel(parts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
   })
-
-  return {
-    ...provider,
-    state: queue.state,
-    drain: (host) =>
-      Effect.flatMap(queue.drain(host), (isKnown) =>
-        isKnown ? Effect.void : invalid("host", "the pool has no such host")
-      ),
-    add
-  }
-})
+}
 
 /**
  * Provides `Provider` and `Pool`.

@@ -62,7 +62,7 @@ export interface Options
 }
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
-  const { abandonedMillis, now, random, run } = options
+  const { now, random } = options
   const blame = Blame.make()
   let all: ReadonlyArray<Host.Host> = []
   const hosts = () => all
@@ -76,26 +76,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const endAbandoned = (host: Host.Host, which: (each: Host.Abandoned) => boolean) =>
     Effect.suspend(() => (Permits.endAbandoned(host, which) ? refresh : Effect.void))
 
-  const giveBack = (ticket: WaitingList.Ticket, host: Host.Host, { outcome, progress }: End): void => {
-    const { model, request, sentAt, since } = ticket
-    ticket.host = undefined
-    ticket.sentAt = undefined
-    if (sentAt === undefined) return Permits.give(host, undefined)
-    const isStopped = outcome === "stopped" || (isProviderError(outcome) && outcome.reason._tag === "Timeout")
-    const isGivenUp = isStopped && progress === "none"
-    const abandoned = isGivenUp ? { model, sentAt } : undefined
-    Permits.give(host, abandoned)
-    if (abandoned !== undefined)
-      run(
-        Effect.delay(
-          endAbandoned(host, (each) => each === abandoned),
-          abandonedMillis
-        )
-      )
-    // A deadline that passed mostly in the pool says nothing about the host.
-    const waitedLonger = now() - sentAt < sentAt - since
-    judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, request, sentAt })
-  }
+  const giveBack = makeGiveBack(options, judge, endAbandoned)
 
   return {
     hosts,
@@ -140,6 +121,34 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     })
   }
 })
+
+/** Gives the permit of a request back when it leaves its host, or keeps it for a while. */
+const makeGiveBack =
+  (
+    { abandonedMillis, now, run }: Options,
+    judge: ReturnType<typeof Recovery.make>,
+    endAbandoned: (host: Host.Host, which: (each: Host.Abandoned) => boolean) => Effect.Effect<void>
+  ) =>
+  (ticket: WaitingList.Ticket, host: Host.Host, { outcome, progress }: End): void => {
+    const { model, request, sentAt, since } = ticket
+    ticket.host = undefined
+    ticket.sentAt = undefined
+    if (sentAt === undefined) return Permits.give(host, undefined)
+    const isStopped = outcome === "stopped" || (isProviderError(outcome) && outcome.reason._tag === "Timeout")
+    const isGivenUp = isStopped && progress === "none"
+    const abandoned = isGivenUp ? { model, sentAt } : undefined
+    Permits.give(host, abandoned)
+    if (abandoned !== undefined)
+      run(
+        Effect.delay(
+          endAbandoned(host, (each) => each === abandoned),
+          abandonedMillis
+        )
+      )
+    // A deadline that passed mostly in the pool says nothing about the host.
+    const waitedLonger = now() - sentAt < sentAt - since
+    judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, request, sentAt })
+  }
 
 const toState = (host: Host.Host): HostState => ({
   name: host.name,

@@ -319,16 +319,25 @@ export const withDefaults = (defaults: Defaults | undefined, request: Completion
  * Validates a request, defaults included. The error names the first invalid field and does not quote the request. Every provider
  * does this before it sends anything.
  *
+ * @see {@link check} for a request that need not name a model
  * @category validation
  * @since 0.2.0
  */
-export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> => {
+export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> =>
+  Result.flatMap(check(request), (valid) => (hasModel(valid) ? Result.succeed(valid) : Result.fail(missingModel())))
+
+/**
+ * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
+ *
+ * @category validation
+ * @since 0.4.0
+ */
+export const check = (request: unknown): Result.Result<CompletionRequest, InvalidRequest> => {
   const isPrompt = Predicate.isObject(request) && request["prompt"] !== undefined && request["messages"] === undefined
   const result: Result.Result<CompletionRequest, Schema.SchemaError> = isPrompt
     ? validatePrompt(request)
     : validateChat(request)
-  if (Result.isFailure(result)) return Result.fail(toInvalidRequest(result.failure))
-  return hasModel(result.success) ? Result.succeed(result.success) : Result.fail(missingModel())
+  return Result.mapError(result, toInvalidRequest)
 }
 
 const hasModel = (request: CompletionRequest): request is ValidRequest => request.model !== undefined

@@ -115,14 +115,21 @@ export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingR
 /**
  * Validates a request, defaults included. The error names the first invalid field and does not quote the request.
  *
+ * @see {@link check} for a request that need not name a model
  * @category validation
  * @since 0.3.0
  */
-export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> => {
-  const result = validateRequest(request)
-  if (Result.isFailure(result)) return Result.fail(new InvalidRequest(toFault(result.failure)))
-  return hasModel(result.success) ? Result.succeed(result.success) : Result.fail(missingModel())
-}
+export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> =>
+  Result.flatMap(check(request), (valid) => (hasModel(valid) ? Result.succeed(valid) : Result.fail(missingModel())))
+
+/**
+ * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
+ *
+ * @category validation
+ * @since 0.4.0
+ */
+export const check = (request: unknown): Result.Result<EmbeddingRequest, InvalidRequest> =>
+  Result.mapError(validateRequest(request), (error) => new InvalidRequest(toFault(error)))
 
 const hasModel = (request: EmbeddingRequest): request is ValidRequest => request.model !== undefined
 

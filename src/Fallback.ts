@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Attempt from "./policies/attempt.ts"
 import * as Commit from "./policies/commit.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as OptionSchema from "./servers/options.ts"
@@ -143,21 +144,11 @@ const makeFallback = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: st
     stream: (request) =>
       Commit.attempts(
         request,
-        Effect.sync(() => {
-          const { first, next } = inTurn(candidates, name)
-          const open =
-            (candidate: Candidate): Commit.Open =>
-            (request) =>
-              Commit.named(candidate.provider.stream(withModel(candidate, request)), candidate.provider.name)
-          return {
-            first: open(first),
-            recover: ({ error, timeLeft }) => (timeLeft > 0 ? Effect.map(next(error), open) : Effect.fail(error))
-          }
-        })
+        inTurn(candidates, name, (candidate, request) => candidate.provider.stream(withModel(candidate, request)))
       ),
     embed: (request) =>
       firstAnswer(candidates, name, (candidate) =>
-        Commit.namedEmbedding(candidate.provider.embed(withModel(candidate, request)), candidate.provider.name)
+        Attempt.namedEmbedding(candidate.provider.embed(withModel(candidate, request)), candidate.provider.name)
       ),
     listModels: Effect.flatMap(
       Effect.forEach(candidates, ({ provider }) => Effect.result(provider.listModels), { concurrency: "unbounded" }),
@@ -221,29 +212,36 @@ const withModel = <Request extends { readonly model?: string | undefined }>(
 const fail = (provider: string, errors: ReadonlyArray<ProviderError>) =>
   Effect.fail(new ProviderError({ provider, reason: new AllProvidersFailed({ errors }) }))
 
-/** The candidates of one request: the first, and the one after each failure. */
-const inTurn = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: string) => {
-  const errors: Array<ProviderError> = []
-  const next = (error: ProviderError): Effect.Effect<Candidate, ProviderError> => {
-    if (error.reason._tag === "InvalidRequest") return Effect.fail(error)
-    errors.push(error)
-    const candidate = candidates[errors.length]
-    return candidate === undefined ? fail(name, errors) : Effect.succeed(candidate)
-  }
-  return { first: candidates[0], next }
-}
+/** The candidates for one request: the first, and the next one after each failure. */
+const inTurn = <Request, Out>(
+  candidates: Arr.NonEmptyReadonlyArray<Candidate>,
+  name: string,
+  open: (candidate: Candidate, request: Request) => Out
+): Effect.Effect<Commit.Plan<Request, Out>> =>
+  Effect.sync(() => {
+    const errors: Array<ProviderError> = []
+    let [candidate] = candidates
+    return {
+      acquire: Effect.sync(() => {
+        const acquired = candidate
+        return { name: acquired.provider.name, open: (request) => open(acquired, request) }
+      }),
+      recover: ({ error, timeLeft }) => {
+        if (timeLeft <= 0 || error.reason._tag === "InvalidRequest") return Effect.fail(error)
+        errors.push(error)
+        const next = candidates[errors.length]
+        if (next === undefined) return fail(name, errors)
+        candidate = next
+        return Effect.void
+      }
+    }
+  })
 
 const firstAnswer = <A>(
   candidates: Arr.NonEmptyReadonlyArray<Candidate>,
   name: string,
   ask: (candidate: Candidate) => Effect.Effect<A, ProviderError>
-): Effect.Effect<A, ProviderError> =>
-  Effect.suspend(() => {
-    const { first, next } = inTurn(candidates, name)
-    const attempt = (candidate: Candidate): Effect.Effect<A, ProviderError> =>
-      ask(candidate).pipe(Effect.catch((error) => Effect.flatMap(next(error), attempt)))
-    return attempt(first)
-  })
+): Effect.Effect<A, ProviderError> => Commit.call({}, inTurn(candidates, name, ask))
 
 const supportsModel =
   (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: string) =>

@@ -4,26 +4,21 @@
  * @category Policies
  * @since 0.3.0
  */
-import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Attempt from "./policies/attempt.ts"
 import * as Budget from "./policies/budget.ts"
 import * as Commit from "./policies/commit.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Values from "./values/objects.ts"
+import type { CompletionRequest } from "./CompletionRequest.ts"
 import * as Provider from "./Provider.ts"
-import type { ProviderError } from "./ProviderError.ts"
 
 /**
  * When a second request is sent, and how often. All fields are optional.
@@ -137,32 +132,32 @@ const makeHedging = (provider: Provider.Provider, options: Options): Provider.Pr
     return undefined
   })
 
+  const plan = (model: string | undefined, startedAt: number): Commit.Plan<CompletionRequest, Attempt.Answer> => {
+    const onCommit = Effect.map(Monotonic.now, (now) => waits.add(model ?? "", now - startedAt))
+    const from = ({ name, stream }: Provider.Provider) => ({ name, open: stream, onCommit })
+    return {
+      acquire: Effect.succeed(from(provider)),
+      recover: ({ error }) => Effect.fail(error),
+      ...(model !== undefined && {
+        alongside: Effect.fnUntraced(function* (timeLeft: () => number) {
+          yield* Effect.sleep(Math.max(minDelay, waits.percentile(model)))
+          const alternative = yield* findLoaded(model)
+          if (alternative === undefined || timeLeft() <= 0 || !(yield* budget.take(1))) return undefined
+          return from(alternative)
+        })
+      })
+    }
+  }
+
   return Provider.make({
     ...provider,
     stream: (request) =>
-      Stream.fromChannel(
-        Channel.fromTransform((_, scope) =>
-          Effect.gen(function* () {
-            // An invalid request is rejected by the provider.
-            const model = Values.isRecord(request) ? request.model : undefined
-            // It closes after the fibers of `race` have ended, as these begin after it. No pull may run on closed scopes.
-            const answers = yield* Scope.fork(scope)
-            const open = (provider: Provider.Provider, timeLeft: number) =>
-              Commit.start(Commit.named(Commit.within(provider.stream, request, timeLeft), provider.name), answers)
-            const startedAt = yield* Monotonic.now
-            yield* budget.count
-            const second = Effect.gen(function* () {
-              if (model === undefined) return undefined
-              yield* Effect.sleep(Math.max(minDelay, waits.percentile(model)))
-              const alternative = yield* findLoaded(model)
-              if (alternative === undefined) return undefined
-              const timeLeft = startedAt + Commit.totalOf(request) - (yield* Monotonic.now)
-              if (!(timeLeft > 0) || !(yield* budget.take(1))) return undefined
-              return yield* open(alternative, timeLeft)
-            })
-            const onCommit = Effect.map(Monotonic.now, (now) => waits.add(model ?? "", now - startedAt))
-            return race(yield* open(provider, Infinity), second, onCommit, scope)
-          })
+      Commit.attempts(
+        request,
+        // An invalid request is rejected by the provider.
+        Effect.andThen(
+          budget.count,
+          Effect.map(Monotonic.now, (now) => plan(Values.isRecord(request) ? request.model : undefined, now))
         )
       )
   })
@@ -221,81 +216,6 @@ const reportsLoaded = (provider: Provider.Provider, model: string): Effect.Effec
     onFailure: () => false,
     onSuccess: (info) => info.isLoaded !== false
   })
-
-/** The pull of the answer that commits first. */
-const race = (
-  first: Commit.Attempt,
-  openSecond: Effect.Effect<Commit.Attempt | undefined>,
-  onCommit: Effect.Effect<void>,
-  scope: Scope.Scope
-): Commit.ChunkPull => {
-  let second: Commit.Attempt | undefined
-  let isSecondOver = false
-  // The pulls have fibers of their own, so that the end of a wait for one does not stop it.
-  let firstFiber: Fiber.Fiber<Commit.Chunks, PullError> | undefined
-  let secondFiber: Fiber.Fiber<Commit.Chunks | undefined, PullError> | undefined
-  const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkIn(effect, scope, { startImmediately: true })
-
-  const runSecond = Effect.gen(function* () {
-    second = yield* openSecond
-    return second === undefined ? undefined : yield* untilCommit(second.pull)
-  })
-  const giveUpFirst = Effect.suspend(() => giveUp(firstFiber, first))
-  const giveUpSecond = Effect.suspend(() => giveUp(secondFiber, second))
-
-  const afterFirst = (exit: Exit.Exit<Commit.Chunks, PullError>): Commit.ChunkPull => {
-    firstFiber = undefined
-    if (Exit.isFailure(exit)) {
-      const failed = Effect.failCause(exit.cause)
-      // No other answer mends a defect.
-      if (secondFiber === undefined || second === undefined || isSecondOver || Cause.hasDies(exit.cause)) {
-        return Effect.andThen(giveUpSecond, failed)
-      }
-      // The second request may wait for what the first one still holds, such as the permit of a pool.
-      const other = Effect.andThen(giveUpFirst, Fiber.await(secondFiber))
-      return Effect.flatMap(other, (exit) => afterSecond(exit, failed))
-    }
-    if (!Commit.commits(exit.value)) return Effect.succeed(exit.value)
-    current = first.pull
-    return Effect.as(Effect.andThen(giveUpSecond, onCommit), exit.value)
-  }
-
-  const afterSecond = (
-    exit: Exit.Exit<Commit.Chunks | undefined, PullError>,
-    otherwise: Commit.ChunkPull
-  ): Commit.ChunkPull => {
-    if (second === undefined || Exit.isFailure(exit) || exit.value === undefined) {
-      isSecondOver = true
-      return Effect.andThen(giveUpSecond, otherwise)
-    }
-    current = second.pull
-    return Effect.as(Effect.andThen(giveUpFirst, onCommit), exit.value)
-  }
-
-  const next: Commit.ChunkPull = Effect.gen(function* () {
-    const ofSecond = (secondFiber ??= yield* fork(runSecond))
-    const ofFirst = (firstFiber ??= yield* fork(first.pull))
-    const waitForFirst = Effect.map(Fiber.await(ofFirst), (exit) => () => afterFirst(exit))
-    const waitForSecond = Effect.map(Fiber.await(ofSecond), (exit) => () => afterSecond(exit, next))
-    // Both may be over at once, so what follows is run for the winner only.
-    const proceed = yield* isSecondOver ? waitForFirst : Effect.raceFirst(waitForFirst, waitForSecond)
-    return yield* proceed()
-  })
-  let current = next
-  return Effect.suspend(() => current)
-}
-
-type PullError = ProviderError | Cause.Done<void>
-
-const untilCommit = (pull: Commit.ChunkPull): Commit.ChunkPull =>
-  Effect.flatMap(pull, (chunks) => (Commit.commits(chunks) ? Effect.succeed(chunks) : untilCommit(pull)))
-
-/** Closes a connection at once. The answer does not wait until that is done. */
-const giveUp = (fiber: Fiber.Fiber<unknown, unknown> | undefined, attempt: Commit.Attempt | undefined) =>
-  Effect.forkDetach(
-    Effect.andThen(fiber === undefined ? Effect.void : Fiber.interrupt(fiber), attempt?.close ?? Effect.void),
-    { startImmediately: true }
-  )
 
 /** How many waits the percentile is taken from, for how many models. */
 const maxWaits = 100

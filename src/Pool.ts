@@ -22,10 +22,11 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CompletionRequest from "./CompletionRequest.ts"
 import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./values/baseUrl.ts"
+import * as Attempt from "./policies/attempt.ts"
 import * as Commit from "./policies/commit.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as Monotonic from "./values/monotonic.ts"
-import * as Answer from "./policies/pool/attempts.ts"
+import * as Attempts from "./policies/pool/attempts.ts"
 import * as Conversation from "./policies/pool/conversation.ts"
 import * as Lists from "./policies/pool/lists.ts"
 import * as Models from "./policies/pool/models.ts"
@@ -184,11 +185,11 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     onWaited: (seconds) => Metric.update(wait, seconds)
   })
   const models = Models.make({ now, run, refresh: queue.refresh })
-  const parts: Answer.Parts = { name, queue, models, turns: yield* Conversation.make(now) }
-  const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
+  const parts: Attempts.Parts = { name, queue, models, turns: yield* Conversation.make(now) }
 
   const names = () => queue.hosts().map(({ name }) => name)
-  const invalid = (field: string, description: string) => fail(new InvalidRequest({ field, description }))
+  const invalid = (field: string, description: string) =>
+    Effect.fail(new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) }))
 
   const add: Pool["add"] = (host) =>
     PoolOptions.resolveHost(host, permits, names).pipe(
@@ -198,33 +199,8 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     )
   yield* Effect.forEach(options.hosts, (host) => add(host), { discard: true })
 
-  const provider = Provider.make({
-    name,
-    kind: GenAi.sharedKind(queue.hosts().map(({ provider }) => provider)),
-    stream: (input) =>
-      Stream.suspend(() => {
-        const request = CompletionRequest.withDefaults(defaults, input)
-        // A host may have a default for the model.
-        const valid = CompletionRequest.validate(CompletionRequest.withDefaults({ model: "default" }, request))
-        return Result.isFailure(valid) ? Stream.fromEffect(fail(valid.failure)) : Answer.stream(parts, request)
-      }),
-    embed: (input) =>
-      Effect.suspend(() => {
-        const request = Embedding.withDefaults(defaults, input)
-        const valid = Embedding.validate(Embedding.withDefaults({ model: "default" }, request))
-        if (Result.isFailure(valid)) return fail(valid.failure)
-        return Answer.call(parts, request, ({ name, provider }, request) =>
-          Commit.namedEmbedding(provider.embed(request), name)
-        )
-      }),
-    listModels: Lists.listModels(parts),
-    model: Lists.model(parts),
-    supportsModel: Lists.supportsModel(parts),
-    isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
-  })
-
   return {
-    ...provider,
+    ...makeProvider(parts, defaults),
     state: queue.state,
     drain: (host) =>
       Effect.flatMap(queue.drain(host), (isKnown) =>
@@ -233,6 +209,41 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     add
   }
 })
+
+const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Defaults | undefined): Provider.Provider => {
+  const { name, queue } = parts
+  const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
+  return Provider.make({
+    name,
+    kind: GenAi.sharedKind(queue.hosts().map(({ provider }) => provider)),
+    // A host may have a default for the model.
+    stream: (input) =>
+      Stream.suspend(() => {
+        const valid = CompletionRequest.check(CompletionRequest.withDefaults(defaults, input))
+        if (Result.isFailure(valid)) return Stream.fromEffect(fail(valid.failure))
+        const request = valid.success
+        const plan = Attempts.plan(parts, request, ({ provider }) => provider.stream, Conversation.of(request))
+        return Commit.attempts(request, plan)
+      }),
+    embed: (input) =>
+      Effect.suspend(() => {
+        const valid = Embedding.check(Embedding.withDefaults(defaults, input))
+        if (Result.isFailure(valid)) return fail(valid.failure)
+        const plan = Attempts.plan(
+          parts,
+          valid.success,
+          ({ name, provider }) =>
+            (request) =>
+              Attempt.namedEmbedding(provider.embed(request), name)
+        )
+        return Commit.call(valid.success, plan)
+      }),
+    listModels: Lists.listModels(parts),
+    model: Lists.model(parts),
+    supportsModel: Lists.supportsModel(parts),
+    isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
+  })
+}
 
 /**
  * Provides `Provider` and `Pool`.

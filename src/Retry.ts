@@ -14,7 +14,6 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Budget from "./policies/budget.ts"
 import * as Commit from "./policies/commit.ts"
-import * as Monotonic from "./values/monotonic.ts"
 import * as NetworkError from "./http/networkError.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Provider from "./Provider.ts"
@@ -126,30 +125,20 @@ const definition = OptionSchema.define<Options>(
 const makeRetrying = (provider: Provider.Provider, options: Options): Provider.Provider => {
   const { floor = 10, share = 0.2 } = options.budget ?? {}
   const budget = Budget.make({ floor, share, window: Duration.seconds(10) })
-  const retrying = <A>(effect: Effect.Effect<A, ProviderError>): Effect.Effect<A, ProviderError> =>
-    Effect.gen(function* () {
-      yield* budget.count
-      const recover = makeRecovery(options, budget)
-      const attempt: Effect.Effect<A, ProviderError> = Effect.flatMap(Monotonic.now, (startedAt) =>
-        Effect.catch(effect, (error) =>
-          Effect.flatMap(Monotonic.now, (failedAt) =>
-            Effect.andThen(recover({ error, elapsed: failedAt - startedAt, timeLeft: Infinity }), attempt)
-          )
-        )
-      )
-      return yield* attempt
-    })
+  const plan = <Request, Out>(open: (request: Request) => Out): Effect.Effect<Commit.Plan<Request, Out>> =>
+    Effect.map(budget.count, () => ({
+      acquire: Effect.succeed({ open }),
+      recover: makeRecovery(options, budget)
+    }))
+  const retrying = <A>(call: Effect.Effect<A, ProviderError>) =>
+    Commit.call(
+      {},
+      plan(() => call)
+    )
 
   return Provider.make({
     ...provider,
-    stream: (request) =>
-      Commit.attempts(
-        request,
-        Effect.map(budget.count, () => {
-          const recover = makeRecovery(options, budget)
-          return { first: provider.stream, recover: (failure) => Effect.as(recover(failure), provider.stream) }
-        })
-      ),
+    stream: (request) => Commit.attempts(request, plan(provider.stream)),
     embed: (request) => retrying(provider.embed(request)),
     listModels: retrying(provider.listModels),
     model: (name, options) => retrying(provider.model(name, options)),

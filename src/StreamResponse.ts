@@ -18,7 +18,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Commit from "./policies/commit.ts"
+import * as Attempt from "./policies/attempt.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as PublicMessage from "./protocol/publicMessage.ts"
 import type { ProviderError } from "./ProviderError.ts"
@@ -304,7 +304,7 @@ const respondChunks = <R>(
   Effect.flatMap(OptionSchema.readFor(definition, options, "StreamResponse"), ({ encode, keepAlive }) =>
     respond(chunks, {
       format,
-      begins: (chunk) => Commit.commits([chunk]),
+      begins: (chunk) => Attempt.commits([chunk]),
       encode: encode === undefined ? encodeChunk : (chunk) => toJsonText(encode(chunk)),
       onFailure: (error) => ({ status: statusOf(error), retryAfter: error.retryAfter, error: toJson(error) }),
       keepAlive

@@ -21,7 +21,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { CompletionRequest } from "./CompletionRequest.ts"
 import type { EmbeddingRequest } from "./Embedding.ts"
-import type * as Commit from "./policies/commit.ts"
+import type * as Attempt from "./policies/attempt.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as OptionSchema from "./servers/options.ts"
@@ -244,7 +244,7 @@ const begin = Effect.fnUntraced(function* (name: string, attributes: Attributes,
 /** Runs an answer below its span. Counts the chunks, and notes the first and the last. */
 const observe = Effect.fnUntraced(function* (
   operation: Operation,
-  open: Effect.Effect<Commit.ChunkPull>,
+  open: Effect.Effect<Attempt.ChunkPull>,
   close: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
 ) {
   const belowSpan = makeBelowSpan(operation.span)

@@ -1,179 +1,138 @@
 /**
- * When an answer commits, and how requests are run until one does. An answer commits with the first chunk that carries anything.
- * From then on, no policy may run the request again, because text would be delivered twice.
+ * The state machine of all policies. An answer commits with its first chunk that carries anything. Until then another attempt may run;
+ * from then on none may, because text would be delivered twice.
  */
-import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import * as Duration from "effect/Duration"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
-import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CompletionRequest } from "../CompletionRequest.ts"
-import type { Embedding } from "../Embedding.ts"
-import { ProviderError, Timeout } from "../ProviderError.ts"
-import type { StreamingChunk } from "../StreamingChunk.ts"
-import * as Carries from "../protocol/carries.ts"
-import * as GenAi from "../values/genAi.ts"
+import type { ProviderError } from "../ProviderError.ts"
 import * as Monotonic from "../values/monotonic.ts"
-import * as Values from "../values/objects.ts"
-
-export type Open = (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
-
-export type Chunks = Arr.NonEmptyReadonlyArray<StreamingChunk>
-
-export type ChunkPull = Pull.Pull<Chunks, ProviderError>
-
-/** Whether the answer commits with these chunks. Prompt progress, for example, says nothing of the answer. */
-export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(Carries.carries)
-
-/** One run of a request. */
-export interface Attempt {
-  readonly pull: ChunkPull
-  /** Closes its connection. */
-  readonly close: Effect.Effect<void>
-}
-
-/** Starts a run in a scope of its own, which ends with the outer one at the latest. */
-export const start = (chunks: ReturnType<Open>, outer: Scope.Scope): Effect.Effect<Attempt> =>
-  Effect.suspend(() => {
-    const scope = Scope.forkUnsafe(outer)
-    const close = Effect.uninterruptible(Scope.close(scope, Exit.void))
-    return Effect.map(Channel.toPullScoped(chunks.channel, scope), (pull) => ({ pull, close }))
-  })
+import * as Attempt from "./attempt.ts"
+import * as Race from "./race.ts"
+import * as SharedDeadlines from "./sharedDeadlines.ts"
 
 /** A failure before the commit. */
 export interface Failure {
   readonly error: ProviderError
   /** How long the attempt took, in milliseconds. */
   readonly elapsed: number
-  /** How much of the request's `total` deadline is left, in milliseconds. */
+  /** How much of the shared deadlines is left, in milliseconds. */
   readonly timeLeft: number
 }
 
-/** What one request runs: first, and after a failure before the commit. */
-export interface Plan {
-  readonly first: Open
-  /** Decides what runs next, or fails. The failed attempt is closed by then. */
-  readonly recover: (failure: Failure) => Effect.Effect<Open, ProviderError>
+/** What one request runs. */
+export interface Plan<in Request, out Out> {
+  /** Run for each attempt. If it fails, so does the request. */
+  readonly acquire: Effect.Effect<Attempt.Acquired<Request, Out>, ProviderError>
+  /** Run once for each run of `acquire`, whatever ends it, when the connection is closed. */
+  readonly onEnd?: (end: Attempt.End) => Effect.Effect<void>
+  /** Decides whether another attempt runs: waits until then, or fails. The failed attempt has ended by then. */
+  readonly recover: (failure: Failure) => Effect.Effect<void, ProviderError>
+  /** The deadlines of the request that all attempts have together. Default: `total`. */
+  readonly shared?: ReadonlyArray<SharedDeadlines.Name>
+  /** Acquires a second attempt that runs beside the first one until one of them commits, or none. */
+  readonly alongside?: (timeLeft: () => number) => Effect.Effect<Attempt.Acquired<Request, Out> | undefined>
 }
 
-/** Runs a request until an answer commits. After the commit, chunks and failures are passed on. */
+/** Runs a request until an answer commits. After the commit, chunks and failures are passed on. Nothing is acquired before the first pull. */
 export const attempts = (
   request: CompletionRequest,
-  plan: Effect.Effect<Plan>
-): Stream.Stream<StreamingChunk, ProviderError> =>
+  plan: Effect.Effect<Plan<CompletionRequest, Attempt.Answer>>
+): Attempt.Answer =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
-      Effect.gen(function* () {
-        const { first, recover } = yield* plan
-        const begin = yield* Monotonic.now
-        const endsAt = begin + totalOf(request)
-        let attempt = yield* start(first(request), scope)
-        let startedAt = begin
+      Effect.flatMap(plan, (plan) => Effect.map(Clock.Clock, (clock) => run(request, plan, clock, scope)))
+    )
+  )
 
-        const next = Effect.fnUntraced(function* (error: ProviderError): Effect.fn.Return<void, ProviderError> {
-          yield* attempt.close
-          const failedAt = yield* Monotonic.now
-          const open = yield* recover({ error, elapsed: failedAt - startedAt, timeLeft: endsAt - failedAt })
-          startedAt = yield* Monotonic.now
-          attempt = yield* start(within(open, request, endsAt - startedAt), scope)
-        })
+const run = (
+  request: CompletionRequest,
+  { acquire, alongside, onEnd, recover, shared }: Plan<CompletionRequest, Attempt.Answer>,
+  clock: Clock.Clock,
+  scope: Scope.Scope
+): Attempt.ChunkPull => {
+  const now = () => Monotonic.millisOf(clock)
+  const deadlines = SharedDeadlines.make(request, shared, now)
+  const start = (acquire: Plan<CompletionRequest, Attempt.Answer>["acquire"]) =>
+    Attempt.start({ acquire: Effect.map(acquire, deadlines.limit), onEnd }, scope)
 
-        const beforeCommit: ChunkPull = Effect.suspend(() =>
-          Effect.matchCauseEffect(attempt.pull, {
-            onSuccess: (chunks): ChunkPull => {
-              if (commits(chunks)) current = attempt.pull
-              return Effect.succeed(chunks)
-            },
-            onFailure: (cause) => {
-              const error = findError(cause)
-              return error === undefined ? Effect.failCause(cause) : Effect.andThen(next(error), beforeCommit)
-            }
-          })
+  const step: (attempt: Attempt.Attempt) => Effect.Effect<Race.Step, Attempt.PullError> =
+    alongside === undefined
+      ? (attempt) => Effect.map(attempt.pull, (chunks) => ({ attempt, chunks }))
+      : Race.make(
+          Effect.flatMap(alongside(deadlines.timeLeft), (acquired) =>
+            acquired === undefined ? Effect.undefined : start(Effect.succeed(acquired))
+          ),
+          scope
         )
-        let current = beforeCommit
-        return Effect.suspend(() => current)
-      })
-    )
-  )
 
-/** A defect takes precedence over an error, and the end of a stream is none. */
-const findError = (cause: Cause.Cause<ProviderError | Cause.Done<void>>): ProviderError | undefined => {
-  if (Cause.hasDies(cause)) return undefined
-  const failure = Cause.findError(cause)
-  return Result.isFailure(failure) || Cause.isDone(failure.success) ? undefined : failure.success
-}
-
-/** The `total` deadline of a request, in milliseconds. The request may be invalid. */
-export const totalOf = (request: CompletionRequest): number =>
-  Values.isRecord(request) && Values.isRecord(request.deadlines)
-    ? Option.match(Values.toDuration(request.deadlines.total), { onNone: () => Infinity, onSome: Duration.toMillis })
-    : Infinity
-
-/** Runs a request with what is left of its `total` deadline, if it has one. The error has the deadline of the request. */
-export const within = (open: Open, request: CompletionRequest, millisLeft: number): ReturnType<Open> => {
-  if (millisLeft === Infinity) return open(request)
-  const limit = Duration.millis(totalOf(request))
-  const shortened = { ...request, deadlines: { ...request.deadlines, total: Math.max(1, millisLeft) } }
-  return Stream.mapError(open(shortened), (error) => {
-    const { provider, reason, server } = error
-    if (reason._tag !== "Timeout" || reason.kind !== "total") return error
-    return new ProviderError({ provider, server, reason: new Timeout({ kind: "total", limit }) })
-  })
-}
-
-/** Reports who answered: in the final chunk, and as an attribute of the current span. An inner policy knows better. */
-export const named = (chunks: ReturnType<Open>, name: string): ReturnType<Open> =>
-  Stream.transformPull(chunks, (pull) =>
-    Effect.map(annotation(name), (annotate) => {
-      let hasCommitted = false
-      return Effect.flatMap(pull, (chunks) => {
-        const named = addName(chunks, name)
-        if (hasCommitted || !commits(chunks)) return Effect.succeed(named)
-        hasCommitted = true
-        return Effect.as(annotate, named)
-      })
+  const beforeCommit = (attempt: Attempt.Attempt): Attempt.ChunkPull => {
+    const startedAt = now()
+    return Effect.matchCauseEffect(step(attempt), {
+      onSuccess: ({ attempt, chunks }) => {
+        const isCommitted = Attempt.commits(chunks)
+        if (isCommitted) current = attempt.rest
+        return attempt.advance(chunks, isCommitted)
+      },
+      onFailure: (cause) => {
+        const failure = Attempt.findFailure(cause)
+        if (failure === undefined || Cause.isDone(failure)) return Effect.failCause(cause)
+        const error = attempt.toError(failure)
+        return attempt
+          .close(error)
+          .pipe(
+            Effect.andThen(
+              Effect.suspend(() => recover({ error, elapsed: now() - startedAt, timeLeft: deadlines.timeLeft() }))
+            ),
+            Effect.andThen(next)
+          )
+      }
     })
+  }
+  const next: Attempt.ChunkPull = Effect.flatMap(
+    Effect.suspend(() => start(acquire)),
+    (attempt) => {
+      current = beforeCommit(attempt)
+      return current
+    }
   )
+  let current = next
+  return Effect.suspend(() => current)
+}
 
-/** As `named`, for an embedding. */
-export const namedEmbedding = <E, R>(
-  embedding: Effect.Effect<Embedding, E, R>,
-  name: string
-): Effect.Effect<Embedding, E, R> =>
-  Effect.flatMap(annotation(name), (annotate) =>
-    Effect.tap(
-      Effect.map(embedding, (embedding) => ({ ...embedding, provider: embedding.provider ?? name })),
-      () => annotate
-    )
-  )
-
-/** The attribute of a span with the name of the provider that answered. */
-const providerAttribute = "effect_local_llm.provider"
-
-/**
- * What to run when the provider has answered. To be made before the answer: if the attribute has changed since, an inner policy has
- * set it.
- */
-export const annotation = (name: string): Effect.Effect<Effect.Effect<void>> =>
-  Effect.map(Effect.option(Effect.currentSpan), (span) => {
-    if (Option.isNone(span)) return Effect.void
-    const { value } = span
-    const before = value.attributes.get(providerAttribute)
-    return Effect.suspend(() =>
-      value.attributes.get(providerAttribute) === before
-        ? Effect.annotateCurrentSpan(providerAttribute, GenAi.toText(name))
-        : Effect.void
-    )
+/** As `attempts`, for a call that returns one value. */
+export const call = Effect.fnUntraced(function* <R extends SharedDeadlines.Request, A>(
+  request: R,
+  plan: Effect.Effect<Plan<R, Effect.Effect<A, ProviderError>>>
+): Effect.fn.Return<A, ProviderError> {
+  const { acquire, onEnd, recover, shared } = yield* plan
+  const clock = yield* Clock.Clock
+  const now = () => Monotonic.millisOf(clock)
+  const deadlines = SharedDeadlines.make(request, shared, now)
+  let startedAt = now()
+  const attempt = Effect.flatMap(acquire, (acquired) => {
+    const { open, toError } = deadlines.limit(acquired)
+    startedAt = now()
+    return Effect.result(toError === undefined ? open() : Effect.mapError(open(), toError))
   })
+  const ending = onEnd === undefined ? attempt : Effect.onExit(attempt, (exit) => onEnd(endOf(exit)))
+  for (;;) {
+    const result = yield* ending
+    if (Result.isSuccess(result)) return result.success
+    yield* recover({ error: result.failure, elapsed: now() - startedAt, timeLeft: deadlines.timeLeft() })
+  }
+})
 
-const addName = (chunks: Chunks, name: string): Chunks => {
-  const last = Arr.lastNonEmpty(chunks)
-  if (!last.isFinal || last.provider !== undefined) return chunks
-  return Arr.map(chunks, (chunk) => (chunk.isFinal ? { ...chunk, provider: name } : chunk))
+const endOf = (exit: Exit.Exit<Result.Result<unknown, ProviderError>, ProviderError>): Attempt.End => {
+  if (Exit.isFailure(exit)) return { outcome: "stopped", progress: "none" }
+  return Result.match(exit.value, {
+    onSuccess: () => ({ outcome: "succeeded", progress: "committed" }),
+    onFailure: (error) => ({ outcome: error, progress: "none" })
+  })
 }

@@ -1,5 +1,5 @@
 /** What a failed request shows about its host. */
-import type { ProviderError, ProviderErrorReason } from "../../ProviderError.ts"
+import type { ProviderError, ProviderErrorReason, Timeout } from "../../ProviderError.ts"
 
 /** Whether the breaker of the host counts the failure. It does not count busy servers and wrong requests. */
 export const isOfHost = (reason: ProviderErrorReason): boolean => {
@@ -23,7 +23,7 @@ export const isOfHost = (reason: ProviderErrorReason): boolean => {
 }
 
 /** Whether the request may have hung: the server accepted it and sent nothing. The model may be to blame, or the host. */
-export const isHang = (reason: ProviderErrorReason): boolean =>
+export const isHang = (reason: ProviderErrorReason): reason is Timeout =>
   reason._tag === "Timeout" && reason.kind === "first-chunk"
 
 /** Whether another host may answer, if the request failed before its answer committed. Nothing was generated then. */

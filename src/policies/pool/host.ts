@@ -4,7 +4,12 @@ import type { ModelInfo } from "../../ModelInfo.ts"
 import type * as Provider from "../../Provider.ts"
 import type { ProviderError } from "../../ProviderError.ts"
 import * as Breaker from "./breaker.ts"
-import * as Latency from "./latency.ts"
+
+/** The time to the first chunk as a moving average that rises at once and falls slowly. */
+export interface Latency {
+  readonly millis: number
+  readonly at: number
+}
 
 export interface Settings {
   readonly name: string
@@ -25,7 +30,7 @@ export interface Model {
   /** Set while the host is asked. */
   asking: Fiber.Fiber<void> | undefined
   answeredAt: number
-  latency: Latency.Latency | undefined
+  latency: Latency | undefined
   /** Off while requests for this model hang on the host. */
   readonly breaker: Breaker.Breaker
   lastError: ProviderError | undefined
@@ -138,5 +143,30 @@ export const isLaneOpen = ({ lane, oneModelAtATime, provider }: Host, model: str
 export const cost = (host: Host, model: string | undefined, now: number): number => {
   const latency = host.models.get(model ?? "")?.latency
   if (latency === undefined) return used(host) === 0 ? 0 : Infinity
-  return Latency.read(latency, now) * (used(host) + 1)
+  return readLatency(latency, now) * (used(host) + 1)
+}
+
+/** How fast a latency falls: after this time, a value has 37 % of its weight. */
+const decayMillis = 10_000
+
+const weight = (from: number, to: number): number => Math.exp(-Math.max(0, to - from) / decayMillis)
+
+export const observeLatency = (before: Latency | undefined, millis: number, at: number): Latency => {
+  if (before === undefined || millis >= before.millis) return { millis, at }
+  const old = weight(before.at, at)
+  return { millis: before.millis * old + millis * (1 - old), at }
+}
+
+/** Without requests it falls, so that a host that was slow once is tried again. */
+export const readLatency = ({ at, millis }: Latency, now: number): number => millis * weight(at, now)
+
+/** An answer began. */
+export const observeAnswer = (
+  host: Host,
+  model: string | undefined,
+  { now, sentAt }: { readonly now: number; readonly sentAt: number }
+): void => {
+  const known = modelOf(host, model ?? "")
+  known.answeredAt = now
+  known.latency = observeLatency(known.latency, now - sentAt, now)
 }

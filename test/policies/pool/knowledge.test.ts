@@ -6,7 +6,6 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { CompletionRequest, Message } from "../../../src/CompletionRequest.ts"
 import * as Host from "../../../src/policies/pool/host.ts"
-import * as Latency from "../../../src/policies/pool/latency.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
 import type { ProviderErrorReason } from "../../../src/ProviderError.ts"
@@ -205,7 +204,7 @@ it.effect("the models of a host are bounded in number, since callers choose thei
 )
 
 it("a wait that is longer counts at once, a shorter one by the time since then, and all are forgotten without requests", () => {
-  const slow = Latency.observe(undefined, 1000, 0)
+  const slow = Host.observeLatency(undefined, 1000, 0)
   for (const [millis, at, expected] of [
     [1000, 0, 1000],
     [3000, 0, 3000],
@@ -215,9 +214,9 @@ it("a wait that is longer counts at once, a shorter one by the time since then, 
     [500, 10_000, 684],
     [500, 60_000, 501]
   ] as const) {
-    expect(Math.round(Latency.observe(slow, millis, at).millis)).toBe(expected)
+    expect(Math.round(Host.observeLatency(slow, millis, at).millis)).toBe(expected)
   }
-  expect([0, 1000, 10_000, 60_000].map((now) => Math.round(Latency.read(slow, now)))).toEqual([1000, 905, 368, 2])
+  expect([0, 1000, 10_000, 60_000].map((now) => Math.round(Host.readLatency(slow, now)))).toEqual([1000, 905, 368, 2])
   // What was observed later than now counts whole.
-  expect(Latency.read({ millis: 1000, at: 5000 }, 0)).toBe(1000)
+  expect(Host.readLatency({ millis: 1000, at: 5000 }, 0)).toBe(1000)
 })

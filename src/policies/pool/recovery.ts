@@ -1,0 +1,87 @@
+/** Which hosts and models are off, by the outcomes of their requests, and when they are back. */
+import * as Effect from "effect/Effect"
+import { isProviderError, type ProviderError } from "../../ProviderError.ts"
+import type { End } from "../attempt.ts"
+import type * as Blame from "./blame.ts"
+import * as Failure from "./failure.ts"
+import * as Host from "./host.ts"
+
+/** A request that has left its host. */
+export interface Sent {
+  readonly model: string | undefined
+  readonly request: object
+  readonly sentAt: number
+}
+
+export interface Options {
+  readonly hosts: () => ReadonlyArray<Host.Host>
+  readonly blame: Blame.Blame
+  /** Whether a model whose requests hang is unloaded. */
+  readonly unloadHanging: boolean
+  readonly now: () => number
+  /** Runs an effect in the background, as long as the pool lives. */
+  readonly run: (effect: Effect.Effect<void>) => void
+  /** Run when a host or a model is back or off. */
+  readonly refresh: Effect.Effect<void>
+}
+
+/** How long a probe may take, in place of the deadline of the host, which allows for a load. */
+const probeTimeout = "10 seconds"
+
+/** Judges a host by how a request left it. */
+export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options) => {
+  /** Off until a probe succeeds. A probe is a list of models, never a generation. */
+  const recover = (host: Host.Host, off: object | undefined): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      Effect.flatMap(Effect.delay(works(host.provider.listModels), host.breaker.nextOffMillis()), (isBack) => {
+        // Its failures may have been forgiven since.
+        if (!hosts().includes(host) || host.breaker.offSince() !== off) return Effect.void
+        if (!isBack) return recover(host, off)
+        host.breaker.restore(now())
+        return refresh
+      })
+    )
+
+  /** The model is off. If the host does not list its models either, it is the host that hangs. */
+  const recoverModel = Effect.fnUntraced(function* (host: Host.Host, name: string, { breaker }: Host.Model) {
+    const { listModels, unload } = host.provider
+    const isHostOff = !(yield* works(listModels)) && host.breaker.turnOff()
+    if (isHostOff) run(recover(host, host.breaker.offSince()))
+    else yield* refresh
+    const isUnloaded = unloadHanging && !isHostOff && unload !== undefined && (yield* works(unload(name)))
+    if (!isUnloaded) yield* Effect.sleep(breaker.nextOffMillis())
+    breaker.restore(now())
+    yield* refresh
+  })
+
+  const blameHost = (host: Host.Host, error: ProviderError, { model: name, request, sentAt }: Sent): void => {
+    const { reason } = error
+    const time = now()
+    host.lastError = error
+    if (!Failure.isOfHost(reason) || blame.isOfRequest(request, reason, host, time)) return
+    if (name !== undefined && Failure.isHang(reason)) {
+      const model = Host.modelOf(host, name)
+      model.lastError = error
+      if (model.breaker.record(false, sentAt, time)) run(recoverModel(host, name, model))
+      return
+    }
+    const turnsOff = host.breaker.record(false, sentAt, time)
+    blame.suspect(request, reason, host, time)
+    if (turnsOff) run(recover(host, host.breaker.offSince()))
+  }
+
+  return (host: Host.Host, outcome: End["outcome"], sent: Sent): void => {
+    if (isProviderError(outcome)) return blameHost(host, outcome, sent)
+    if (outcome === "stopped") return
+    const { model, sentAt } = sent
+    if (model !== undefined) Host.modelOf(host, model).breaker.record(true, sentAt, now())
+    host.breaker.record(true, sentAt, now())
+  }
+}
+
+/** Whether an effect succeeds in time. */
+const works = (effect: Effect.Effect<unknown, ProviderError>): Effect.Effect<boolean> =>
+  Effect.map(
+    Effect.timeoutOption(Effect.exit(effect), probeTimeout),
+    (result) => result._tag === "Some" && result.value._tag === "Success"
+  )

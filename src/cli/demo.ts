@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as Stdio from "effect/Stdio"
 import * as LmStudio from "../LmStudio.ts"
 import type { ProviderError } from "../ProviderError.ts"
+import * as Servers from "../servers/servers.ts"
 import type { Selected } from "./discovery.ts"
 import * as Output from "./output.ts"
 
@@ -24,8 +25,10 @@ export const isAllowed = Effect.gen(function* () {
   return isNpmStart || (yield* stdio.stdoutIsTerminal)
 })
 
+const localNames = Servers.localKinds.map((kind) => Servers.definitions[kind].name)
+
 const text =
-  "This is the built-in fake server, not a model. No Ollama, llama-server or LM Studio is running on this machine. " +
+  `This is the built-in fake server, not a model. No ${localNames.slice(0, -1).join(", ")} or ${localNames.at(-1)} is running on this machine. ` +
   "Start one of them, get a model, and ask again. Its answer will stream like these words."
 
 /** Starts the fake server. */

@@ -260,7 +260,7 @@ const tables: { readonly [name: string]: readonly [(options: never) => Failure, 
     (options) => Effect.flatMap(Discovery.discover(options), ({ failures: [first] }) => Effect.fail(first)),
     [...look, [{ urls: { ollama: 5 } }, "urls"], [{ urls: { olama: "gpu-1" } }, "urls"]]
   ],
-  "Discovery.look": [(options) => Discovery.look("ollama", options), [...look, [{ url: 5 }, "url"]]],
+  "Discovery.probe": [(options) => Discovery.probe("ollama", options), [...look, [{ url: 5 }, "url"]]],
   "Discovery.connect": [(options) => Discovery.connect("ollama", options), [...keys, [{ url: 5 }, "url"]]]
 }
 

@@ -223,7 +223,7 @@ it.effect("options that are invalid are a failure", () =>
       expect(error.message).toContain(`invalid ${field}`)
     }
     // @ts-expect-error no duration
-    expect(yield* Effect.flip(Discovery.look("ollama", { timeLimit: "zzz" }))).toMatchObject({
+    expect(yield* Effect.flip(Discovery.probe("ollama", { timeLimit: "zzz" }))).toMatchObject({
       reason: { field: "timeLimit" }
     })
     // @ts-expect-error no address
@@ -308,15 +308,15 @@ describe("the token of the environment", () => {
   it.live("is that of the server which answers at an address that the program gives", () =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(identities.ollama)
-      const look = Effect.flatMap(Discovery.look("lmstudio", { url: server.url }), (found) => tokenOf(server, found))
+      const look = Effect.flatMap(Discovery.probe("lmstudio", { url: server.url }), (found) => tokenOf(server, found))
       expect(yield* Effect.provide(look, environment(tokens))).toBe("Bearer o")
     })
   )
 })
 
 describe("a look at one address", () => {
-  const look = (kind: Discovery.Kind, address: string, options: Discovery.LookOptions = { timeLimit }) =>
-    Discovery.look(kind, { url: address, ...options }).pipe(
+  const look = (kind: Discovery.Kind, address: string, options: Discovery.ProbeOptions = { timeLimit }) =>
+    Discovery.probe(kind, { url: address, ...options }).pipe(
       Effect.provide(environment({})),
       Effect.map(({ kind, state }) => ({ kind, state }))
     )
@@ -338,7 +338,7 @@ describe("a look at one address", () => {
     Effect.gen(function* () {
       const address = yield* url(identities.ollama)
       const version = Effect.gen(function* () {
-        const found = yield* Discovery.look("lmstudio", { url: address })
+        const found = yield* Discovery.probe("lmstudio", { url: address })
         return found.kind === "ollama" ? yield* found.provider.version : undefined
       })
       expect(yield* Effect.provide(version, environment({}))).toBe("0.33.0")

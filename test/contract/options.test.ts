@@ -147,7 +147,7 @@ const streamResponse: ReadonlyArray<Row> = [
   [{ encode: 5 }, "encode"]
 ]
 
-const look: ReadonlyArray<Row> = [
+const probe: ReadonlyArray<Row> = [
   ...keys,
   ...["soon", NaN, -1].map((timeLimit): Row => [{ timeLimit }, "timeLimit"]),
   [{ defaults: { topP: 2 } }, "defaults.topP"]
@@ -258,9 +258,9 @@ const tables: { readonly [name: string]: readonly [(options: never) => Failure, 
   ],
   "Discovery.discover": [
     (options) => Effect.flatMap(Discovery.discover(options), ({ failures: [first] }) => Effect.fail(first)),
-    [...look, [{ urls: { ollama: 5 } }, "urls"], [{ urls: { olama: "gpu-1" } }, "urls"]]
+    [...probe, [{ urls: { ollama: 5 } }, "urls"], [{ urls: { olama: "gpu-1" } }, "urls"]]
   ],
-  "Discovery.probe": [(options) => Discovery.probe("ollama", options), [...look, [{ url: 5 }, "url"]]],
+  "Discovery.probe": [(options) => Discovery.probe("ollama", options), [...probe, [{ url: 5 }, "url"]]],
   "Discovery.connect": [(options) => Discovery.connect("ollama", options), [...keys, [{ url: 5 }, "url"]]]
 }
 

@@ -20,7 +20,6 @@ import * as Schema from "effect/Schema"
 import type { Defaults } from "./CompletionRequest.ts"
 import * as Probe from "./http/probe.ts"
 import * as TimeLimit from "./http/timeLimit.ts"
-import * as Environment from "./servers/environment.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Servers from "./servers/servers.ts"
 import * as Provider from "./Provider.ts"
@@ -220,7 +219,7 @@ export const connect = (
   options: Omit<ProbeOptions, "timeLimit"> = {}
 ): Effect.Effect<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
   Effect.flatMap(OptionSchema.readFor(probeDefinition, options, "Discovery"), (options) =>
-    Effect.map(Environment.connect(kind, options), ({ isConfigured, service }) => ({ ...service, isConfigured }))
+    Effect.map(Servers.connect(kind, options), ({ isConfigured, service }) => ({ ...service, isConfigured }))
   )
 
 /**
@@ -254,15 +253,15 @@ const probeWith = Effect.fnUntraced(function* (
   kind: Kind,
   options: SearchOptions
 ): Effect.fn.Return<Probed, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  const { isConfigured, url } = yield* Environment.addressOf(kind, options)
-  const expected = yield* Environment.connectTo(kind, url, kind, options)
+  const { isConfigured, url } = yield* Servers.addressOf(kind, options)
+  const expected = yield* Servers.connectTo(kind, url, kind, options)
   const there = yield* recognise(kind, url, Duration.fromInputUnsafe(options.timeLimit ?? "250 millis"))
   if (there === "closed" || there === "unknown") return { ...expected, isConfigured, state: there }
   if (there === kind) return { ...expected, isConfigured, state: "recognised" }
   // The response decides the kind of the server. It must not decide which token is sent.
-  const own = yield* Effect.option(Environment.connect(there, options))
+  const own = yield* Effect.option(Servers.connect(there, options))
   const isOwnAddress = Option.exists(own, ({ service }) => service.provider.server === expected.provider.server)
-  const service = yield* Environment.connectTo(there, url, isOwnAddress ? there : kind, options)
+  const service = yield* Servers.connectTo(there, url, isOwnAddress ? there : kind, options)
   return { ...service, isConfigured, state: "recognised" }
 })
 

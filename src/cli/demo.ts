@@ -25,10 +25,8 @@ export const isAllowed = Effect.gen(function* () {
   return isNpmStart || (yield* stdio.stdoutIsTerminal)
 })
 
-const localNames = Servers.localKinds.map((kind) => Servers.definitions[kind].name)
-
 const text =
-  `This is the built-in fake server, not a model. No ${localNames.slice(0, -1).join(", ")} or ${localNames.at(-1)} is running on this machine. ` +
+  `This is the built-in fake server, not a model. No ${Servers.localNames.slice(0, -1).join(", ")} or ${Servers.localNames.at(-1)} is running on this machine. ` +
   "Start one of them, get a model, and ask again. Its answer will stream like these words."
 
 /** Starts the fake server. */

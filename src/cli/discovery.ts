@@ -5,14 +5,11 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import * as Discovery from "../Discovery.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
-import type { ModelProgress } from "../ModelProgress.ts"
-import type { LoadOptions, TransferOptions } from "../Ollama.ts"
+import type { LoadOptions, Ollama } from "../Ollama.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
-import * as Environment from "../servers/environment.ts"
 import * as Servers from "../servers/servers.ts"
 import * as Access from "./access.ts"
 import * as Failure from "./failure.ts"
@@ -27,14 +24,8 @@ export interface Selection extends Access.Flags {
 }
 
 /** What some servers can do besides answering. */
-export interface Management {
-  readonly running?: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
-  readonly show?: (model: string) => Effect.Effect<ModelInfo, ProviderError>
-  readonly pull?: (model: string, options: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
-  readonly deleteModel?: (model: string) => Effect.Effect<void, ProviderError>
-  readonly copyModel?: (from: string, to: string) => Effect.Effect<void, ProviderError>
+export type Management = Partial<Pick<Ollama, "running" | "show" | "pull" | "deleteModel" | "copyModel" | "unload">> & {
   readonly load?: (model: string, options: LoadOptions) => Effect.Effect<unknown, ProviderError>
-  readonly unload?: (model: string) => Effect.Effect<void, ProviderError>
 }
 
 /** A server that answered. */
@@ -131,15 +122,18 @@ const search = <A, E extends ServerFailure>(
   use: (server: Connected) => Effect.Effect<A, E, Requirements>
 ): Effect.Effect<[ReadonlyArray<A>, ReadonlyArray<ServerFailure>], never, Requirements> =>
   Effect.gen(function* () {
+    const each = { concurrency: "unbounded" } as const
     if (kind !== undefined)
       return yield* Effect.partition([kind], (kind) => Effect.flatMap(connect(kind, address), use))
-    const [probed, unusable] = yield* address.url === undefined ? probeUsual(address) : probeOne(address)
+    const [probed, unusable] = yield* address.url === undefined
+      ? Effect.partition(Discovery.kinds, (kind) => probe(kind, address), each)
+      : probeOne(address)
     const isSame = (a: Discovery.Probed, b: Discovery.Probed) =>
       a.state === "recognised" && b.state === "recognised" && Discovery.isSameServer(a, b)
     const [found, failures] = yield* Effect.partition(
       Arr.dedupeWith(probed, isSame),
       (server) => Effect.flatMap(check(server, address.url), use),
-      { concurrency: "unbounded" }
+      each
     )
     return [found, [...unusable, ...failures]]
   })
@@ -147,9 +141,6 @@ const search = <A, E extends ServerFailure>(
 /** A program that does not respond must not delay the others for long. */
 const probe = (kind: Discovery.Kind, address: ServerAddress) =>
   Discovery.probe(kind, { ...address, timeLimit: "1 second" })
-
-const probeUsual = (address: ServerAddress) =>
-  Effect.partition(Discovery.kinds, (kind) => probe(kind, address), { concurrency: "unbounded" })
 
 /** One probe recognises a server of any kind. Where it recognises none, each protocol is tried. */
 const probeOne = Effect.fnUntraced(function* (address: ServerAddress) {
@@ -191,7 +182,7 @@ const connect = (
   kind: Servers.Kind,
   address: ServerAddress
 ): Effect.Effect<Connected, ProviderError | Config.ConfigError, Requirements> =>
-  Effect.flatMap(Environment.connect(kind, address), ({ service }) => prepare(service))
+  Effect.flatMap(Servers.connect(kind, address), ({ service }) => prepare(service))
 
 /** Each operation that only some servers have is used where it is present. */
 const prepare = (

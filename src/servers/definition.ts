@@ -57,10 +57,10 @@ export interface ServerDefinition<Kind extends string = string, Operations = obj
 }
 
 /** A server that can be found, since it answers a probe as no other does. */
-export interface DiscoverableServer<Kind extends string = string, Operations = object> extends ServerDefinition<
+export type DiscoverableServer<Kind extends string = string, Operations = object> = ServerDefinition<
   Kind,
   Operations
-> {
+> & {
   readonly identity: Probe.Identity
 }
 

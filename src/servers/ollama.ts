@@ -1,5 +1,4 @@
 /** Ollama, through its own protocol. */
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -40,14 +39,7 @@ export interface CreateOptions {
   readonly deadlines?: Deadlines | undefined
 }
 
-export interface LoadOptions {
-  /** How long the model stays in memory after its last use; `Infinity` for always. Default: the server's own, 5 minutes. */
-  readonly keepAlive?: Duration.Input | undefined
-  /** The context to load it with, in tokens; 1 or more. Default: the server's own. */
-  readonly contextLength?: number | undefined
-}
-
-const loadOptions = OptionSchema.define<LoadOptions>({
+const loadOptions = OptionSchema.define<Manage.LoadOptions>({
   keepAlive: Defaults.fields.keepAlive,
   contextLength: Defaults.fields.contextLength
 })
@@ -62,10 +54,11 @@ const makeTransfers = ({ changing, provider, stream }: Server) => {
     deadlines?: Deadlines
   ): Stream.Stream<ModelProgress, ProviderError> =>
     changing.stream(TransferSpeed.add(stream(endpoint, body, body.model, { ...transferDeadlines, ...deadlines })))
-  const pull: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError> = (
-    model,
-    { deadlines, insecure } = {}
-  ) => transfer(Manage.pull, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines)
+  const transferModel =
+    (endpoint: typeof Manage.pull) =>
+    (model: string, { deadlines, insecure }: TransferOptions = {}) =>
+      transfer(endpoint, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines)
+  const pull = transferModel(Manage.pull)
   return {
     pull,
     ensure: (model: string, options?: TransferOptions) =>
@@ -74,8 +67,7 @@ const makeTransfers = ({ changing, provider, stream }: Server) => {
           isThere ? Stream.succeed(present) : pull(model, options)
         )
       ),
-    push: (model: string, { deadlines, insecure }: TransferOptions = {}) =>
-      transfer(Manage.push, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines),
+    push: transferModel(Manage.push),
     create: ({ deadlines, ...body }: CreateOptions) => transfer(Manage.create, body, deadlines)
   }
 }
@@ -83,13 +75,16 @@ const makeTransfers = ({ changing, provider, stream }: Server) => {
 const present: ModelProgress = { status: "success", isFinal: true, completedBytes: 0, totalBytes: 0 }
 
 const makeCommands = ({ call, changing, toError }: Server) => {
-  const load = (model: string, options: LoadOptions = {}): Effect.Effect<void, ProviderError> => {
+  const load = (model: string, options: Manage.LoadOptions = {}): Effect.Effect<void, ProviderError> => {
     const valid = OptionSchema.read(loadOptions, options)
     if (Result.isFailure(valid)) return Effect.fail(toError(valid.failure))
-    const request = { ...options, model }
+    const body = Manage.toLoadBody(model, options)
     // Models that only embed cannot generate.
-    const loaded = Effect.catchReason(call(Manage.load, request, model), "ProviderError", "Unsupported", () =>
-      call(Manage.loadForEmbeddings, request, model)
+    const loaded = Effect.catchReason(
+      call(Manage.load, { ...body, stream: false }, model),
+      "ProviderError",
+      "Unsupported",
+      () => call(Manage.loadForEmbeddings, { ...body, input: [] }, model)
     )
     return changing.one(loaded)
   }
@@ -107,7 +102,7 @@ const makeOperations = (server: Server) => ({
   running: Effect.map(server.call(Models.running, undefined), (models) =>
     models.map((model) => ({ id: model.name, ...Models.fromRunning(model) }))
   ),
-  show: (model: string) => server.call(Models.showDefinition, model, model),
+  show: (model: string) => server.call(Models.showDefinition, { model }, model),
   ...makeTransfers(server),
   ...makeCommands(server)
 })

@@ -1,6 +1,9 @@
-/** The servers that this package knows. */
+/** The servers that this package knows, and how the environment configures them. */
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
 import type * as Provider from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
@@ -34,11 +37,53 @@ export const localDefinitions: { readonly [K in LocalKind]: DiscoverableServer<K
 
 export const localKinds: ReadonlyArray<LocalKind> = Struct.keys(local)
 
+/** Their names, such as `Ollama`. */
+export const localNames = localKinds.map((kind) => local[kind].name)
+
 export const kinds: ReadonlyArray<Kind> = Struct.keys(all)
 
-/** Connects to a server of a kind. Sends nothing. */
-export const make = <K extends Kind>(
+interface Options {
+  /** The address. It replaces the variable, and counts as configured. */
+  readonly url?: string | undefined
+  /** Where servers without a variable are. Default: their usual addresses. */
+  readonly urls?: { readonly [K in Kind]?: string | undefined } | undefined
+  readonly defaults?: Server.Options["defaults"]
+  /** With a header `authorization`, the token of the variable is not used. */
+  readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
+}
+
+type Connecting<A> = Effect.Effect<A, ProviderError | Config.ConfigError, HttpClient.HttpClient>
+
+/** The service of a kind at its address, and whether the environment or an option configures it. Sends nothing. */
+export const connect = <K extends Kind>(
   kind: K,
-  options: Server.Options
-): Effect.Effect<Service<K>, ProviderError, HttpClient.HttpClient> =>
-  Effect.map(Server.make(definitions[kind], options), (provider): Service<K> => ({ kind, provider }))
+  options: Options
+): Connecting<{ readonly service: Service<K>; readonly isConfigured: boolean }> =>
+  Effect.flatMap(addressOf(kind, options), ({ isConfigured, url }) =>
+    Effect.map(connectTo(kind, url, kind, options), (service) => ({ service, isConfigured }))
+  )
+
+export const addressOf = Effect.fnUntraced(function* (kind: Kind, { url, urls }: Options) {
+  if (url !== undefined) return { url, isConfigured: true }
+  const { address, environment } = definitions[kind]
+  const { parse = (value: string) => value } = environment
+  const isSet = (text: string): boolean => text.trim() !== ""
+  const variable = Option.filter(yield* Config.option(Config.String(environment.baseUrl)), isSet)
+  if (Option.isSome(variable)) return { url: parse(variable.value), isConfigured: true }
+  const hasToken = Option.exists(yield* Config.option(Config.String(environment.token)), isSet)
+  return { url: urls?.[kind] ?? address.defaultUrl, isConfigured: hasToken }
+})
+
+/** The service at an address, with the token of `tokenOf`. */
+export const connectTo = <K extends Kind>(
+  kind: K,
+  baseUrl: string,
+  tokenOf: Kind,
+  { defaults, headers = {} }: Options
+): Connecting<Service<K>> =>
+  Effect.flatMap(Config.option(Config.Redacted(definitions[tokenOf].environment.token)), (variable) => {
+    const hasAuthorization = Object.keys(headers).some((name) => name.toLowerCase() === "authorization")
+    const token = hasAuthorization ? undefined : Option.getOrUndefined(variable)
+    const made = Server.make(definitions[kind], { baseUrl, token, defaults, headers })
+    return Effect.map(made, (provider): Service<K> => ({ kind, provider }))
+  })

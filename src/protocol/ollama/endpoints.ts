@@ -13,23 +13,22 @@ import * as WireSchema from "../wireSchema.ts"
 import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
 
-/** `POST /api/chat`, for requests with `messages`. */
-export const chat: Endpoint<CompletionRequest, StreamingChunk> = {
+const completion = (
+  path: string,
+  encode: Endpoint<CompletionRequest, StreamingChunk>["encode"]
+): Endpoint<CompletionRequest, StreamingChunk> => ({
   method: "POST",
-  path: "/api/chat",
+  path,
   framing: "ndjson",
-  encode: Request.encodeChat,
+  encode,
   decoder: makeDecoder
-}
+})
 
-/** `POST /api/generate`, for requests with a `prompt`: raw, so the server adds no template. */
-export const generate: Endpoint<CompletionRequest, StreamingChunk> = {
-  method: "POST",
-  path: "/api/generate",
-  framing: "ndjson",
-  encode: Request.encodeGenerate,
-  decoder: makeDecoder
-}
+/** For requests with `messages`. */
+export const chat = completion("/api/chat", Request.encodeChat)
+
+/** For requests with a `prompt`: raw, so the server adds no template. */
+export const generate = completion("/api/generate", Request.encodeGenerate)
 
 const Embedded = Schema.Struct({
   model: WireSchema.metadata,
@@ -51,12 +50,11 @@ export const embed: Endpoint<EmbeddingRequest, Embedding> = {
         extra ?? {}
       )
     ),
-  decoder: (context) =>
-    JsonEndpoint.decoder(Embedded, ({ embeddings, model, prompt_eval_count }) =>
-      Result.succeed<Embedding>({
-        model: Json.toText(model) ?? context.model,
-        vectors: embeddings ?? [],
-        promptTokens: Json.toCount(prompt_eval_count)
-      })
-    )(context)
+  decoder: JsonEndpoint.decoder(Embedded, ({ embeddings, model, prompt_eval_count }, context) =>
+    Result.succeed<Embedding>({
+      model: Json.toText(model) ?? context.model,
+      vectors: embeddings ?? [],
+      promptTokens: Json.toCount(prompt_eval_count)
+    })
+  )
 }

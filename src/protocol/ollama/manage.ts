@@ -14,6 +14,7 @@ import { utf8Length } from "../../values/utf8.ts"
 import type { DecoderContext, Endpoint, Progress, RecordDecoder } from "../endpoint.ts"
 import type { ErrorRule, KnownError } from "../errorRule.ts"
 import * as ErrorReport from "../errors.ts"
+import * as JsonEndpoint from "../jsonEndpoint.ts"
 import { always } from "../knownErrors.ts"
 import * as WireSchema from "../wireSchema.ts"
 import { toKeepAlive } from "./request.ts"
@@ -89,6 +90,11 @@ const Line = Schema.Struct({
 })
 const lineSchema = WireSchema.lineSchema(Line)
 
+const hasError = (value: unknown): boolean => Json.isObject(value) && value.error != null
+
+const toReason = (context: DecoderContext, body: string) =>
+  ErrorReport.toReason({ ...context, report: ErrorReport.readBody(body) })
+
 /** An entry of a map takes memory too. */
 const bytesPerLayer = 256
 
@@ -118,9 +124,7 @@ const decodeReports = (context: DecoderContext): RecordDecoder<ModelProgress> =>
   return {
     record: ({ data }, out): Progress => {
       const value = Json.parse(data)
-      if (Json.isObject(value) && value.error != null) {
-        return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
-      }
+      if (hasError(value)) return toReason(context, data)
       if (!lineSchema.is(value)) return lineSchema.parseError(data)
       const layer = readLayer(value)
       if (keptBytes > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
@@ -152,10 +156,7 @@ export const create = transfer("/api/create")
 /** The body is empty, or it repeats what the status reports. */
 const decodeNothing = (context: DecoderContext): RecordDecoder<void> => ({
   record: ({ data }, out) => {
-    const value = Json.parse(data)
-    if (Json.isObject(value) && value.error != null) {
-      return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
-    }
+    if (hasError(Json.parse(data))) return toReason(context, data)
     out.push(undefined)
     return "complete"
   }
@@ -180,26 +181,19 @@ export const copy: Endpoint<{ readonly source: string; readonly destination: str
   decoder: decodeNothing
 }
 
-interface LoadRequest {
-  readonly model: string
+export interface LoadOptions {
+  /** How long the model stays in memory after its last use; `Infinity` for always. Default: the server's own, 5 minutes. */
   readonly keepAlive?: Duration.Input | undefined
+  /** The context to load it with, in tokens; 1 or more. Default: the server's own. */
   readonly contextLength?: number | undefined
 }
 
-const makeLoad = (path: string, fixed: JsonObject): Endpoint<LoadRequest, void> => ({
-  method: "POST",
-  path,
-  framing: "json",
-  encode: ({ contextLength, keepAlive, model }) =>
-    Result.succeed({
-      model,
-      keep_alive: toKeepAlive(keepAlive),
-      options: contextLength === undefined ? undefined : { num_ctx: contextLength },
-      ...fixed
-    }),
-  decoder: decodeNothing
+/** What loads a model, without a prompt; what unloads it, with a `keep_alive` of 0. */
+export const toLoadBody = (model: string, { contextLength, keepAlive }: LoadOptions): JsonObject => ({
+  model,
+  keep_alive: toKeepAlive(keepAlive),
+  options: contextLength === undefined ? undefined : { num_ctx: contextLength }
 })
 
-/** Without a prompt, these load the model, or unload it with a `keep_alive` of 0. */
-export const load = makeLoad("/api/generate", { stream: false })
-export const loadForEmbeddings = makeLoad("/api/embed", { input: [] })
+export const load = JsonEndpoint.post("/api/generate", decodeNothing)
+export const loadForEmbeddings = JsonEndpoint.post("/api/embed", decodeNothing)

@@ -121,13 +121,11 @@ const toExpiry = (value: unknown): DateTime.Utc | undefined =>
 /** `GET /api/tags`. */
 export const tags: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get("/api/tags", Tags, toModelInfos)
 
-const showAs = <Out>(toOut: (model: string, shown: typeof Shown.Type) => Out): Endpoint<string, Out> => ({
-  method: "POST",
-  path: "/api/show",
-  framing: "json",
-  encode: (model) => Result.succeed({ model }),
-  decoder: (context) => JsonEndpoint.decoder(Shown, (shown) => Result.succeed(toOut(context.model, shown)))(context)
-})
+const showAs = <Out>(toOut: (model: string, shown: typeof Shown.Type) => Out) =>
+  JsonEndpoint.post(
+    "/api/show",
+    JsonEndpoint.decoder(Shown, (shown, { model }) => Result.succeed(toOut(model, shown)))
+  )
 
 /** `POST /api/show`. */
 export const show = showAs(fromShown)
@@ -151,7 +149,7 @@ export const version: Endpoint<void, string> = JsonEndpoint.get("/api/version", 
 /** What Ollama reports about a model, and whether it is in memory. */
 export const describe = (call: Call, model: string): Effect.Effect<ModelInfo, ProviderError> =>
   Effect.gen(function* () {
-    const info = yield* call(show, model, model)
+    const info = yield* call(show, { model }, model)
     // Servers before 0.1.33 do not have it.
     const found = yield* Effect.option(call(running, undefined))
     if (Option.isNone(found)) return info

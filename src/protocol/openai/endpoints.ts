@@ -18,33 +18,29 @@ import type { Dialect } from "./dialect.ts"
 import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
 
-/** `POST /v1/chat/completions`, for requests with `messages`. */
-export const chat = (dialect: Dialect): Endpoint<CompletionRequest, StreamingChunk> => ({
-  method: "POST",
-  path: "/v1/chat/completions",
-  framing: "sse",
-  encode: (request) => Request.encodeChat(request, dialect),
-  decoder: decoder(dialect)
-})
+/** For requests with `messages`. */
+export const chat = (dialect: Dialect) => completions("/v1/chat/completions", Request.encodeChat, dialect)
 
-/** `POST /v1/completions`, for requests with a `prompt`. */
-export const completion = (dialect: Dialect): Endpoint<CompletionRequest, StreamingChunk> => ({
-  method: "POST",
-  path: "/v1/completions",
-  framing: "sse",
-  encode: (request) => Request.encodeCompletion(request, dialect),
-  decoder: decoder(dialect)
-})
+/** For requests with a `prompt`. */
+export const completion = (dialect: Dialect) => completions("/v1/completions", Request.encodeCompletion, dialect)
 
-const decoder =
-  ({ hasFinishReason, isPromptWhole }: Dialect): Endpoint<CompletionRequest, StreamingChunk>["decoder"] =>
-  (context, sent) =>
+const completions = (
+  path: string,
+  encode: typeof Request.encodeChat,
+  dialect: Dialect
+): Endpoint<CompletionRequest, StreamingChunk> => ({
+  method: "POST",
+  path,
+  framing: "sse",
+  encode: (request) => encode(request, dialect),
+  decoder: (context, sent) =>
     makeDecoder({
       ...context,
-      hasFinishReason,
+      hasFinishReason: dialect.hasFinishReason,
       hasTools: FinishReason.hasTools(sent?.body),
-      isPromptCut: isPromptWhole || sent === undefined ? () => false : PromptTruncation.makeCheck(sent.request)
+      isPromptCut: dialect.isPromptWhole || sent === undefined ? () => false : PromptTruncation.makeCheck(sent.request)
     })
+})
 
 const Embedded = Schema.Struct({
   model: WireSchema.metadata,
@@ -74,17 +70,16 @@ export const embed = (dialect: Dialect): Endpoint<EmbeddingRequest, Embedding> =
       }
       return Values.merge(body, extra ?? {})
     }),
-  decoder: (context) =>
-    JsonEndpoint.decoder(Embedded, ({ data, model, usage }) => {
-      const vectors = inOrder(data)
-      if (vectors === undefined)
-        return Result.fail(WireSchema.parseError("", "the indices of the vectors are not 0, 1, 2, …"))
-      return Result.succeed<Embedding>({
-        model: Json.toText(model) ?? context.model,
-        vectors,
-        promptTokens: Json.toCount(Json.get(usage, "prompt_tokens"))
-      })
-    })(context)
+  decoder: JsonEndpoint.decoder(Embedded, ({ data, model, usage }, context) => {
+    const vectors = inOrder(data)
+    if (vectors === undefined)
+      return Result.fail(WireSchema.parseError("", "the indices of the vectors are not 0, 1, 2, …"))
+    return Result.succeed<Embedding>({
+      model: Json.toText(model) ?? context.model,
+      vectors,
+      promptTokens: Json.toCount(Json.get(usage, "prompt_tokens"))
+    })
+  })
 })
 
 /** The vectors by `index`, or as they came if no entry has one. `undefined` if an index is missing, unknown or double. */

@@ -3,7 +3,6 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import { StreamError } from "../../ProviderError.ts"
-import type { JsonObject } from "../../values/json.ts"
 import * as Json from "../../values/json.ts"
 import type { Endpoint } from "../endpoint.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
@@ -54,17 +53,15 @@ export const properties: Endpoint<void, Partial<ModelInfo>> = JsonEndpoint.get("
 export const slots = JsonEndpoint.get("/slots", Slots, toSlots)
 
 /** A command to llama.cpp's router, which reports whether it was carried out. */
-const command = (path: string): Endpoint<JsonObject, void> => ({
-  method: "POST",
-  path,
-  framing: "json",
-  encode: Result.succeed,
-  decoder: JsonEndpoint.decoder(Done, ({ success }) =>
-    success === false
-      ? Result.fail(new StreamError({ description: "the server did not carry out the command" }))
-      : Result.succeed<void>(undefined)
+const command = (path: string) =>
+  JsonEndpoint.post(
+    path,
+    JsonEndpoint.decoder(Done, ({ success }) =>
+      success === false
+        ? Result.fail(new StreamError({ description: "the server did not carry out the command" }))
+        : Result.succeed<void>(undefined)
+    )
   )
-})
 
 /** `POST /models/load` and `/models/unload` of a server, if it is a router. */
 export const load = command("/models/load")

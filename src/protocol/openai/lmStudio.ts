@@ -7,7 +7,6 @@ import * as Schema from "effect/Schema"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type { ModelProgress } from "../../ModelProgress.ts"
 import { StreamError } from "../../ProviderError.ts"
-import type { JsonObject } from "../../values/json.ts"
 import * as Json from "../../values/json.ts"
 import type { Endpoint } from "../endpoint.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
@@ -101,16 +100,14 @@ const toCapabilities = (type: unknown, reported: unknown): ReadonlyArray<string>
 }
 
 /** Loads a model; the response has the name of the instance. */
-export const load: Endpoint<JsonObject, string> = JsonEndpoint.post(
+export const load = JsonEndpoint.post(
   "/api/v1/models/load",
-  Schema.Struct({ instance_id: Schema.String }),
-  ({ instance_id }) => instance_id
+  JsonEndpoint.decoder(Schema.Struct({ instance_id: Schema.String }), ({ instance_id }) => Result.succeed(instance_id))
 )
 
-export const unload: Endpoint<JsonObject, void> = JsonEndpoint.post(
+export const unload = JsonEndpoint.post(
   "/api/v1/models/unload",
-  Schema.Struct({ instance_id: WireSchema.metadata }),
-  (): void => undefined
+  JsonEndpoint.decoder(Schema.Struct({ instance_id: WireSchema.metadata }), () => Result.succeed<void>(undefined))
 )
 
 /** `job_id` is absent if the model is there already. */
@@ -145,13 +142,7 @@ const decoder = JsonEndpoint.decoder(Job, (job): Result.Result<Download, StreamE
   })
 })
 
-export const download: Endpoint<JsonObject, Download> = {
-  method: "POST",
-  path: "/api/v1/models/download",
-  framing: "json",
-  encode: Result.succeed,
-  decoder
-}
+export const download = JsonEndpoint.post("/api/v1/models/download", decoder)
 
 const statusPath = "/api/v1/models/download/status"
 

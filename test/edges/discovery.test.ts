@@ -291,7 +291,7 @@ describe("the token of the environment", () => {
   it.live.each(cases)("$title", ({ env, token, urls }) =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(identityOf("ollama"))
-      const options = { urls: { ...nowhere, ...urls?.(server.url) } }
+      const options = { urls: { ...nowhere, ...urls?.(server.url) }, timeLimit } as const
       const search = Effect.gen(function* () {
         const { found } = yield* Discovery.discover(options)
         return yield* Effect.forEach(found, (each) => tokenOf(server, each))

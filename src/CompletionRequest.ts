@@ -330,7 +330,7 @@ export const validate = (request: unknown): Result.Result<ValidRequest, InvalidR
  * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
  *
  * @category validation
- * @since 0.4.0
+ * @since 0.3.0
  */
 export const check = (request: unknown): Result.Result<CompletionRequest, InvalidRequest> => {
   const isPrompt = Predicate.isObject(request) && request["prompt"] !== undefined && request["messages"] === undefined

@@ -5,7 +5,7 @@
  * @since 0.3.0
  */
 import * as Arr from "effect/Array"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,23 +17,20 @@ import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Defaults } from "./CompletionRequest.ts"
-import * as OptionSchema from "./servers/options.ts"
-import * as Values from "./values/objects.ts"
-import * as Places from "./servers/addresses.ts"
 import * as Probe from "./http/probe.ts"
 import * as TimeLimit from "./http/timeLimit.ts"
-import * as LlamaServer from "./LlamaServer.ts"
-import * as LmStudio from "./LmStudio.ts"
-import * as Ollama from "./Ollama.ts"
+import * as OptionSchema from "./servers/options.ts"
+import * as Servers from "./servers/servers.ts"
+import * as Values from "./values/objects.ts"
 import * as Provider from "./Provider.ts"
 import { ProviderError, Timeout } from "./ProviderError.ts"
 
 /**
- * The servers that are looked for, in the order in which they are preferred.
+ * The servers that are looked for: `ollama`, `llama-server` and `lmstudio`, in the order in which they are preferred.
  *
  * @since 0.3.0
  */
-export type Kind = "ollama" | "llama-server" | "lmstudio"
+export type Kind = Servers.LocalKind
 
 /**
  * A server that answers. `kind` tells which service `provider` is.
@@ -46,28 +43,25 @@ export type Found = Service & {
 }
 
 /**
- * The service of a server.
+ * The service of a server. `kind` tells whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`.
  *
  * @since 0.3.0
  */
-export type Service =
-  | { readonly kind: "ollama"; readonly provider: Ollama.Ollama }
-  | { readonly kind: "llama-server"; readonly provider: LlamaServer.LlamaServer }
-  | { readonly kind: "lmstudio"; readonly provider: LmStudio.LmStudio }
+export type Service = Servers.Service<Kind>
 
 /**
- * An address that was looked at.
+ * An address after a probe.
  *
  * **Details**
  *
  * - `recognised`: the server there answered as only servers of its kind do.
  * - `unknown`: there was no such answer in time. It may be a server that is slow or behind a proxy, or another program. `kind` is the one
- *   that was looked for.
- * - `closed`: nothing accepts connections there. `kind` is the one that was looked for.
+ *   that was expected.
+ * - `closed`: nothing accepts connections there. `kind` is the one that was expected.
  *
  * @since 0.3.0
  */
-export type Sighting = Found & { readonly state: "recognised" | "unknown" | "closed" }
+export type Probed = Found & { readonly state: "recognised" | "unknown" | "closed" }
 
 /**
  * The servers that answer, and the errors of those that an environment variable names and that do not.
@@ -105,11 +99,11 @@ export interface Options {
 }
 
 /**
- * Options of `look`. All fields are optional.
+ * Options of `probe`. All fields are optional.
  *
  * @since 0.3.0
  */
-export interface LookOptions {
+export interface ProbeOptions {
   /** The address. It replaces the environment variable. Default: the variable, or else the usual port on 127.0.0.1. */
   readonly url?: string | undefined
   /** How long to wait for the answer that identifies a server. Default: 250 milliseconds. */
@@ -117,42 +111,10 @@ export interface LookOptions {
   /** Options of every completion request that does not set its own, deadlines included. Default: none. */
   readonly defaults?: Defaults | undefined
   /**
-   * Headers of the service, for a proxy in front of the server. The look itself sends none. With a header `authorization`, the token
+   * Headers of the service, for a proxy in front of the server. The probe itself sends none. With a header `authorization`, the token
    * of the environment variable is not used. Default: none.
    */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
-}
-
-interface ServerKind extends Probe.Identity {
-  readonly place: Places.Place
-  readonly make: (options: {
-    readonly baseUrl: string
-    readonly token: Redacted.Redacted<string> | undefined
-    readonly defaults: Defaults | undefined
-    readonly headers: LookOptions["headers"]
-  }) => Effect.Effect<Service, ProviderError, HttpClient.HttpClient>
-}
-
-const serverKinds: { readonly [K in Kind]: ServerKind } = {
-  ollama: {
-    place: Places.ollama,
-    make: (options) => Effect.map(Ollama.make(options), (provider) => ({ kind: "ollama", provider })),
-    path: "/api/version",
-    isIts: ({ body }) => Predicate.hasProperty(body, "version") && Predicate.isString(body.version)
-  },
-  "llama-server": {
-    place: Places.llamaServer,
-    make: (options) => Effect.map(LlamaServer.make(options), (provider) => ({ kind: "llama-server", provider })),
-    path: "/health",
-    // Many programs answer `/health` with the same JSON. This header is also there while the model is loading.
-    isIts: ({ server }) => server === "llama.cpp"
-  },
-  lmstudio: {
-    place: Places.lmStudio,
-    make: (options) => Effect.map(LmStudio.make(options), (provider) => ({ kind: "lmstudio", provider })),
-    path: "/lmstudio-greeting",
-    isIts: ({ body }) => Predicate.hasProperty(body, "lmstudio") && body.lmstudio === true
-  }
 }
 
 /**
@@ -160,7 +122,7 @@ const serverKinds: { readonly [K in Kind]: ServerKind } = {
  *
  * @since 0.3.0
  */
-export const kinds: ReadonlyArray<Kind> = ["ollama", "llama-server", "lmstudio"]
+export const kinds: ReadonlyArray<Kind> = Servers.localKinds
 
 /**
  * Looks for servers, all at once: at the addresses in `OLLAMA_HOST`, `LLAMA_SERVER_URL` and `LMSTUDIO_BASE_URL`, and at the usual
@@ -238,7 +200,7 @@ export const layer = (
     Effect.flatMap(searchAll(options), ({ failures, found }) => {
       const first = found[0]
       if (first !== undefined) return Effect.succeed(first.provider)
-      const variables = kinds.map((kind) => serverKinds[kind].place.environment.baseUrl).join(", ")
+      const variables = kinds.map((kind) => Servers.definitions[kind].environment.baseUrl).join(", ")
       const reasons = failures.map(({ message }) => `; ${message}`).join("")
       const message = `no model server answers at the usual ports; start one, or set ${variables}${reasons}`
       return Effect.fail(new NoServerFound({ message, failures }))
@@ -251,18 +213,20 @@ export const layer = (
  *
  * @since 0.3.0
  */
-export const connect = Effect.fnUntraced(function* (
+export const connect = (
   kind: Kind,
-  options: Omit<LookOptions, "timeLimit"> = {}
-): Effect.fn.Return<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  yield* validate(kind, options)
-  const { isConfigured, url } = yield* addressOf(kind, options)
-  return { ...(yield* makeService(kind, url, kind, options)), isConfigured }
-})
+  options: Omit<ProbeOptions, "timeLimit"> = {}
+): Effect.Effect<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
+  Effect.andThen(
+    validate(kind, options),
+    Effect.suspend(() =>
+      Effect.map(Servers.connect(kind, options), ({ isConfigured, service }) => ({ ...service, isConfigured }))
+    )
+  )
 
 /**
- * Looks at one address, and recognises the server there, which may be of another kind than the one that was looked for. Fails if
- * the address or the time limit is invalid.
+ * Probes one address, and recognises the server there, which may be of another kind than the one that is expected. Fails if the
+ * address or the time limit is invalid.
  *
  * **When to use**
  *
@@ -271,43 +235,42 @@ export const connect = Effect.fnUntraced(function* (
  *
  * **Details**
  *
- * `look` sends no token. If `url` is given, the service that is returned has the token of its own kind. Otherwise its token is
+ * `probe` sends no token. If `url` is given, the service that is returned has the token of its own kind. Otherwise its token is
  * chosen as by `discover`.
  *
  * @since 0.3.0
  */
-export const look = (
+export const probe = (
   kind: Kind,
-  options: LookOptions = {}
-): Effect.Effect<Sighting, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
-  Effect.andThen(validate(kind, options), lookAt(kind, options))
+  options: ProbeOptions = {}
+): Effect.Effect<Probed, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
+  Effect.andThen(validate(kind, options), probeWith(kind, options))
 
-const validate = (kind: Kind, options: LookOptions) =>
+const validate = (kind: Kind, options: ProbeOptions) =>
   Effect.andThen(
     OptionSchema.readFor(kindDefinition, { kind }, "Discovery"),
-    OptionSchema.readFor(lookDefinition, options, "Discovery")
+    OptionSchema.readFor(probeDefinition, options, "Discovery")
   )
 
-interface Place extends LookOptions {
+interface SearchOptions extends ProbeOptions {
   /** Where servers without a variable are. Default: the usual addresses. */
   readonly urls?: Options["urls"]
 }
 
-const lookAt = Effect.fnUntraced(function* (
+const probeWith = Effect.fnUntraced(function* (
   kind: Kind,
-  place: Place
-): Effect.fn.Return<Sighting, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  const { isConfigured, url } = yield* addressOf(kind, place)
-  const expected = yield* makeService(kind, url, kind, place)
-  const there = yield* recognise(kind, url, Duration.fromInputUnsafe(place.timeLimit ?? "250 millis"))
+  options: SearchOptions
+): Effect.fn.Return<Probed, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
+  const { isConfigured, url } = yield* Servers.addressOf(kind, options)
+  const expected = yield* Servers.connectTo(kind, url, kind, options)
+  const there = yield* recognise(kind, url, Duration.fromInputUnsafe(options.timeLimit ?? "250 millis"))
   if (there === "closed" || there === "unknown") return { ...expected, isConfigured, state: there }
   if (there === kind) return { ...expected, isConfigured, state: "recognised" }
   // The response decides the kind of the server. It must not decide which token is sent.
-  const isOwnAddress = yield* Effect.option(
-    Effect.flatMap(addressOf(there, place), (own) => makeService(there, own.url, there, place))
-  )
-  const isOwn = Option.exists(isOwnAddress, ({ provider }) => provider.server === expected.provider.server)
-  return { ...(yield* makeService(there, url, isOwn ? there : kind, place)), isConfigured, state: "recognised" }
+  const own = yield* Effect.option(Servers.connect(there, options))
+  const isOwnAddress = Option.exists(own, ({ service }) => service.provider.server === expected.provider.server)
+  const service = yield* Servers.connectTo(there, url, isOwnAddress ? there : kind, options)
+  return { ...service, isConfigured, state: "recognised" }
 })
 
 /** How long the expected kind is asked alone. */
@@ -315,7 +278,7 @@ const timeAlone = Duration.millis(500)
 
 /**
  * The kind of the server at an address. The expected kind is asked first, since it is most often there: a server gets no requests
- * that are not meant for it. The others are asked if it does not give its sign soon.
+ * that are not meant for it. The others are asked if it does not respond as expected soon.
  */
 const recognise = Effect.fnUntraced(function* (
   kind: Kind,
@@ -323,20 +286,21 @@ const recognise = Effect.fnUntraced(function* (
   timeLimit: Duration.Duration
 ): Effect.fn.Return<Kind | "closed" | "unknown", never, HttpClient.HttpClient> {
   const alone = Duration.min(Duration.divideUnsafe(timeLimit, 2), timeAlone)
-  const ask = (sign: Kind, time: Duration.Duration) =>
-    Probe.ask(url, serverKinds[kind].place, serverKinds[sign]).pipe(
-      Effect.timeoutOrElse({ duration: time, orElse: () => Effect.succeed<Probe.Sign>("none") })
+  const { address } = Servers.definitions[kind]
+  const ask = (candidate: Kind, time: Duration.Duration) =>
+    Probe.send(url, address, Servers.localDefinitions[candidate].identity).pipe(
+      Effect.timeoutOrElse({ duration: time, orElse: () => Effect.succeed<Probe.Result>("none") })
     )
   const own = yield* Effect.forkChild(ask(kind, timeLimit))
   const early = yield* TimeLimit.within(Fiber.join(own), alone)
-  if (Option.contains(early, "given")) return kind
+  if (Option.contains(early, "match")) return kind
   if (Option.contains(early, "refused")) return "closed"
   const others = kinds.filter((other) => other !== kind)
   const left = Duration.subtract(timeLimit, alone)
-  const signs = yield* Effect.forEach(others, (sign) => ask(sign, left), { concurrency: "unbounded" })
+  const results = yield* Effect.forEach(others, (candidate) => ask(candidate, left), { concurrency: "unbounded" })
   const late = yield* Fiber.join(own)
-  if (late !== "none") return late === "given" ? kind : "closed"
-  return others[signs.indexOf("given")] ?? "unknown"
+  if (late !== "none") return late === "match" ? kind : "closed"
+  return others[results.indexOf("match")] ?? "unknown"
 })
 
 /** A configured server that is not recognised is used if it lists its models: a proxy may forward the routes of the protocol only. */
@@ -345,7 +309,7 @@ const search = Effect.fnUntraced(function* (
   { defaults, timeLimit = "500 millis", urls }: Options
 ): Effect.fn.Return<Option.Option<Found>, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
   const half = Duration.divideUnsafe(Duration.fromInputUnsafe(timeLimit), 2)
-  const { state, ...found } = yield* lookAt(kind, { defaults, timeLimit: half, urls })
+  const { state, ...found } = yield* probeWith(kind, { defaults, timeLimit: half, urls })
   if (state === "recognised") return Option.some(found)
   if (!found.isConfigured) return Option.none()
   const { listModels, name } = found.provider
@@ -353,33 +317,6 @@ const search = Effect.fnUntraced(function* (
   yield* listModels.pipe(Effect.timeoutOrElse({ duration: half, orElse: () => Effect.fail(timeout) }))
   return Option.some(found)
 })
-
-/** An address that is given counts as configured. */
-const addressOf = Effect.fnUntraced(function* (kind: Kind, { url, urls }: Place) {
-  if (url !== undefined) return { url, isConfigured: true }
-  const { defaultUrl, environment } = serverKinds[kind].place
-  const { parse = (value: string) => value } = environment
-  const isSet = (text: string): boolean => text.trim() !== ""
-  const address = Option.filter(yield* Config.option(Config.String(environment.baseUrl)), isSet)
-  if (Option.isSome(address)) return { url: parse(address.value), isConfigured: true }
-  const hasToken = Option.exists(yield* Config.option(Config.String(environment.token)), isSet)
-  return { url: urls?.[kind] ?? defaultUrl, isConfigured: hasToken }
-})
-
-/** Makes the service with the token of `tokenOf`. */
-const makeService = Effect.fnUntraced(function* (
-  kind: Kind,
-  baseUrl: string,
-  tokenOf: Kind,
-  { defaults, headers }: Pick<LookOptions, "defaults" | "headers">
-) {
-  const variable = yield* Config.option(Config.Redacted(serverKinds[tokenOf].place.environment.token))
-  const token = hasAuthorization(headers) ? undefined : Option.getOrUndefined(variable)
-  return yield* serverKinds[kind].make({ baseUrl, token, defaults, headers })
-})
-
-const hasAuthorization = (headers: LookOptions["headers"] = {}): boolean =>
-  Object.keys(headers).some((name) => name.toLowerCase() === "authorization")
 
 const url = (u: unknown): u is string => Predicate.isString(u) && u.trim() !== ""
 
@@ -389,7 +326,7 @@ const definition = OptionSchema.define<Options>({
       (u): u is NonNullable<Options["urls"]> =>
         Predicate.isObject(u) &&
         Object.entries(u).every(
-          ([key, value]) => Object.hasOwn(serverKinds, key) && (value === undefined || url(value))
+          ([key, value]) => kinds.some((kind) => kind === key) && (value === undefined || url(value))
         ),
       `an object of addresses by ${kinds.join(", ")}`
     )
@@ -400,7 +337,7 @@ const definition = OptionSchema.define<Options>({
 
 const kindDefinition = OptionSchema.define<{ readonly kind: Kind }>({ kind: Schema.Literals(kinds) })
 
-const lookDefinition = OptionSchema.define<LookOptions>({
+const probeDefinition = OptionSchema.define<ProbeOptions>({
   url: Schema.optional(OptionSchema.is(url, "an address")),
   timeLimit: OptionSchema.duration,
   defaults: OptionSchema.defaults,

@@ -126,7 +126,7 @@ export const validate = (request: unknown): Result.Result<ValidRequest, InvalidR
  * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
  *
  * @category validation
- * @since 0.4.0
+ * @since 0.3.0
  */
 export const check = (request: unknown): Result.Result<EmbeddingRequest, InvalidRequest> =>
   Result.mapError(validateRequest(request), (error) => new InvalidRequest(toFault(error)))

@@ -10,15 +10,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
-import * as JsonEndpoint from "./protocol/jsonEndpoint.ts"
-import * as Dialect from "./protocol/openai/dialect.ts"
-import { embed } from "./protocol/openai/embeddings.ts"
-import * as Endpoints from "./protocol/openai/endpoints.ts"
-import * as Models from "./protocol/openai/models.ts"
-import * as Places from "./servers/addresses.ts"
-import * as Server from "./servers/definition.ts"
+import * as Definition from "./servers/llamaServer.ts"
+import * as Server from "./servers/server.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
 
@@ -77,28 +70,6 @@ export interface Slot {
  */
 export const LlamaServer = Context.Service<LlamaServer>("effect-local-llm/LlamaServer")
 
-const definition: Server.ServerDefinition = {
-  kind: "llama-server",
-  name: "llama-server",
-  ...Places.llamaServer,
-  chat: Endpoints.chat(Dialect.llamaServer),
-  completion: Endpoints.completion(Dialect.llamaServer),
-  embed: embed(Dialect.llamaServer),
-  models: Endpoints.models,
-  describe: ({ call, listModels }, model) =>
-    Effect.gen(function* () {
-      const models = yield* listModels
-      // A server with one model answers for any name.
-      const info = models.find(({ id }) => id === model) ?? (models.length === 1 ? models[0] : undefined)
-      if (info === undefined || models.length > 1) return info
-      const properties = yield* Effect.option(call(Endpoints.properties, undefined))
-      return Option.isNone(properties) ? info : { ...info, ...properties.value }
-    }),
-  reportedCapabilities: new Set(["vision"])
-}
-
-const health = JsonEndpoint.get("/health", Models.Health, () => undefined)
-
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
@@ -107,16 +78,7 @@ const health = JsonEndpoint.get("/health", Models.Health, () => undefined)
  * @since 0.2.0
  */
 export const make = (options: Options = {}): Effect.Effect<LlamaServer, ProviderError, HttpClient.HttpClient> =>
-  Effect.map(Server.make(definition, options), ({ call, changing, provider }) => ({
-    ...provider,
-    ready: Effect.retry(call(health, undefined), {
-      schedule: Schedule.spaced("250 millis"),
-      while: ({ reason }) => reason._tag === "ApiError" && reason.status === 503
-    }),
-    slots: call(Endpoints.slots, undefined),
-    load: (model) => changing.one(call(Endpoints.load, { model }, model)),
-    unload: (model) => changing.one(call(Endpoints.unload, { model }, model))
-  }))
+  Server.make(Definition.llamaServer, options)
 
 /**
  * Provides `Provider` and `LlamaServer` for one server.
@@ -154,4 +116,4 @@ export const layer = (
 export const layerConfig = (
   config: Config.Wrap<Options> = {}
 ): Layer.Layer<Provider.Provider | LlamaServer, Config.ConfigError | ProviderError, HttpClient.HttpClient> =>
-  Server.layer(LlamaServer, Effect.flatMap(Server.config(definition, config), make))
+  Server.layer(LlamaServer, Effect.flatMap(Server.config(Definition.llamaServer, config), make))

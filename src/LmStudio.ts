@@ -7,23 +7,15 @@
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
-import * as Dialect from "./protocol/openai/dialect.ts"
-import { embed } from "./protocol/openai/embeddings.ts"
-import * as Endpoints from "./protocol/openai/endpoints.ts"
-import * as Manage from "./protocol/openai/lmStudioManage.ts"
-import * as Models from "./protocol/openai/lmStudioModels.ts"
-import * as Places from "./servers/addresses.ts"
-import * as Server from "./servers/definition.ts"
+import type * as Stream from "effect/Stream"
+import * as Definition from "./servers/lmStudio.ts"
+import * as Server from "./servers/server.ts"
 import type { ModelProgress } from "./ModelProgress.ts"
 import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
-import { StreamTruncated, Timeout } from "./ProviderError.ts"
 
 /**
  * How to reach an LM Studio server. All fields are optional. `baseUrl` is `http://127.0.0.1:1234` by default, and its port is
@@ -61,10 +53,7 @@ export interface LmStudio extends Provider.Provider {
  * @category options
  * @since 0.3.0
  */
-export interface LoadOptions {
-  /** The context to load it with, in tokens. Default: the model's setting in LM Studio. */
-  readonly contextLength?: number | undefined
-}
+export interface LoadOptions extends Definition.LoadOptions {}
 
 /**
  * Options of `download`.
@@ -72,40 +61,13 @@ export interface LoadOptions {
  * @category options
  * @since 0.3.0
  */
-export interface DownloadOptions {
-  /** Which quantization, such as `Q4_K_M`, if `model` is an address of Hugging Face. Default: LM Studio's choice. */
-  readonly quantization?: string | undefined
-}
+export interface DownloadOptions extends Definition.DownloadOptions {}
 
 /**
  * @category services
  * @since 0.1.0
  */
 export const LmStudio = Context.Service<LmStudio>("effect-local-llm/LmStudio")
-
-const definition: Server.ServerDefinition = {
-  kind: "lmstudio",
-  name: "LM Studio",
-  ...Places.lmStudio,
-  missingModelHint: (model) => `run \`lms get ${model}\``,
-  chat: Endpoints.chat(Dialect.lmStudio),
-  completion: Endpoints.completion(Dialect.lmStudio),
-  embed: embed(Dialect.lmStudio),
-  models: Endpoints.models,
-  describe: ({ call, listModels }, model) =>
-    call(Models.modelsV1, undefined).pipe(
-      Effect.catchReason("ProviderError", "Unsupported", () => call(Models.modelsV0, undefined)),
-      Effect.map(
-        (entries) =>
-          entries.find(({ info, instances }) => info.id === model || instances.some(({ id }) => id === model))?.info
-      ),
-      Effect.catchReason("ProviderError", "Unsupported", () =>
-        Effect.map(listModels, (models) => models.find(({ id }) => id === model))
-      )
-    ),
-  reportedCapabilities: new Set(["vision", "embedding"]),
-  oneModelAtATime: true
-}
 
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
@@ -115,60 +77,7 @@ const definition: Server.ServerDefinition = {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<LmStudio, ProviderError, HttpClient.HttpClient> =>
-  Effect.map(Server.make(definition, options), (server) => ({
-    ...server.provider,
-    load: makeLoad(server),
-    unload: makeUnload(server),
-    download: makeDownload(server)
-  }))
-
-const makeLoad =
-  ({ call, changing }: Server.Server): LmStudio["load"] =>
-  (model, { contextLength } = {}) =>
-    Effect.flatMap(call(Models.modelsV1, undefined), (entries) => {
-      const entry = entries.find(({ info }) => info.id === model)
-      const loaded = entry?.instances.find(
-        (instance) => contextLength === undefined || instance.contextLength === contextLength
-      )
-      if (loaded !== undefined) return Effect.succeed(loaded.id)
-      return changing.one(call(Manage.load, { model, contextLength }, model))
-    })
-
-const makeUnload =
-  ({ call, changing }: Server.Server): LmStudio["unload"] =>
-  (modelOrInstance) =>
-    Effect.flatMap(call(Models.modelsV1, undefined), (entries) => {
-      const entry = entries.find(({ info }) => info.id === modelOrInstance)
-      const ids = entry === undefined ? [modelOrInstance] : entry.instances.map(({ id }) => id)
-      const unload = (instance_id: string) => call(Manage.unload, { instance_id }, modelOrInstance)
-      return changing.one(Effect.forEach(ids, unload, { discard: true }))
-    })
-
-const stallLimit = Duration.minutes(5)
-
-const makeDownload =
-  ({ call, changing, toError }: Server.Server): LmStudio["download"] =>
-  (model, { quantization } = {}) =>
-    changing.stream(
-      Stream.unwrap(
-        Effect.map(call(Manage.download, { model, quantization }, model), ({ jobId, progress }) => {
-          const first = Stream.succeed(progress)
-          if (progress.isFinal) return first
-          if (jobId === undefined) return Stream.concat(first, Stream.fail(toError(new StreamTruncated())))
-          const stalled = Stream.fail(toError(new Timeout({ kind: "idle", limit: stallLimit })))
-          return Stream.fromEffectSchedule(
-            Effect.delay(call(Manage.downloadStatus(jobId), undefined, model), "1 second"),
-            Schedule.forever
-          ).pipe(
-            Stream.map(({ progress }) => progress),
-            Stream.changesWith((a, b) => a.status === b.status && a.completedBytes === b.completedBytes),
-            Stream.takeUntil(({ isFinal }) => isFinal),
-            Stream.timeoutOrElse({ duration: stallLimit, orElse: () => stalled }),
-            (rest) => Stream.concat(first, rest)
-          )
-        })
-      )
-    )
+  Server.make(Definition.lmStudio, options)
 
 /**
  * Provides `Provider` and `LmStudio` for one server.
@@ -204,4 +113,4 @@ export const layer = (
 export const layerConfig = (
   config: Config.Wrap<Options> = {}
 ): Layer.Layer<Provider.Provider | LmStudio, Config.ConfigError | ProviderError, HttpClient.HttpClient> =>
-  Server.layer(LmStudio, Effect.flatMap(Server.config(definition, config), make))
+  Server.layer(LmStudio, Effect.flatMap(Server.config(Definition.lmStudio, config), make))

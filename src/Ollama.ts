@@ -9,16 +9,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
-import type { Deadlines } from "./CompletionRequest.ts"
-import { embed } from "./protocol/ollama/embeddings.ts"
-import * as Endpoints from "./protocol/ollama/endpoints.ts"
-import * as Manage from "./protocol/ollama/manage.ts"
-import * as Models from "./protocol/ollama/models.ts"
-import * as Names from "./protocol/ollama/names.ts"
-import * as Places from "./servers/addresses.ts"
-import * as Server from "./servers/definition.ts"
-import * as TransferSpeed from "./servers/transferSpeed.ts"
+import type * as Stream from "effect/Stream"
+import type * as Manage from "./protocol/ollama/manage.ts"
+import type * as Models from "./protocol/ollama/models.ts"
+import * as Definition from "./servers/ollama.ts"
+import * as Server from "./servers/server.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import type { ModelProgress } from "./ModelProgress.ts"
 import type * as Provider from "./Provider.ts"
@@ -87,12 +82,7 @@ export interface ModelDefinition extends ModelInfo, Models.Definition {}
  * @category options
  * @since 0.3.0
  */
-export interface TransferOptions {
-  /** Whether the registry may be reached without TLS. Default: `false`. */
-  readonly insecure?: boolean | undefined
-  /** Default: 5 minutes to the first report, and 5 minutes without any progress (`idle`). */
-  readonly deadlines?: Deadlines | undefined
-}
+export interface TransferOptions extends Definition.TransferOptions {}
 
 /**
  * Options of `create`.
@@ -100,22 +90,7 @@ export interface TransferOptions {
  * @category options
  * @since 0.3.0
  */
-export interface CreateOptions {
-  /** The name of the new model. */
-  readonly model: string
-  /** The model that it is made from. */
-  readonly from: string
-  /** Its system message. Default: that of `from`. */
-  readonly system?: string | undefined
-  /** Its prompt template. Default: that of `from`. */
-  readonly template?: string | undefined
-  /** Its default options, by Ollama's names, such as `{ num_ctx: 8192 }`. */
-  readonly parameters?: Readonly<Record<string, unknown>> | undefined
-  /** The format to quantize it to, such as `q4_K_M`. */
-  readonly quantize?: string | undefined
-  /** Default: 5 minutes to the first report, and 5 minutes without any progress (`idle`). */
-  readonly deadlines?: Deadlines | undefined
-}
+export interface CreateOptions extends Definition.CreateOptions {}
 
 /**
  * Options of `load`.
@@ -131,25 +106,6 @@ export interface LoadOptions extends Manage.LoadOptions {}
  */
 export const Ollama = Context.Service<Ollama>("effect-local-llm/Ollama")
 
-const definition: Server.ServerDefinition = {
-  kind: "ollama",
-  name: "Ollama",
-  ...Places.ollama,
-  missingModelHint: (model) => `run \`ollama pull ${model}\``,
-  // Its checks answer 403 without a body (`server/routes.go`: `allowedHostsMiddleware`, and the CORS middleware of gin).
-  originHint:
-    "Ollama does not accept the Host or Origin header; set OLLAMA_ORIGINS for the origin of a page, and let a tunnel or proxy send the host of Ollama, such as `--host-header=localhost:11434`",
-  lateModelHint: (model) =>
-    `if the server answers other requests and the model is not being loaded, it hangs; \`ollama stop ${model}\` unloads it`,
-  chat: Endpoints.chat,
-  completion: Endpoints.generate,
-  embed,
-  models: Endpoints.tags,
-  describe: ({ call }, model) => Endpoints.describe(call, model),
-  reportedCapabilities: new Set(["vision", "tools", "thinking"]),
-  isSameModel: Names.isSame
-}
-
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
@@ -158,63 +114,7 @@ const definition: Server.ServerDefinition = {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Ollama, ProviderError, HttpClient.HttpClient> =>
-  Effect.map(Server.make(definition, options), (server) => ({
-    ...server.provider,
-    version: server.call(Endpoints.version, undefined),
-    running: Effect.map(server.call(Endpoints.running, undefined), (models) =>
-      models.map((model) => ({ id: model.name, ...Models.fromRunning(model) }))
-    ),
-    show: (model: string) => server.call(Endpoints.showDefinition, model, model),
-    ...makeTransfers(server),
-    ...makeCommands(server)
-  }))
-
-/** A large layer is verified without any report. */
-const transferDeadlines: Deadlines = { idle: "5 minutes" }
-
-const makeTransfers = ({ changing, provider, stream }: Server.Server) => {
-  const transfer = (
-    endpoint: typeof Manage.pull,
-    body: { readonly model: string },
-    deadlines?: Deadlines
-  ): Stream.Stream<ModelProgress, ProviderError> =>
-    changing.stream(TransferSpeed.add(stream(endpoint, body, body.model, { ...transferDeadlines, ...deadlines })))
-  const pull: Ollama["pull"] = (model, { deadlines, insecure } = {}) =>
-    transfer(Manage.pull, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines)
-  return {
-    pull,
-    ensure: (model: string, options?: TransferOptions) =>
-      Stream.unwrap(
-        Effect.map(provider.supportsModel(model), (isThere) =>
-          isThere ? Stream.succeed(present) : pull(model, options)
-        )
-      ),
-    push: (model: string, { deadlines, insecure }: TransferOptions = {}) =>
-      transfer(Manage.push, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines),
-    create: ({ deadlines, ...body }: CreateOptions) => transfer(Manage.create, body, deadlines)
-  }
-}
-
-const present: ModelProgress = { status: "success", isFinal: true, completedBytes: 0, totalBytes: 0 }
-
-const makeCommands = ({ call, changing }: Server.Server) => {
-  // Models that only embed cannot generate.
-  const load = (model: string, options: LoadOptions) => {
-    const body = { ...options, model }
-    return changing.one(
-      Effect.catchReason(call(Manage.load, body, model), "ProviderError", "Unsupported", () =>
-        call(Manage.loadForEmbeddings, body, model)
-      )
-    )
-  }
-  return {
-    deleteModel: (model: string) => changing.one(call(Manage.deleteModel, { model }, model)),
-    copyModel: (source: string, destination: string) =>
-      changing.one(call(Manage.copy, { source, destination }, source)),
-    load: (model: string, options: LoadOptions = {}) => load(model, options),
-    unload: (model: string) => load(model, { keepAlive: 0 })
-  }
-}
+  Server.make(Definition.ollama, options)
 
 /**
  * Provides `Provider` and `Ollama` for one server.
@@ -259,4 +159,4 @@ export const layer = (
 export const layerConfig = (
   config: Config.Wrap<Options> = {}
 ): Layer.Layer<Provider.Provider | Ollama, Config.ConfigError | ProviderError, HttpClient.HttpClient> =>
-  Server.layer(Ollama, Effect.flatMap(Server.config(definition, config), make))
+  Server.layer(Ollama, Effect.flatMap(Server.config(Definition.ollama, config), make))

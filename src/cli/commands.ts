@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Completions from "./completions.ts"
-import { kinds } from "./kinds.ts"
+import * as Servers from "../servers/servers.ts"
 import * as Output from "./output.ts"
 
 const optional = <A>(flag: Flag.Flag<A>) => Flag.map(Flag.optional(flag), Option.getOrUndefined)
@@ -16,15 +16,16 @@ const optional = <A>(flag: Flag.Flag<A>) => Flag.map(Flag.optional(flag), Option
 const isSet = (name: string, description: string) =>
   Flag.Boolean(name).pipe(Flag.withDefault(false), Flag.withoutNegation, Flag.withDescription(description))
 
+const localNames = Servers.localNames.join(", ")
+const addressVariables = Servers.localKinds.map((kind) => Servers.definitions[kind].environment.baseUrl).join(", ")
+
 const serverFlags = {
-  provider: Flag.Literals("provider", kinds).pipe(
-    Flag.withDescription("The kind of server (default: the first that answers: Ollama, llama-server, LM Studio)"),
+  provider: Flag.Literals("provider", Servers.kinds).pipe(
+    Flag.withDescription(`The kind of server (default: the first that answers: ${localNames})`),
     optional
   ),
   url: Flag.String("url").pipe(
-    Flag.withDescription(
-      "The address of the server (default: OLLAMA_HOST, LLAMA_SERVER_URL, LMSTUDIO_BASE_URL, or else this machine)"
-    ),
+    Flag.withDescription(`The address of the server (default: ${addressVariables}, or else this machine)`),
     optional
   ),
   headers: Flag.String("header").pipe(
@@ -234,7 +235,7 @@ export const describe = (command: Command.Command.Any): EffectCompletions.Comman
 
 export const command = Command.make("local-llm", chatInput, chat).pipe(
   Command.withDescription(
-    "Send a prompt to a model on your own machine, on Ollama, llama-server, LM Studio or an OpenAI-compatible server. Without a subcommand: chat."
+    `Send a prompt to a model on your own machine, on ${localNames} or an OpenAI-compatible server. Without a subcommand: chat.`
   ),
   Command.withSubcommands(commands),
   Command.withGlobalFlags([completions]),

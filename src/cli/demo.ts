@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as Stdio from "effect/Stdio"
 import * as LmStudio from "../LmStudio.ts"
 import type { ProviderError } from "../ProviderError.ts"
+import * as Servers from "../servers/servers.ts"
 import type { Selected } from "./discovery.ts"
 import * as Output from "./output.ts"
 
@@ -25,7 +26,7 @@ export const isAllowed = Effect.gen(function* () {
 })
 
 const text =
-  "This is the built-in fake server, not a model. No Ollama, llama-server or LM Studio is running on this machine. " +
+  `This is the built-in fake server, not a model. No ${Servers.localNames.slice(0, -1).join(", ")} or ${Servers.localNames.at(-1)} is running on this machine. ` +
   "Start one of them, get a model, and ask again. Its answer will stream like these words."
 
 /** Starts the fake server. */

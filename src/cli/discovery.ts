@@ -1,48 +1,36 @@
 /** Selects the server and the model: those that were named, or else those that run on this machine. */
 import * as Arr from "effect/Array"
-import * as Config from "effect/Config"
-import * as ConfigProvider from "effect/ConfigProvider"
-import * as Context from "effect/Context"
+import type * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
-import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import * as Discovery from "../Discovery.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
-import type { ModelProgress } from "../ModelProgress.ts"
-import type { LoadOptions, TransferOptions } from "../Ollama.ts"
-import * as OpenAiCompatible from "../OpenAiCompatible.ts"
+import type { LoadOptions, Ollama } from "../Ollama.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
+import * as Servers from "../servers/servers.ts"
 import * as Access from "./access.ts"
 import * as Failure from "./failure.ts"
-import type { Kind } from "./kinds.ts"
 import * as Output from "./output.ts"
 import type * as Time from "./time.ts"
 
 /** What the flags name. */
 export interface Selection extends Access.Flags {
-  readonly provider?: Kind | undefined
+  readonly provider?: Servers.Kind | undefined
   readonly url?: string | undefined
   readonly model?: string | undefined
 }
 
 /** What some servers can do besides answering. */
-export interface Management {
-  readonly running?: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
-  readonly show?: (model: string) => Effect.Effect<ModelInfo, ProviderError>
-  readonly pull?: (model: string, options: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
-  readonly deleteModel?: (model: string) => Effect.Effect<void, ProviderError>
-  readonly copyModel?: (from: string, to: string) => Effect.Effect<void, ProviderError>
+export type Management = Partial<Pick<Ollama, "running" | "show" | "pull" | "deleteModel" | "copyModel" | "unload">> & {
   readonly load?: (model: string, options: LoadOptions) => Effect.Effect<unknown, ProviderError>
-  readonly unload?: (model: string) => Effect.Effect<void, ProviderError>
 }
 
 /** A server that answered. */
 export interface Server {
-  readonly kind: Kind
+  readonly kind: Servers.Kind
   readonly provider: Provider & Management
   readonly models: ReadonlyArray<ModelInfo>
 }
@@ -67,9 +55,10 @@ export class NothingFound extends Data.TaggedError("NothingFound")<{ readonly me
 type ServerFailure = ProviderError | Config.ConfigError | NotRunning | NoModel
 
 /** An address and how to access it. */
-interface Place extends Access.Access {
+interface ServerAddress extends Access.Access {
   readonly url: string | undefined
 }
+
 type Requirements = HttpClient.HttpClient | Scope.Scope
 type Connected = Omit<Server, "models">
 
@@ -82,8 +71,8 @@ export const findModel = Effect.fnUntraced(function* (
   purpose: Purpose = "chat"
 ): Effect.fn.Return<Selected, ServerFailure | NoServerRunning | NothingFound | Time.WrongValue, Requirements> {
   if (selection.provider !== undefined && selection.model !== undefined) {
-    const place = { url: selection.url, ...(yield* Access.read(selection)) }
-    return { provider: (yield* connect(selection.provider, place)).provider, model: selection.model }
+    const address = { url: selection.url, ...(yield* Access.read(selection)) }
+    return { provider: (yield* connect(selection.provider, address)).provider, model: selection.model }
   }
   const [first] = yield* find(selection, (server) =>
     Effect.flatMap(listed(server), (server) => selectModel(server, selection.model, purpose))
@@ -96,8 +85,8 @@ const find = Effect.fnUntraced(function* <A, E extends ServerFailure>(
   selection: Selection,
   use: (server: Connected) => Effect.Effect<A, E, Requirements>
 ) {
-  const place = { url: selection.url, ...(yield* Access.read(selection)) }
-  const [found, failures] = yield* search(selection.provider, place, use)
+  const address = { url: selection.url, ...(yield* Access.read(selection)) }
+  const [found, failures] = yield* search(selection.provider, address, use)
   if (!Arr.isReadonlyArrayNonEmpty(found)) return yield* nothingFound(failures, selection)
   // With an address alone, several protocols are tried there, and it is normal that the others fail.
   if (selection.url === undefined) yield* noteFailures(failures)
@@ -128,38 +117,39 @@ const nothingFound = (failures: ReadonlyArray<ServerFailure>, { url }: Selection
 
 /** Uses the server that is named, or each that can be used, all at once. */
 const search = <A, E extends ServerFailure>(
-  kind: Kind | undefined,
-  place: Place,
+  kind: Servers.Kind | undefined,
+  address: ServerAddress,
   use: (server: Connected) => Effect.Effect<A, E, Requirements>
 ): Effect.Effect<[ReadonlyArray<A>, ReadonlyArray<ServerFailure>], never, Requirements> =>
   Effect.gen(function* () {
     const each = { concurrency: "unbounded" } as const
-    if (kind !== undefined) return yield* Effect.partition([kind], (kind) => Effect.flatMap(connect(kind, place), use))
-    const [sightings, unusable] = yield* place.url === undefined ? lookAround(place) : lookAt(place)
-    const isSame = (a: Discovery.Sighting, b: Discovery.Sighting) =>
+    if (kind !== undefined)
+      return yield* Effect.partition([kind], (kind) => Effect.flatMap(connect(kind, address), use))
+    const [probed, unusable] = yield* address.url === undefined
+      ? Effect.partition(Discovery.kinds, (kind) => probe(kind, address), each)
+      : probeOne(address)
+    const isSame = (a: Discovery.Probed, b: Discovery.Probed) =>
       a.state === "recognised" && b.state === "recognised" && Discovery.isSameServer(a, b)
     const [found, failures] = yield* Effect.partition(
-      Arr.dedupeWith(sightings, isSame),
-      (sighting) => Effect.flatMap(check(sighting, place.url), use),
+      Arr.dedupeWith(probed, isSame),
+      (server) => Effect.flatMap(check(server, address.url), use),
       each
     )
     return [found, [...unusable, ...failures]]
   })
 
 /** A program that does not respond must not delay the others for long. */
-const look = (kind: Discovery.Kind, place: Place) => Discovery.look(kind, { ...place, timeLimit: "1 second" })
+const probe = (kind: Discovery.Kind, address: ServerAddress) =>
+  Discovery.probe(kind, { ...address, timeLimit: "1 second" })
 
-const lookAround = (place: Place) =>
-  Effect.partition(Discovery.kinds, (kind) => look(kind, place), { concurrency: "unbounded" })
-
-/** One look recognises a server of any kind. Where it recognises none, each protocol is tried. */
-const lookAt = Effect.fnUntraced(function* (place: Place) {
-  const [[first], failures] = yield* Effect.partition(Discovery.kinds.slice(0, 1), (kind) => look(kind, place))
+/** One probe recognises a server of any kind. Where it recognises none, each protocol is tried. */
+const probeOne = Effect.fnUntraced(function* (address: ServerAddress) {
+  const [[first], failures] = yield* Effect.partition(Discovery.kinds.slice(0, 1), (kind) => probe(kind, address))
   if (first === undefined || first.state === "recognised")
     return [first === undefined ? [] : [first], failures] as const
   const { state } = first
   const [others, unusable] = yield* Effect.partition(Discovery.kinds.slice(1), (kind) =>
-    Effect.map(Discovery.connect(kind, place), (found): Discovery.Sighting => ({ ...found, state }))
+    Effect.map(Discovery.connect(kind, address), (found): Discovery.Probed => ({ ...found, state }))
   )
   return [
     [first, ...others],
@@ -168,63 +158,52 @@ const lookAt = Effect.fnUntraced(function* (place: Place) {
 })
 
 /**
- * A server that is not recognised may be slow, and is used as the kind that was looked for. It counts as not running only if it was
- * not named, and its usual port is closed. Many other programs listen on the port of llama-server.
+ * A server that is not recognised may be slow, and is used as the kind that was expected. It counts as not running only if it was
+ * not named, and its usual port is closed or shared with many other programs.
  */
 const check = Effect.fnUntraced(function* (
-  sighting: Discovery.Sighting,
+  probed: Discovery.Probed,
   url: string | undefined
 ): Effect.fn.Return<Connected, ProviderError | NotRunning> {
-  const { isConfigured, kind, provider, state } = sighting
+  const { isConfigured, kind, provider, state } = probed
   const isNamed = isConfigured && url === undefined
-  if (state === "recognised" || isNamed) return yield* prepare(sighting, state === "recognised")
-  const place = provider.server?.replace("http://", "")
+  if (state === "recognised" || isNamed) return yield* prepare(probed, state === "recognised")
+  const host = provider.server?.replace("http://", "")
   if (state === "closed") {
-    return yield* new NotRunning({ message: `${provider.name}: nothing listens on ${place}` })
+    return yield* new NotRunning({ message: `${provider.name}: nothing listens on ${host}` })
   }
-  if (kind === "llama-server") {
-    return yield* new NotRunning({ message: `${provider.name}: no such server answers on ${place}` })
+  if (Servers.definitions[kind].address.isPortShared) {
+    return yield* new NotRunning({ message: `${provider.name}: no such server answers on ${host}` })
   }
-  return yield* prepare(sighting)
+  return yield* prepare(probed)
 })
 
 const connect = (
-  kind: Kind,
-  place: Place
+  kind: Servers.Kind,
+  address: ServerAddress
 ): Effect.Effect<Connected, ProviderError | Config.ConfigError, Requirements> =>
-  kind === "openai" ? connectOpenAi(place) : Effect.flatMap(Discovery.connect(kind, place), (server) => prepare(server))
+  Effect.flatMap(Servers.connect(kind, address), ({ service }) => prepare(service))
 
-/** The address of the flag replaces that of the environment. The token of the environment stays. */
-const connectOpenAi = ({ defaults, headers, url }: Place) => {
-  const variables = ConfigProvider.fromUnknown(url === undefined ? {} : { OPENAI_BASE_URL: url })
-  const options = {
-    headers: Config.succeed(headers),
-    defaults: Config.succeed(defaults),
-    ...(headers["authorization"] === undefined ? {} : { token: Config.succeed(undefined) })
+/** Each operation that only some servers have is used where it is present. */
+const prepare = (
+  { kind, provider }: Servers.Service,
+  isRecognised = false
+): Effect.Effect<Connected, ProviderError> => {
+  const server = {
+    kind,
+    provider: {
+      ...provider,
+      ...("download" in provider ? { pull: (model: string) => provider.download(model) } : {}),
+      // Other servers may also list their models on Ollama's path, but they report no version.
+      ...("version" in provider && !isRecognised
+        ? { listModels: Effect.andThen(provider.version, provider.listModels) }
+        : {})
+    }
   }
-  return Layer.build(OpenAiCompatible.layerConfig(options)).pipe(
-    Effect.provide(ConfigProvider.layerAdd(variables, { asPrimary: true })),
-    Effect.map((context) => ({
-      kind: "openai" as const,
-      provider: Context.get(context, OpenAiCompatible.OpenAiCompatible)
-    }))
-  )
-}
-
-const prepare = (server: Discovery.Service, isRecognised = false): Effect.Effect<Connected, ProviderError> => {
-  const { kind, provider } = server
-  if (kind === "lmstudio") {
-    const pull: Management["pull"] = (model) => provider.download(model)
-    return Effect.succeed({ kind, provider: { ...provider, pull } })
-  }
-  if (kind === "ollama") {
-    // Other servers may also list their models on Ollama's path, but they report no version.
-    const listModels = isRecognised ? provider.listModels : Effect.andThen(provider.version, provider.listModels)
-    return Effect.succeed({ kind, provider: { ...provider, listModels } })
-  }
+  if (!("ready" in provider)) return Effect.succeed(server)
   // While it loads its model, it answers every request with 503.
-  const note = Output.withNoteIfSlow("local-llm: waiting until llama-server has loaded its model", "500 millis")
-  return Effect.as(note(provider.ready), { kind, provider })
+  const note = Output.withNoteIfSlow(`local-llm: waiting until ${provider.name} has loaded its model`, "500 millis")
+  return Effect.as(note(provider.ready), server)
 }
 
 /** A slow server is waited for, as long as the deadlines of its layer allow. */

@@ -3,14 +3,16 @@ import * as Redacted from "effect/Redacted"
 import type { PlatformError } from "effect/PlatformError"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { isProviderError } from "../ProviderError.ts"
+import * as Servers from "../servers/servers.ts"
 import * as Text from "./text.ts"
+
+/** The variables of the tokens. */
+const tokens = Object.values(Servers.definitions).map(({ environment }) => environment.token)
 
 const adviceFor = (reason: ProviderErrorReason): string => {
   switch (reason._tag) {
     case "AuthenticationError":
-      return reason.kind === undefined
-        ? "set the token: OLLAMA_API_KEY, LLAMA_API_KEY, LM_API_TOKEN or OPENAI_API_KEY"
-        : ""
+      return reason.kind === undefined ? `set the token: ${tokens.slice(0, -1).join(", ")} or ${tokens.at(-1)}` : ""
     case "ModelNotAvailable":
       return '"local-llm models" lists the models'
     case "ContextOverflow":

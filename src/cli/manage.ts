@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { ModelInfo } from "../ModelInfo.ts"
+import * as Servers from "../servers/servers.ts"
 import * as Discovery from "./discovery.ts"
 import * as Output from "./output.ts"
 import * as Table from "./table.ts"
@@ -150,7 +151,8 @@ export const load = Effect.fnUntraced(function* (
     ...(keepAlive === undefined ? {} : { keepAlive: yield* Time.parse("--keep-alive", keepAlive, "always") })
   }
   const { kind, provider } = yield* find(input, "load", "load models", input.name)
-  if ((kind !== "ollama" && keepAlive !== undefined) || (kind === "llama-server" && contextLength !== undefined)) {
+  const accepted = Servers.definitions[kind].management.options
+  if (Object.keys(options).some((option) => !accepted.has(option))) {
     const flag = keepAlive === undefined ? "--context" : "--keep-alive"
     return yield* new NotPossible({ message: `${provider.name}: ${flag} has no effect there; leave it out` })
   }

@@ -3,6 +3,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { ProviderError } from "../ProviderError.ts"
+import * as Servers from "../servers/servers.ts"
 import * as Failure from "./failure.ts"
 import * as Manage from "./manage.ts"
 import * as Output from "./output.ts"
@@ -16,13 +17,13 @@ export class PullFailed extends Data.TaggedError("PullFailed")<{ readonly messag
 /** With `--json`, each report is a line of standard output. Otherwise the progress goes to standard error. */
 export const pull = Effect.fnUntraced(function* (input: Manage.ModelInput & { readonly insecure: boolean }) {
   const { kind, provider } = yield* Manage.find(input, "pull", "download models")
-  if (kind !== "ollama" && input.insecure) {
+  const { downloadGoesOn = false, options } = Servers.definitions[kind].management
+  if (input.insecure && !options.has("insecure")) {
     return yield* new Manage.NotPossible({ message: `${provider.name}: --insecure has no effect there; leave it out` })
   }
   const show = yield* Progress.make
   const again = `"local-llm pull ${Text.toSingleLine(input.name)}" resumes it`
-  // LM Studio has no way to stop a download.
-  const afterStop = kind === "lmstudio" ? "LM Studio goes on downloading" : `stopped; ${again}`
+  const afterStop = downloadGoesOn ? `${provider.name} goes on downloading` : `stopped; ${again}`
   let total = 0
   yield* provider.pull(input.name, input.insecure ? { insecure: true } : {}).pipe(
     Stream.runForEach((report) => {

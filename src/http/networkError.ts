@@ -72,8 +72,8 @@ export const networkError = (cause: unknown): NetworkError => {
   const code = known ?? codes.find((code) => codeLike.test(code))
   const address = failures.map((failure) => readAddress(failure)).find((address) => address !== undefined)
   const place = [code, address].filter((part) => part !== undefined).join(" ")
-  const said = failures.map((failure) => browserMeanings.get(readMessage(failure))).find((each) => each !== undefined)
-  const [kind, sentence] = (known === undefined ? said : meanings.get(known)) ?? [undefined, undefined]
+  const named = failures.map((failure) => browserMeanings.get(readMessage(failure))).find((it) => it !== undefined)
+  const [kind, sentence] = (known === undefined ? named : meanings.get(known)) ?? [undefined, undefined]
   const texts = failures.map(readMessage).filter((text) => text !== "" && !quotesHeader.test(text))
   return new NetworkError({
     kind,

@@ -2,41 +2,43 @@
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as BaseUrl from "../values/baseUrl.ts"
+import * as Json from "../values/json.ts"
+import * as BoundedText from "./boundedText.ts"
 import { networkError } from "./networkError.ts"
 import * as Transport from "./transport.ts"
-import * as BoundedText from "./boundedText.ts"
-import * as Json from "../values/json.ts"
 
-/** A path whose answer only this server gives, and how it is recognised. */
+/** A path whose response only this server gives, and how it is recognised. */
 export interface Identity {
   readonly path: string
-  readonly isIts: (answer: Answer) => boolean
+  readonly matches: (response: Response) => boolean
 }
 
-interface Answer {
+interface Response {
+  /** The header `server`. */
   readonly server: string | undefined
   readonly body: unknown
 }
 
-export type Sign = "given" | "none" | "refused"
+/** `none`: another response, or none. `refused`: nothing accepts connections there. */
+export type Result = "match" | "none" | "refused"
 
-/** A sign is short. Another program may send anything. */
+/** The response of a server is short. Another program may send anything. */
 const maxBytes = 64 * 1024
 
-export const ask = (
+export const send = (
   url: string,
   address: BaseUrl.Defaults,
-  { isIts, path }: Identity
-): Effect.Effect<Sign, never, HttpClient.HttpClient> =>
+  { matches, path }: Identity
+): Effect.Effect<Result, never, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const client = HttpClient.withScope(yield* HttpClient.HttpClient)
     const baseUrl = yield* Effect.fromResult(BaseUrl.parse(url, address))
     const { headers, stream } = yield* client.get(`${baseUrl}${path}`, { headers: { accept: "application/json" } })
     const text = BoundedText.whole(stream, { maxBytes, toReason: networkError })
     const body = yield* Effect.orElseSucceed(Effect.map(text, Json.parse), () => undefined)
-    return isIts({ server: headers["server"], body }) ? ("given" as const) : ("none" as const)
+    return matches({ server: headers["server"], body }) ? ("match" as const) : ("none" as const)
   }).pipe(
-    Effect.catch((error) => Effect.succeed<Sign>(networkError(error).kind === "refused" ? "refused" : "none")),
+    Effect.catch((error) => Effect.succeed<Result>(networkError(error).kind === "refused" ? "refused" : "none")),
     Transport.withRequestOptions,
     Effect.scoped
   )

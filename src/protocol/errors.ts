@@ -283,9 +283,9 @@ const requestedLengths =
 /** What is reserved for the answer, where the server names it beside the prompt. */
 const reservedLength = /\+ (\d{1,9})\b|\b(\d{1,9})(?= `?max_new_tokens)/i
 
-const readLengths = (said: string): Lengths => {
+const readLengths = (message: string): Lengths => {
   // Thousands may be separated.
-  const text = said.replace(/(?<=\d),(?=\d{3}\b)/g, "")
+  const text = message.replace(/(?<=\d),(?=\d{3}\b)/g, "")
   const context = contextLengths.map((pattern) => pattern.exec(text)).find((match) => match !== null)
   if (context == null) return {}
   const number = context.slice(1).find((group) => group !== undefined) ?? ""

@@ -21,23 +21,19 @@ export const get = <A, Out>(
   decoder: decoder(schema, (value) => Result.succeed(toOut(value)))
 })
 
-/** `POST path`, whose answer is checked by the schema. */
-export const post = <A, Out>(
-  path: string,
-  schema: Schema.ConstraintDecoder<A>,
-  toOut: (value: A) => Out
-): Endpoint<JsonObject, Out> => ({
+/** `POST path` with the request as its body. */
+export const post = <Out>(path: string, decoder: Endpoint<JsonObject, Out>["decoder"]): Endpoint<JsonObject, Out> => ({
   method: "POST",
   path,
   framing: "json",
   encode: Result.succeed,
-  decoder: decoder(schema, (value) => Result.succeed(toOut(value)))
+  decoder
 })
 
 /** Reads a body that is one JSON value. A value with `error` is a failure, whatever its status. */
 export const decoder = <A, Out>(
   schema: Schema.ConstraintDecoder<A>,
-  toOut: (value: A) => Result.Result<Out, ProviderErrorReason>
+  toOut: (value: A, context: DecoderContext) => Result.Result<Out, ProviderErrorReason>
 ): ((context: DecoderContext) => RecordDecoder<Out>) => {
   const decode = Schema.decodeUnknownResult(schema)
   return (context) => ({
@@ -49,7 +45,7 @@ export const decoder = <A, Out>(
       }
       const result = Result.flatMap(
         Result.mapError(decode(value), ({ message }) => WireSchema.parseError(data, message)),
-        toOut
+        (value) => toOut(value, context)
       )
       if (Result.isFailure(result)) return result.failure
       out.push(result.success)

@@ -32,7 +32,7 @@ export const make = () => {
   let isClosed = false
 
   const changed = (): void => {
-    for (const look of waiting) look()
+    for (const check of waiting) check()
   }
   const state = (): State => ({
     requests: requests.map((entry) => ({ ...entry })),
@@ -77,7 +77,7 @@ export const make = () => {
     },
     until: (predicate: (state: State) => boolean): Effect.Effect<State> =>
       Effect.callback((resume) => {
-        const look = (): void => {
+        const check = (): void => {
           const seen = state()
           try {
             if (!predicate(seen)) return
@@ -85,11 +85,11 @@ export const make = () => {
           } catch (defect) {
             resume(Effect.die(defect))
           }
-          waiting.delete(look)
+          waiting.delete(check)
         }
-        waiting.add(look)
-        look()
-        return Effect.sync(() => waiting.delete(look))
+        waiting.add(check)
+        check()
+        return Effect.sync(() => waiting.delete(check))
       })
   }
 }

@@ -1,7 +1,7 @@
 /** The answers to requests that are not for a completion. */
 import * as Predicate from "effect/Predicate"
 import * as Letters from "../values/letters.ts"
-import * as Names from "../protocol/ollama/names.ts"
+import * as Models from "../protocol/ollama/models.ts"
 import type { Reply } from "./answer.ts"
 import { wires } from "./wireRecords.ts"
 
@@ -40,7 +40,7 @@ type Fields = { readonly [key: PropertyKey]: unknown }
 const posts: { readonly [path: string]: (body: Fields, models: ReadonlyArray<string>) => Reply } = {
   "/api/show": ({ model }, models) => {
     const { capabilities, details } = toOllamaModel(String(model))
-    return models.some((name) => Names.isSame(name, String(model)))
+    return models.some((name) => Models.isSame(name, String(model)))
       ? { status: 200, body: { details, model_info: { "llama.context_length": 131_072 }, capabilities } }
       : { status: 404, body: { error: `model '${model}' not found` } }
   },
@@ -63,7 +63,7 @@ const posts: { readonly [path: string]: (body: Fields, models: ReadonlyArray<str
 const changeModel = (body: unknown, models: ReadonlyArray<string>): Reply => {
   const fields: Fields = Predicate.isObject(body) ? body : {}
   const name = fields["source"] ?? fields["model"]
-  return models.some((model) => Names.isSame(model, String(name)))
+  return models.some((model) => Models.isSame(model, String(name)))
     ? { status: 200 }
     : { status: 404, body: { error: `model '${name}' not found` } }
 }

@@ -70,7 +70,7 @@ describe("the requests before the answer", () => {
     })
   )
 
-  it.live.each(["llama-server", "lmstudio"] as const)("%s at an address is recognised by one look", (kind) =>
+  it.live.each(["llama-server", "lmstudio"] as const)("%s at an address is recognised by one probe", (kind) =>
     Effect.gen(function* () {
       const server = yield* FakeServer.make(serverOf(kind), { models })
       expect((yield* CommandLine.run(["hi", "--url", server.url])).code).toBe(0)

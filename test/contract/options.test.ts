@@ -152,7 +152,7 @@ const streamResponse: ReadonlyArray<Row> = [
   [{ encode: 5 }, "encode"]
 ]
 
-const look: ReadonlyArray<Row> = [
+const probe: ReadonlyArray<Row> = [
   ...keys,
   ...noDurations.map((timeLimit): Row => [{ timeLimit }, "timeLimit"]),
   [{ defaults: { topP: 2 } }, "defaults.topP"]
@@ -303,11 +303,11 @@ const tables: { readonly [name: string]: readonly [(options: never) => Failure, 
   ],
   "Discovery.discover": [
     (options) => Effect.flatMap(Discovery.discover(options), ({ failures: [first] }) => Effect.fail(first)),
-    [...look, ...urls]
+    [...probe, ...urls]
   ],
-  "Discovery.layer": [(options) => built(Discovery.layer(options)), [...look, ...urls]],
-  "Discovery.look": [(options) => Discovery.look("ollama", options), [...look, ...address]],
-  "Discovery.look, a kind": [(kind) => Discovery.look(kind), kinds],
+  "Discovery.layer": [(options) => built(Discovery.layer(options)), [...probe, ...urls]],
+  "Discovery.probe": [(options) => Discovery.probe("ollama", options), [...probe, ...address]],
+  "Discovery.probe, a kind": [(kind) => Discovery.probe(kind), kinds],
   "Discovery.connect": [(options) => Discovery.connect("ollama", options), [...keys, ...address]],
   "Discovery.connect, a kind": [(kind) => Discovery.connect(kind), kinds]
 }

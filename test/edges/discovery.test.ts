@@ -11,28 +11,29 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Discovery from "../../src/Discovery.ts"
 import * as Provider from "../../src/Provider.ts"
 import { FakeServer } from "../../src/testing/index.ts"
+import { serverNames, servers } from "../support/setups.ts"
 
 // This machine may be busy with something else.
 vi.setConfig({ testTimeout: 60_000 })
 
-/** What each server answers to the paths that only it has. */
-const identities: { readonly [K in Discovery.Kind]: FakeServer.Script } = {
-  ollama: ({ path }) =>
-    path === "/api/version" ? { status: 200, body: { version: "0.33.0" } } : { status: 404, body: "404" },
-  "llama-server": () => ({
-    status: 503,
-    headers: { server: "llama.cpp" },
-    body: { error: { code: 503, message: "Loading model", type: "unavailable_error" } }
-  }),
-  lmstudio: ({ path }) =>
-    path === "/lmstudio-greeting"
-      ? { status: 200, body: { lmstudio: true } }
-      : { status: 200, body: { error: `Unexpected endpoint or method. (GET ${path})` } }
+/** The rows of the servers that are looked for, in the order of preference. */
+const local = serverNames.flatMap((name) => {
+  const { identity, kind } = servers[name]
+  return identity === undefined ? [] : [{ name, kind, identity }]
+})
+const order = Discovery.kinds
+
+const rowOf = (kind: Discovery.Kind) => {
+  const row = local.find((row) => row.kind === kind)
+  if (row === undefined) throw new Error(`${kind} has no row in the table of servers`)
+  return row
 }
+const identityOf = (kind: Discovery.Kind) => rowOf(kind).identity
+const nameOf = (kind: Discovery.Kind) => rowOf(kind).name
 
 /** Nothing listens there. */
 const closed = "http://127.0.0.1:1"
-const nowhere = { ollama: closed, "llama-server": closed, lmstudio: closed }
+const nowhere: Discovery.Options["urls"] = Object.fromEntries(order.map((kind) => [kind, closed]))
 
 /** For servers that answer. This machine may be busy with something else. */
 const timeLimit = "10 seconds"
@@ -56,28 +57,22 @@ const environment = (env: Readonly<Record<string, string>>) =>
 
 const url = (script: FakeServer.Script) => Effect.map(FakeServer.make(script), ({ url }) => url)
 
-const names = { ollama: "Ollama", "llama-server": "llama-server", lmstudio: "LM Studio" }
-const order = ["ollama", "llama-server", "lmstudio"] as const
-
 it.live("finds every server at its usual address, in the order of preference", () =>
   Effect.gen(function* () {
-    const urls = {
-      ollama: yield* url(identities.ollama),
-      "llama-server": yield* url(identities["llama-server"]),
-      lmstudio: yield* url(identities.lmstudio)
-    }
-    const { failures, found } = yield* discover(urls)
-    expect(found).toEqual(order.map((kind) => ({ kind, name: names[kind], isConfigured: false })))
+    expect(order).toEqual(local.map(({ kind }) => kind))
+    const addresses = yield* Effect.forEach(order, (kind) => url(identityOf(kind)))
+    const { failures, found } = yield* discover(Object.fromEntries(order.map((kind, i) => [kind, addresses[i]])))
+    expect(found).toEqual(order.map((kind) => ({ kind, name: nameOf(kind), isConfigured: false })))
     expect(failures).toEqual([])
   })
 )
 
 it.live("recognises each server at the usual address of each other", () =>
   Effect.gen(function* () {
-    for (const place of order) {
+    for (const expected of order) {
       for (const kind of order) {
-        const { found } = yield* discover({ [place]: yield* url(identities[kind]) })
-        expect(found).toEqual([{ kind, name: names[kind], isConfigured: false }])
+        const { found } = yield* discover({ [expected]: yield* url(identityOf(kind)) })
+        expect(found).toEqual([{ kind, name: nameOf(kind), isConfigured: false }])
       }
     }
   })
@@ -99,8 +94,8 @@ it.live("another program is no model server", () =>
 
 it.live("a server that an environment variable names comes first, and its failure is reported", () =>
   Effect.gen(function* () {
-    const ollama = yield* url(identities.ollama)
-    const lmstudio = yield* url(identities.lmstudio)
+    const ollama = yield* url(identityOf("ollama"))
+    const lmstudio = yield* url(identityOf("lmstudio"))
     const env = { LMSTUDIO_BASE_URL: `${lmstudio}/v1`, LLAMA_SERVER_URL: closed, OLLAMA_HOST: " " }
     const { failures, found } = yield* discover({ ollama }, env)
     expect(found).toEqual([
@@ -136,7 +131,7 @@ it.live(
 it.effect("a server that is silent neither hides the others nor makes the search longer than its limit", () =>
   Effect.gen(function* () {
     const silent = yield* FakeServer.make(FakeServer.silence)
-    const ollama = yield* FakeServer.make(identities.ollama)
+    const ollama = yield* FakeServer.make(identityOf("ollama"))
     const urls = { ollama: ollama.url, lmstudio: silent.url }
     const fiber = yield* Effect.forkChild(discover(urls, { LLAMA_SERVER_URL: silent.url }, {}))
     yield* silent.until(({ requests }) => requests.length >= 6)
@@ -165,7 +160,7 @@ it.live("as a layer: the first server, or an error that says what to do", () =>
         Effect.provide(NodeHttpClient.layerUndici),
         Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { LLAMA_SERVER_URL: closed } })))
       )
-    const context = yield* build({ lmstudio: yield* url(identities.lmstudio) })
+    const context = yield* build({ lmstudio: yield* url(identityOf("lmstudio")) })
     expect(Context.get(context, Provider.Provider).name).toBe("LM Studio")
     const error = yield* Effect.flip(build({}))
     expect(error.message).toMatch(/OLLAMA_HOST/)
@@ -191,7 +186,7 @@ it.live("its providers have the defaults", () =>
 
 it.live("a server that is found at two addresses of the search occurs once", () =>
   Effect.gen(function* () {
-    const server = yield* url(identities.lmstudio)
+    const server = yield* url(identityOf("lmstudio"))
     const { found } = yield* discover({ lmstudio: server }, { OLLAMA_HOST: server })
     expect(found).toEqual([{ kind: "lmstudio", name: "LM Studio", isConfigured: true }])
   })
@@ -226,7 +221,7 @@ it.effect("options that are invalid are a failure", () =>
       expect(error.message).toContain(`invalid ${field}`)
     }
     // @ts-expect-error no duration
-    expect(yield* Effect.flip(Discovery.look("ollama", { timeLimit: "zzz" }))).toMatchObject({
+    expect(yield* Effect.flip(Discovery.probe("ollama", { timeLimit: "zzz" }))).toMatchObject({
       reason: { field: "timeLimit" }
     })
     // @ts-expect-error no address
@@ -300,8 +295,8 @@ describe("the token of the environment", () => {
 
   it.live.each(cases)("$title", ({ env, token, urls }) =>
     Effect.gen(function* () {
-      const server = yield* FakeServer.make(identities.ollama)
-      const options: Discovery.Options = { urls: { ...nowhere, ...urls?.(server.url) }, timeLimit }
+      const server = yield* FakeServer.make(identityOf("ollama"))
+      const options = { urls: { ...nowhere, ...urls?.(server.url) }, timeLimit } as const
       const search = Effect.gen(function* () {
         const { found } = yield* Discovery.discover(options)
         return yield* Effect.forEach(found, (each) => tokenOf(server, each))
@@ -312,58 +307,58 @@ describe("the token of the environment", () => {
 
   it.live("is that of the server which answers at an address that the program gives", () =>
     Effect.gen(function* () {
-      const server = yield* FakeServer.make(identities.ollama)
-      const look = Effect.flatMap(Discovery.look("lmstudio", { url: server.url, timeLimit }), (found) =>
+      const server = yield* FakeServer.make(identityOf("ollama"))
+      const probe = Effect.flatMap(Discovery.probe("lmstudio", { url: server.url, timeLimit }), (found) =>
         tokenOf(server, found)
       )
-      expect(yield* Effect.provide(look, environment(tokens))).toBe("Bearer o")
+      expect(yield* Effect.provide(probe, environment(tokens))).toBe("Bearer o")
     })
   )
 })
 
-describe("a look at one address", () => {
-  const look = (kind: Discovery.Kind, address: string, options: Discovery.LookOptions = { timeLimit }) =>
-    Discovery.look(kind, { url: address, ...options }).pipe(
+describe("a probe of one address", () => {
+  const probe = (kind: Discovery.Kind, address: string, options: Discovery.ProbeOptions = { timeLimit }) =>
+    Discovery.probe(kind, { url: address, ...options }).pipe(
       Effect.provide(environment({})),
       Effect.map(({ kind, state }) => ({ kind, state }))
     )
 
   it.live("recognises the server there, or reports that nothing listens or that something unknown does", () =>
     Effect.gen(function* () {
-      expect(yield* look("ollama", yield* url(identities["llama-server"]))).toEqual({
+      expect(yield* probe("ollama", yield* url(identityOf("llama-server")))).toEqual({
         kind: "llama-server",
         state: "recognised"
       })
-      expect(yield* look("ollama", closed)).toEqual({ kind: "ollama", state: "closed" })
-      expect(yield* look("ollama", yield* url(FakeServer.silence), {})).toEqual({ kind: "ollama", state: "unknown" })
+      expect(yield* probe("ollama", closed)).toEqual({ kind: "ollama", state: "closed" })
+      expect(yield* probe("ollama", yield* url(FakeServer.silence), {})).toEqual({ kind: "ollama", state: "unknown" })
       const cut = yield* url({ status: 200, cut: { how: "reset", afterBytes: 0 } })
-      expect(yield* look("ollama", cut)).toEqual({ kind: "ollama", state: "unknown" })
+      expect(yield* probe("ollama", cut)).toEqual({ kind: "ollama", state: "unknown" })
       const page = { status: 200, headers: { "content-type": "text/html" }, body: "<html></html>" }
-      expect(yield* look("lmstudio", yield* url(page))).toEqual({ kind: "lmstudio", state: "unknown" })
+      expect(yield* probe("lmstudio", yield* url(page))).toEqual({ kind: "lmstudio", state: "unknown" })
     })
   )
 
   it.live("returns the service of the server that is there", () =>
     Effect.gen(function* () {
-      const address = yield* url(identities.ollama)
+      const address = yield* url(identityOf("ollama"))
       const version = Effect.gen(function* () {
-        const found = yield* Discovery.look("lmstudio", { url: address, timeLimit })
+        const found = yield* Discovery.probe("lmstudio", { url: address, timeLimit })
         return found.kind === "ollama" ? yield* found.provider.version : undefined
       })
       expect(yield* Effect.provide(version, environment({}))).toBe("0.33.0")
     })
   )
 
-  it.live("prefers the kind that was looked for if a server answers like several kinds", () =>
+  it.live("prefers the kind that is expected if a server answers like several kinds", () =>
     Effect.gen(function* () {
       const address = yield* url({ text: "" })
-      for (const kind of order) expect(yield* look(kind, address)).toEqual({ kind, state: "recognised" })
+      for (const kind of order) expect(yield* probe(kind, address)).toEqual({ kind, state: "recognised" })
     })
   )
 
   it.live("fails if the address is invalid", () =>
     Effect.gen(function* () {
-      expect(yield* Effect.flip(look("ollama", "ftp://x"))).toMatchObject({ reason: { _tag: "InvalidRequest" } })
+      expect(yield* Effect.flip(probe("ollama", "ftp://x"))).toMatchObject({ reason: { _tag: "InvalidRequest" } })
     })
   )
 })

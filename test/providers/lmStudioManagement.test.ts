@@ -53,6 +53,19 @@ it.effect("a model is loaded once, unless another context is asked for", () =>
   })
 )
 
+it.effect("options of load that are invalid are rejected before anything is sent", () =>
+  Effect.gen(function* () {
+    const { lmStudio: studio, server } = yield* start(lmStudio(models()))
+    for (const contextLength of [0, -1, 1.5, Number.NaN]) {
+      const error = yield* Effect.flip(studio.load("qwen", { contextLength }))
+      expect(error.reason).toMatchObject({ _tag: "InvalidRequest", field: "contextLength" })
+    }
+    // @ts-expect-error no option of LM Studio
+    expect((yield* Effect.flip(studio.load("qwen", { keepAlive: 1 }))).reason).toMatchObject({ field: "keepAlive" })
+    expect((yield* server.state).requests).toEqual([])
+  })
+)
+
 it.effect("a model is unloaded with all its instances, or one of them", () =>
   Effect.gen(function* () {
     const list = models(instance("qwen", 4096), instance("qwen:2", 8192))

@@ -6,7 +6,7 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
 import type { Protocol } from "./decoding.ts"
 import * as OllamaProtocol from "../../src/protocol/ollama/endpoints.ts"
-import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as OpenAiProtocol from "../../src/protocol/openai/endpoints.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 
@@ -140,17 +140,17 @@ const writeOllama = (answer: Answer, style: Style<typeof ollamaStyle>, path: "ch
     ...(style.ids ? { id: `call_x${i}` } : {}),
     function: { index: i, name: call.name, arguments: call.arguments }
   }))
-  const said: Array<{ content?: string; thinking?: string; tool_calls?: typeof calls }> = [
+  const deltas: Array<{ content?: string; thinking?: string; tool_calls?: typeof calls }> = [
     ...answer.thinking.map((thinking) => ({ thinking })),
     ...answer.content.map((content) => ({ content })),
     ...(style.callsWith === "a line of their own" && calls.length > 0 ? [{ tool_calls: calls }] : []),
     ...(style.callsWith === "a line each" ? calls.map((call) => ({ tool_calls: [call] })) : [])
   ]
   const last = {
-    ...(style.lastPieceWithDone && !repeatsAll(answer.content) && !repeatsAll(answer.thinking) ? said.pop() : {}),
+    ...(style.lastPieceWithDone && !repeatsAll(answer.content) && !repeatsAll(answer.thinking) ? deltas.pop() : {}),
     ...(style.callsWith === "done" && calls.length > 0 ? { tool_calls: calls } : {})
   }
-  const toLine = ({ content = "", ...rest }: (typeof said)[number], more: object): string =>
+  const toLine = ({ content = "", ...rest }: (typeof deltas)[number], more: object): string =>
     JSON.stringify({
       model: answer.model,
       created_at: "2026-11-23T14:46:00.5Z",
@@ -160,7 +160,7 @@ const writeOllama = (answer: Answer, style: Style<typeof ollamaStyle>, path: "ch
     })
   const [promptTokens, completionTokens] = answer.usage
   const lines = [
-    ...said.map((piece) => toLine(piece, { done: false })),
+    ...deltas.map((piece) => toLine(piece, { done: false })),
     toLine(last, {
       done: true,
       done_reason: answer.finishReason,
@@ -211,7 +211,7 @@ const writeOpenAi = (answer: Answer, style: OpenAiStyle, path: "chat" | "complet
   const calls = isChat ? answer.calls : []
   const finishReason = calls.length > 0 ? "tool_calls" : answer.finishReason
   const usage = { prompt_tokens: answer.usage[0], completion_tokens: answer.usage[1], total_tokens: sum(answer.usage) }
-  const said: Array<object> = isChat
+  const deltas: Array<object> = isChat
     ? [
         ...(style.role === "first" ? [{ role: "assistant", content: null }] : []),
         ...answer.thinking.map((thinking) => ({ [style.reasoning]: thinking })),
@@ -230,7 +230,7 @@ const writeOpenAi = (answer: Answer, style: OpenAiStyle, path: "chat" | "complet
     ...more
   })
   const chunks: Array<object> = [
-    ...said.map((piece) => toChunk([toChoice(piece, null)])),
+    ...deltas.map((piece) => toChunk([toChoice(piece, null)])),
     ...(style.usage === "before" ? [toChunk([], { usage })] : []),
     toChunk([toChoice({}, finishReason)], style.usage === "with the finish" ? { usage } : {}),
     ...(style.usage === "after" ? [toChunk([], { usage })] : [])

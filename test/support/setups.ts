@@ -5,8 +5,10 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Struct from "effect/Struct"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
-import type * as Server from "../../src/servers/definition.ts"
+import type * as Server from "../../src/servers/server.ts"
+import type * as Servers from "../../src/servers/servers.ts"
 import * as LlamaServer from "../../src/LlamaServer.ts"
 import * as LmStudio from "../../src/LmStudio.ts"
 import * as Ollama from "../../src/Ollama.ts"
@@ -19,6 +21,9 @@ export type Options = Server.Options
 
 /** One row for each provider. Differences between servers are fields of it, not branches in tests. */
 export interface ServerRow {
+  readonly kind: Servers.Kind
+  /** How the server responds to probes. Absent if it is not looked for. */
+  readonly identity?: FakeServer.Script
   readonly layer: (options: Options) => Layer.Layer<Provider.Provider, ProviderError, HttpClient.HttpClient>
   /** Where a request with a `prompt` goes. */
   readonly promptPath: string
@@ -46,8 +51,12 @@ const openAi = {
   }
 } as const
 
+/** In the order in which servers are preferred. */
 const rows = {
   Ollama: {
+    kind: "ollama",
+    identity: ({ path }) =>
+      path === "/api/version" ? { status: 200, body: { version: "0.33.0" } } : { status: 404, body: "404" },
     layer: Ollama.layer,
     body: '{"model":"m","message":{"content":"Hi"},"done":true,"done_reason":"stop"}\n',
     promptPath: "/api/generate",
@@ -62,21 +71,33 @@ const rows = {
       transcript: { pieces: "Hi", final: { finishReason: "stop" } }
     }
   },
-  "LM Studio": { ...openAi, layer: LmStudio.layer },
-  "llama-server": { ...openAi, layer: LlamaServer.layer },
-  "OpenAI-compatible server": { ...openAi, layer: OpenAiCompatible.layer }
-} as const
+  "llama-server": {
+    ...openAi,
+    kind: "llama-server",
+    identity: () => ({
+      status: 503,
+      headers: { server: "llama.cpp" },
+      body: { error: { code: 503, message: "Loading model", type: "unavailable_error" } }
+    }),
+    layer: LlamaServer.layer
+  },
+  "LM Studio": {
+    ...openAi,
+    kind: "lmstudio",
+    identity: ({ path }) =>
+      path === "/lmstudio-greeting"
+        ? { status: 200, body: { lmstudio: true } }
+        : { status: 200, body: { error: `Unexpected endpoint or method. (GET ${path})` } },
+    layer: LmStudio.layer
+  },
+  "OpenAI-compatible server": { ...openAi, kind: "openai", layer: OpenAiCompatible.layer }
+} as const satisfies Readonly<Record<string, ServerRow>>
 
 export type ServerName = keyof typeof rows
 
 export const servers: { readonly [Name in ServerName]: ServerRow } = rows
 
-export const serverNames: ReadonlyArray<ServerName> = [
-  "Ollama",
-  "LM Studio",
-  "llama-server",
-  "OpenAI-compatible server"
-]
+export const serverNames: ReadonlyArray<ServerName> = Struct.keys(rows)
 
 export interface Setup {
   readonly provider: ServerName

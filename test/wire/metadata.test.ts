@@ -4,13 +4,13 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as OllamaEmbeddings from "../../src/protocol/ollama/embeddings.ts"
 import * as Ollama from "../../src/protocol/ollama/endpoints.ts"
 import { pull } from "../../src/protocol/ollama/manage.ts"
-import { lmStudio } from "../../src/protocol/openai/dialect.ts"
-import { embed } from "../../src/protocol/openai/embeddings.ts"
+import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
+import * as LlamaServerRoutes from "../../src/protocol/openai/llamaServer.ts"
+import * as OllamaModels from "../../src/protocol/ollama/models.ts"
 import * as OpenAi from "../../src/protocol/openai/endpoints.ts"
-import * as LmStudioModels from "../../src/protocol/openai/lmStudioModels.ts"
+import * as LmStudioRoutes from "../../src/protocol/openai/lmStudio.ts"
 import type { Endpoint } from "../../src/protocol/endpoint.ts"
 import type { Expected } from "../support/decoding.ts"
 import { encode } from "../support/bytes.ts"
@@ -280,18 +280,18 @@ describe("metadata of embeddings and of lists of models", () => {
     ],
     [
       "/props",
-      reader(OpenAi.properties),
+      reader(LlamaServerRoutes.properties),
       (odd) => ({ default_generation_settings: odd, modalities: odd, is_sleeping: odd })
     ],
-    ["/slots", reader(OpenAi.slots), (odd) => [{ id: 0, is_processing: false, n_ctx: odd }]],
+    ["/slots", reader(LlamaServerRoutes.slots), (odd) => [{ id: 0, is_processing: false, n_ctx: odd }]],
     [
       "/api/tags",
-      reader(Ollama.tags),
+      reader(OllamaModels.tags),
       (odd) => ({ models: [{ name: "m", size: odd, details: odd, capabilities: odd }] })
     ],
     [
       "/api/tags, details",
-      reader(Ollama.tags),
+      reader(OllamaModels.tags),
       (odd) => ({
         models: [
           { name: "m", details: { family: odd, parameter_size: odd, quantization_level: odd, context_length: odd } }
@@ -300,7 +300,7 @@ describe("metadata of embeddings and of lists of models", () => {
     ],
     [
       "/api/show",
-      reader(Ollama.showDefinition),
+      reader(OllamaModels.showDefinition),
       (odd) => ({
         details: odd,
         capabilities: odd,
@@ -313,12 +313,12 @@ describe("metadata of embeddings and of lists of models", () => {
     ],
     [
       "/api/ps",
-      reader(Ollama.running),
+      reader(OllamaModels.running),
       (odd) => ({ models: [{ name: "m", size: odd, size_vram: odd, context_length: odd, expires_at: odd }] })
     ],
     [
       "/api/v1/models",
-      reader(LmStudioModels.modelsV1),
+      reader(LmStudioRoutes.modelsV1),
       (odd) => ({
         models: [
           {
@@ -340,19 +340,19 @@ describe("metadata of embeddings and of lists of models", () => {
     ["/api/pull", reader(pull), (odd) => ({ status: "success", digest: odd, total: odd, completed: odd })],
     [
       "/api/v0/models",
-      reader(LmStudioModels.modelsV0),
+      reader(LmStudioRoutes.modelsV0),
       (odd) => ({
         data: [
           { id: "m", type: odd, arch: odd, quantization: odd, max_context_length: odd, loaded_context_length: odd }
         ]
       })
     ],
+    ["/api/embed", reader(Ollama.embed), (odd) => ({ model: odd, embeddings: [[1]], prompt_eval_count: odd })],
     [
-      "/api/embed",
-      reader(OllamaEmbeddings.embed),
-      (odd) => ({ model: odd, embeddings: [[1]], prompt_eval_count: odd })
-    ],
-    ["/v1/embeddings", reader(embed(lmStudio)), (odd) => ({ model: odd, data: [{ embedding: [1] }], usage: odd })]
+      "/v1/embeddings",
+      reader(OpenAi.embed(lmStudio)),
+      (odd) => ({ model: odd, data: [{ embedding: [1] }], usage: odd })
+    ]
   ]
   for (const [what, read, toBody] of models) {
     it.effect.prop(`${what}: may have any shape`, { odd }, ({ odd }) =>
@@ -372,6 +372,6 @@ describe("metadata of embeddings and of lists of models", () => {
       ],
       usage: { prompt_tokens: "7" }
     }
-    expect(reader(embed(lmStudio))(answer).value).toMatchObject({ vectors: [[1], [2]], promptTokens: 7 })
+    expect(reader(OpenAi.embed(lmStudio))(answer).value).toMatchObject({ vectors: [[1], [2]], promptTokens: 7 })
   })
 })

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
 import { encode } from "../support/bytes.ts"
 import { decode } from "../support/decoding.ts"

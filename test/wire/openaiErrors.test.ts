@@ -1,7 +1,7 @@
 /** Errors inside an answer of the OpenAI-compatible routes, and records that violate the protocol. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
 import { read } from "../support/decoding.ts"
 import type { Row } from "../support/openaiEvents.ts"

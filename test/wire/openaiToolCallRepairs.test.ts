@@ -1,6 +1,6 @@
 /** Tool calls of the OpenAI-compatible routes: what servers get wrong is repaired, and hostile fragments do no harm. */
 import { describe, it } from "@effect/vitest"
-import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
 import type { Row } from "../support/openaiEvents.ts"
 import {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { chat as ollamaChat, generate } from "../../src/protocol/ollama/endpoints.ts"
-import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
 import { cutBy, encode } from "../support/bytes.ts"
 import type { Expected } from "../support/decoding.ts"

@@ -7,9 +7,8 @@ import type { ChatRequest, Image, Message, Tool } from "../../src/CompletionRequ
 import { toMessages } from "../../src/ai/prompt.ts"
 import { toTools } from "../../src/ai/tools.ts"
 import * as Ollama from "../../src/protocol/ollama/endpoints.ts"
-import { embed as ollamaEmbed } from "../../src/protocol/ollama/embeddings.ts"
-import * as Dialect from "../../src/protocol/openai/dialect.ts"
-import { embed } from "../../src/protocol/openai/embeddings.ts"
+import { dialect as llamaServer } from "../../src/servers/llamaServer.ts"
+import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as OpenAi from "../../src/protocol/openai/endpoints.ts"
 import * as RequestBody from "../../src/protocol/requestBody.ts"
 import * as CompletionRequest from "../../src/CompletionRequest.ts"
@@ -17,8 +16,8 @@ import * as Prompt from "effect/ai/Prompt"
 
 const chats = {
   Ollama: Ollama.chat,
-  "LM Studio": OpenAi.chat(Dialect.lmStudio),
-  "llama-server": OpenAi.chat(Dialect.llamaServer)
+  "LM Studio": OpenAi.chat(lmStudio),
+  "llama-server": OpenAi.chat(llamaServer)
 }
 const messages: ReadonlyArray<Message> = [{ role: "user", content: "Why?" }]
 
@@ -131,7 +130,7 @@ describe("text is well-formed", () => {
   for (const [name, endpoint] of Object.entries({
     ...chats,
     "prompts for Ollama": Ollama.generate,
-    "prompts for llama-server": OpenAi.completion(Dialect.llamaServer)
+    "prompts for llama-server": OpenAi.completion(llamaServer)
   })) {
     it(name, () => {
       const body = name.startsWith("prompts") ? { model: text, prompt: text, stop: [text] } : request
@@ -153,7 +152,7 @@ describe("text is well-formed", () => {
     })
   }
 
-  for (const [name, endpoint] of Object.entries({ Ollama: ollamaEmbed, OpenAI: embed(Dialect.lmStudio) })) {
+  for (const [name, endpoint] of Object.entries({ Ollama: Ollama.embed, OpenAI: OpenAi.embed(lmStudio) })) {
     it(`embeddings, ${name}`, () => {
       const body = Result.flatMap(endpoint.encode({ model: "m", input: [text, emoji] }), RequestBody.stringifyBody)
       expect(JSON.parse(String(Result.getOrThrow(body))).input).toEqual([mended, emoji])
@@ -222,7 +221,7 @@ describe("images as URLs", () => {
     const message = Result.getOrThrow(toMessages(prompt))
     expect(Result.isSuccess(CompletionRequest.validate({ model: "m", messages: message }))).toBe(true)
     expect(JSON.parse(toText(Ollama.chat, { messages: message })).messages[0].images).toEqual(["aGk="])
-    expect(toText(OpenAi.chat(Dialect.lmStudio), { messages: message })).toContain('"data:image/png;base64,aGk="')
+    expect(toText(OpenAi.chat(lmStudio), { messages: message })).toContain('"data:image/png;base64,aGk="')
   })
 
   for (const address of ["http://localhost/a.png", "data:image/svg+xml,<svg/>", "file:///a.png"]) {

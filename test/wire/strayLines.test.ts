@@ -1,7 +1,7 @@
 /** Text of a server that is not where its protocol has it: errors in other forms, and records that would be lost. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { lmStudio } from "../../src/protocol/openai/dialect.ts"
+import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as OpenAi from "../../src/protocol/openai/endpoints.ts"
 import * as Ollama from "../../src/protocol/ollama/endpoints.ts"
 import { cutBy, encode } from "../support/bytes.ts"

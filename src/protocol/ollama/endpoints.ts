@@ -1,81 +1,60 @@
-/** Ollama's own protocol as endpoints: what is sent where, and how the answer is read. */
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+/** Ollama's own protocol as endpoints: what is sent where, and how the answer is read. Facts: Ollama's `api/types.go`. */
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type { CompletionRequest } from "../../CompletionRequest.ts"
-import type { ModelInfo } from "../../ModelInfo.ts"
+import type { Embedding, EmbeddingRequest } from "../../Embedding.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
+import * as Json from "../../values/json.ts"
+import * as Values from "../../values/objects.ts"
+import { embeddingErrors } from "../embeddingErrors.ts"
+import type { Endpoint } from "../endpoint.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
-import type { ProviderError } from "../../ProviderError.ts"
-import type { Call, Endpoint } from "../endpoint.ts"
-import * as Models from "./models.ts"
-import * as Names from "./names.ts"
+import * as WireSchema from "../wireSchema.ts"
 import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
 
-/** `POST /api/chat`, for requests with `messages`. */
-export const chat: Endpoint<CompletionRequest, StreamingChunk> = {
+const completion = (
+  path: string,
+  encode: Endpoint<CompletionRequest, StreamingChunk>["encode"]
+): Endpoint<CompletionRequest, StreamingChunk> => ({
   method: "POST",
-  path: "/api/chat",
+  path,
   framing: "ndjson",
-  encode: Request.encodeChat,
+  encode,
   decoder: makeDecoder
-}
-
-/** `POST /api/generate`, for requests with a `prompt`: raw, so the server adds no template. */
-export const generate: Endpoint<CompletionRequest, StreamingChunk> = {
-  method: "POST",
-  path: "/api/generate",
-  framing: "ndjson",
-  encode: Request.encodeGenerate,
-  decoder: makeDecoder
-}
-
-/** `GET /api/tags`. */
-export const tags: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get(
-  "/api/tags",
-  Models.Tags,
-  Models.toModelInfos
-)
-
-const showAs = <Out>(toOut: (model: string, shown: typeof Models.Shown.Type) => Out): Endpoint<string, Out> => ({
-  method: "POST",
-  path: "/api/show",
-  framing: "json",
-  encode: (model) => Result.succeed({ model }),
-  decoder: (context) =>
-    JsonEndpoint.decoder(Models.Shown, (shown) => Result.succeed(toOut(context.model, shown)))(context)
 })
 
-/** `POST /api/show`. */
-export const show = showAs(Models.fromShown)
+/** For requests with `messages`. */
+export const chat = completion("/api/chat", Request.encodeChat)
 
-/** `POST /api/show`, with the texts that belong to the model. */
-export const showDefinition = showAs((model, shown) => ({
-  ...Models.fromShown(model, shown),
-  ...Models.toDefinition(shown)
-}))
+/** For requests with a `prompt`: raw, so the server adds no template. */
+export const generate = completion("/api/generate", Request.encodeGenerate)
 
-/** `GET /api/ps`. */
-export const running: Endpoint<void, ReadonlyArray<Models.RunningModel>> = JsonEndpoint.get(
-  "/api/ps",
-  Models.Running,
-  ({ models }) => models ?? []
-)
+const Embedded = Schema.Struct({
+  model: WireSchema.metadata,
+  embeddings: WireSchema.nullish(Schema.Array(Schema.Array(Schema.Finite))),
+  prompt_eval_count: WireSchema.metadata
+})
 
-/** `GET /api/version`. */
-export const version: Endpoint<void, string> = JsonEndpoint.get(
-  "/api/version",
-  Models.Version,
-  ({ version }) => version
-)
-
-/** What Ollama reports about a model, and whether it is in memory. */
-export const describe = (call: Call, model: string): Effect.Effect<ModelInfo, ProviderError> =>
-  Effect.gen(function* () {
-    const info = yield* call(show, model, model)
-    // Servers before 0.1.33 do not have it.
-    const found = yield* Effect.option(call(running, undefined))
-    if (Option.isNone(found)) return info
-    return { ...info, ...Models.fromRunning(found.value.find(({ name }) => Names.isSame(name, model))) }
-  })
+/** `POST /api/embed`. */
+export const embed: Endpoint<EmbeddingRequest, Embedding> = {
+  method: "POST",
+  path: "/api/embed",
+  framing: "json",
+  errorRules: embeddingErrors,
+  encode: ({ dimensions, extra, input, keepAlive, model, overflow }) =>
+    Result.succeed(
+      Values.merge(
+        // Without `truncate: false`, Ollama silently drops what does not fit.
+        { model, input, dimensions, truncate: overflow === "truncate", keep_alive: Request.toKeepAlive(keepAlive) },
+        extra ?? {}
+      )
+    ),
+  decoder: JsonEndpoint.decoder(Embedded, ({ embeddings, model, prompt_eval_count }, context) =>
+    Result.succeed<Embedding>({
+      model: Json.toText(model) ?? context.model,
+      vectors: embeddings ?? [],
+      promptTokens: Json.toCount(prompt_eval_count)
+    })
+  )
+}

@@ -1,17 +1,153 @@
-/** The endpoints of Ollama that change its models. */
+/**
+ * The endpoints of Ollama that change its models: transfers report their progress, commands report nothing. Facts: Ollama's
+ * `server/images.go`, `download.go`, `upload.go` and `create.go`.
+ */
 import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import * as CompletionRequest from "../../CompletionRequest.ts"
-import type { ModelProgress } from "../../ModelProgress.ts"
-import { InvalidRequest } from "../../ProviderError.ts"
-import * as ErrorReport from "../errors.ts"
-import type { DecoderContext, Endpoint, RecordDecoder } from "../endpoint.ts"
+import * as Schema from "effect/Schema"
+import type { Layer, ModelProgress } from "../../ModelProgress.ts"
+import { InvalidRequest, LineTooLong } from "../../ProviderError.ts"
 import type { JsonObject } from "../../values/json.ts"
 import * as Json from "../../values/json.ts"
-import { makeDecoder } from "./progress.ts"
+import { utf8Length } from "../../values/utf8.ts"
+import type { DecoderContext, Endpoint, Progress, RecordDecoder } from "../endpoint.ts"
+import type { ErrorRule, KnownError } from "../errorRule.ts"
+import * as ErrorReport from "../errors.ts"
+import * as JsonEndpoint from "../jsonEndpoint.ts"
+import { always } from "../knownErrors.ts"
+import * as WireSchema from "../wireSchema.ts"
 import { toKeepAlive } from "./request.ts"
-import { transferErrors } from "./transferErrors.ts"
+
+const refused: KnownError = {
+  kind: "status",
+  status: 401,
+  refusal: "registry",
+  description: "the model may be private, or it does not exist"
+}
+
+/** A status that the registry answered with. Ollama puts it before the body, as in `pull model manifest: 403: denied`. */
+const ofStatus = ([, text]: RegExpExecArray): KnownError => {
+  const status = Number(text)
+  if (status === 401 || status === 403) return { ...refused, status }
+  if (status === 404) return { kind: "model-unloadable", description: "the registry does not have it" }
+  const description = status === 429 ? "the registry limits requests" : `the registry answered with status ${status}`
+  return { kind: "status", status, description }
+}
+
+/** The first match counts. */
+export const transferErrors: ReadonlyArray<ErrorRule> = [
+  [
+    /no space left|(?:not enough|insufficient) (?:free |disk )?space|disk (?:quota exceeded|is full|full)|\benospc\b/i,
+    always("model-unloadable", "the disk of the server is full")
+  ],
+  [/permission denied|read-only file system/i, always("model-unloadable", "the server may not write its files")],
+  [
+    /\b(?:digest|checksum|sha256|hash)\b [^\n]{0,12}(?:mismatch|match)/i,
+    always("model-unloadable", "what was transferred does not have its digest; transfer it again")
+  ],
+  [
+    /(?:^|: )412\b|newer version of ollama/i,
+    always("model-unloadable", "Ollama is too old for it; install a newer version of Ollama")
+  ],
+  [
+    /file does not exist|(?:manifest|name|blob|repository)[ _](?:unknown|not found)/i,
+    always("model-unloadable", "the registry does not have it")
+  ],
+  [
+    /no such file or directory|cannot find the (?:file|path)/i,
+    always("model-unloadable", "the server does not have it")
+  ],
+  [/(?:^|: |\bstatus(?: code)?:? |\breturned )([45]\d\d)\b(?![.:]\d)/i, ofStatus],
+  [
+    /too many requests|\brate limit/i,
+    () => ({ kind: "status", status: 429, description: "the registry limits requests" })
+  ],
+  [
+    /\bforbidden\b|unauthorized|access denied|denied: |authentication required|authorized to push|signed in to ollama|sign in to ollama/i,
+    () => refused
+  ],
+  [
+    /server gave HTTP response to HTTPS client|x509|certificate|insecure protocol/i,
+    () => ({ kind: "invalid", field: "insecure", description: "the registry has no valid TLS: set `insecure: true`" })
+  ],
+  [
+    /dial tcp|connection (?:refused|reset)|no such host|(?:i\/o|handshake) timeout|deadline exceeded|max retries exceeded|stalled|\bEOF$/im,
+    always("network", "Ollama cannot reach the registry")
+  ],
+  [
+    /unsupported (?:architecture|content type)|unknown (?:content |file |layer )?type\b|invalid file magic|invalid digest/i,
+    always("invalid", "Ollama does not know the kind of the model's files")
+  ],
+  [
+    /neither '?from'? or '?files'?|no from line|command must be one of/i,
+    always("invalid", "the definition of the model is incomplete or wrong")
+  ],
+  [
+    /quantiz(?:e|ing|ation)/i,
+    () => ({ kind: "invalid", field: "quantize", description: "Ollama cannot quantize this model to it" })
+  ]
+]
+
+/** `total` and `completed` are absent while they are 0. */
+const Line = Schema.Struct({
+  status: Schema.String,
+  digest: WireSchema.metadata,
+  total: WireSchema.metadata,
+  completed: WireSchema.metadata
+})
+const lineSchema = WireSchema.lineSchema(Line)
+
+const hasError = (value: unknown): boolean => Json.isObject(value) && value.error != null
+
+const toReason = (context: DecoderContext, body: string) =>
+  ErrorReport.toReason({ ...context, report: ErrorReport.readBody(body) })
+
+/** An entry of a map takes memory too. */
+const bytesPerLayer = 256
+
+/**
+ * Only `success` marks the end. Ollama repeats its report every 60 ms, also when nothing moves. Such repetitions are left
+ * out, so that the idle deadline passes when a transfer stalls.
+ */
+const decodeReports = (context: DecoderContext): RecordDecoder<ModelProgress> => {
+  const layers = new Map<string, Layer>()
+  let keptBytes = 0
+  let completedBytes = 0
+  let totalBytes = 0
+  let status: string | undefined
+  let reportedBytes = -1
+
+  const readLayer = ({ completed, total, ...line }: typeof Line.Type): Layer | undefined => {
+    const digest = Json.toText(line.digest)
+    if (digest === undefined) return undefined
+    const before = layers.get(digest)
+    const layer = { digest, completedBytes: Json.toCount(completed) ?? 0, totalBytes: Json.toCount(total) ?? 0 }
+    completedBytes += layer.completedBytes - (before?.completedBytes ?? 0)
+    totalBytes += layer.totalBytes - (before?.totalBytes ?? 0)
+    if (before === undefined) keptBytes += bytesPerLayer + utf8Length(digest)
+    layers.set(digest, layer)
+    return layer
+  }
+
+  return {
+    record: ({ data }, out): Progress => {
+      const value = Json.parse(data)
+      if (hasError(value)) return toReason(context, data)
+      if (!lineSchema.is(value)) return lineSchema.parseError(data)
+      const layer = readLayer(value)
+      if (keptBytes > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
+      const isFinal = value.status === "success"
+      if (!isFinal && value.status === status && completedBytes === reportedBytes) return "open"
+      // Ollama does not report the last bytes of a layer.
+      if (isFinal) completedBytes = totalBytes = Math.max(completedBytes, totalBytes)
+      status = value.status
+      reportedBytes = completedBytes
+      out.push({ status, isFinal, ...(layer === undefined ? {} : { layer }), completedBytes, totalBytes })
+      return isFinal ? "complete" : "open"
+    }
+  }
+}
 
 const transfer = (path: string): Endpoint<JsonObject, ModelProgress> => ({
   method: "POST",
@@ -19,7 +155,7 @@ const transfer = (path: string): Endpoint<JsonObject, ModelProgress> => ({
   framing: "ndjson",
   errorRules: transferErrors,
   encode: (body) => Result.succeed({ ...body, stream: true }),
-  decoder: makeDecoder
+  decoder: decodeReports
 })
 
 export const pull = transfer("/api/pull")
@@ -29,10 +165,7 @@ export const create = transfer("/api/create")
 /** The body is empty, or it repeats what the status reports. */
 const decodeNothing = (context: DecoderContext): RecordDecoder<void> => ({
   record: ({ data }, out) => {
-    const value = Json.parse(data)
-    if (Json.isObject(value) && value.error != null) {
-      return ErrorReport.toReason({ ...context, report: ErrorReport.readBody(data) })
-    }
+    if (hasError(Json.parse(data))) return toReason(context, data)
     out.push(undefined)
     return "complete"
   }
@@ -64,26 +197,12 @@ export interface LoadOptions {
   readonly contextLength?: number | undefined
 }
 
-export interface LoadRequest extends LoadOptions {
-  readonly model: string
-}
-
-const encodeLoad = (request: LoadRequest): Result.Result<JsonObject, InvalidRequest> =>
-  // These options mean the same in a request for an answer.
-  Result.map(CompletionRequest.validate({ ...request, prompt: "-" }), ({ contextLength, keepAlive, model }) => ({
-    model,
-    keep_alive: toKeepAlive(keepAlive),
-    options: contextLength === undefined ? undefined : { num_ctx: contextLength }
-  }))
-
-const makeLoad = (path: string, fixed: JsonObject): Endpoint<LoadRequest, void> => ({
-  method: "POST",
-  path,
-  framing: "json",
-  encode: (request) => Result.map(encodeLoad(request), (body) => ({ ...body, ...fixed })),
-  decoder: decodeNothing
+/** What loads a model, without a prompt; what unloads it, with a `keep_alive` of 0. */
+export const toLoadBody = (model: string, { contextLength, keepAlive }: LoadOptions): JsonObject => ({
+  model,
+  keep_alive: toKeepAlive(keepAlive),
+  options: contextLength === undefined ? undefined : { num_ctx: contextLength }
 })
 
-/** Without a prompt, these load the model, or unload it with a `keep_alive` of 0. */
-export const load = makeLoad("/api/generate", { stream: false })
-export const loadForEmbeddings = makeLoad("/api/embed", { input: [] })
+export const load = JsonEndpoint.post("/api/generate", decodeNothing)
+export const loadForEmbeddings = JsonEndpoint.post("/api/embed", decodeNothing)

@@ -1,12 +1,17 @@
-/** What Ollama reports about its models. Facts: Ollama's `api/types.go`. */
+/** What Ollama reports about itself and its models. Facts: Ollama's `api/types.go`. */
 import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ModelInfo } from "../../ModelInfo.ts"
+import type { ProviderError } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
+import type { Call, Endpoint } from "../endpoint.ts"
+import * as JsonEndpoint from "../jsonEndpoint.ts"
 import * as WireSchema from "../wireSchema.ts"
 
-export const Version = Schema.Struct({ version: Schema.String })
+const Version = Schema.Struct({ version: Schema.String })
 
 const Model = Schema.Struct({
   name: Schema.String,
@@ -15,9 +20,9 @@ const Model = Schema.Struct({
   capabilities: WireSchema.metadata
 })
 
-export const Tags = Schema.Struct({ models: WireSchema.nullish(Schema.Array(Model)) })
+const Tags = Schema.Struct({ models: WireSchema.nullish(Schema.Array(Model)) })
 
-export const toModelInfos = ({ models }: typeof Tags.Type): ReadonlyArray<ModelInfo> => (models ?? []).map(toModelInfo)
+const toModelInfos = ({ models }: typeof Tags.Type): ReadonlyArray<ModelInfo> => (models ?? []).map(toModelInfo)
 
 const toModelInfo = ({ capabilities, details, name, size }: typeof Model.Type): ModelInfo => ({
   id: name,
@@ -34,7 +39,7 @@ const toDetails = (details: unknown) => ({
 })
 
 /** The answer of `POST /api/show`. `model_info` has keys such as `llama.context_length`. */
-export const Shown = Schema.Struct({
+const Shown = Schema.Struct({
   details: WireSchema.metadata,
   capabilities: WireSchema.metadata,
   model_info: WireSchema.metadata,
@@ -56,14 +61,14 @@ export interface Definition {
   readonly license?: string | undefined
 }
 
-export const toDefinition = ({ license, parameters, system, template }: typeof Shown.Type): Definition => ({
+const toDefinition = ({ license, parameters, system, template }: typeof Shown.Type): Definition => ({
   template: Json.toText(template),
   system: Json.toText(system),
   parameters: Json.toText(parameters),
   license: Json.toText(license)
 })
 
-export const fromShown = (model: string, { capabilities, details, model_info }: typeof Shown.Type): ModelInfo => {
+const fromShown = (model: string, { capabilities, details, model_info }: typeof Shown.Type): ModelInfo => {
   const info = toDetails(details)
   const trained = Object.entries(Json.isObject(model_info) ? model_info : {}).find(([key]) =>
     key.endsWith(".context_length")
@@ -77,7 +82,7 @@ export const fromShown = (model: string, { capabilities, details, model_info }: 
 }
 
 /** The answer of `GET /api/ps`: the models in memory. `context_length` since 0.10.0. */
-export const Running = Schema.Struct({
+const Running = Schema.Struct({
   models: WireSchema.nullish(
     Schema.Array(
       Schema.Struct({
@@ -91,7 +96,7 @@ export const Running = Schema.Struct({
   )
 })
 
-export type RunningModel = NonNullable<(typeof Running.Type)["models"]>[number]
+type RunningModel = NonNullable<(typeof Running.Type)["models"]>[number]
 
 /** What a model in memory has besides; `undefined` for one that is not. */
 export const fromRunning = (running: RunningModel | undefined): Partial<ModelInfo> =>
@@ -112,3 +117,52 @@ const toExpiry = (value: unknown): DateTime.Utc | undefined =>
       return year > 1 && year < 10_000
     })
   )
+
+/** `GET /api/tags`. */
+export const tags: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get("/api/tags", Tags, toModelInfos)
+
+const showAs = <Out>(toOut: (model: string, shown: typeof Shown.Type) => Out) =>
+  JsonEndpoint.post(
+    "/api/show",
+    JsonEndpoint.decoder(Shown, (shown, { model }) => Result.succeed(toOut(model, shown)))
+  )
+
+/** `POST /api/show`. */
+export const show = showAs(fromShown)
+
+/** `POST /api/show`, with the texts that belong to the model. */
+export const showDefinition = showAs((model, shown) => ({
+  ...fromShown(model, shown),
+  ...toDefinition(shown)
+}))
+
+/** `GET /api/ps`. */
+export const running: Endpoint<void, ReadonlyArray<RunningModel>> = JsonEndpoint.get(
+  "/api/ps",
+  Running,
+  ({ models }) => models ?? []
+)
+
+/** `GET /api/version`. */
+export const version: Endpoint<void, string> = JsonEndpoint.get("/api/version", Version, ({ version }) => version)
+
+/** What Ollama reports about a model, and whether it is in memory. */
+export const describe = (call: Call, model: string): Effect.Effect<ModelInfo, ProviderError> =>
+  Effect.gen(function* () {
+    const info = yield* call(show, { model }, model)
+    // Servers before 0.1.33 do not have it.
+    const found = yield* Effect.option(call(running, undefined))
+    if (Option.isNone(found)) return info
+    return { ...info, ...fromRunning(found.value.find(({ name }) => isSame(name, model))) }
+  })
+
+/** Whether two names mean the same model: what a name leaves out is filled in, and case does not count. */
+export const isSame = (a: string, b: string): boolean => a === b || complete(a) === complete(b)
+
+/** `host/namespace/model:tag`, of which a name may have the end alone. */
+const complete = (name: string): string => {
+  const address = name.toLowerCase().replace(/^[a-z]+:\/\//, "")
+  const [, path = "", tag = ""] = /^(.*?)(?::([^:/]*))?$/s.exec(address) ?? []
+  const [model = "", namespace = "", ...host] = path.split("/").toReversed()
+  return `${host.toReversed().join("/") || "registry.ollama.ai"}/${namespace || "library"}/${model}:${tag || "latest"}`
+}

@@ -1,7 +1,7 @@
 /** In what the OpenAI-compatible servers differ. */
 import * as Result from "effect/Result"
 import type { CompletionRequest } from "../../CompletionRequest.ts"
-import { Unsupported } from "../../ProviderError.ts"
+import type { Unsupported } from "../../ProviderError.ts"
 import type * as Json from "../../values/json.ts"
 
 export interface Dialect {
@@ -32,35 +32,6 @@ export interface Dialect {
 export const reasoningEffort: Dialect["think"] = (think) =>
   Result.succeed(think === true ? {} : { reasoning_effort: think === false ? "none" : think })
 
-const lmStudioLevels: ReadonlySet<unknown> = new Set([true, false, "none", "low", "medium", "high"])
-
-/** Facts: LM Studio's documentation, versions 0.3 to 0.4. Messages have no field for thinking. */
-export const lmStudio: Dialect = {
-  jsonFormat: "json_schema",
-  keepAlive: (seconds) => ({ ttl: seconds }),
-  think: (think) =>
-    lmStudioLevels.has(think)
-      ? reasoningEffort(think)
-      : Result.fail(
-          new Unsupported({
-            feature: "this level of think",
-            description: '"low", "medium" and "high" are the levels here'
-          })
-        ),
-  namedToolChoice: false,
-  hasFinishReason: true
-}
-
-/** Facts: llama.cpp's `tools/server/README.md`. */
-export const llamaServer: Dialect = {
-  jsonFormat: "json_object",
-  think: (think) =>
-    Result.succeed(
-      typeof think === "boolean" ? { chat_template_kwargs: { enable_thinking: think } } : { reasoning_effort: think }
-    ),
-  thinkingField: "reasoning_content",
-  namedToolChoice: false,
-  hasFinishReason: true,
-  isPromptWhole: true,
-  always: { return_progress: true }
-}
+/** `enable_thinking` of the chat template, which is on or off. */
+export const enableThinking: Dialect["think"] = (think) =>
+  Result.succeed({ chat_template_kwargs: { enable_thinking: think !== false } })

@@ -200,7 +200,7 @@ describe("requests", () => {
 
   const file = (mediaType: string, data: string | URL) =>
     Prompt.make([{ role: "user", content: [{ type: "file", mediaType, data }] }])
-  const said = (...content: ReadonlyArray<Prompt.AssistantMessagePartEncoded>) =>
+  const assistant = (...content: ReadonlyArray<Prompt.AssistantMessagePartEncoded>) =>
     LanguageModel.generateText({
       prompt: Prompt.make([
         { role: "user", content: "Why?" },
@@ -214,9 +214,9 @@ describe("requests", () => {
     "an image as the text of a URL": LanguageModel.generateText({
       prompt: file("image/png", "https://localhost/a.png")
     }),
-    "a file of the assistant": said({ type: "file", mediaType: "image/png", data: image }),
-    "a tool call that the server executed": said({ ...executed, type: "tool-call", params: {} }),
-    "the result of a tool that the server executed": said({
+    "a file of the assistant": assistant({ type: "file", mediaType: "image/png", data: image }),
+    "a tool call that the server executed": assistant({ ...executed, type: "tool-call", params: {} }),
+    "the result of a tool that the server executed": assistant({
       ...executed,
       type: "tool-result",
       isFailure: false,

@@ -1,9 +1,15 @@
-/** What LM Studio's own routes report about its models: `GET /api/v1/models` since 0.4.0, `GET /api/v0/models` since 0.3.6. */
+/**
+ * The routes that only LM Studio has. It reports its models at `GET /api/v1/models` since 0.4.0, and at `GET /api/v0/models` since
+ * 0.3.6. It loads, unloads and downloads them since 0.4.0. Facts: its documentation of `/api/v1/models`.
+ */
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ModelInfo } from "../../ModelInfo.ts"
-import * as JsonEndpoint from "../jsonEndpoint.ts"
-import type { Endpoint } from "../endpoint.ts"
+import type { ModelProgress } from "../../ModelProgress.ts"
+import { StreamError } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
+import type { Endpoint } from "../endpoint.ts"
+import * as JsonEndpoint from "../jsonEndpoint.ts"
 import * as WireSchema from "../wireSchema.ts"
 
 const ModelV1 = Schema.Struct({
@@ -87,3 +93,60 @@ const toCapabilities = (type: unknown, reported: unknown): ReadonlyArray<string>
   if (typeof vision !== "boolean") return undefined
   return vision ? ["completion", "tools", "vision"] : ["completion", "tools"]
 }
+
+/** Loads a model; the response has the name of the instance. */
+export const load = JsonEndpoint.post(
+  "/api/v1/models/load",
+  JsonEndpoint.decoder(Schema.Struct({ instance_id: Schema.String }), ({ instance_id }) => Result.succeed(instance_id))
+)
+
+export const unload = JsonEndpoint.post(
+  "/api/v1/models/unload",
+  JsonEndpoint.decoder(Schema.Struct({ instance_id: WireSchema.metadata }), () => Result.succeed<void>(undefined))
+)
+
+/** `job_id` is absent if the model is there already. */
+const Job = Schema.Struct({
+  job_id: WireSchema.nullish(Schema.String),
+  status: Schema.String,
+  total_size_bytes: WireSchema.metadata,
+  downloaded_bytes: WireSchema.metadata,
+  bytes_per_second: WireSchema.metadata
+})
+
+export interface Download {
+  readonly jobId: string | undefined
+  readonly progress: ModelProgress
+}
+
+const decoder = JsonEndpoint.decoder(Job, (job): Result.Result<Download, StreamError> => {
+  if (job.status === "failed")
+    return Result.fail(new StreamError({ description: "LM Studio could not download the model" }))
+  const isFinal = job.status === "completed" || job.status === "already_downloaded"
+  const totalBytes = Json.toCount(job.total_size_bytes) ?? 0
+  const speed = Json.toCount(job.bytes_per_second)
+  return Result.succeed({
+    jobId: job.job_id || undefined,
+    progress: {
+      status: job.status,
+      isFinal,
+      completedBytes: isFinal ? totalBytes : (Json.toCount(job.downloaded_bytes) ?? 0),
+      totalBytes,
+      ...(speed === undefined ? {} : { bytesPerSecond: speed })
+    }
+  })
+})
+
+export const download = JsonEndpoint.post("/api/v1/models/download", decoder)
+
+const statusPath = "/api/v1/models/download/status"
+
+export const downloadStatus = (jobId: string): Endpoint<void, Download> => ({
+  method: "GET",
+  // Lone surrogates cannot be encoded.
+  path: `${statusPath}/${encodeURIComponent(new TextDecoder().decode(new TextEncoder().encode(jobId)))}`,
+  name: `GET ${statusPath}`,
+  framing: "json",
+  encode: () => Result.succeed(undefined),
+  decoder
+})

@@ -1,0 +1,58 @@
+/** llama.cpp's `llama-server`, through its OpenAI-compatible protocol and its own routes. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type { Dialect } from "../protocol/openai/dialect.ts"
+import * as Endpoints from "../protocol/openai/endpoints.ts"
+import * as Routes from "../protocol/openai/llamaServer.ts"
+import type { DiscoverableServer, Server } from "./definition.ts"
+
+/** Facts: llama.cpp's `tools/server/README.md`. */
+export const dialect: Dialect = {
+  jsonFormat: "json_object",
+  think: (think) =>
+    Result.succeed(
+      typeof think === "boolean" ? { chat_template_kwargs: { enable_thinking: think } } : { reasoning_effort: think }
+    ),
+  thinkingField: "reasoning_content",
+  namedToolChoice: false,
+  hasFinishReason: true,
+  isPromptWhole: true,
+  always: { return_progress: true }
+}
+
+const makeOperations = ({ call, changing }: Server) => ({
+  ready: Effect.retry(call(Routes.health, undefined), {
+    schedule: Schedule.spaced("250 millis"),
+    while: ({ reason }) => reason._tag === "ApiError" && reason.status === 503
+  }),
+  slots: call(Routes.slots, undefined),
+  load: (model: string) => changing.one(call(Routes.load, { model }, model)),
+  unload: (model: string) => changing.one(call(Routes.unload, { model }, model))
+})
+
+export const llamaServer: DiscoverableServer<"llama-server", ReturnType<typeof makeOperations>> = {
+  kind: "llama-server",
+  name: "llama-server",
+  address: { defaultUrl: "http://127.0.0.1:8080", port: "8080", root: "/v1", isPortShared: true },
+  environment: { baseUrl: "LLAMA_SERVER_URL", token: "LLAMA_API_KEY" },
+  identity: {
+    path: "/health",
+    // Many programs answer `/health` with the same JSON. This header is also there while the model is loading.
+    matches: ({ server }) => server === "llama.cpp"
+  },
+  endpoints: Endpoints.make(dialect),
+  describe: ({ call, listModels }, model) =>
+    Effect.gen(function* () {
+      const models = yield* listModels
+      // A server with one model answers for any name.
+      const info = models.find(({ id }) => id === model) ?? (models.length === 1 ? models[0] : undefined)
+      if (info === undefined || models.length > 1) return info
+      const properties = yield* Effect.option(call(Routes.properties, undefined))
+      return Option.isNone(properties) ? info : { ...info, ...properties.value }
+    }),
+  reportedCapabilities: new Set(["vision"]),
+  management: { options: new Set() },
+  operations: makeOperations
+}

@@ -1,0 +1,134 @@
+/** LM Studio, through its OpenAI-compatible protocol and its own routes for models. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { Defaults } from "../CompletionRequest.ts"
+import type { ModelProgress } from "../ModelProgress.ts"
+import * as Dialect from "../protocol/openai/dialect.ts"
+import * as Endpoints from "../protocol/openai/endpoints.ts"
+import * as Routes from "../protocol/openai/lmStudio.ts"
+import type { ProviderError } from "../ProviderError.ts"
+import { StreamTruncated, Timeout, Unsupported } from "../ProviderError.ts"
+import type { DiscoverableServer, Server } from "./definition.ts"
+import * as OptionSchema from "./options.ts"
+
+export interface LoadOptions {
+  /** The context to load it with, in tokens. Default: the model's setting in LM Studio. */
+  readonly contextLength?: number | undefined
+}
+
+export interface DownloadOptions {
+  /** Which quantization, such as `Q4_K_M`, if `model` is an address of Hugging Face. Default: LM Studio's choice. */
+  readonly quantization?: string | undefined
+}
+
+const loadOptions = OptionSchema.define<LoadOptions>({ contextLength: Defaults.fields.contextLength })
+
+const thinkingLevels: ReadonlySet<unknown> = new Set([true, false, "none", "low", "medium", "high"])
+
+/** Facts: LM Studio's documentation, versions 0.3 to 0.4. Messages have no field for thinking. */
+export const dialect: Dialect.Dialect = {
+  jsonFormat: "json_schema",
+  keepAlive: (seconds) => ({ ttl: seconds }),
+  think: (think) =>
+    thinkingLevels.has(think)
+      ? Dialect.reasoningEffort(think)
+      : Result.fail(
+          new Unsupported({
+            feature: "this level of think",
+            description: '"low", "medium" and "high" are the levels here'
+          })
+        ),
+  namedToolChoice: false,
+  hasFinishReason: true
+}
+
+const makeLoad =
+  ({ call, changing, toError }: Server) =>
+  (model: string, options: LoadOptions = {}): Effect.Effect<string, ProviderError> =>
+    Effect.gen(function* () {
+      const { contextLength } = yield* Effect.mapError(
+        Effect.fromResult(OptionSchema.read(loadOptions, options)),
+        toError
+      )
+      const entries = yield* call(Routes.modelsV1, undefined)
+      const entry = entries.find(({ info }) => info.id === model)
+      const loaded = entry?.instances.find(
+        (instance) => contextLength === undefined || instance.contextLength === contextLength
+      )
+      if (loaded !== undefined) return loaded.id
+      return yield* changing.one(call(Routes.load, { model, context_length: contextLength }, model))
+    })
+
+const makeUnload =
+  ({ call, changing }: Server) =>
+  (modelOrInstance: string): Effect.Effect<void, ProviderError> =>
+    Effect.flatMap(call(Routes.modelsV1, undefined), (entries) => {
+      const entry = entries.find(({ info }) => info.id === modelOrInstance)
+      const ids = entry === undefined ? [modelOrInstance] : entry.instances.map(({ id }) => id)
+      const unload = (instance_id: string) => call(Routes.unload, { instance_id }, modelOrInstance)
+      return changing.one(Effect.forEach(ids, unload, { discard: true }))
+    })
+
+const stallLimit = Duration.minutes(5)
+
+const makeDownload =
+  ({ call, changing, toError }: Server) =>
+  (model: string, { quantization }: DownloadOptions = {}): Stream.Stream<ModelProgress, ProviderError> =>
+    changing.stream(
+      Stream.unwrap(
+        Effect.map(call(Routes.download, { model, quantization }, model), ({ jobId, progress }) => {
+          const first = Stream.succeed(progress)
+          if (progress.isFinal) return first
+          if (jobId === undefined) return Stream.concat(first, Stream.fail(toError(new StreamTruncated())))
+          const stalled = Stream.fail(toError(new Timeout({ kind: "idle", limit: stallLimit })))
+          return Stream.fromEffectSchedule(
+            Effect.delay(call(Routes.downloadStatus(jobId), undefined, model), "1 second"),
+            Schedule.forever
+          ).pipe(
+            Stream.map(({ progress }) => progress),
+            Stream.changesWith((a, b) => a.status === b.status && a.completedBytes === b.completedBytes),
+            Stream.takeUntil(({ isFinal }) => isFinal),
+            Stream.timeoutOrElse({ duration: stallLimit, orElse: () => stalled }),
+            (rest) => Stream.concat(first, rest)
+          )
+        })
+      )
+    )
+
+const makeOperations = (server: Server) => ({
+  load: makeLoad(server),
+  unload: makeUnload(server),
+  download: makeDownload(server)
+})
+
+export const lmStudio: DiscoverableServer<"lmstudio", ReturnType<typeof makeOperations>> = {
+  kind: "lmstudio",
+  name: "LM Studio",
+  address: { defaultUrl: "http://127.0.0.1:1234", port: "1234", root: "/v1" },
+  environment: { baseUrl: "LMSTUDIO_BASE_URL", token: "LM_API_TOKEN" },
+  identity: {
+    path: "/lmstudio-greeting",
+    matches: ({ body }) => Predicate.hasProperty(body, "lmstudio") && body.lmstudio === true
+  },
+  endpoints: Endpoints.make(dialect),
+  describe: ({ call, listModels }, model) =>
+    call(Routes.modelsV1, undefined).pipe(
+      Effect.catchReason("ProviderError", "Unsupported", () => call(Routes.modelsV0, undefined)),
+      Effect.map(
+        (entries) =>
+          entries.find(({ info, instances }) => info.id === model || instances.some(({ id }) => id === model))?.info
+      ),
+      Effect.catchReason("ProviderError", "Unsupported", () =>
+        Effect.map(listModels, (models) => models.find(({ id }) => id === model))
+      )
+    ),
+  hints: { missingModel: (model) => `run \`lms get ${model}\`` },
+  reportedCapabilities: new Set(["vision", "embedding"]),
+  oneModelAtATime: true,
+  management: { options: new Set(["contextLength"]), downloadGoesOn: true },
+  operations: makeOperations
+}

@@ -1,0 +1,94 @@
+/** Any other server with an OpenAI-compatible API. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as OllamaModels from "../protocol/ollama/models.ts"
+import type { Dialect } from "../protocol/openai/dialect.ts"
+import { enableThinking, reasoningEffort } from "../protocol/openai/dialect.ts"
+import * as Endpoints from "../protocol/openai/endpoints.ts"
+import type { ProviderError } from "../ProviderError.ts"
+import type { Server, ServerDefinition } from "./definition.ts"
+import * as OptionSchema from "./options.ts"
+
+export interface DialectOptions {
+  /** How `format: "json"` is requested: `json_object`, or `json_schema` with a schema of any object. Default: `json_object`. */
+  readonly jsonFormat?: Dialect["jsonFormat"] | undefined
+  /**
+   * How `think` is requested: `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs` (vLLM, SGLang), which
+   * supports on and off only. Default: `reasoning_effort`.
+   */
+  readonly think?: "reasoning_effort" | "enable_thinking" | undefined
+  /**
+   * The field in which the `thinking` of an earlier answer is sent back, which some models need between their tool calls. `"none"`
+   * leaves it out, for gateways that reject the field. Default: `reasoning_content`. Ollama's `/v1` reads `reasoning`.
+   */
+  readonly thinkingField?: NonNullable<Dialect["thinkingField"]> | "none" | undefined
+  /**
+   * Whether `stream_options` is sent, which requests the usage. Some gateways reject it, and most servers do not report the usage
+   * without it. Default: `true`.
+   */
+  readonly streamOptions?: boolean | undefined
+}
+
+export const dialectFields: OptionSchema.Fields<DialectOptions> = {
+  jsonFormat: Schema.optional(Schema.Literals(["json_object", "json_schema"])),
+  think: Schema.optional(Schema.Literals(["reasoning_effort", "enable_thinking"])),
+  streamOptions: OptionSchema.boolean,
+  thinkingField: Schema.optional(Schema.Literals(["reasoning_content", "reasoning", "thinking", "none"]))
+}
+
+const toDialect = ({
+  jsonFormat = "json_object",
+  streamOptions,
+  think,
+  thinkingField = "reasoning_content"
+}: DialectOptions): Dialect => ({
+  jsonFormat,
+  streamOptions,
+  thinkingField: thinkingField === "none" ? undefined : thinkingField,
+  think: think === "enable_thinking" ? enableThinking : reasoningEffort,
+  namedToolChoice: true,
+  // Several servers and gateways send none.
+  hasFinishReason: false
+})
+
+const makeOperations = ({ provider }: Server) => ({
+  /** Names on Ollama need no tag, and only its list shows that the server is one. */
+  supportsModel: (model: string): Effect.Effect<boolean, ProviderError> =>
+    Effect.catchReason(
+      Effect.as(provider.model(model, { maxAge: 0 }), true),
+      "ProviderError",
+      "ModelNotAvailable",
+      () => Effect.succeed(false)
+    )
+})
+
+export const openAiCompatible: ServerDefinition<"openai", ReturnType<typeof makeOperations>> = {
+  kind: "openai",
+  name: "OpenAI-compatible server",
+  // In the conventions, `openai` is the cloud service.
+  genAiName: "OpenAI-compatible server",
+  address: { defaultUrl: "http://127.0.0.1:8000", port: "8000", root: "/v1" },
+  environment: { baseUrl: "OPENAI_BASE_URL", token: "OPENAI_API_KEY" },
+  endpoints: Endpoints.make(toDialect({})),
+  describe: ({ call }, model) =>
+    Effect.gen(function* () {
+      const { infos, isOllama } = yield* call(Endpoints.modelsOfAnyServer, undefined)
+      const info = infos.find(({ id }) => (isOllama ? OllamaModels.isSame(id, model) : id === model))
+      if (info === undefined || !isOllama) return info
+      // A proxy may pass on the routes below `/v1` alone.
+      const described = yield* Effect.option(OllamaModels.describe(call, model))
+      return Option.isSome(described) ? described.value : info
+    }),
+  // Ollama drops images for a model that cannot see. What else a model lacks, it reports itself.
+  reportedCapabilities: new Set(["vision"]),
+  hasUnlistedModels: true,
+  management: { options: new Set() },
+  operations: makeOperations
+}
+
+/** The definition for a server that accepts something else. */
+export const withDialect = (options: DialectOptions = {}): typeof openAiCompatible => ({
+  ...openAiCompatible,
+  endpoints: Endpoints.make(toDialect(options))
+})

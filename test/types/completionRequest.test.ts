@@ -3,7 +3,7 @@ import { describe, expect, expectTypeOf, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CompletionRequest, Defaults, ValidRequest } from "../../src/CompletionRequest.ts"
-import { checkOptions, validate, withDefaults } from "../../src/CompletionRequest.ts"
+import { check, checkOptions, validate, withDefaults } from "../../src/CompletionRequest.ts"
 
 const findFault = (request: object) => Result.getOrUndefined(Result.flip(validate({ model: "m", ...request })))
 
@@ -426,4 +426,12 @@ describe("the types", () => {
     }
     expect(findFault(request)).toBeUndefined()
   })
+})
+
+it("a request that is passed on need not name a model, and everything else is checked", () => {
+  expect(Result.isSuccess(check({ messages }))).toBe(true)
+  expect(Result.getOrUndefined(Result.flip(validate({ messages })))).toMatchObject({ field: "model" })
+  for (const wrong of [{}, { messages, model: 7 }, { messages, prompt: "x" }, { messages, temperature: "hot" }, null]) {
+    expect(Result.isFailure(check(wrong))).toBe(true)
+  }
 })

@@ -6,10 +6,7 @@
 /** So much of the beginning is compared. */
 const headLength = 64
 
-/** A single piece of up to so many characters may be a word that the model wrote twice. */
-const longestWord = 16
-
-/** `longestPiece`: up to this length, a single piece that comes again is not taken for a repetition. */
+/** `longestPiece`: up to this length, a single piece that comes again may be a word that the model wrote twice. */
 export const make = (longestPiece: number) => {
   let head = ""
   let length = 0
@@ -30,9 +27,9 @@ export const make = (longestPiece: number) => {
   }
 }
 
-/** One kind of text of an answer, such as its thinking. */
-export const makeText = () => {
-  const delivered = make(longestWord)
+/** One kind of text of an answer, such as its thinking. `longestPiece` as for `make`. */
+export const makeText = (longestPiece: number) => {
+  const delivered = make(longestPiece)
   let lowestRank = Infinity
 
   const add = (text: string, rank = 0): void => {

@@ -313,13 +313,13 @@ const ofOllama: Readonly<Record<string, Lines>> = {
   "not the last piece": { lines: [{ text: "Hel" }, { text: "lo" }], pieces: "Hel|lo", final: final() },
   "not a word that the model wrote twice": { lines: [{ text: "ha" }, { text: "ha" }], pieces: "ha|ha", final: final() },
   "not a piece as long as a word may be": {
-    lines: [{ text: "a".repeat(16) }, { text: "a".repeat(16) }],
-    pieces: `${"a".repeat(16)}|${"a".repeat(16)}`,
+    lines: [{ text: "a".repeat(4) }, { text: "a".repeat(4) }],
+    pieces: `${"a".repeat(4)}|${"a".repeat(4)}`,
     final: final()
   },
   "a piece longer than a word": {
-    lines: [{ text: "a".repeat(17) }, { text: "a".repeat(17) }],
-    pieces: `${"a".repeat(17)}|`,
+    lines: [{ text: "Hello" }, { text: "Hello" }],
+    pieces: "Hello|",
     final: final()
   }
 }

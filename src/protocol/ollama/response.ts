@@ -61,10 +61,13 @@ interface Line extends Schema.Schema.Type<typeof Line> {}
 
 const lineSchema = WireSchema.lineSchema(Line)
 
+/** Ollama sends no text with its last record. Servers that imitate it may, as a rule all of the answer. */
+const longestPiece = 4
+
 export const makeDecoder = (context: DecoderContext, sent?: Sent<unknown>): RecordDecoder<StreamingChunk> => {
   const hasTools = FinishReason.hasTools(sent?.body)
   const calls = makeToolCalls()
-  const parts = { content: Delivered.makeText(), thinking: Delivered.makeText() }
+  const parts = { content: Delivered.makeText(longestPiece), thinking: Delivered.makeText(longestPiece) }
   let hasAnswer = false
   /** A record with content in a field that is not read. It matters if there is no other answer. */
   let unread: string | undefined

@@ -156,11 +156,14 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
   return { record, end: (chunks) => (ending.isOpen() ? "open" : finish(chunks)) }
 }
 
+/** vLLM and SGLang send the last token together with the finish reason. */
+const longestToken = 16
+
 /** The parts of an answer. What another field of a choice or the last chunk repeats is left out. */
 const makeParts = () => {
-  const content = Delivered.makeText()
-  const thinking = Delivered.makeText()
-  const refusal = Delivered.makeText()
+  const content = Delivered.makeText(longestToken)
+  const thinking = Delivered.makeText(longestToken)
+  const refusal = Delivered.makeText(longestToken)
   let callsFrom = Infinity
 
   return {

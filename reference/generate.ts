@@ -28,8 +28,13 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   navigation: { includeCategories: true, includeGroups: false, includeFolders: false },
   useFirstParagraphOfCommentAsSummary: true,
   excludeExternals: true,
-  // Not exported: the type that the layers of `Hedge.layer` have to match, and what `Pool.HostState` is derived from.
-  intentionallyNotExported: ["src/Hedge.ts:AnyLayer", "src/policies/pool/queue.ts:HostState"],
+  // Not exported: the type that the layers of `Hedge.layer` have to match, and what `Pool.HostState` and the types of `Discovery` are derived from.
+  intentionallyNotExported: [
+    "src/Hedge.ts:AnyLayer",
+    "src/policies/pool/queue.ts:HostState",
+    "src/servers/servers.ts:LocalKind",
+    "src/servers/servers.ts:Service"
+  ],
 
   treatWarningsAsErrors: true,
   validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true, notDocumented: true },

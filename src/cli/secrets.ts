@@ -1,9 +1,10 @@
 /** The values of headers and the tokens, which servers quote in their errors: no message shows them. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Servers from "../servers/servers.ts"
 
 const headersVariable = "LOCAL_LLM_HEADERS"
-const tokenVariables = ["OLLAMA_API_KEY", "LLAMA_API_KEY", "LM_API_TOKEN", "OPENAI_API_KEY"]
+const tokenVariables = Servers.kinds.map((kind) => Servers.definitions[kind].environment.token)
 
 /** Shorter ones are no secrets, and may be a part of any message. */
 const minLength = 4

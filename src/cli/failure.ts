@@ -31,7 +31,7 @@ const adviceFor = (reason: ProviderErrorReason): string => {
 /** The words of the library, and those of the command line. */
 const words: ReadonlyArray<[RegExp, string]> = [
   [/: the server's text is in the redacted `detail`/, ""],
-  [/\binvalid baseUrl\b/, "invalid address"],
+  [/\binvalid (?:baseUrl|url)\b/, "invalid address"],
   [/\bbaseUrl\b/g, "--url"],
   [/use `token` or `headers`/, "set the variable of the token"],
   [/\binvalid maxTokens\b/, "invalid --max-tokens"],

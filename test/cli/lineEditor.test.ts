@@ -90,7 +90,7 @@ describe.skipIf(!CommandLine.hasTerminals)("typing", () => {
       const ctrlZ = "\u001A"
       yield* say(`Why${ctrlZ}`, "Why", "> Why")
       yield* say(`?${enter}`, "Yes, ")
-      yield* say(ctrlZ, "indeed.", "tokens")
+      yield* say(ctrlZ, "indeed.", "tokens", "> ")
       // Ctrl-C is still a key.
       yield* say(`not this${ctrlC}`, "^C")
       yield* program.type(ctrlD)

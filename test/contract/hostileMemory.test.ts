@@ -10,7 +10,7 @@ import type { AddressInfo, Socket } from "node:net"
 import { fileURLToPath } from "node:url"
 
 /** Most of it is the process before any answer. */
-const heap = ["--max-old-space-size=32", "--max-semi-space-size=1"]
+const heap = ["--max-old-space-size=40", "--max-semi-space-size=1"]
 
 interface Row {
   readonly provider: "Ollama" | "LM Studio"
@@ -106,7 +106,7 @@ const readAnswer = Effect.fnUntraced(function* (row: Row) {
   )
 }, Effect.provide(NodeServices.layer))
 
-describe("an endless answer in a heap of 32 MB fails at the bound:", () => {
+describe("an endless answer in a heap of 40 MB fails at the bound:", () => {
   it.live.each(Object.entries(rows))(
     "%s",
     ([, row]) =>

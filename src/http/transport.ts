@@ -56,10 +56,6 @@ export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Transport, InvalidRequest, HttpClient.HttpClient> {
   const { baseUrl, maxLineBytes = defaultMaxLineBytes } = options
-  if (!Number.isSafeInteger(maxLineBytes) || maxLineBytes < 1) {
-    const description = "Expected a whole number of bytes, 1 or more"
-    return yield* Effect.fail(new InvalidRequest({ field: "maxLineBytes", description }))
-  }
   const headers = yield* Effect.fromResult(makeHeaders(options))
   const baseRequest = HttpClientRequest.make("GET")(baseUrl).pipe(HttpClientRequest.setHeaders(headers))
   // A request is aborted when its scope is closed, before the headers as well.

@@ -7,6 +7,7 @@ export default defineConfig({
     include: ["{test,examples}/**/*.test.ts"],
     // Those install a server, a browser or other runtimes first, and have commands of their own.
     exclude: ["test/{real,browser,runtimes}/**"],
+    globalSetup: "test/support/bundleCommandLine.ts",
     // Most of them wait for other processes or for sockets.
     maxWorkers: "100%",
     testTimeout: 20_000

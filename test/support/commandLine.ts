@@ -41,7 +41,7 @@ export interface Options {
 /** Nothing listens there. */
 export const nowhere = "http://127.0.0.1:1"
 
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
+const main = fileURLToPath(new URL("../../.cache/commandLine/main.js", import.meta.url))
 const redirectPorts = new URL("redirectPorts.ts", import.meta.url).href
 
 /** The command for a shell. Its words are quoted. */

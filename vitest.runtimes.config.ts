@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ["test/runtimes/*.test.ts"],
     globalSetup: "test/runtimes/setup.ts",
+    maxWorkers: "100%",
     // Installing downloads packages.
     testTimeout: 300_000,
     hookTimeout: 300_000

@@ -43,7 +43,7 @@ const reply = (body: string, type = "application/json", drip?: number): FakeServ
 const openAi = setups.filter(({ provider }) => provider !== "Ollama")
 const other = setups.filter(({ provider }) => provider === "Ollama")
 
-describe.each(openAi)("$provider over $client", (setup) => {
+describe.concurrent.each(openAi)("$provider over $client", (setup) => {
   it.live.each(types)("a whole chat completion, sent as %j, is read", (type) =>
     Effect.gen(function* () {
       for (const [space, drip] of [[0], [2], [0, 7], [2, 1]]) {
@@ -136,7 +136,7 @@ describe.each(openAi)("$provider over $client", (setup) => {
   )
 })
 
-describe.each(other)("$provider over $client", (setup) => {
+describe.concurrent.each(other)("$provider over $client", (setup) => {
   it.live.each(["application/json", "application/x-ndjson", ""])("a whole answer, sent as %j, is read", (type) =>
     Effect.gen(function* () {
       const body = JSON.stringify({ model: "m:7b", message: { content: "Hi" }, done: true, done_reason: "stop" })

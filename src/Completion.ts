@@ -63,11 +63,6 @@ export const Completion = Schema.Struct({
   /** The name of the provider that answered, if a policy chose among several. */
   provider: Schema.optional(Schema.String)
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface Completion extends Schema.Schema.Type<typeof Completion> {}
 
 /**

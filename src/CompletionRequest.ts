@@ -189,11 +189,6 @@ export const ChatRequest = Schema.Struct({
     return isKnown ? undefined : { path: ["toolChoice", "name"], issue: "Expected the name of one of the tools" }
   })
 )
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface ChatRequest extends Schema.Schema.Type<typeof ChatRequest> {}
 
 const chatOnly = () => absent("Expected with messages only, not with prompt")
@@ -224,11 +219,6 @@ export const PromptRequest = Schema.Struct({
   /** Only in a `ChatRequest`. */
   think: chatOnly()
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface PromptRequest extends Schema.Schema.Type<typeof PromptRequest> {}
 
 /**
@@ -259,11 +249,6 @@ export interface PromptRequest extends Schema.Schema.Type<typeof PromptRequest> 
  * @since 0.1.0
  */
 export const CompletionRequest = Schema.Union([ChatRequest, PromptRequest])
-
-/**
- * @category models
- * @since 0.1.0
- */
 export type CompletionRequest = ChatRequest | PromptRequest
 
 /**
@@ -281,11 +266,6 @@ export type ValidRequest = CompletionRequest & { readonly model: string }
  * @since 0.2.0
  */
 export const Defaults = Schema.Struct({ ...commonOptions, ...chatOptions })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface Defaults extends Schema.Schema.Type<typeof Defaults> {}
 
 /**

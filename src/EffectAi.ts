@@ -42,11 +42,6 @@ export interface Options extends Omit<Defaults, "model" | "tools" | "toolChoice"
  * @since 0.3.0
  */
 export interface Config extends Partial<Options> {}
-
-/**
- * @category services
- * @since 0.3.0
- */
 export const Config = Context.Service<Config>("effect-local-llm/EffectAi/Config")
 
 /**

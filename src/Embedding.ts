@@ -58,11 +58,6 @@ export const EmbeddingRequest = Schema.Struct({
   /** Further fields of the body, as the server names them. They replace fields of the same name, but objects are merged. */
   extra
 })
-
-/**
- * @category models
- * @since 0.3.0
- */
 export interface EmbeddingRequest extends Schema.Schema.Type<typeof EmbeddingRequest> {}
 
 /**
@@ -89,11 +84,6 @@ export const Embedding = Schema.Struct({
   /** The name of the provider that answered, if a policy chose among several. */
   provider: Schema.optional(Schema.String)
 })
-
-/**
- * @category models
- * @since 0.3.0
- */
 export interface Embedding extends Schema.Schema.Type<typeof Embedding> {}
 
 /**

@@ -63,11 +63,6 @@ export interface Slot {
   /** The context of one answer, in tokens, if the server reports it. */
   readonly contextLength: number | undefined
 }
-
-/**
- * @category services
- * @since 0.2.0
- */
 export const LlamaServer = Context.Service<LlamaServer>("effect-local-llm/LlamaServer")
 
 /**

@@ -62,11 +62,6 @@ export interface LoadOptions extends Definition.LoadOptions {}
  * @since 0.3.0
  */
 export interface DownloadOptions extends Definition.DownloadOptions {}
-
-/**
- * @category services
- * @since 0.1.0
- */
 export const LmStudio = Context.Service<LmStudio>("effect-local-llm/LmStudio")
 
 /**

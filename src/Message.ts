@@ -26,11 +26,6 @@ const ImageUrl = Schema.URL.check(Schema.makeFilter(({ href }) => findImageFault
  * @since 0.1.0
  */
 export const Image = Schema.Union([ImageText, Schema.Uint8Array, ImageUrl])
-
-/**
- * @category models
- * @since 0.1.0
- */
 export type Image = typeof Image.Type
 
 /**
@@ -53,11 +48,6 @@ export const ContentPart = Schema.Union([
     image: Image
   })
 ])
-
-/**
- * @category models
- * @since 0.3.0
- */
 export type ContentPart = typeof ContentPart.Type
 
 /**
@@ -98,11 +88,6 @@ export const Message = Schema.Struct({
    */
   isError: Schema.optional(Schema.Boolean)
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface Message extends Schema.Schema.Type<typeof Message> {}
 
 /**
@@ -119,11 +104,6 @@ export const Tool = Schema.Struct({
   /** Its parameters: a `Schema` or a JSON Schema object. Default: none. */
   parameters: Schema.optional(SchemaOrJsonSchema)
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface Tool extends Schema.Schema.Type<typeof Tool> {}
 
 /**
@@ -144,9 +124,4 @@ export const ToolChoice = Schema.Union([
     name: Schema.NonEmptyString
   })
 ])
-
-/**
- * @category models
- * @since 0.2.0
- */
 export type ToolChoice = typeof ToolChoice.Type

@@ -133,11 +133,6 @@ export interface MockProvider extends Provider.Provider {
    */
   readonly requests: Effect.Effect<ReadonlyArray<ValidRequest>>
 }
-
-/**
- * @category services
- * @since 0.1.0
- */
 export const MockProvider = Context.Service<MockProvider>("effect-local-llm/MockProvider")
 
 /**

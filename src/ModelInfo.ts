@@ -37,9 +37,4 @@ export const ModelInfo = Schema.Struct({
   /** When the server unloads it unless it is used again. Of a model that is kept, Ollama reports a time some 290 years ahead. */
   expiresAt: Schema.optional(Schema.DateTimeUtc)
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface ModelInfo extends Schema.Schema.Type<typeof ModelInfo> {}

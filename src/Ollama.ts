@@ -99,11 +99,6 @@ export interface CreateOptions extends Definition.CreateOptions {}
  * @since 0.3.0
  */
 export interface LoadOptions extends Manage.LoadOptions {}
-
-/**
- * @category services
- * @since 0.1.0
- */
 export const Ollama = Context.Service<Ollama>("effect-local-llm/Ollama")
 
 /**

@@ -46,11 +46,6 @@ export interface DialectOptions extends Definition.DialectOptions {}
  * @since 0.2.0
  */
 export interface OpenAiCompatible extends Provider.Provider {}
-
-/**
- * @category services
- * @since 0.2.0
- */
 export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-llm/OpenAiCompatible")
 
 /**

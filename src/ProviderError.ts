@@ -441,11 +441,6 @@ export const ProviderErrorReason = Schema.Union([
   InvalidAnswer,
   AllProvidersFailed
 ])
-
-/**
- * @category errors
- * @since 0.1.0
- */
 export type ProviderErrorReason = typeof ProviderErrorReason.Type
 
 /**

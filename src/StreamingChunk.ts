@@ -23,11 +23,6 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
  * @since 0.1.0
  */
 export const FinishReason = Schema.Literals(["stop", "length", "content-filter", "tool-calls", "other"])
-
-/**
- * @category models
- * @since 0.1.0
- */
 export type FinishReason = typeof FinishReason.Type
 
 /**
@@ -49,11 +44,6 @@ export const Usage = Schema.Struct({
   /** Generated tokens that are thinking. A part of `completionTokens`. */
   reasoningTokens: Schema.optional(Schema.Finite)
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface Usage extends Schema.Schema.Type<typeof Usage> {}
 
 const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
@@ -75,11 +65,6 @@ export const Timings = Schema.Struct({
   /** Generating the answer. */
   completion: Schema.optional(Milliseconds)
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface Timings extends Schema.Schema.Type<typeof Timings> {}
 
 /**
@@ -96,11 +81,6 @@ export const PromptProgress = Schema.Struct({
   /** Tokens that the server had in its cache. */
   cached: Schema.optional(Schema.Finite)
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress> {}
 
 /**
@@ -117,11 +97,6 @@ export const ToolCall = Schema.Struct({
   /** Parsed JSON, as the model wrote it: not validated against the tool's parameters. */
   arguments: Schema.Unknown
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
 
 /**
@@ -140,11 +115,6 @@ export const ToolCallDelta = Schema.Struct({
   /** The next part of the arguments' JSON text; may be `""`. */
   argumentsDelta: Schema.String
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface ToolCallDelta extends Schema.Schema.Type<typeof ToolCallDelta> {}
 
 const fields = {
@@ -171,11 +141,6 @@ export const ContentChunk = Schema.Struct({
   /** How much of the prompt is processed, on chunks before the first text. */
   promptProgress: Schema.optional(PromptProgress)
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface ContentChunk extends Schema.Schema.Type<typeof ContentChunk> {}
 
 /**
@@ -206,11 +171,6 @@ export const FinalChunk = Schema.Struct({
   /** The name of the provider that answered, if a policy chose among several. */
   provider: Schema.optional(Schema.String)
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
 
 /**
@@ -240,11 +200,6 @@ export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
  * @since 0.1.0
  */
 export const StreamingChunk = Schema.Union([ContentChunk, FinalChunk])
-
-/**
- * @category models
- * @since 0.1.0
- */
 export type StreamingChunk = ContentChunk | FinalChunk
 
 /**

@@ -97,17 +97,16 @@ const commonOptions = {
   /** How long the server keeps the model in memory after this completion; `Infinity` for always, 0 to unload it. */
   keepAlive: Schema.optional(KeepAlive),
   /**
-   * If the prompt does not fit: `"fail"` with `ContextOverflow`, or `"truncate"`, which lets the server drop parts of
-   * it silently. Default: `"fail"`, which needs Ollama 0.12.6 or later. LM Studio decides by its own settings in either
-   * case.
+   * If the prompt does not fit: `"fail"` with `ContextOverflow` (needs Ollama 0.12.6), or `"truncate"`, which lets the
+   * server drop parts of it silently. Default: `"fail"`. LM Studio decides by its own settings in either case.
    */
   overflow: Schema.optional(Schema.Literals(["fail", "truncate"])),
   /** Deadlines of this completion. Each replaces the one of the layer. */
   deadlines: Schema.optional(Deadlines),
   /**
    * Further fields of the body, as the server names them, such as `{ options: { num_gpu: 1 } }` for Ollama. They
-   * replace fields of the same name, but objects are merged. Fields that the request sets itself are rejected, and so
-   * is more than one completion.
+   * replace others of their name; objects are merged. Fields of the request itself and more than one completion are
+   * rejected.
    */
   extra: Schema.optional(Extra)
 }
@@ -124,7 +123,7 @@ const chatOptions = {
   think: Schema.optional(Schema.Union([Schema.Boolean, Schema.NonEmptyString]))
 }
 
-/** The message of a result has to belong to a call. Without one, the model cannot know what it is the result of. */
+/** A result has to belong to a call, or the model cannot know what it is the result of. */
 const findMessageFault = (messages: ReadonlyArray<Message>) => {
   const ids = new Set<string>()
   const names = new Set<string>()

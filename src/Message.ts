@@ -59,9 +59,7 @@ export type ContentPart = typeof ContentPart.Type
  * @since 0.1.0
  */
 export const Message = Schema.Struct({
-  /**
-   * Who wrote it: `system` for instructions, `assistant` for an earlier completion, `tool` for the result of a call.
-   */
+  /** The author: `system` for instructions, `assistant` for an earlier completion, `tool` for the result of a call. */
   role: Schema.Literals(["system", "user", "assistant", "tool"]),
   /** The text, or texts and images in their order. Ollama puts all images before the text. */
   content: Schema.Union([Schema.String, Schema.Array(ContentPart)]),

@@ -146,7 +146,7 @@ export const ContentChunk = Schema.Struct({
 export interface ContentChunk extends Schema.Schema.Type<typeof ContentChunk> {}
 
 /**
- * The last chunk of a complete completion. It may contain text, thinking and tool calls like any other.
+ * The last chunk of a completion. It may contain text, thinking and tool calls like any other.
  *
  * @category models
  * @since 0.2.0

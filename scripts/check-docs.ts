@@ -20,7 +20,9 @@ const findUndocumented = (file: string): ReadonlyArray<string> => {
   const exports = lines.flatMap((line, index) => {
     const [, name] = /^export (?!type \{)\w+ (\w+)/.exec(line) ?? []
     const isDocumented = lines[index - 1] === " */" && docstringAbove(lines, index).includes(" * @since ")
-    return name === undefined ? [] : [{ name, isDocumented, text: `${index + 1}: needs a docstring with @since: ${line}` }]
+    return name === undefined
+      ? []
+      : [{ name, isDocumented, text: `${index + 1}: needs a docstring with @since: ${line}` }]
   })
   const documented = new Set(exports.filter(({ isDocumented }) => isDocumented).map(({ name }) => name))
   return exports.filter(({ name }) => !documented.has(name)).map(({ text }) => `${file}:${text}`)

@@ -180,7 +180,8 @@ export interface ChatRequest extends Schema.Schema.Type<typeof ChatRequest> {}
 const chatOnly = () => absent("Expected with messages only, not with prompt")
 
 /**
- * A request with a text that the model continues as it is, such as code, without its chat template.
+ * A request with a text that the model continues as it is, such as code, without its chat template: `POST
+ * /v1/completions`, on Ollama `POST /api/generate`.
  *
  * @category models
  * @since 0.2.0

@@ -14,14 +14,18 @@ interface Example {
 
 const read = (file: string): string => readFileSync(join(root, file), "utf8")
 
+/** What is exported from elsewhere is documented there. A schema or service and its type have one docstring. */
 const findUndocumented = (file: string): ReadonlyArray<string> => {
   const lines = read(file).split("\n")
-  return lines.flatMap((line, index) => {
-    // What is exported from elsewhere is documented there.
-    if (!line.startsWith("export ") || /^export (type )?[{*]/.test(line)) return []
+  const exports = lines.flatMap((line, index) => {
+    const [, name] = /^export (?!type \{)\w+ (\w+)/.exec(line) ?? []
     const isDocumented = lines[index - 1] === " */" && docstringAbove(lines, index).includes(" * @since ")
-    return isDocumented ? [] : [`${file}:${index + 1}: needs a docstring with @since: ${line}`]
+    return name === undefined
+      ? []
+      : [{ name, isDocumented, text: `${index + 1}: needs a docstring with @since: ${line}` }]
   })
+  const documented = new Set(exports.filter(({ isDocumented }) => isDocumented).map(({ name }) => name))
+  return exports.filter(({ name }) => !documented.has(name)).map(({ text }) => `${file}:${text}`)
 }
 
 const docstringAbove = (lines: ReadonlyArray<string>, index: number): string =>

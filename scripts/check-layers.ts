@@ -14,6 +14,7 @@ const types: ReadonlySet<string> = new Set([
   "ModelProgress",
   "Provider",
   "ProviderError",
+  "Reason",
   "StreamingChunk"
 ])
 

@@ -1,5 +1,5 @@
 /**
- * A complete answer: all chunks of a stream in one value, as `Provider.complete` returns it.
+ * A whole completion: all chunks of a stream in one value, as `Provider.complete` returns it.
  *
  * @category Core
  * @since 0.2.0
@@ -9,74 +9,36 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import { InvalidAnswer, StreamTruncated } from "./ProviderError.ts"
-import type { FinalChunk, StreamingChunk } from "./StreamingChunk.ts"
-import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
+import type { StreamingChunk } from "./StreamingChunk.ts"
+import { FinalChunk, ToolCall } from "./StreamingChunk.ts"
 import { withoutFence } from "./values/codeBlock.ts"
 import * as Fault from "./values/fault.ts"
 import * as Json from "./values/json.ts"
 import * as JsonSchema from "./values/jsonSchema.ts"
 
 /**
- * A complete answer.
- *
- * **Gotchas**
- *
- * An answer with the `finishReason` `length` is complete as the server sees it, but its text is cut: `maxTokens` or the context was
- * used up.
- *
- * **Example** (an answer as JSON, for a file or a database)
- *
- * ```ts
- * import { Effect, Schema } from "effect"
- * import { Completion, Provider } from "effect-local-llm"
- *
- * const program = Effect.gen(function*() {
- *   const { complete } = yield* Provider.Provider
- *   const completion = yield* complete({ model: "llama3.2", prompt: "Once upon a time" })
- *   return yield* Schema.encodeEffect(Schema.fromJsonString(Completion.Completion))(completion)
- * })
- * ```
+ * A whole completion. Its text is cut if the `finishReason` is `length`. For a file or a database, encode it with this
+ * schema.
  *
  * @category models
  * @since 0.2.0
  */
 export const Completion = Schema.Struct({
-  /** The answer's text. */
+  /** The whole text. */
   content: Schema.String,
   /** The model's thinking, if there is any. */
   thinking: Schema.optional(Schema.String),
   /** The tool calls that the model requests; may be empty. */
   toolCalls: Schema.Array(ToolCall),
-  /** The model that answered. */
-  model: Schema.String,
-  /** Why the model stopped. See `FinishReason` of `StreamingChunk`. */
-  finishReason: FinishReason,
-  /** The number of tokens, if the server reported it. See `Usage` of `StreamingChunk`. */
-  usage: Schema.optional(Usage),
-  /** How long the server took, if it reported it. See `Timings` of `StreamingChunk`. */
-  timings: Schema.optional(Timings),
-  /** The server's name for this answer, if it has one. */
-  responseId: Schema.optional(Schema.String),
-  /** Whether the server dropped a part of the prompt to fit it into the context, where that can be known. */
-  promptTruncated: Schema.optional(Schema.Boolean),
-  /** The name of the provider that answered, if a policy chose among several. */
-  provider: Schema.optional(Schema.String)
+  ...Struct.omit(FinalChunk.fields, ["content", "isFinal", "thinking", "toolCallDeltas", "toolCalls"])
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface Completion extends Schema.Schema.Type<typeof Completion> {}
 
 /**
- * Folds the chunks of an answer into one value. Chunks that end without a final one are not a complete answer: the effect then
- * fails with `StreamTruncated`. Failures of the stream are passed on, and the text before them is lost.
- *
- * **When to use**
- *
- * For a stream that you have changed or recorded. For a request, `Provider.complete` does it.
+ * Folds chunks into one value, for a stream that you have changed or recorded. Fails with `StreamTruncated` if there is
+ * no final chunk. A failure of the stream is passed on, and the text before it is lost.
  *
  * @category constructors
  * @since 0.2.0
@@ -97,21 +59,12 @@ export const fromStream = <E, R>(
       if (chunk.isFinal) final = chunk
     }
 
-    const toCompletion = (final: FinalChunk): Completion => {
-      const { finishReason, model, promptTruncated, provider, responseId, timings, usage } = final
-      return {
-        content,
-        ...(thinking === "" ? {} : { thinking }),
-        toolCalls,
-        model,
-        finishReason,
-        ...(usage === undefined ? {} : { usage }),
-        ...(timings === undefined ? {} : { timings }),
-        ...(responseId === undefined ? {} : { responseId }),
-        ...(promptTruncated === undefined ? {} : { promptTruncated }),
-        ...(provider === undefined ? {} : { provider })
-      }
-    }
+    const toCompletion = (final: FinalChunk): Completion => ({
+      content,
+      ...(thinking === "" ? {} : { thinking }),
+      toolCalls,
+      ...Struct.omit(final, ["content", "isFinal", "thinking", "toolCallDeltas", "toolCalls"])
+    })
 
     return Effect.flatMap(
       Stream.runForEachArray(chunks, (array) => Effect.sync(() => array.forEach(add))),
@@ -120,8 +73,8 @@ export const fromStream = <E, R>(
   })
 
 /**
- * Where the JSON of a completion is: its content without a code block of Markdown around it, or its thinking if there is no content.
- * LM Studio puts the answer of some models that think into their thinking.
+ * The JSON text of a completion: its content without a Markdown code block around it, or its thinking if there is no
+ * content. LM Studio puts the text of some models that think into their thinking.
  *
  * @category accessors
  * @since 0.3.0
@@ -130,8 +83,8 @@ export const jsonText = ({ content, thinking = "" }: Completion): string =>
   withoutFence((content.trim() === "" ? thinking : content).trim())
 
 /**
- * The value of a completion whose text is JSON, as `Provider.object` returns it. Fails with `InvalidAnswer` if the text is not JSON
- * or does not match the schema.
+ * The value of a completion whose text is JSON. Fails with `InvalidAnswer` if it is not JSON or does not match the
+ * schema.
  *
  * @category accessors
  * @since 0.3.0

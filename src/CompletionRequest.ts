@@ -1,7 +1,6 @@
 /**
- * What to ask a model: one type of request for all servers.
- *
- * A request is validated before anything is sent. A field for which a server has no equivalent fails there with `Unsupported`.
+ * A request to a model: one type for all servers. A field for which a server has no equivalent fails with
+ * `Unsupported`.
  *
  * @category Core
  * @since 0.1.0
@@ -67,12 +66,8 @@ const Extra = Schema.declare(Values.isJsonObject, { expected: "an object of JSON
 )
 
 const commonOptions = {
-  /**
-   * The model's name on the server, such as `llama3.2` or `qwen/qwen3-8b`. Required here or in the `defaults` of the layer. The
-   * type cannot know those, so a missing name is an `InvalidRequest`.
-   */
+  /** The model's name on the server, such as `llama3.2`. Required here or in the `defaults` of the layer. */
   model: Schema.optional(Schema.NonEmptyString),
-
   /** Randomness: 0 (always the most likely token) to 2. */
   temperature: Schema.optional(between(0, 2)),
   /** Sample from the most likely tokens that have this probability together: 0 to 1. */
@@ -83,9 +78,9 @@ const commonOptions = {
   typicalP: Schema.optional(between(0, 1)),
   /** Exclude tokens less likely than this share of the most likely one: 0 to 1. */
   minP: Schema.optional(between(0, 1)),
-  /** The same seed gives the same answer, as far as the server can. */
+  /** The same seed gives the same completion, as far as the server can. */
   seed: Schema.optional(Schema.Int),
-  /** Texts that end the answer. They are not part of it. */
+  /** Texts that end the completion. They are not part of it. */
   stop: Schema.optional(Schema.Array(Schema.NonEmptyString)),
   /** The most tokens to generate, including thinking; 1 or more. */
   maxTokens: Schema.optional(count(1)),
@@ -95,27 +90,23 @@ const commonOptions = {
   presencePenalty: Schema.optional(between(-2, 2)),
   /** Penalty for tokens in proportion to their use: -2 to 2. */
   frequencyPenalty: Schema.optional(between(-2, 2)),
-
-  /** The format of the answer: any JSON, or JSON that matches a `Schema` or a JSON Schema object. */
+  /** The format of the completion: any JSON, or JSON that matches a `Schema` or a JSON Schema object. */
   format: Schema.optional(Schema.Union([Schema.Literal("json"), SchemaOrJsonSchema])),
-  /**
-   * The context to load the model with, in tokens; 1 or more. Default: the server's own. Only Ollama accepts it; others fix it
-   * when they load the model, so there it is `Unsupported`.
-   */
+  /** The context to load the model with, in tokens; 1 or more. Default: the server's own. Only Ollama accepts it. */
   contextLength: Schema.optional(count(1)),
-  /** How long the server keeps the model in memory after this answer; `Infinity` for always, 0 to unload it. */
+  /** How long the server keeps the model in memory after this completion; `Infinity` for always, 0 to unload it. */
   keepAlive: Schema.optional(KeepAlive),
   /**
-   * What happens if the prompt does not fit: `"fail"` with `ContextOverflow`, or `"truncate"`, which lets the server drop parts
-   * of it silently. Default: `"fail"`, which needs Ollama 0.12.6 or later. LM Studio decides by its own settings in either case.
+   * If the prompt does not fit: `"fail"` with `ContextOverflow` (needs Ollama 0.12.6), or `"truncate"`, which lets the
+   * server drop parts of it silently. Default: `"fail"`. LM Studio decides by its own settings in either case.
    */
   overflow: Schema.optional(Schema.Literals(["fail", "truncate"])),
-  /** Deadlines of this answer. Each replaces the one of the layer. */
+  /** Deadlines of this completion. Each replaces the one of the layer. */
   deadlines: Schema.optional(Deadlines),
   /**
-   * Further fields of the body, as the server names them, such as `{ options: { num_gpu: 1 } }` for Ollama. They replace fields
-   * of the same name, but objects are merged. `model`, `messages`, `prompt`, `stream` and `stream_options` are rejected, and so
-   * is more than one answer (`n`, `best_of`).
+   * Further fields of the body, as the server names them, such as `{ options: { num_gpu: 1 } }` for Ollama. They
+   * replace others of their name; objects are merged. Fields of the request itself and more than one completion are
+   * rejected.
    */
   extra: Schema.optional(Extra)
 }
@@ -126,14 +117,13 @@ const chatOptions = {
   /** Whether the model calls tools. Requires `tools`. Default: `"auto"`. */
   toolChoice: Schema.optional(ToolChoice),
   /**
-   * Whether, or how much, the model thinks before it answers: `"low"`, `"medium"`, `"high"`, or another level that the model
-   * defines. Default: the model's own setting. `"max"` needs Ollama 0.22 or later. On LM Studio, other levels than the first three
-   * are `Unsupported`.
+   * Whether, or how much, the model thinks: `"low"`, `"medium"`, `"high"`, or another level that the model defines,
+   * which LM Studio does not support. `"max"` needs Ollama 0.22 or later. Default: the model's own setting.
    */
   think: Schema.optional(Schema.Union([Schema.Boolean, Schema.NonEmptyString]))
 }
 
-/** A tool message has to belong to a call, or the model cannot know what it is the result of. */
+/** A result has to belong to a call, or the model cannot know what it is the result of. */
 const findMessageFault = (messages: ReadonlyArray<Message>) => {
   const ids = new Set<string>()
   const names = new Set<string>()
@@ -161,11 +151,7 @@ const findMessageFault = (messages: ReadonlyArray<Message>) => {
 const absent = (message: string) => Schema.optionalKey(Schema.Undefined.annotate({ message }))
 
 /**
- * A request with a conversation, which the server puts into the model's chat template.
- *
- * **When to use**
- *
- * Almost always. Models are trained on their chat template.
+ * A request with a conversation, which the server puts into the chat template that the model is trained on.
  *
  * @category models
  * @since 0.2.0
@@ -189,22 +175,13 @@ export const ChatRequest = Schema.Struct({
     return isKnown ? undefined : { path: ["toolChoice", "name"], issue: "Expected the name of one of the tools" }
   })
 )
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface ChatRequest extends Schema.Schema.Type<typeof ChatRequest> {}
 
 const chatOnly = () => absent("Expected with messages only, not with prompt")
 
 /**
- * A request with a text that the model continues as it is, without its chat template.
- *
- * **When to use**
- *
- * For models without a chat template, and to complete a text or code. On LM Studio, llama.cpp's server and other OpenAI-compatible
- * servers it is `POST /v1/completions`, on Ollama `POST /api/generate`.
+ * A request with a text that the model continues as it is, such as code, without its chat template: `POST
+ * /v1/completions`, on Ollama `POST /api/generate`.
  *
  * @category models
  * @since 0.2.0
@@ -224,46 +201,16 @@ export const PromptRequest = Schema.Struct({
   /** Only in a `ChatRequest`. */
   think: chatOnly()
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface PromptRequest extends Schema.Schema.Type<typeof PromptRequest> {}
 
 /**
- * A request for an answer: either `messages` or `prompt`, and options.
- *
- * **Details**
- *
- * Options without a value are not sent, so that the model's own settings on the server apply. The defaults of the layer fill in what
- * the request does not set.
- *
- * **Example** (a chat with a system message)
- *
- * ```ts
- * import type { CompletionRequest } from "effect-local-llm"
- *
- * const request: CompletionRequest.CompletionRequest = {
- *   model: "llama3.2",
- *   messages: [
- *     { role: "system", content: "Answer in one sentence." },
- *     { role: "user", content: "Why is the sky blue?" }
- *   ],
- *   temperature: 0.2,
- *   maxTokens: 200
- * }
- * ```
+ * A request for a completion: either `messages` or `prompt`, and options. Options without a value are not sent: the
+ * defaults of the layer apply, or else the model's own settings on the server.
  *
  * @category models
  * @since 0.1.0
  */
 export const CompletionRequest = Schema.Union([ChatRequest, PromptRequest])
-
-/**
- * @category models
- * @since 0.1.0
- */
 export type CompletionRequest = ChatRequest | PromptRequest
 
 /**
@@ -275,26 +222,17 @@ export type CompletionRequest = ChatRequest | PromptRequest
 export type ValidRequest = CompletionRequest & { readonly model: string }
 
 /**
- * Options for all requests of a layer: those of a request, except its input.
+ * Options of all requests of a layer: those of a request, except its input.
  *
  * @category models
  * @since 0.2.0
  */
 export const Defaults = Schema.Struct({ ...commonOptions, ...chatOptions })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface Defaults extends Schema.Schema.Type<typeof Defaults> {}
 
 /**
- * The request with defaults for the options that it does not set.
- *
- * **Details**
- *
- * `deadlines` and `extra` are merged field by field. A request with `prompt` has no `tools`, `toolChoice` or `think`, so it takes
- * no defaults for them; a request without tools takes no `toolChoice`.
+ * The request with defaults for the options that it does not set and can have. `deadlines` and `extra` are merged field
+ * by field.
  *
  * @category combinators
  * @since 0.2.0
@@ -316,15 +254,13 @@ export const withDefaults = (defaults: Defaults | undefined, request: Completion
 }
 
 /**
- * Validates a request, defaults included. The error names the first invalid field and does not quote the request. Every provider
- * does this before it sends anything.
+ * Validates a request, defaults included. The error names the first invalid field and does not quote the request.
  *
- * @see {@link check} for a request that need not name a model
  * @category validation
  * @since 0.2.0
  */
 export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> =>
-  Result.flatMap(check(request), (valid) => (hasModel(valid) ? Result.succeed(valid) : Result.fail(missingModel())))
+  Result.flatMap(check(request), requireModel)
 
 /**
  * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
@@ -340,10 +276,21 @@ export const check = (request: unknown): Result.Result<CompletionRequest, Invali
   return Result.mapError(result, toInvalidRequest)
 }
 
-const hasModel = (request: CompletionRequest): request is ValidRequest => request.model !== undefined
-
-const missingModel = () =>
-  new InvalidRequest({ field: "model", description: "set it in the request, or in the `defaults` of the layer" })
+/**
+ * The request if it names a model.
+ *
+ * @category validation
+ * @since 0.3.0
+ */
+export const requireModel = <R extends { readonly model?: string | undefined }>(
+  request: R
+): Result.Result<R & { readonly model: string }, InvalidRequest> =>
+  Result.liftPredicate(
+    request,
+    (request): request is R & { readonly model: string } => request.model !== undefined,
+    () =>
+      new InvalidRequest({ field: "model", description: "set it in the request, or in the `defaults` of the layer" })
+  )
 
 /**
  * What is invalid in the options of a layer, if anything.

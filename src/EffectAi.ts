@@ -1,7 +1,6 @@
 /**
- * Models of `effect/ai` on any `Provider`: `LanguageModel` and `EmbeddingModel`.
- *
- * `effect/ai` is unstable in Effect 4.1, so this module has its own import: `effect-local-llm/EffectAi`.
+ * Models of `effect/ai` on any `Provider`: `LanguageModel` and `EmbeddingModel`. `effect/ai` is unstable in Effect 4.1,
+ * so this module has its own import: `effect-local-llm/EffectAi`.
  *
  * @category Adapters
  * @since 0.3.0
@@ -15,6 +14,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { Defaults } from "./CompletionRequest.ts"
 import { EmbeddingRequest } from "./Embedding.ts"
 import * as OptionSchema from "./servers/options.ts"
@@ -36,38 +36,17 @@ export interface Options extends Omit<Defaults, "model" | "tools" | "toolChoice"
 }
 
 /**
- * Options of one request of a language model, which replace those of the model. Any of `Options`.
+ * Options of one request of a language model, which replace those of the model.
  *
  * @category services
  * @since 0.3.0
  */
 export interface Config extends Partial<Options> {}
-
-/**
- * @category services
- * @since 0.3.0
- */
 export const Config = Context.Service<Config>("effect-local-llm/EffectAi/Config")
 
 /**
- * Replaces options for the requests of an effect. Nested overrides are merged; the inner ones replace the outer ones. For a stream,
- * provide `Config` with `Stream.provideService`.
- *
- * **Example** (an answer without randomness, whole and as a stream)
- *
- * ```ts
- * import { Stream } from "effect"
- * import { LanguageModel } from "effect/ai"
- * import * as EffectAi from "effect-local-llm/EffectAi"
- *
- * const whole = LanguageModel.generateText({ prompt: "Why is the sky blue?" }).pipe(
- *   EffectAi.withConfigOverride({ temperature: 0, maxTokens: 200 })
- * )
- *
- * const stream = LanguageModel.streamText({ prompt: "Why is the sky blue?" }).pipe(
- *   Stream.provideService(EffectAi.Config, { temperature: 0, maxTokens: 200 })
- * )
- * ```
+ * Replaces options for the requests of an effect. Nested overrides are merged; the inner ones replace the outer ones.
+ * For a stream, provide `Config` with `Stream.provideService`.
  *
  * @category combinators
  * @since 0.3.0
@@ -87,13 +66,12 @@ const currentConfig: Effect.Effect<Config> = Effect.map(
 )
 
 /**
- * Makes a `LanguageModel` from the `Provider` of the context.
+ * Makes a `LanguageModel` from the `Provider` of the context. Thinking becomes reasoning parts.
  *
  * **Details**
  *
- * It streams, calls tools, sends images and returns typed objects as the provider's server can. Thinking becomes reasoning parts.
- * Every failure is an `AiError` that keeps whether a retry helps and how long the server asks to wait; `metadata` has the reason
- * of this package and its fields below `"effect-local-llm"`.
+ * Every failure is an `AiError` that keeps `isRetryable` and `retryAfter`; its `metadata` has the reason of this package
+ * and its fields below `"effect-local-llm"`. An invalid option fails every request with `InvalidRequestError`.
  *
  * | reason | reason of `AiError` |
  * |---|---|
@@ -103,20 +81,16 @@ const currentConfig: Effect.Effect<Config> = Effect.map(
  * | `AuthenticationError` | `AuthenticationError` |
  * | `ModelNotAvailable`, `InvalidRequest`, `ContextOverflow`, `Unsupported` | `InvalidRequestError` |
  * | `InvalidRequest` of the schema of an object | `UnsupportedSchemaError` |
- * | `ApiError` | by its status; `RateLimitError` if the server says when to retry |
+ * | `ApiError` | by its status; `RateLimitError` if the server reports when to retry |
  * | `ParseError`, `LineTooLong`, `InvalidAnswer` | `InvalidResponseError` |
  * | `AllProvidersFailed` | `UnknownError` |
  *
- * A call of a tool that is not in the toolkit fails with `ToolNotFoundError`, unless its validation is deferred. What servers
- * cannot express, such as a file that is not an image, an image as a URL or a tool that the provider defines, fails with
- * `InvalidRequestError` before anything is sent. A typed object that was cut fails with `StructuredOutputError`.
+ * What servers cannot express, such as a file that is not an image, an image as a URL or a tool that the provider
+ * defines, fails with `InvalidRequestError` before anything is sent. A call of a tool that is not in the toolkit fails
+ * with `ToolNotFoundError`, unless its validation is deferred. A truncated object fails with `StructuredOutputError`.
  *
- * Tools run when the answer is complete: the parts `tool-call` come with its final chunk, also where the server sends the calls
- * earlier. So no tool runs of an answer that fails, nor of one that was cut, whose finish reason is `length`.
- *
- * Tool calls have the ids of the server, unless an earlier call of the prompt has the same one.
- *
- * If an option is invalid, every request fails with `InvalidRequestError`, which names it.
+ * The parts `tool-call` come with the final chunk, so no tool runs if the completion fails or is truncated (finish
+ * reason `length`). Tool calls have the ids of the server, unless an earlier call of the prompt has the same one.
  *
  * @category constructors
  * @since 0.3.0
@@ -126,46 +100,19 @@ export const makeLanguageModel = (
 ): Effect.Effect<LanguageModel.LanguageModel, never, Provider.Provider> =>
   Effect.flatMap(Provider.Provider, (provider) => LanguageModels.make(provider, withConfig(options)))
 
-const withConfig = (options: Options): Effect.Effect<Options, InvalidRequest> => {
-  const valid = Effect.fromResult(OptionSchema.read(definition, options))
-  return Effect.flatMap(Effect.serviceOption(Config), (config) =>
-    Option.isNone(config)
-      ? valid
-      : Effect.zipWith(
-          valid,
-          Effect.fromResult(OptionSchema.read(configDefinition, config.value)),
-          (options, config) => ({
-            ...options,
-            ...config
-          })
-        )
-  )
-}
+const withConfig = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Options, InvalidRequest> {
+  const valid = yield* Effect.fromResult(OptionSchema.read(definition, options))
+  return { ...valid, ...(yield* Effect.fromResult(OptionSchema.read(configDefinition, yield* currentConfig))) }
+})
 
-const { toolChoice: _choice, tools: _tools, ...configFields } = Defaults.fields
+const configFields = Struct.omit(Defaults.fields, ["toolChoice", "tools"])
 
 const configDefinition = OptionSchema.define<Config>(configFields)
 
 const definition = OptionSchema.define<Options>({ ...configFields, model: Schema.NonEmptyString })
 
 /**
- * Provides the `LanguageModel` of `effect/ai` from a `Provider`.
- *
- * **Example** (a model of Ollama)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Layer } from "effect"
- * import { Ollama } from "effect-local-llm"
- * import * as EffectAi from "effect-local-llm/EffectAi"
- *
- * const live = EffectAi.layerLanguageModel({ model: "llama3.2", temperature: 0.2 }).pipe(
- *   Layer.provide(Ollama.layer()),
- *   Layer.provide(NodeHttpClient.layerUndici)
- * )
- * ```
- *
- * @see {@link makeLanguageModel} for what it does and how it fails
+ * Provides the `LanguageModel` of `makeLanguageModel`.
  *
  * @category layers
  * @since 0.3.0
@@ -176,8 +123,8 @@ export const layerLanguageModel = (
   Layer.effect(LanguageModel.LanguageModel, makeLanguageModel(options))
 
 /**
- * A `Model` of `effect/ai`: `layerLanguageModel`, with the name of the model for its users. Its provider is `effect-local-llm`,
- * whichever server answers.
+ * A `Model` of `effect/ai`: `layerLanguageModel`, with the name of the model for its users. Its provider is
+ * `effect-local-llm`, whichever server is used.
  *
  * @category layers
  * @since 0.3.0
@@ -204,8 +151,7 @@ export interface EmbeddingOptions extends Omit<EmbeddingRequest, "model" | "inpu
 }
 
 /**
- * Makes an `EmbeddingModel` from the `Provider` of the context. Large inputs are split into requests as `Provider.embed` does.
- * Failures are as those of `makeLanguageModel`.
+ * Makes an `EmbeddingModel` from the `Provider` of the context. Failures are those of `makeLanguageModel`.
  *
  * @category constructors
  * @since 0.3.0
@@ -232,9 +178,7 @@ const makeEmbedding = (options: EmbeddingOptions, definition: OptionSchema.Defin
     })
   })
 
-const { input: _input, ...embeddingFields } = EmbeddingRequest.fields
-
-const embeddingOptions = { ...embeddingFields, model: Schema.NonEmptyString }
+const embeddingOptions = { ...Struct.omit(EmbeddingRequest.fields, ["input"]), model: Schema.NonEmptyString }
 
 const embeddingDefinition = OptionSchema.define<EmbeddingOptions>(embeddingOptions)
 
@@ -244,24 +188,7 @@ const modelDefinition = OptionSchema.define<EmbeddingOptions>({
 })
 
 /**
- * Provides the `EmbeddingModel` of `effect/ai` from a `Provider`.
- *
- * **Example** (the vectors of two texts)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Layer } from "effect"
- * import { EmbeddingModel } from "effect/ai"
- * import { Ollama } from "effect-local-llm"
- * import * as EffectAi from "effect-local-llm/EffectAi"
- *
- * const program = EmbeddingModel.EmbeddingModel.use(({ embedMany }) => embedMany(["The sky is blue.", "Grass is green."]))
- *
- * const live = EffectAi.layerEmbeddingModel({ model: "nomic-embed-text" }).pipe(
- *   Layer.provide(Ollama.layer()),
- *   Layer.provide(NodeHttpClient.layerUndici)
- * )
- * ```
+ * Provides the `EmbeddingModel` of `makeEmbeddingModel`.
  *
  * @category layers
  * @since 0.3.0
@@ -272,7 +199,7 @@ export const layerEmbeddingModel = (
   Layer.effect(EmbeddingModel.EmbeddingModel, makeEmbeddingModel(options))
 
 /**
- * A `Model` of `effect/ai`: `layerEmbeddingModel`, with the name of the model and the length of its vectors for its users.
+ * A `Model` of `effect/ai`: `layerEmbeddingModel`, with the name of the model and the length of its vectors.
  *
  * @category layers
  * @since 0.3.0

@@ -6,7 +6,8 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { CompletionRequest, type Defaults } from "./CompletionRequest.ts"
+import type { Defaults } from "./CompletionRequest.ts"
+import { CompletionRequest, requireModel } from "./CompletionRequest.ts"
 import * as Fault from "./values/fault.ts"
 import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
@@ -14,27 +15,7 @@ import { InvalidRequest } from "./ProviderError.ts"
 const { deadlines, extra, keepAlive, model, overflow } = CompletionRequest.members[0].fields
 
 /**
- * A request for the vectors of one or more texts.
- *
- * **Details**
- *
- * Large inputs are sent in several requests, so there is no limit on the number of texts.
- *
- * **Example** (two texts)
- *
- * ```ts
- * import { Effect } from "effect"
- * import { Provider } from "effect-local-llm"
- *
- * const program = Effect.gen(function*() {
- *   const provider = yield* Provider.Provider
- *   const { vectors } = yield* provider.embed({
- *     model: "nomic-embed-text",
- *     input: ["The sky is blue.", "Grass is green."]
- *   })
- *   return vectors.length // 2
- * })
- * ```
+ * A request for the vectors of any number of texts. Large inputs are sent in several requests.
  *
  * @category models
  * @since 0.3.0
@@ -47,22 +28,17 @@ export const EmbeddingRequest = Schema.Struct({
   /** The number of dimensions of each vector, for models that can shorten them; 1 or more. Default: the model's own. */
   dimensions: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
   /**
-   * What happens if a text does not fit into the model's context: `"fail"` with `ContextOverflow`, or `"truncate"`, which lets
-   * the server drop its end silently. Default: `"fail"`. Only Ollama can truncate.
+   * If a text does not fit into the model's context: `"fail"` with `ContextOverflow`, or `"truncate"`, which lets the
+   * server drop its end silently. Default: `"fail"`. Only Ollama can truncate.
    */
   overflow,
-  /** How long the server keeps the model in memory; `Infinity` for always, 0 to unload it. Default: the server's own. */
+  /** How long the server keeps the model in memory; `Infinity` for always, 0 to unload it. Default: by the server. */
   keepAlive,
-  /** Deadlines of each request to the server. `firstChunk` limits the wait for its answer. Each replaces the one of the layer. */
+  /** Deadlines of each request to the server; `firstChunk` limits the wait for its response. */
   deadlines,
-  /** Further fields of the body, as the server names them. They replace fields of the same name, but objects are merged. */
+  /** Further fields of the body, as the server names them. They replace others of their name; objects are merged. */
   extra
 })
-
-/**
- * @category models
- * @since 0.3.0
- */
 export interface EmbeddingRequest extends Schema.Schema.Type<typeof EmbeddingRequest> {}
 
 /**
@@ -80,20 +56,15 @@ export type ValidRequest = EmbeddingRequest & { readonly model: string }
  * @since 0.3.0
  */
 export const Embedding = Schema.Struct({
-  /** The model that answered. It can differ from the one that was requested. */
+  /** The model that was used. It can differ from the one that was requested. */
   model: Schema.String,
   /** One vector for each text, in the order of the texts. */
   vectors: Schema.Array(Schema.Array(Schema.Finite)),
   /** Tokens of all texts together, if the server reported them. */
   promptTokens: Schema.optional(Schema.Finite),
-  /** The name of the provider that answered, if a policy chose among several. */
+  /** The name of the provider that was used, if a policy chose among several. */
   provider: Schema.optional(Schema.String)
 })
-
-/**
- * @category models
- * @since 0.3.0
- */
 export interface Embedding extends Schema.Schema.Type<typeof Embedding> {}
 
 /**
@@ -115,12 +86,11 @@ export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingR
 /**
  * Validates a request, defaults included. The error names the first invalid field and does not quote the request.
  *
- * @see {@link check} for a request that need not name a model
  * @category validation
  * @since 0.3.0
  */
 export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> =>
-  Result.flatMap(check(request), (valid) => (hasModel(valid) ? Result.succeed(valid) : Result.fail(missingModel())))
+  Result.flatMap(check(request), requireModel)
 
 /**
  * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
@@ -130,11 +100,6 @@ export const validate = (request: unknown): Result.Result<ValidRequest, InvalidR
  */
 export const check = (request: unknown): Result.Result<EmbeddingRequest, InvalidRequest> =>
   Result.mapError(validateRequest(request), (error) => new InvalidRequest(toFault(error)))
-
-const hasModel = (request: EmbeddingRequest): request is ValidRequest => request.model !== undefined
-
-const missingModel = () =>
-  new InvalidRequest({ field: "model", description: "set it in the request, or in the `defaults` of the layer" })
 
 const validateRequest = Schema.decodeUnknownResult(Schema.toType(EmbeddingRequest), { onExcessProperty: "error" })
 

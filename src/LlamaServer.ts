@@ -1,6 +1,5 @@
 /**
- * Completions from llama.cpp's `llama-server`, through its OpenAI-compatible protocol: `POST /v1/chat/completions` and
- * `POST /v1/completions`.
+ * Completions from llama.cpp's `llama-server`, through its OpenAI-compatible protocol.
  *
  * @category Servers
  * @since 0.2.0
@@ -16,7 +15,7 @@ import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
 
 /**
- * How to reach a llama.cpp server. All fields are optional. `baseUrl` is `http://127.0.0.1:8080` by default, and its port is
+ * How to reach a llama.cpp server. All fields are optional. Default of `baseUrl`: `http://127.0.0.1:8080`; its port is
  * 8080 if it has neither scheme nor port. A prefix (`--api-prefix`) is part of it; a `/v1` at its end is ignored.
  *
  * @category options
@@ -25,32 +24,29 @@ import type { ProviderError } from "./ProviderError.ts"
 export interface Options extends Server.Options {}
 
 /**
- * The llama.cpp server: a `Provider`, and what only this server can do.
- *
- * **Details**
- *
- * While the server reads a long prompt, chunks without text report `promptProgress`. So the `idle` deadline does not pass
- * during a long prompt.
+ * The llama.cpp server: a `Provider`, and what only this server can do. While it reads a long prompt, chunks without
+ * text report `promptProgress`, so the `idle` deadline does not pass.
  *
  * @category services
  * @since 0.2.0
  */
 export interface LlamaServer extends Provider.Provider {
   /**
-   * Waits until the model is loaded: asks `/health` four times a second while that answers 503. Fails with any other failure,
-   * such as `NetworkError` if no server runs. It waits without limit; use `Effect.timeout` for one.
+   * Waits without limit until the model is loaded: requests `/health` four times a second while that responds with 503.
+   * Any other failure is passed on, such as `NetworkError` if no server runs.
    */
   readonly ready: Effect.Effect<void, ProviderError>
-  /** The slots, each of which generates one answer at a time. `Unsupported` if the server was started with `--no-slots`. */
+  /** The slots. `Unsupported` if the server was started with `--no-slots`. */
   readonly slots: Effect.Effect<ReadonlyArray<Slot>, ProviderError>
-  /** Loads a model, if the server runs as a router of several. Otherwise `Unsupported`. Returns before it is loaded. */
+  /** Loads a model, and returns before it is loaded. `Unsupported` unless the server runs as a router of several. */
   readonly load: (model: string) => Effect.Effect<void, ProviderError>
-  /** Removes a model from memory, if the server runs as a router of several. Otherwise `Unsupported`. */
+  /** Removes a model from memory. `Unsupported` unless the server runs as a router of several. */
   readonly unload: (model: string) => Effect.Effect<void, ProviderError>
 }
+export const LlamaServer = Context.Service<LlamaServer>("effect-local-llm/LlamaServer")
 
 /**
- * A slot of a llama.cpp server, as `GET /slots` reports it. Each slot generates one answer at a time (`--parallel` sets their number).
+ * A slot, as `GET /slots` reports it. Each slot generates one completion at a time (`--parallel` sets their number).
  *
  * @category models
  * @since 0.3.0
@@ -58,22 +54,15 @@ export interface LlamaServer extends Provider.Provider {
 export interface Slot {
   /** Its number, from 0. */
   readonly id: number
-  /** Whether it reads a prompt or generates an answer. */
+  /** Whether it reads a prompt or generates. */
   readonly isProcessing: boolean
-  /** The context of one answer, in tokens, if the server reports it. */
+  /** The context of one completion, in tokens, if the server reports it. */
   readonly contextLength: number | undefined
 }
 
 /**
- * @category services
- * @since 0.2.0
- */
-export const LlamaServer = Context.Service<LlamaServer>("effect-local-llm/LlamaServer")
-
-/**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
- * @see {@link layer} for a layer
  * @category constructors
  * @since 0.2.0
  */
@@ -82,20 +71,6 @@ export const make = (options: Options = {}): Effect.Effect<LlamaServer, Provider
 
 /**
  * Provides `Provider` and `LlamaServer` for one server.
- *
- * **Example** (the model is loaded before the first request)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Effect } from "effect"
- * import { LlamaServer } from "effect-local-llm"
- *
- * const program = Effect.gen(function*() {
- *   const server = yield* LlamaServer.LlamaServer
- *   yield* server.ready.pipe(Effect.timeout("5 minutes"))
- *   return yield* server.complete({ model: "any", prompt: "Once upon a time" })
- * }).pipe(Effect.provide(LlamaServer.layer()), Effect.provide(NodeHttpClient.layerUndici))
- * ```
  *
  * @category layers
  * @since 0.2.0
@@ -109,7 +84,6 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `LLAMA_SERVER_URL` and `token` from
  * `LLAMA_API_KEY`. Both are optional.
  *
- * @see {@link layer} for options in the code
  * @category layers
  * @since 0.2.0
  */

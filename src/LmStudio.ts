@@ -1,6 +1,6 @@
 /**
- * Completions from LM Studio, through its OpenAI-compatible protocol: `POST /v1/chat/completions` and `POST /v1/completions`. What
- * it reports about models, and loading them, are its own `/api/v1` (LM Studio 0.4.0 or later) and `/api/v0`.
+ * Completions from LM Studio, through its OpenAI-compatible protocol. Its own `/api/v1` (LM Studio 0.4.0 or later) and
+ * `/api/v0` report about models and load them.
  *
  * @category Servers
  * @since 0.1.0
@@ -18,7 +18,7 @@ import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
 
 /**
- * How to reach an LM Studio server. All fields are optional. `baseUrl` is `http://127.0.0.1:1234` by default, and its port is
+ * How to reach an LM Studio server. All fields are optional. Default of `baseUrl`: `http://127.0.0.1:1234`; its port is
  * 1234 if it has neither scheme nor port. A `/v1` at its end is ignored.
  *
  * @category options
@@ -27,25 +27,28 @@ import type { ProviderError } from "./ProviderError.ts"
 export interface Options extends Server.Options {}
 
 /**
- * The LM Studio server: a `Provider`, and what only LM Studio can do. It has its own key, so that a program can use several servers.
+ * The LM Studio server: a `Provider`, and what only LM Studio can do, which needs 0.4.0 or later (before:
+ * `Unsupported`).
  *
  * @category services
  * @since 0.1.0
  */
 export interface LmStudio extends Provider.Provider {
   /**
-   * Loads a model and returns the name of the instance. If an instance with that context is in memory, its name is returned,
-   * since loading again would make a second one. LM Studio 0.4.0 or later; before, `Unsupported`.
+   * Loads a model and returns the name of the instance: of the one in memory if it has that context, since loading
+   * again would make a second one.
    */
   readonly load: (model: string, options?: LoadOptions) => Effect.Effect<string, ProviderError>
-  /** Removes a model, with all its instances, or one instance from memory. LM Studio 0.4.0 or later. */
+  /** Removes a model with all its instances, or one instance, from memory. */
   readonly unload: (modelOrInstance: string) => Effect.Effect<void, ProviderError>
   /**
-   * Downloads a model and reports the progress once a second. LM Studio has no way to stop it: when the consumer stops, the
-   * download goes on. Fails with `StreamError` if the download fails, and with `Timeout` (`idle`) if nothing moves for 5 minutes.
+   * Downloads a model and reports the progress once a second. It cannot be stopped: if the consumer stops, the download
+   * goes on. Fails with `StreamError` if the download fails, and with `Timeout` (`idle`) if nothing moves for 5
+   * minutes.
    */
   readonly download: (model: string, options?: DownloadOptions) => Stream.Stream<ModelProgress, ProviderError>
 }
+export const LmStudio = Context.Service<LmStudio>("effect-local-llm/LmStudio")
 
 /**
  * Options of `load`.
@@ -64,15 +67,8 @@ export interface LoadOptions extends Definition.LoadOptions {}
 export interface DownloadOptions extends Definition.DownloadOptions {}
 
 /**
- * @category services
- * @since 0.1.0
- */
-export const LmStudio = Context.Service<LmStudio>("effect-local-llm/LmStudio")
-
-/**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
- * @see {@link layer} for a layer
  * @category constructors
  * @since 0.1.0
  */
@@ -81,18 +77,6 @@ export const make = (options: Options = {}): Effect.Effect<LmStudio, ProviderErr
 
 /**
  * Provides `Provider` and `LmStudio` for one server.
- *
- * **Example** (a server that requires a token)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Layer, Redacted } from "effect"
- * import { LmStudio } from "effect-local-llm"
- *
- * const live = LmStudio.layer({ baseUrl: "http://gpu-2:1234", token: Redacted.make("sk-lm-…") }).pipe(
- *   Layer.provide(NodeHttpClient.layerUndici)
- * )
- * ```
  *
  * @category layers
  * @since 0.1.0
@@ -106,7 +90,6 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `LMSTUDIO_BASE_URL` and `token` from
  * `LM_API_TOKEN`. Both are optional.
  *
- * @see {@link layer} for options in the code
  * @category layers
  * @since 0.1.0
  */

@@ -4,7 +4,6 @@
  * @category Testing
  * @since 0.1.0
  */
-import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -31,7 +30,8 @@ import type { ContentChunk, FinalChunk } from "./StreamingChunk.ts"
 import { StreamingChunk } from "./StreamingChunk.ts"
 
 /**
- * One step of an answer: a text, a chunk, a wait, or a failure.
+ * One step of a completion: a text, a chunk, a wait, or a failure. A step that is not valid ends the stream with
+ * `InvalidRequest`.
  *
  * @category models
  * @since 0.1.0
@@ -39,19 +39,9 @@ import { StreamingChunk } from "./StreamingChunk.ts"
 export type Step = string | Partial<ContentChunk> | (Partial<FinalChunk> & { readonly isFinal: true }) | Wait | Failure
 
 /**
- * An answer, step by step: `["Rayleigh ", "scattering."]`.
- *
- * **Details**
- *
- * A final chunk is added at the end unless the script has one: `finishReason` is `stop`, or `tool-calls` if there were calls.
- * Steps after a final chunk are not played. A step that is not valid ends the stream with `InvalidRequest`.
- *
- * **Gotchas**
- *
- * - A script is played for every request, so an iterator that can be read only once, such as a generator object, is rejected.
- *   Use a generator function for endless answers.
- * - An exception in a generator or in a function that makes a script is a defect. It is a fault of the test, so no handler of
- *   provider errors may hide it.
+ * A completion, step by step: `["Rayleigh ", "scattering."]`. Unless the script ends with a final chunk, one is added:
+ * its `finishReason` is `stop`, or `tool-calls` if there were calls. An exception in a script is a defect, so that no
+ * handler of provider errors hides a fault of the test.
  *
  * @category models
  * @since 0.1.0
@@ -83,7 +73,7 @@ export class Failure extends Data.TaggedClass("Failure")<{ readonly reason: Prov
 export const wait = (duration: Duration.Input): Step => new Wait({ duration })
 
 /**
- * A pause without end: the answer hangs until a deadline passes or the consumer stops.
+ * A pause without end: nothing arrives until a deadline passes or the consumer stops.
  *
  * @category constructors
  * @since 0.1.0
@@ -107,11 +97,11 @@ export const fail = (reason: ProviderErrorReason): Step => new Failure({ reason 
 export interface Options {
   /** The name in errors. Default: `Mock`. */
   readonly name?: string | undefined
-  /** The models it lists. Default: only `mock`. It answers for any model. */
+  /** The models it lists. Default: only `mock`. Requests for any model succeed. */
   readonly models?: ReadonlyArray<string> | undefined
   /**
-   * The vector of each text. Default: how often each letter occurs, with length 1, so texts with the same letters are near each
-   * other.
+   * The vector of each text. Default: how often each letter occurs, with length 1, so that texts with the same letters
+   * are near.
    */
   readonly embed?: ((text: string, request: Embedding.ValidRequest) => ReadonlyArray<number>) | undefined
   /** Deadlines of every request that does not set its own. Default: `Deadlines.defaults`. */
@@ -127,35 +117,15 @@ export interface Options {
  * @since 0.1.0
  */
 export interface MockProvider extends Provider.Provider {
-  /**
-   * The requests it received, with the defaults, the oldest first. Invalid requests and streams that never ran are not among
-   * them.
-   */
+  /** The requests it received, with the defaults, the oldest first: without invalid ones and streams that never ran. */
   readonly requests: Effect.Effect<ReadonlyArray<ValidRequest>>
 }
-
-/**
- * @category services
- * @since 0.1.0
- */
 export const MockProvider = Context.Service<MockProvider>("effect-local-llm/MockProvider")
 
 /**
- * Makes a mock that answers every request with the script, or with what the function returns for the request. Fails with
- * `InvalidRequest` if an option is invalid or the script can be read only once.
- *
- * **Example** (an answer that depends on the request)
- *
- * ```ts
- * import { Effect } from "effect"
- * import { MockProvider } from "effect-local-llm"
- *
- * const test = Effect.gen(function*() {
- *   const mock = yield* MockProvider.make(({ prompt = "" }) => (prompt.includes("sky") ? ["Blue."] : ["Green."]))
- *   const { content } = yield* mock.complete({ model: "any", prompt: "The color of the sky:" })
- *   return content // "Blue."
- * })
- * ```
+ * Makes a mock that plays the script for every request, or what the function returns for the request. It has the
+ * guarantees of `Provider.stream`. Fails with `InvalidRequest` if an option is invalid or the script can be read only
+ * once, as a generator object; a generator function can be played again.
  *
  * @category constructors
  * @since 0.1.0
@@ -173,12 +143,12 @@ export const make = (
     const provider = Provider.make({
       name,
       stream: guard.completions((request) =>
-        Effect.map(Deferred.make<void>(), (aborted) => {
+        Effect.map(Deferred.make<never, NetworkError>(), (aborted) => {
           requests.push(request)
           const steps = typeof script === "function" ? script(request) : script
           return {
             items: play(steps, { model: request.model, aborted: Deferred.await(aborted) }),
-            abort: Deferred.succeed(aborted, undefined),
+            abort: Deferred.fail(aborted, new NetworkError({ description: "aborted" })),
             release: Effect.void
           }
         })
@@ -220,27 +190,6 @@ const invalidScript = (field: string, description: string): InvalidRequest => ne
 /**
  * Provides `Provider` and `MockProvider`.
  *
- * **Details**
- *
- * The mock has the guarantees of `Provider.stream`: it validates requests and options, applies deadlines, and its streams end
- * with exactly one final chunk or fail.
- *
- * **Example** (an answer that hangs, and the deadline that ends it)
- *
- * ```ts
- * import { Effect, Fiber, Stream } from "effect"
- * import { TestClock } from "effect/testing"
- * import { MockProvider, Provider } from "effect-local-llm"
- *
- * const test = Effect.gen(function*() {
- *   const provider = yield* Provider.Provider
- *   const fiber = yield* provider.stream({ model: "any", prompt: "Once" }).pipe(Stream.runDrain, Effect.flip, Effect.forkChild)
- *   yield* TestClock.adjust("2 minutes")
- *   const error = yield* Fiber.join(fiber)
- *   return error.reason._tag // "Timeout"
- * }).pipe(Effect.provide(MockProvider.layer(["Once upon ", MockProvider.hang])))
- * ```
- *
  * @category layers
  * @since 0.1.0
  */
@@ -254,10 +203,15 @@ export const layer = (
     )
   )
 
-const play = (
-  script: Script,
-  { aborted, model }: { readonly model: string; readonly aborted: Effect.Effect<void> }
-): Stream.Stream<StreamingChunk, ProviderErrorReason> =>
+/** What the steps of one script share. */
+interface Run {
+  readonly model: string
+  readonly aborted: Effect.Effect<never, NetworkError>
+}
+
+type Chunks = Pull.Pull<readonly [StreamingChunk], ProviderErrorReason>
+
+const play = (script: Script, run: Run): Stream.Stream<StreamingChunk, ProviderErrorReason> =>
   Stream.suspend(() => {
     if (!Predicate.isIterable(script)) {
       return Stream.fail(invalidScript("script", "Expected a function that returns an array of steps"))
@@ -266,49 +220,50 @@ const play = (
     let index = -1
     let isOver = false
     let hasCalls = false
-
-    const emit = (chunk: Exclude<Step, string | Wait | Failure>): Chunks => {
-      const valid = validateChunk(complete(chunk))
-      if (Result.isFailure(valid)) return invalidStep(valid.failure.message.replace(/\s+/g, " "))
-      isOver = valid.success.isFinal
-      if ((chunk.toolCalls ?? []).length > 0) hasCalls = true
-      return Effect.succeed([valid.success])
-    }
-
-    const complete = (chunk: Exclude<Step, string | Wait | Failure>): StreamingChunk => {
-      const { content = "" } = chunk
-      if (chunk.isFinal !== true) return { ...chunk, content, isFinal: false }
-      const reason = hasCalls || (chunk.toolCalls ?? []).length > 0 ? "tool-calls" : "stop"
-      return { ...chunk, content, model: chunk.model ?? model, finishReason: chunk.finishReason ?? reason }
-    }
-
-    const sleep = (duration: Duration.Input): Chunks => {
-      const abortion = Effect.andThen(aborted, Effect.fail(new NetworkError({ description: "aborted" })))
-      return Option.match(Values.toDuration(duration), {
-        onNone: () => invalidStep("Expected a duration"),
-        onSome: (duration) => Effect.andThen(Effect.raceFirst(Effect.sleep(duration), abortion), next)
-      })
-    }
-
-    const invalidStep = (description: string): Chunks => Effect.fail(invalidScript(`script[${index}]`, description))
-
     const next: Chunks = Effect.suspend(() => {
       if (isOver) return Cause.done()
-      const result = steps.next()
+      const { done, value } = steps.next()
       index++
-      if (result.done === true) return emit({ isFinal: true })
-      const step = result.value
-      if (typeof step === "string") return emit({ content: step })
-      if (step instanceof Wait) return sleep(step.duration)
-      if (step instanceof Failure)
-        return isReason(step.reason) ? Effect.fail(step.reason) : invalidStep("Expected a reason")
-      return Predicate.isObject(step) ? emit(step) : invalidStep("Expected a step")
+      return Effect.matchEffect(playStep(done === true ? { isFinal: true } : value, run, hasCalls), {
+        onSuccess: (chunk): Chunks => {
+          if (chunk === undefined) return next
+          isOver = chunk.isFinal
+          hasCalls ||= hasToolCalls(chunk)
+          return Effect.succeed([chunk])
+        },
+        onFailure: (reason) =>
+          Effect.fail(typeof reason === "string" ? invalidScript(`script[${index}]`, reason) : reason)
+      })
     })
-
     return Stream.fromPull(Effect.succeed(next))
   })
 
-type Chunks = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, ProviderErrorReason>
+/** The chunk of a step; none after a wait. Fails with a text if the step is invalid. */
+const playStep = (
+  step: Step,
+  { aborted, model }: Run,
+  hasCalls: boolean
+): Effect.Effect<StreamingChunk | undefined, ProviderErrorReason | string> => {
+  if (typeof step === "string") return Effect.succeed({ content: step, isFinal: false })
+  if (step instanceof Failure) return Effect.fail(isReason(step.reason) ? step.reason : "Expected a reason")
+  if (step instanceof Wait) {
+    const duration = Values.toDuration(step.duration)
+    if (Option.isNone(duration)) return Effect.fail("Expected a duration")
+    return Effect.as(Effect.raceFirst(Effect.sleep(duration.value), aborted), undefined)
+  }
+  if (!Predicate.isObject(step)) return Effect.fail("Expected a step")
+  const chunk = validateChunk(complete(step, model, hasCalls))
+  return Effect.fromResult(Result.mapError(chunk, ({ message }) => message.replace(/\s+/g, " ")))
+}
+
+const complete = (step: Exclude<Step, string | Wait | Failure>, model: string, hasCalls: boolean): StreamingChunk => {
+  const { content = "" } = step
+  if (step.isFinal !== true) return { ...step, content, isFinal: false }
+  const finishReason = hasCalls || hasToolCalls(step) ? "tool-calls" : "stop"
+  return { ...step, content, model: step.model ?? model, finishReason: step.finishReason ?? finishReason }
+}
+
+const hasToolCalls = ({ toolCalls = [] }: Partial<StreamingChunk>): boolean => toolCalls.length > 0
 
 const isReason = Schema.is(ProviderErrorReason)
 

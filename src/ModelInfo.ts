@@ -7,8 +7,8 @@
 import * as Schema from "effect/Schema"
 
 /**
- * A model that a server has, as `Provider.listModels` and `Provider.model` return it. Every server reports `id`; the other
- * fields are absent if the server does not report them. Only `Provider.model` returns the fields from `isLoaded` on.
+ * A model that a server has, as `Provider.listModels` and `Provider.model` return it. Fields that the server does not
+ * report are absent. Only `Provider.model` returns those from `isLoaded` on.
  *
  * @category models
  * @since 0.1.0
@@ -34,12 +34,9 @@ export const ModelInfo = Schema.Struct({
   loadedContextLength: Schema.optional(Schema.Number),
   /** Its size in memory, in bytes. */
   memoryBytes: Schema.optional(Schema.Number),
-  /** When the server unloads it unless it is used again. Of a model that is kept, Ollama reports a time some 290 years ahead. */
+  /**
+   * When the server unloads it if it is not used again. Ollama reports a time 290 years ahead for a model that stays.
+   */
   expiresAt: Schema.optional(Schema.DateTimeUtc)
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface ModelInfo extends Schema.Schema.Type<typeof ModelInfo> {}

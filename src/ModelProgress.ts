@@ -20,11 +20,6 @@ export const Layer = Schema.Struct({
   /** The size of the layer, in bytes. */
   totalBytes: Schema.Finite
 })
-
-/**
- * @category models
- * @since 0.3.0
- */
 export interface Layer extends Schema.Schema.Type<typeof Layer> {}
 
 /**
@@ -47,9 +42,4 @@ export const ModelProgress = Schema.Struct({
   /** The speed of the transfer over the last seconds. Absent until it can be measured. */
   bytesPerSecond: Schema.optional(Schema.Finite)
 })
-
-/**
- * @category models
- * @since 0.3.0
- */
 export interface ModelProgress extends Schema.Schema.Type<typeof ModelProgress> {}

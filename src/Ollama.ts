@@ -20,7 +20,7 @@ import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
 
 /**
- * How to reach an Ollama server. All fields are optional. `baseUrl` is `http://127.0.0.1:11434` by default, and its port is
+ * How to reach an Ollama server. All fields are optional. Default of `baseUrl`: `http://127.0.0.1:11434`; its port is
  * 11434 if it has neither scheme nor port.
  *
  * @category options
@@ -29,7 +29,8 @@ import type { ProviderError } from "./ProviderError.ts"
 export interface Options extends Server.Options {}
 
 /**
- * The Ollama server: a `Provider`, and what only Ollama can do. It has its own key, so that a program can use several servers.
+ * The Ollama server: a `Provider`, and what only Ollama can do. What is about one model fails with `ModelNotAvailable`
+ * if the server does not have it.
  *
  * @category services
  * @since 0.1.0
@@ -40,33 +41,32 @@ export interface Ollama extends Provider.Provider {
   /** The models in memory, with their size there, their context and when they are unloaded. */
   readonly running: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /**
-   * What the server has stored about a model: as `model` without what depends on memory, and its template, system message, default
-   * options and license. Never cached. Fails with `ModelNotAvailable` if there is none of that name.
+   * What the server has stored about a model: `model` without what depends on memory, with template, system message,
+   * default options and license. Never cached.
    */
   readonly show: (model: string) => Effect.Effect<ModelDefinition, ProviderError>
   /**
-   * Downloads a model from its registry and reports the progress. Nothing is sent before the stream runs. When the consumer
-   * stops, the download stops; running it again resumes where it was.
-   *
-   * Fails with `ModelNotAvailable` if the registry does not have the model, `NetworkError` if Ollama cannot reach the registry,
-   * `Timeout` (`idle`) if nothing moves for 5 minutes, and `StreamTruncated` if the reports end before the model is complete.
+   * Downloads a model and reports the progress. If the consumer stops, the download stops; running the stream again
+   * resumes it. Fails with `NetworkError` if Ollama cannot reach the registry, `Timeout` (`idle`) if nothing moves for
+   * 5 minutes, and `StreamTruncated` if the reports end before the model is complete.
    */
   readonly pull: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
-  /** As `pull`, if the server does not have the model. Otherwise a final report and nothing else. */
+  /** As `pull` if the server does not have the model. Otherwise emits one final report. */
   readonly ensure: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
   /** Uploads a model to its registry. Fails as `pull` does. */
   readonly push: (model: string, options?: TransferOptions) => Stream.Stream<ModelProgress, ProviderError>
   /** Makes a model from another one and reports the progress. */
   readonly create: (options: CreateOptions) => Stream.Stream<ModelProgress, ProviderError>
-  /** Deletes a model. Fails with `ModelNotAvailable` if there is none of that name. */
+  /** Deletes a model. */
   readonly deleteModel: (model: string) => Effect.Effect<void, ProviderError>
-  /** Gives a model a second name. Fails with `ModelNotAvailable` if there is none of the first. */
+  /** Gives a model a second name. */
   readonly copyModel: (from: string, to: string) => Effect.Effect<void, ProviderError>
-  /** Loads a model into memory, which may take minutes. Fails with `ModelNotAvailable` if there is none of that name. */
+  /** Loads a model into memory, which may take minutes. */
   readonly load: (model: string, options?: LoadOptions) => Effect.Effect<void, ProviderError>
-  /** Removes a model from memory, after the answers that are being generated. */
+  /** Removes a model from memory, after the completions that are being generated. */
   readonly unload: (model: string) => Effect.Effect<void, ProviderError>
 }
+export const Ollama = Context.Service<Ollama>("effect-local-llm/Ollama")
 
 /**
  * A model as `show` returns it.
@@ -101,15 +101,8 @@ export interface CreateOptions extends Definition.CreateOptions {}
 export interface LoadOptions extends Manage.LoadOptions {}
 
 /**
- * @category services
- * @since 0.1.0
- */
-export const Ollama = Context.Service<Ollama>("effect-local-llm/Ollama")
-
-/**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
- * @see {@link layer} for a layer
  * @category constructors
  * @since 0.1.0
  */
@@ -119,16 +112,6 @@ export const make = (options: Options = {}): Effect.Effect<Ollama, ProviderError
 /**
  * Provides `Provider` and `Ollama` for one server.
  *
- * **Example** (a server on another machine)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Layer } from "effect"
- * import { Ollama } from "effect-local-llm"
- *
- * const live = Ollama.layer({ baseUrl: "http://gpu-1:11434" }).pipe(Layer.provide(NodeHttpClient.layerUndici))
- * ```
- *
  * @category layers
  * @since 0.1.0
  */
@@ -137,22 +120,9 @@ export const layer = (
 ): Layer.Layer<Provider.Provider | Ollama, ProviderError, HttpClient.HttpClient> => Server.layer(Ollama, make(options))
 
 /**
- * As `layer`, with options from the configuration. By default `baseUrl` comes from `OLLAMA_HOST`, which is read as Ollama
- * itself reads it, and `token` from `OLLAMA_API_KEY`. Both are optional.
+ * As `layer`, with options from the configuration. By default `baseUrl` comes from `OLLAMA_HOST`, which is read as
+ * Ollama itself reads it, and `token` from `OLLAMA_API_KEY`. Both are optional.
  *
- * **Example** (the model from the configuration as well)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Config, Layer } from "effect"
- * import { Ollama } from "effect-local-llm"
- *
- * const live = Ollama.layerConfig({ defaults: { model: Config.String("MODEL") } }).pipe(
- *   Layer.provide(NodeHttpClient.layerUndici)
- * )
- * ```
- *
- * @see {@link layer} for options in the code
  * @category layers
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * Completions from any other server with an OpenAI-compatible API: vLLM, SGLang, Jan, Docker Model Runner, Ollama's `/v1` and
- * others. Ollama, LM Studio and llama.cpp have modules of their own, which support more.
+ * Completions from any other server with an OpenAI-compatible API: vLLM, SGLang, Jan, Docker Model Runner, Ollama's
+ * `/v1` and others. Ollama, LM Studio and llama.cpp have modules of their own, which support more.
  *
  * @category Servers
  * @since 0.2.0
@@ -18,16 +18,14 @@ import type * as Provider from "./Provider.ts"
 import type { ProviderError } from "./ProviderError.ts"
 
 /**
- * How to reach the server. All fields are optional. `baseUrl` is `http://127.0.0.1:8000` (vLLM's) by default, and its port is
- * 8000 if it has neither scheme nor port. A `/v1` at its end is ignored, since all routes begin with it.
+ * How to reach the server. All fields are optional. Default of `baseUrl`: `http://127.0.0.1:8000` (vLLM's); its port is
+ * 8000 if it has neither scheme nor port. A `/v1` at its end is ignored.
  *
  * @category options
  * @since 0.2.0
  */
 export interface Options extends Server.Options {
-  /**
-   * What the server accepts, where servers differ. Each field has a default that suits most servers.
-   */
+  /** What the server accepts, where servers differ. The defaults suit most servers. */
   readonly dialect?: DialectOptions | undefined
 }
 
@@ -46,17 +44,11 @@ export interface DialectOptions extends Definition.DialectOptions {}
  * @since 0.2.0
  */
 export interface OpenAiCompatible extends Provider.Provider {}
-
-/**
- * @category services
- * @since 0.2.0
- */
 export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-llm/OpenAiCompatible")
 
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
- * @see {@link layer} for a layer
  * @category constructors
  * @since 0.2.0
  */
@@ -74,20 +66,6 @@ const optionsDefinition = OptionSchema.define<Options>(
 /**
  * Provides `Provider` and `OpenAiCompatible` for one server.
  *
- * **Example** (vLLM on another machine)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Layer } from "effect"
- * import { OpenAiCompatible } from "effect-local-llm"
- *
- * const live = OpenAiCompatible.layer({
- *   name: "vLLM",
- *   baseUrl: "http://gpu-3:8000",
- *   dialect: { think: "enable_thinking" }
- * }).pipe(Layer.provide(NodeHttpClient.layerUndici))
- * ```
- *
  * @category layers
  * @since 0.2.0
  */
@@ -100,7 +78,6 @@ export const layer = (
  * As `layer`, with options from the configuration. By default `baseUrl` comes from `OPENAI_BASE_URL` and `token` from
  * `OPENAI_API_KEY`. Both are optional.
  *
- * @see {@link layer} for options in the code
  * @category layers
  * @since 0.2.0
  */

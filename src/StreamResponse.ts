@@ -1,7 +1,6 @@
 /**
- * Answers of a model as responses of an HTTP server: server-sent events, or lines of JSON.
- *
- * It imports `effect/http`, so it has its own import: `effect-local-llm/StreamResponse`.
+ * Completions as responses of an HTTP server: server-sent events, or lines of JSON. It imports `effect/http`, so it has
+ * its own import: `effect-local-llm/StreamResponse`.
  *
  * @category Adapters
  * @since 0.3.0
@@ -33,7 +32,7 @@ import * as StreamingChunk from "./StreamingChunk.ts"
 export interface Options extends KeepAlive {
   /**
    * What a client gets of each chunk: a JSON value, or `undefined` to leave the chunk out. Default: the whole chunk, as
-   * `StreamingChunk.FromJsonString` encodes it, without `provider`: the name of a host may be its address.
+   * `StreamingChunk.FromJsonString` encodes it, without `provider`, which may be an address.
    */
   readonly encode?: ((chunk: StreamingChunk.StreamingChunk) => unknown) | undefined
 }
@@ -46,66 +45,22 @@ export interface Options extends KeepAlive {
  */
 export interface KeepAlive {
   /**
-   * How often something is sent that readers ignore, so that proxies do not take the connection for idle; `Infinity` for never. A
-   * response without a first chunk begins after that time. Less than 1 second counts as 1 second. Default: 45 seconds.
+   * How often something is sent that readers ignore, so that proxies do not take the connection for idle. If there is
+   * no first chunk by then, because the model is being loaded, the response begins with it, and a later failure has no
+   * status. `Infinity` for never; less than 1 second counts as 1 second. Default: 45 seconds.
    */
   readonly keepAlive?: Duration.Input | undefined
 }
 
 /**
- * Responds with server-sent events: one `data` event with the JSON of each chunk, which `StreamingChunk.FromJsonString` decodes. The
- * last one has `isFinal`.
+ * Responds with server-sent events: one `data` event with the JSON of each chunk. Without one that has `isFinal`, the
+ * completion is incomplete. An invalid option fails with `InvalidRequest`, and nothing of the stream is run.
  *
- * **Details**
- *
- * The response begins with the first chunk that carries anything. A failure before it is a response with its status (`statusOf`)
- * and the body `{"error": …}` of `toJson`. A failure after it is an event `error` with that JSON, and the response ends; so an answer
- * without a final chunk is incomplete.
- *
- * Every 45 seconds a comment is sent. If there is no first chunk by then, because the model is being loaded, the response begins with
- * that comment, and a later failure is an event. `keepAlive` changes the time: `Infinity` keeps the status of every failure before
- * the first chunk, but many proxies give up after 60 seconds without a byte.
- *
- * When the client leaves, the answer is interrupted, and the model server stops generating.
- *
- * An invalid option fails with `InvalidRequest`, which names it. Nothing of the stream is run then.
- *
- * A defect, such as an exception in `encode`, results in the status 500 before the response begins. After that, the last event is an `error`
- * with the reason `InternalError`, and the log has the name of the exception and its place, not its message, which may quote the
- * answer.
- *
- * **Example** (a route)
- *
- * ```ts
- * import { Effect } from "effect"
- * import { HttpRouter, HttpServerRequest } from "effect/http"
- * import { Provider } from "effect-local-llm"
- * import * as StreamResponse from "effect-local-llm/StreamResponse"
- *
- * const route = HttpRouter.add(
- *   "POST",
- *   "/chat",
- *   Effect.gen(function*() {
- *     const { stream } = yield* Provider.Provider
- *     const content = yield* (yield* HttpServerRequest.HttpServerRequest).text
- *     return yield* StreamResponse.sse(stream({ model: "llama3.2", messages: [{ role: "user", content }] }))
- *   })
- * )
- * ```
- *
- * **Example** (only the text, and the usage at the end)
- *
- * ```ts
- * import { Effect } from "effect"
- * import { Provider } from "effect-local-llm"
- * import * as StreamResponse from "effect-local-llm/StreamResponse"
- *
- * const response = Provider.Provider.use(({ stream }) =>
- *   StreamResponse.sse(stream({ model: "llama3.2", prompt: "Once upon a time" }), {
- *     encode: (chunk) => (chunk.isFinal ? { text: chunk.content, usage: chunk.usage } : { text: chunk.content })
- *   })
- * )
- * ```
+ * The response begins with the first chunk that carries anything. A failure before it is a response with the status of
+ * `statusOf` and the body `{"error": …}` of `toJson`. A failure after it is a last event `error` with that JSON. A
+ * defect, such as an exception in `encode`, is the status 500, or a last event `error` with the reason `InternalError`;
+ * its name and place are logged, not its message, which may quote the completion. When the client leaves, the model
+ * server stops generating.
  *
  * @category constructors
  * @since 0.3.0
@@ -117,8 +72,8 @@ export const sse = <R = never>(
   respondChunks(chunks, options, formats.sse)
 
 /**
- * Responds with lines of JSON: one for each chunk. As `sse`, but a failure after the beginning is a line `{"error": …}`, and
- * `keepAlive` sends a space, which belongs to the line after it.
+ * Responds with lines of JSON: one for each chunk. As `sse`, but a failure after the beginning is a line `{"error":
+ * …}`, and `keepAlive` sends a space, which belongs to the line after it.
  *
  * @category constructors
  * @since 0.3.0
@@ -159,28 +114,8 @@ export interface Failure {
 }
 
 /**
- * As `sse` and `ndjson`, for any other stream. The response begins with the first item that is sent.
- *
- * **When to use**
- *
- * For the parts of `effect/ai`, and for chunks that were mapped to something else.
- *
- * **Example** (the text of a conversation)
- *
- * ```ts
- * import { Effect } from "effect"
- * import { Chat } from "effect/ai"
- * import * as StreamResponse from "effect-local-llm/StreamResponse"
- *
- * const reply = Effect.fnUntraced(function*(prompt: string) {
- *   const chat = yield* Chat.empty
- *   return yield* StreamResponse.make(chat.streamText({ prompt }), {
- *     format: "sse",
- *     encode: (part) => part.type === "text-delta" ? { text: part.delta } : undefined,
- *     onFailure: ({ isRetryable, retryAfter }) => ({ status: isRetryable ? 503 : 500, retryAfter, error: { isRetryable } })
- *   })
- * })
- * ```
+ * As `sse` and `ndjson`, for any other stream, such as the parts of `effect/ai`. The response begins with the first
+ * item that is sent.
  *
  * @category constructors
  * @since 0.3.0
@@ -211,43 +146,27 @@ const makeDefinition = OptionSchema.define<MakeOptions<unknown, unknown>>({
 })
 
 /**
- * The status of a response for a failure. Failures that the client of your server can do nothing about, such as a wrong token or
- * address of the model server, are 502.
- *
- * | reason | status |
- * |---|---|
- * | `InvalidRequest`, `ContextOverflow`, `Unsupported` | 400 |
- * | `ModelNotAvailable` | 404 |
- * | `RateLimited` | 429 |
- * | `Timeout` | 504 |
- * | all others | 502 |
+ * The status of a response for a failure: 400 for `InvalidRequest`, `ContextOverflow` and `Unsupported`, 404 for
+ * `ModelNotAvailable`, 429 for `RateLimited`, 504 for `Timeout`, and 502 for those that the client of your server can
+ * do nothing about.
  *
  * @category accessors
  * @since 0.3.0
  */
-export const statusOf = ({ reason }: ProviderError): number => {
-  switch (reason._tag) {
-    case "InvalidRequest":
-    case "ContextOverflow":
-    case "Unsupported":
-      return 400
-    case "ModelNotAvailable":
-      return 404
-    case "RateLimited":
-      return 429
-    case "Timeout":
-      return 504
-    default:
-      return 502
-  }
+export const statusOf = ({ reason }: ProviderError): number => statuses[reason._tag] ?? 502
+
+const statuses: { readonly [Tag in ProviderError["reason"]["_tag"]]?: number } = {
+  InvalidRequest: 400,
+  ContextOverflow: 400,
+  Unsupported: 400,
+  ModelNotAvailable: 404,
+  RateLimited: 429,
+  Timeout: 504
 }
 
 /**
- * What a client may know of a failure: the tag of the reason, a message, and whether the same request may succeed later.
- *
- * The message is made of the tag and of numbers, the field of the request that is wrong, and the name of the model if it is a plain
- * one. Unlike the message of the error, it has no description: that may have the address of a server, such as the one that refused
- * the connection or the target of a redirect. Log the error itself.
+ * What a client may know of a failure: the tag of the reason, a message, and whether the same request may succeed
+ * later. Unlike the message of the error, this one has no description, which may contain the address of a server.
  *
  * @category accessors
  * @since 0.3.0
@@ -340,7 +259,7 @@ const respond = Effect.fnUntraced(function* <A, E, R>(
   const pull = yield* Channel.toPullScoped(Stream.provideContext(parts, context).channel, yield* Effect.scope)
   const first = yield* Effect.result(collectUntilBegin(pull))
   if (Result.isFailure(first)) {
-    // A stream that ends without anything to send.
+    // The stream ended without anything to send.
     return Cause.isDone(first.failure) ? HttpServerResponse.empty() : refuse(onFailure(first.failure))
   }
   const rest = Stream.map(Stream.fromPull(Effect.succeed(pull)), ({ text }) => text)
@@ -355,16 +274,16 @@ const respond = Effect.fnUntraced(function* <A, E, R>(
   return HttpServerResponse.stream(body, { contentType: format.contentType, headers })
 })
 
-/** Before the response begins, the HTTP server answers a defect with the status 500. After that, the client would see a lost connection. */
+/** Before the response begins, the HTTP server responds to a defect with the status 500. */
 const reportDefect = (cause: Cause.Cause<never>, format: Format): Stream.Stream<string> =>
   Stream.fromEffect(
     Effect.as(Effect.logError("The rest of a response could not be sent", placeOf(cause)), format.error(defect))
   )
 
-/** The name of an exception, and where it was thrown. Its message may quote the answer, so it stays out of the log. */
+/** The name of an exception, and where it was thrown. Its message may quote the completion, so it is not logged. */
 const placeOf = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
-  if (!(error instanceof Error)) return "an exception that is no Error"
+  if (!(error instanceof Error)) return "a thrown value that is not an Error"
   const stack = (error.stack ?? "").replace(error.message, "").split("\n")
   return [error.name, ...stack.filter((line) => /^\s+at /.test(line))].join("\n")
 }

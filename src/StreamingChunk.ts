@@ -1,5 +1,5 @@
 /**
- * One chunk of an answer, as `Provider.stream` emits it.
+ * One chunk of a completion, as `Provider.stream` emits it.
  *
  * @category Core
  * @since 0.1.0
@@ -10,29 +10,22 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 /**
  * Why the model stopped, in the words of `effect/ai`.
  *
- * **Details**
- *
- * - `stop`: the model ended its answer, or generated a stop text.
- * - `length`: `maxTokens` or the context was used up, so the answer is truncated. Takes precedence over `tool-calls`; a call
- *   with truncated arguments is not in `toolCalls`.
- * - `tool-calls`: the answer has tool calls, whatever word the server uses for it.
- * - `content-filter`: a filter ended the answer, or the answer is a refusal.
+ * - `stop`: the model ended, or generated a stop text.
+ * - `length`: `maxTokens` or the context was used up, so the completion is truncated. Takes precedence over
+ *   `tool-calls`; a call with truncated arguments is not in `toolCalls`.
+ * - `tool-calls`: there are tool calls, whatever word the server uses for it.
+ * - `content-filter`: a filter ended it, or it is a refusal.
  * - `other`: any other word of the server, or none.
  *
  * @category models
  * @since 0.1.0
  */
 export const FinishReason = Schema.Literals(["stop", "length", "content-filter", "tool-calls", "other"])
-
-/**
- * @category models
- * @since 0.1.0
- */
 export type FinishReason = typeof FinishReason.Type
 
 /**
- * The number of tokens of an answer, as the server counted them. Nothing is estimated: a field is absent if the server did
- * not report it.
+ * The number of tokens, as the server counted them. Nothing is estimated: a field that the server did not report is
+ * absent.
  *
  * @category models
  * @since 0.1.0
@@ -49,41 +42,30 @@ export const Usage = Schema.Struct({
   /** Generated tokens that are thinking. A part of `completionTokens`. */
   reasoningTokens: Schema.optional(Schema.Finite)
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface Usage extends Schema.Schema.Type<typeof Usage> {}
 
 const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
 
 /**
- * How long the server took, as it reported. LM Studio reports nothing. The encoded form of a duration is a number of
- * milliseconds.
+ * How long the server took, as it reported; LM Studio reports nothing. Durations are encoded as milliseconds.
  *
  * @category models
  * @since 0.1.0
  */
 export const Timings = Schema.Struct({
-  /** From the receipt of the request to the end of the answer. */
+  /** From the receipt of the request to the end of the completion. */
   total: Schema.optional(Milliseconds),
   /** Loading the model; close to zero if it was in memory. */
   load: Schema.optional(Milliseconds),
   /** Processing the prompt. */
   prompt: Schema.optional(Milliseconds),
-  /** Generating the answer. */
+  /** Generating the completion. */
   completion: Schema.optional(Milliseconds)
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface Timings extends Schema.Schema.Type<typeof Timings> {}
 
 /**
- * How much of the prompt the server has processed, in tokens. Only llama.cpp's server reports it, and only if asked to.
+ * How much of the prompt the server has processed, in tokens. Only llama.cpp's server reports it.
  *
  * @category models
  * @since 0.2.0
@@ -96,11 +78,6 @@ export const PromptProgress = Schema.Struct({
   /** Tokens that the server had in its cache. */
   cached: Schema.optional(Schema.Finite)
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress> {}
 
 /**
@@ -110,18 +87,16 @@ export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress
  * @since 0.1.0
  */
 export const ToolCall = Schema.Struct({
-  /** Identifies the call; the message with its result has it as `toolCallId`. Generated (`call_0`, …) if the server sent none. */
+  /**
+   * Identifies the call; the message with its result has it as `toolCallId`. Generated (`call_0`, …) if the server sent
+   * none.
+   */
   id: Schema.String,
   /** The name of the tool. The model may invent one: it is not compared with the tools of the request. */
   name: Schema.String,
   /** Parsed JSON, as the model wrote it: not validated against the tool's parameters. */
   arguments: Schema.Unknown
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
 
 /**
@@ -131,7 +106,7 @@ export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
  * @since 0.1.0
  */
 export const ToolCallDelta = Schema.Struct({
-  /** Which call of this answer the fragment belongs to, counted from 0. */
+  /** Which call of this completion the fragment belongs to, counted from 0. */
   index: Schema.Finite,
   /** On the first fragment of a call. */
   id: Schema.optional(Schema.String),
@@ -140,15 +115,12 @@ export const ToolCallDelta = Schema.Struct({
   /** The next part of the arguments' JSON text; may be `""`. */
   argumentsDelta: Schema.String
 })
-
-/**
- * @category models
- * @since 0.1.0
- */
 export interface ToolCallDelta extends Schema.Schema.Type<typeof ToolCallDelta> {}
 
 const fields = {
-  /** The next part of the answer's text; may be `""`. */
+  /**
+   * The next part of the text; may be `""`, since servers also send records with only thinking, tool calls or nothing.
+   */
   content: Schema.String,
   /** The next part of the model's thinking. */
   thinking: Schema.optional(Schema.String),
@@ -159,7 +131,7 @@ const fields = {
 }
 
 /**
- * Any chunk but the last. Its text may be empty, such as on chunks that only report the progress of the prompt.
+ * Any chunk but the last.
  *
  * @category models
  * @since 0.2.0
@@ -171,15 +143,10 @@ export const ContentChunk = Schema.Struct({
   /** How much of the prompt is processed, on chunks before the first text. */
   promptProgress: Schema.optional(PromptProgress)
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface ContentChunk extends Schema.Schema.Type<typeof ContentChunk> {}
 
 /**
- * The last chunk of a complete answer. It may contain text, thinking and tool calls like any other.
+ * The last chunk of a completion. It may contain text, thinking and tool calls like any other.
  *
  * @category models
  * @since 0.2.0
@@ -188,85 +155,41 @@ export const FinalChunk = Schema.Struct({
   ...fields,
   /** Always `true`. */
   isFinal: Schema.Literal(true),
-  /** The model that answered. It can differ from the one that was requested. */
+  /** The model that generated it. It can differ from the one that was requested. */
   model: Schema.String,
-  /** Why the model stopped; `length` if the answer is truncated. */
+  /** Why the model stopped; `length` if the text is truncated. */
   finishReason: FinishReason,
   /** The number of tokens, if the server reported it. */
   usage: Schema.optional(Usage),
   /** How long the server took, if it reported it. */
   timings: Schema.optional(Timings),
-  /** The server's name for this answer, if it has one. Not every server makes it unique. */
+  /** The server's name for this completion, if it has one. Not every server makes it unique. */
   responseId: Schema.optional(Schema.String),
   /**
-   * Whether the server dropped a part of the prompt to fit it into the context. Only with `overflow: "truncate"`, and only where
-   * it is certain: from the tokens that the server counted, the size of the prompt, and `contextLength` if the request has it.
+   * Whether the server dropped a part of the prompt to fit it into the context. Only with `overflow: "truncate"`, and
+   * only where it is certain: from the tokens that the server counted, the size of the prompt, and `contextLength` if
+   * the request has it.
    */
   promptTruncated: Schema.optional(Schema.Boolean),
-  /** The name of the provider that answered, if a policy chose among several. */
+  /** The name of the provider that was used, if a policy chose among several. */
   provider: Schema.optional(Schema.String)
 })
-
-/**
- * @category models
- * @since 0.2.0
- */
 export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
 
 /**
- * One chunk of an answer. `isFinal` is true on exactly one chunk of a successful stream, its last, and narrows the type.
+ * One chunk of a completion. `isFinal` is true on exactly one chunk of a successful stream, its last, and narrows the
+ * type. The text is the `content` of all chunks, including the final one; likewise for `thinking` and `toolCalls`.
  *
- * **Details**
- *
- * The text of an answer is the `content` of all chunks, including the final one; likewise for `thinking` and `toolCalls`.
- *
- * **Gotchas**
- *
- * - `content` may be `""` on any chunk: servers also send records with only thinking, tool calls or nothing.
- * - `JSON.stringify(chunk)` writes durations in Effect's internal form. To send or store chunks, encode them with this schema
- *   or with `FromJsonString`, which write durations as milliseconds.
- *
- * **Example** (the end of an answer)
- *
- * ```ts
- * import type { StreamingChunk } from "effect-local-llm"
- *
- * const describe = (chunk: StreamingChunk.StreamingChunk): string =>
- *   chunk.isFinal ? `${chunk.content} (${chunk.model}: ${chunk.finishReason})` : chunk.content
- * ```
- *
- * @see {@link FromJsonString} for the JSON text of a chunk
  * @category models
  * @since 0.1.0
  */
 export const StreamingChunk = Schema.Union([ContentChunk, FinalChunk])
-
-/**
- * @category models
- * @since 0.1.0
- */
 export type StreamingChunk = ContentChunk | FinalChunk
 
 /**
- * The codec between a chunk and its JSON text. Durations are numbers of milliseconds, and fields without a value are left out.
- * Decoding the text gives the same chunk again.
- *
- * **When to use**
- *
- * To send chunks to a browser, to another process or to a log.
- *
- * **Example** (chunks as server-sent events)
- *
- * ```ts
- * import { Effect, Schema, Stream } from "effect"
- * import { Provider, StreamingChunk } from "effect-local-llm"
- *
- * const encode = Schema.encodeSync(StreamingChunk.FromJsonString)
- *
- * const events = Stream.unwrap(
- *   Effect.map(Provider.Provider, (provider) => provider.stream({ model: "llama3.2", prompt: "Once" }))
- * ).pipe(Stream.map((chunk) => `data: ${encode(chunk)}\n\n`))
- * ```
+ * The codec between a chunk and its JSON text, for a browser, another process or a log. It writes durations as
+ * milliseconds; `JSON.stringify` alone would write Effect's internal form. Decoding the text gives the same chunk
+ * again.
  *
  * @category models
  * @since 0.2.0

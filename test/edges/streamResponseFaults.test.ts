@@ -54,7 +54,7 @@ describe.each(["sse", "ndjson"] as const)("%s", (form) => {
         [Stream.make(1, 2), "TypeError"],
         [Stream.make(1, 3), "at encodeBroken"],
         [Stream.concat(Stream.make(1), Stream.fail("x")), "at broken"],
-        [Stream.concat(Stream.make(1), Stream.die("secret")), "an exception that is no Error"]
+        [Stream.concat(Stream.make(1), Stream.die("secret")), "a thrown value that is not an Error"]
       ]
       for (const [stream, place] of streams) {
         const items = Stream.rechunk(stream, 1)

@@ -12,10 +12,8 @@ import * as Stream from "effect/Stream"
 import { InvalidAnswer, StreamTruncated } from "./ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "./StreamingChunk.ts"
 import { FinishReason, Timings, ToolCall, Usage } from "./StreamingChunk.ts"
-import { withoutFence } from "./values/codeBlock.ts"
-import * as Fault from "./values/fault.ts"
 import * as Json from "./values/json.ts"
-import * as JsonSchema from "./values/jsonSchema.ts"
+import { makeToFault } from "./values/objects.ts"
 
 /**
  * A complete answer.
@@ -127,7 +125,7 @@ export const fromStream = <E, R>(
  * @since 0.3.0
  */
 export const jsonText = ({ content, thinking = "" }: Completion): string =>
-  withoutFence((content.trim() === "" ? thinking : content).trim())
+  Json.withoutFence((content.trim() === "" ? thinking : content).trim())
 
 /**
  * The value of a completion whose text is JSON, as `Provider.object` returns it. Fails with `InvalidAnswer` if the text is not JSON
@@ -149,14 +147,14 @@ export const decode = <A, RD>(
   const fault = Json.findFault(value)
   if (fault !== undefined) return fail(`it is ${fault}`)
   return Effect.catch(Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(value), (error) => {
-    const { description = "", field } = Fault.make({}, isKeyOf(schema))(error)
+    const { description = "", field } = makeToFault({}, isKeyOf(schema))(error)
     return fail(field === undefined ? description : `${field}: ${description}`)
   })
 }
 
 /** Whether the schema has a key. Others, as of a record, are text of the model. */
 const isKeyOf = (schema: Schema.Constraint): ((key: string) => boolean) => {
-  const jsonSchema = JsonSchema.make(Schema.toCodecJson(schema))
+  const jsonSchema = Json.toSchema(Schema.toCodecJson(schema))
   const text = Result.isSuccess(jsonSchema) ? JSON.stringify(jsonSchema.success) : ""
   return (key) => text.includes(JSON.stringify(key))
 }

@@ -7,7 +7,6 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { CompletionRequest, type Defaults } from "./CompletionRequest.ts"
-import * as Fault from "./values/fault.ts"
 import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 
@@ -138,4 +137,4 @@ const missingModel = () =>
 
 const validateRequest = Schema.decodeUnknownResult(Schema.toType(EmbeddingRequest), { onExcessProperty: "error" })
 
-const toFault = Fault.make({ request: EmbeddingRequest.fields })
+const toFault = Values.makeToFault({ request: EmbeddingRequest.fields })

@@ -15,7 +15,6 @@ import * as Stream from "effect/Stream"
 import { ChatRequest, Deadlines, Defaults, PromptRequest } from "../CompletionRequest.ts"
 import * as Provider from "../Provider.ts"
 import { InvalidRequest, ProviderError } from "../ProviderError.ts"
-import * as Fault from "../values/fault.ts"
 import * as Values from "../values/objects.ts"
 
 /** A schema for each option, so that none can be forgotten. */
@@ -33,7 +32,7 @@ export const define = <Options>(
 ): Definition => {
   const decode = Schema.decodeUnknownResult(Schema.toType(Schema.Struct(fields)), { onExcessProperty: "error" })
   const request = { ...ChatRequest.fields, ...PromptRequest.fields }
-  const toFault = Fault.make({ request, deadlines: Deadlines.fields, ...places, options: fields }, undefined, "options")
+  const toFault = Values.makeToFault({ request, deadlines: Deadlines.fields, ...places, options: fields }, undefined, "options")
   return { check: (options) => Result.mapError(decode(options), (error) => new InvalidRequest(toFault(error))) }
 }
 

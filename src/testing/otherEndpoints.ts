@@ -1,6 +1,6 @@
 /** The answers to requests that are not for a completion. */
 import * as Predicate from "effect/Predicate"
-import * as Letters from "../values/letters.ts"
+import { countLetters } from "../values/text.ts"
 import * as Models from "../protocol/ollama/models.ts"
 import type { Reply } from "./answer.ts"
 import { wires } from "./wireRecords.ts"
@@ -82,7 +82,7 @@ const transfer = (verb: string): Reply => {
 
 const toVectors = (input: unknown, dimensions: unknown): ReadonlyArray<ReadonlyArray<number>> =>
   (Array.isArray(input) ? input : [input]).map((text) =>
-    Letters.toVector(String(text), typeof dimensions === "number" ? dimensions : undefined)
+    countLetters(String(text), typeof dimensions === "number" ? dimensions : undefined)
   )
 
 const toOllamaModel = (name: string) => ({

@@ -1,16 +1,16 @@
-/** Sends an answer with its delays and cuts, and with back-pressure. */
+/** Sends a response with its delays and cuts, and with back-pressure. */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Http from "node:http"
-import type { Completion, Cut, Delivery, Piece, Reply } from "./answer.ts"
-import type { Wire } from "./wireRecords.ts"
+import type { Wire } from "./records.ts"
+import type { Completion, Cut, Delivery, Piece, Reply } from "./script.ts"
 
 export interface Channel {
   readonly response: Http.ServerResponse
   /** Called with the number of bytes of the body that were written. */
   readonly onWritten: (bytes: number) => void
-  /** Called when the script cuts the answer. */
+  /** Called when the script cuts the response. */
   readonly onCut: () => void
 }
 
@@ -46,7 +46,7 @@ export const sendCompletion = (channel: Channel, completion: Completion, wire: W
     })
   })
 
-/** Sends any other answer. */
+/** Sends any other response. */
 export const sendReply = (channel: Channel, reply: Reply): Effect.Effect<void> => {
   const { body = "" } = reply
   const isJson = typeof body === "object" && !(body instanceof Uint8Array)
@@ -77,7 +77,7 @@ const send = Effect.fnUntraced(
   function* (
     channel: Channel,
     { cut, delay, drip, holdOpen, interim }: Delivery,
-    answer: {
+    content: {
       readonly head: { readonly status: number; readonly headers: Record<string, string> }
       readonly headersAtOnce: boolean
       /** Writes the body, and gives its end marker. */
@@ -91,14 +91,14 @@ const send = Effect.fnUntraced(
     if (cut?.afterBytes === 0 && (cut.how === "close" || cut.how === "reset")) return yield* Effect.fail(cut)
     if (interim === 100) response.writeContinue()
     if (interim === 102) response.writeProcessing()
-    response.writeHead(answer.head.status, answer.head.headers)
-    if (answer.headersAtOnce) response.flushHeaders()
+    response.writeHead(content.head.status, content.head.headers)
+    if (content.headersAtOnce) response.flushHeaders()
     yield* after(delay?.first, Effect.void)
 
-    let room = cut?.afterBytes ?? Infinity
+    let bytesLeft = cut?.afterBytes ?? Infinity
     const write: Write = Effect.fnUntraced(function* (data) {
       const bytes = typeof data === "string" ? Buffer.from(data) : data
-      const fitting = bytes.subarray(0, room)
+      const fitting = bytes.subarray(0, bytesLeft)
       const size = drip?.bytes ?? fitting.length
       for (let start = 0; start < fitting.length; start += size) {
         if (drip?.every !== undefined && start > 0) yield* Effect.sleep(drip.every)
@@ -106,28 +106,28 @@ const send = Effect.fnUntraced(
         yield* flush(response, part)
         channel.onWritten(part.length)
       }
-      room -= fitting.length
-      if (cut !== undefined && room === 0) return yield* Effect.fail(cut)
+      bytesLeft -= fitting.length
+      if (cut !== undefined && bytesLeft === 0) return yield* Effect.fail(cut)
     })
 
-    const endMarker = yield* answer.body(write)
+    const endMarker = yield* content.body(write)
     if (cut !== undefined && cut.afterBytes === undefined) return yield* Effect.fail(cut)
     yield* write(endMarker)
     if (holdOpen) return yield* Effect.never
     response.end()
   },
-  (effect, channel) => effect.pipe(Effect.catch((cut) => sever(channel, cut)))
+  (effect, channel) => Effect.catch(effect, (cut) => sever(channel, cut))
 )
 
-/** A fault of the script. With such a number the answer would be empty, whole, or endless. */
+/** A fault of the script. With such a number the response would be empty, whole or endless. */
 const checkCount = (name: string, value: number | undefined, minimum: number): void => {
   if (value === undefined || (Number.isSafeInteger(value) && value >= minimum)) return
   throw new RangeError(`${name}: expected a whole number, ${minimum} or more`)
 }
 
 /**
- * Completes when the network has taken the bytes and a turn of the event loop has passed. A client in the same process then reads
- * one record at a time, as from a server that needs time between two tokens.
+ * Completes when the network has taken the bytes and a turn of the event loop has passed. A client in the same process then reads one
+ * record at a time, as from a server that needs time between two tokens.
  */
 const flush = (response: Http.ServerResponse, bytes: Uint8Array): Effect.Effect<void> =>
   Effect.callback((resume) => {
@@ -137,17 +137,15 @@ const flush = (response: Http.ServerResponse, bytes: Uint8Array): Effect.Effect<
     })
   })
 
-const sever = ({ onCut, response }: Channel, { how }: Cut): Effect.Effect<void> => {
-  if (how === "stall") {
-    return Effect.andThen(
-      Effect.sync(() => response.flushHeaders()),
-      Effect.never
-    )
-  }
-  return Effect.sync(() => {
+const sever = ({ onCut, response }: Channel, { how }: Cut): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (how === "stall") {
+      response.flushHeaders()
+      return Effect.never
+    }
     onCut()
     if (how === "end") response.end()
     else if (how === "close") response.socket?.destroySoon()
     else response.socket?.resetAndDestroy()
+    return Effect.void
   })
-}

@@ -1,8 +1,8 @@
-/** Pieces of an answer as the records of the four protocols, in the form in which Ollama 0.33 and LM Studio 0.4 send them. */
+/** The records of the four endpoints for completions, in the form in which Ollama 0.33 and LM Studio 0.4 send them. */
 import type { FinishReason, ToolCall, Usage } from "../StreamingChunk.ts"
-import type { Piece } from "./answer.ts"
+import type { Piece } from "./script.ts"
 
-/** How one answer is written. */
+/** How one completion is written. */
 export interface Wire {
   readonly contentType: string
   /** Whether the headers are sent before the first piece. */
@@ -17,29 +17,57 @@ type MakeWire = (options: { readonly model: string; readonly withUsage: boolean 
 /** The same time for all records, so that the same script gives the same bytes. */
 const createdAt = new Date("2026-01-02T03:04:05.678Z")
 
-/** Pieces as the parts of a record that differ between the two endpoints of a server. */
-interface Shape {
-  readonly text: (text: string) => object
-  readonly thinking: (thinking: string) => object | undefined
+/** What one of the pieces with content is in the records of an endpoint. `index` is that of the tool call. */
+interface Fields {
+  readonly text: (text: string) => ReadonlyArray<object>
+  readonly thinking: (thinking: string) => ReadonlyArray<object>
   readonly toolCall: (call: ToolCall, index: number) => ReadonlyArray<object>
 }
 
+const makePiece = (
+  fields: Fields,
+  write: {
+    readonly record: (fields: object) => string
+    readonly text: (text: string) => string
+    readonly error: (message: string) => string
+  }
+): Wire["piece"] => {
+  let calls = 0
+  const records = (list: ReadonlyArray<object>): string => list.map(write.record).join("")
+  return (piece) => {
+    if (typeof piece === "string") return records(fields.text(piece))
+    if ("thinking" in piece) return records(fields.thinking(piece.thinking))
+    if ("toolCall" in piece) return records(fields.toolCall(piece.toolCall, calls++))
+    if ("error" in piece) return write.error(piece.error)
+    return "raw" in piece ? piece.raw : write.text(piece.record)
+  }
+}
+
+/** `toFields` has what differs between its two endpoints. */
 const ollama =
-  (shape: Shape): MakeWire =>
+  (toFields: (content: string, rest?: object) => object): MakeWire =>
   ({ model }) => {
-    const line = (rest: object): string =>
-      `${JSON.stringify({ model, created_at: createdAt.toISOString(), ...rest })}\n`
+    const line = (fields: object): string => `${JSON.stringify(fields)}\n`
+    const head = { model, created_at: createdAt.toISOString() }
+    const fields: Fields = {
+      text: (text) => [toFields(text)],
+      thinking: (thinking) => [toFields("", { thinking })],
+      toolCall: ({ arguments: value, id, name }, index) => [
+        toFields("", { tool_calls: [{ id, function: { index, name, arguments: value } }] })
+      ]
+    }
     return {
       contentType: "application/x-ndjson",
       headersAtOnce: false,
-      piece: makePiece(shape, {
-        record: (fields) => line({ ...fields, done: false }),
+      piece: makePiece(fields, {
+        record: (fields) => line({ ...head, ...fields, done: false }),
         text: (text) => `${text}\n`,
-        error: (message) => `${JSON.stringify({ error: message })}\n`
+        error: (error) => line({ error })
       }),
       end: ({ finishReason, usage }) =>
         line({
-          ...shape.text(""),
+          ...head,
+          ...toFields(""),
           done: true,
           // Ollama has no reason of its own for tool calls.
           done_reason: finishReason === "tool-calls" ? "stop" : finishReason,
@@ -53,27 +81,24 @@ const ollama =
     }
   }
 
-const ollamaToolCall = (call: ToolCall, index: number): object => ({
-  id: call.id,
-  function: { index, name: call.name, arguments: call.arguments }
-})
+const lmStudioChat: Fields = {
+  text: (content) => [{ content }],
+  thinking: (reasoning_content) => [{ reasoning_content }],
+  toolCall: ({ arguments: value, id, name }, index) => {
+    const text = JSON.stringify(value)
+    const middle = Math.ceil(text.length / 2)
+    return [
+      { index, id, type: "function", function: { name, arguments: "" } },
+      { index, function: { arguments: text.slice(0, middle) } },
+      { index, function: { arguments: text.slice(middle) } }
+    ].map((call) => ({ tool_calls: [call] }))
+  }
+}
 
-const ollamaChat = ollama({
-  text: (content) => ({ message: { role: "assistant", content } }),
-  thinking: (thinking) => ({ message: { role: "assistant", content: "", thinking } }),
-  toolCall: (call, index) => [
-    { message: { role: "assistant", content: "", tool_calls: [ollamaToolCall(call, index)] } }
-  ]
-})
-
-const ollamaGenerate = ollama({
-  text: (response) => ({ response }),
-  thinking: (thinking) => ({ response: "", thinking }),
-  toolCall: (call, index) => [{ response: "", tool_calls: [ollamaToolCall(call, index)] }]
-})
+const lmStudioCompletion: Fields = { text: (text) => [{ text }], thinking: () => [], toolCall: () => [] }
 
 const lmStudio =
-  (kind: "chat" | "completion", shape: Shape): MakeWire =>
+  (kind: "chat" | "completion"): MakeWire =>
   ({ model, withUsage }) => {
     const isChat = kind === "chat"
     const head = {
@@ -95,7 +120,7 @@ const lmStudio =
     return {
       contentType: "text/event-stream",
       headersAtOnce: true,
-      piece: makePiece(shape, {
+      piece: makePiece(isChat ? lmStudioChat : lmStudioCompletion, {
         record: (fields) => event([choice(fields)]),
         text: (text) => `data: ${text}\n\n`,
         error: (message) => `event: error\ndata: ${JSON.stringify({ error: { message }, message })}\n\n`
@@ -114,50 +139,10 @@ const lmStudio =
     }
   }
 
-const lmStudioChat = lmStudio("chat", {
-  text: (content) => ({ content }),
-  thinking: (reasoning_content) => ({ reasoning_content }),
-  toolCall: ({ arguments: value, id, name }, index) => {
-    const text = JSON.stringify(value)
-    const middle = Math.ceil(text.length / 2)
-    return [
-      { tool_calls: [{ index, id, type: "function", function: { name, arguments: "" } }] },
-      { tool_calls: [{ index, function: { arguments: text.slice(0, middle) } }] },
-      { tool_calls: [{ index, function: { arguments: text.slice(middle) } }] }
-    ]
-  }
-})
-
-const lmStudioCompletion = lmStudio("completion", {
-  text: (text) => ({ text }),
-  thinking: () => undefined,
-  toolCall: () => []
-})
-
-const makePiece = (
-  shape: Shape,
-  write: {
-    readonly record: (fields: object) => string
-    readonly text: (text: string) => string
-    readonly error: (message: string) => string
-  }
-): Wire["piece"] => {
-  let calls = 0
-  return (piece) => {
-    if (typeof piece === "string") return write.record(shape.text(piece))
-    if ("raw" in piece) return piece.raw
-    if ("record" in piece) return write.text(piece.record)
-    if ("error" in piece) return write.error(piece.error)
-    if ("toolCall" in piece) return shape.toolCall(piece.toolCall, calls++).map(write.record).join("")
-    const fields = shape.thinking(piece.thinking)
-    return fields === undefined ? "" : write.record(fields)
-  }
-}
-
-/** The endpoints that give completions. */
+/** The endpoints for completions. */
 export const wires: { readonly [path: string]: MakeWire } = {
-  "/api/chat": ollamaChat,
-  "/api/generate": ollamaGenerate,
-  "/v1/chat/completions": lmStudioChat,
-  "/v1/completions": lmStudioCompletion
+  "/api/chat": ollama((content, rest) => ({ message: { role: "assistant", content, ...rest } })),
+  "/api/generate": ollama((response, rest) => ({ response, ...rest })),
+  "/v1/chat/completions": lmStudio("chat"),
+  "/v1/completions": lmStudio("completion")
 }

@@ -12,7 +12,7 @@ import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/lmStudio.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import { StreamTruncated, Timeout, Unsupported } from "../ProviderError.ts"
-import type { DiscoverableServer, Server } from "./definition.ts"
+import type { Server, ServerDefinition } from "./definition.ts"
 import * as OptionSchema from "./options.ts"
 
 export interface LoadOptions {
@@ -105,7 +105,7 @@ const makeOperations = (server: Server) => ({
   download: makeDownload(server)
 })
 
-export const lmStudio: DiscoverableServer<"lmstudio", ReturnType<typeof makeOperations>> = {
+export const lmStudio = {
   kind: "lmstudio",
   name: "LM Studio",
   address: { defaultUrl: "http://127.0.0.1:1234", port: "1234", root: "/v1" },
@@ -131,4 +131,4 @@ export const lmStudio: DiscoverableServer<"lmstudio", ReturnType<typeof makeOper
   oneModelAtATime: true,
   management: { options: new Set(["contextLength"]), downloadGoesOn: true },
   operations: makeOperations
-}
+} satisfies ServerDefinition<"lmstudio">

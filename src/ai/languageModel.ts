@@ -1,4 +1,4 @@
-/** The hooks of a `LanguageModel`: prompts become requests, answers become parts. */
+/** The hooks of a `LanguageModel`: prompts become requests, completions become parts. */
 import type * as AiError from "effect/ai/AiError"
 import * as IdGenerator from "effect/ai/IdGenerator"
 import * as LanguageModel from "effect/ai/LanguageModel"
@@ -20,9 +20,8 @@ import * as GenAi from "../values/genAi.ts"
 import * as Json from "../values/json.ts"
 import * as RequestBody from "../protocol/requestBody.ts"
 import * as AiErrors from "./error.ts"
-import * as AiPrompt from "./prompt.ts"
+import * as AiRequest from "./request.ts"
 import * as AiResponse from "./response.ts"
-import * as AiTools from "./tools.ts"
 
 type Hook = LanguageModel.ProviderOptions
 
@@ -35,7 +34,7 @@ export const make = (
 
   const prepare = (hook: Hook, method: string): Effect.Effect<ChatRequest, AiError.AiError> =>
     Effect.gen(function* () {
-      const request: ChatRequest = { ...(yield* options), ...(yield* Effect.fromResult(toInput(hook))) }
+      const request: ChatRequest = { ...(yield* options), ...(yield* Effect.fromResult(AiRequest.make(hook))) }
       annotateRequest(hook.span, GenAi.providerName(provider), request)
       return request
     }).pipe(Effect.mapError((reason) => fail(method, reason)))
@@ -59,38 +58,26 @@ export const make = (
         Effect.gen(function* () {
           const request = yield* prepare(hook, "streamText")
           const ids = yield* makeIds(hook)
-          return provider.stream(request).pipe(
-            Stream.mapError((error) => AiErrors.make("streamText", error)),
-            toStreamParts(hook, ids)
-          )
+          const chunks = Stream.mapError(provider.stream(request), (error) => AiErrors.make("streamText", error))
+          return toStreamParts(hook, ids, chunks)
         })
       )
   })
 }
 
-/** Servers constrain answers to the JSON form of a Schema, so answers are decoded from that form. */
+/** Servers constrain completions to the JSON form of a Schema, so they are decoded from that form. */
 const codecTransformer: LanguageModel.CodecTransformer = (schema) => {
   const codec = Schema.toCodecJson(schema)
   return { codec, jsonSchema: Result.getOrThrow(RequestBody.toJsonSchema(codec, "format")) }
 }
 
-/** The fields that the request of `effect/ai` decides. The options come from the layer. */
-const toInput = ({ prompt, responseFormat, toolChoice, tools }: Hook) =>
-  Result.gen(function* () {
-    const input = { messages: yield* AiPrompt.toMessages(prompt) }
-    const format = responseFormat.type === "json" ? { format: responseFormat.schema } : {}
-    return tools.length === 0
-      ? { ...input, ...format }
-      : { ...input, ...format, tools: yield* AiTools.toTools(tools), toolChoice: AiTools.toToolChoice(toolChoice) }
-  })
-
 const makeIds = ({ prompt }: Hook) =>
   Effect.gen(function* () {
     const generator = yield* IdGenerator.IdGenerator
-    return AiResponse.makeIds(yield* generator.generateId(), AiPrompt.callIds(prompt))
+    return AiResponse.makeIds(yield* generator.generateId(), AiRequest.callIds(prompt))
   })
 
-/** The text and the thinking of an answer. For a typed object, the text is its JSON. */
+/** The text and the thinking of a completion. For a typed object, the text is its JSON. */
 const toText = (hook: Hook, completion: Completion.Completion) => {
   const { content, finishReason, thinking = "", toolCalls } = completion
   if (hook.responseFormat.type === "text" || toolCalls.length > 0) return Effect.succeed({ content, thinking })
@@ -109,45 +96,34 @@ const toText = (hook: Hook, completion: Completion.Completion) => {
 const isUnknownTool = ({ toolCallValidation, tools }: Hook, name: string): boolean =>
   toolCallValidation !== "deferred" && !tools.some((tool) => tool.name === name)
 
-const toStreamParts =
-  (hook: Hook, ids: AiResponse.Ids) =>
-  <R>(
-    chunks: Stream.Stream<StreamingChunk, AiError.AiError, R>
-  ): Stream.Stream<Response.StreamPartEncoded, AiError.AiError, R> =>
-    Stream.transformPull(chunks, (pull) =>
-      Effect.sync(() => {
-        const read = AiResponse.makeReader(ids)
-        let failure: AiError.AiError | undefined
+type Parts = Pull.Pull<Arr.NonEmptyReadonlyArray<Response.StreamPartEncoded>, AiError.AiError>
 
-        const give = (parts: Array<Response.StreamPartEncoded>): typeof next => {
-          const unknown = parts.find((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
-          if (unknown?.type === "tool-call") failure = AiErrors.toolNotFound("streamText", unknown.name, hook.tools)
-          // The parts before the calls are delivered. No handler runs.
-          const calls = parts.findIndex(({ type }) => type === "tool-call")
-          const given = failure === undefined ? parts : parts.slice(0, calls)
-          // A chunk without text, such as the progress of the prompt, has no part.
-          return Arr.isArrayNonEmpty(given) ? Effect.succeed(given) : next
+const toStreamParts = (hook: Hook, ids: AiResponse.Ids, chunks: Stream.Stream<StreamingChunk, AiError.AiError>) =>
+  Stream.transformPull(chunks, (pull) =>
+    Effect.sync(() => {
+      const read = AiResponse.makeReader(ids)
+      let failure: AiError.AiError | undefined
+
+      const toParts = (chunks: Arr.NonEmptyReadonlyArray<StreamingChunk>): Parts => {
+        const parts: Array<Response.StreamPartEncoded> = []
+        for (const chunk of chunks) {
+          read(chunk, parts)
+          if (chunk.isFinal) annotateResponse(hook.span, chunk)
         }
-
-        const next: Pull.Pull<
-          Arr.NonEmptyReadonlyArray<Response.StreamPartEncoded>,
-          AiError.AiError,
-          void,
-          R
-        > = Effect.suspend(() => {
-          if (failure !== undefined) return Effect.fail(failure)
-          return Effect.flatMap(pull, (chunks) => {
-            const parts: Array<Response.StreamPartEncoded> = []
-            for (const chunk of chunks) {
-              read(chunk, parts)
-              if (chunk.isFinal) annotateResponse(hook.span, chunk)
-            }
-            return give(parts)
-          })
-        })
-        return next
-      })
-    )
+        const unknown = parts.find((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
+        if (unknown?.type === "tool-call") failure = AiErrors.toolNotFound("streamText", unknown.name, hook.tools)
+        // The parts before the calls are delivered. No handler runs.
+        const calls = parts.findIndex(({ type }) => type === "tool-call")
+        const delivered = failure === undefined ? parts : parts.slice(0, calls)
+        // A chunk without text, such as the progress of the prompt, has no part.
+        return Arr.isArrayNonEmpty(delivered) ? Effect.succeed(delivered) : next
+      }
+      const next: Parts = Effect.suspend(() =>
+        failure === undefined ? Effect.flatMap(pull, toParts) : Effect.fail(failure)
+      )
+      return next
+    })
+  )
 
 const annotateRequest = (span: Span, provider: string, request: ChatRequest): void =>
   Telemetry.addGenAIAnnotations(span, {

@@ -1,7 +1,6 @@
 /** Ollama, through its own protocol. */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "../CompletionRequest.ts"
 import { Defaults } from "../CompletionRequest.ts"
@@ -9,7 +8,6 @@ import type { ModelProgress } from "../ModelProgress.ts"
 import * as Endpoints from "../protocol/ollama/endpoints.ts"
 import * as Manage from "../protocol/ollama/manage.ts"
 import * as Models from "../protocol/ollama/models.ts"
-import type { ProviderError } from "../ProviderError.ts"
 import * as BaseUrl from "../values/baseUrl.ts"
 import * as Monotonic from "../values/monotonic.ts"
 import type { Server, ServerDefinition } from "./definition.ts"
@@ -104,19 +102,16 @@ const loadOptions = OptionSchema.define<Manage.LoadOptions>({
 })
 
 const makeCommands = ({ call, changing, toError }: Server) => {
-  const load = (model: string, options: Manage.LoadOptions = {}): Effect.Effect<void, ProviderError> => {
-    const valid = OptionSchema.read(loadOptions, options)
-    if (Result.isFailure(valid)) return Effect.fail(toError(valid.failure))
+  const load = Effect.fnUntraced(function* (model: string, options: Manage.LoadOptions = {}) {
+    yield* Effect.mapError(Effect.fromResult(OptionSchema.read(loadOptions, options)), toError)
     const body = Manage.toLoadBody(model, options)
+    const generating = call(Manage.load, { ...body, stream: false }, model)
     // Models that only embed cannot generate.
-    const loaded = Effect.catchReason(
-      call(Manage.load, { ...body, stream: false }, model),
-      "ProviderError",
-      "Unsupported",
-      () => call(Manage.loadForEmbeddings, { ...body, input: [] }, model)
+    const loaded = Effect.catchReason(generating, "ProviderError", "Unsupported", () =>
+      call(Manage.loadForEmbeddings, { ...body, input: [] }, model)
     )
-    return changing.one(loaded)
-  }
+    yield* changing.one(loaded)
+  })
   return {
     deleteModel: (model: string) => changing.one(call(Manage.deleteModel, { model }, model)),
     copyModel: (source: string, destination: string) =>

@@ -9,9 +9,12 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import { once } from "node:events"
 import * as Http from "node:http"
+import { text } from "node:stream/consumers"
+import * as Json from "../values/json.ts"
 import * as Delivery from "./delivery.ts"
 import { wires } from "./records.ts"
 import * as Routes from "./routes.ts"
@@ -78,9 +81,9 @@ export const make = Effect.fnUntraced(function* (
   // No idle connection is closed in the middle of a test.
   server.keepAliveTimeout = 0
   server.on("connection", (socket) => {
-    log.countConnection(1)
+    log.connect()
     // A microtask later the response knows as well.
-    socket.once("close", () => queueMicrotask(() => log.countConnection(-1)))
+    socket.once("close", () => queueMicrotask(log.disconnect))
   })
   const port = yield* Effect.acquireRelease(listen(server), () =>
     Effect.callback<void>((resume) => {
@@ -114,7 +117,7 @@ const respond = Effect.fnUntraced(function* (
 ) {
   const { log, options } = running
   const body = yield* readBody(request)
-  const entry = log.add(request, body)
+  const entry = log.add(request, body, Routes.isPreflight(request))
   const channel: Delivery.Channel = {
     response,
     onWritten: (bytes) => log.update(entry, { bytesWritten: entry.bytesWritten + bytes }),
@@ -144,34 +147,30 @@ type Entry = { -readonly [K in keyof ReceivedRequest]: ReceivedRequest[K] }
 
 /** The requests and connections, and the waits for them. */
 const makeLog = () => {
-  const requests: Array<Entry> = []
-  const preflights: Array<Entry> = []
-  const connections = { open: 0, all: 0 }
-  const waiting = new Set<() => void>()
+  const entries = { requests: new Array<Entry>(), preflights: new Array<Entry>() }
+  const connections = { openConnections: 0, connections: 0 }
+  const checks = new Set<() => void>()
 
   const state = (): State => ({
-    requests: requests.map((entry) => ({ ...entry })),
-    preflights: preflights.map((entry) => ({ ...entry })),
-    openConnections: connections.open,
-    connections: connections.all
+    requests: entries.requests.map((entry) => ({ ...entry })),
+    preflights: entries.preflights.map((entry) => ({ ...entry })),
+    ...connections
   })
-  const changed = (): void => {
-    for (const check of waiting) check()
-  }
+  /** Checks every state, also one that the next change replaces at once. */
+  const changed = (): void => checks.forEach((check) => check())
   return {
     state,
-    add: (request: Http.IncomingMessage, body: unknown): Entry => {
+    add: ({ headers, method = "", url = "" }: Http.IncomingMessage, body: unknown, isPreflight: boolean): Entry => {
       const entry: Entry = {
-        index: requests.length,
-        method: request.method ?? "",
-        path: request.url ?? "",
-        headers: Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)])),
+        index: entries.requests.length,
+        method,
+        path: url,
+        headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
         body,
         outcome: "answering",
         bytesWritten: 0
       }
-      const entries = Routes.isPreflight(request) ? preflights : requests
-      entries.push(entry)
+      entries[isPreflight ? "preflights" : "requests"].push(entry)
       changed()
       return entry
     },
@@ -179,37 +178,30 @@ const makeLog = () => {
       Object.assign(entry, fields)
       changed()
     },
-    /** One more, or one less. */
-    countConnection: (change: 1 | -1): void => {
-      connections.open += change
-      if (change === 1) connections.all++
+    connect: (): void => {
+      connections.openConnections++
+      connections.connections++
       changed()
     },
-    until: (predicate: (state: State) => boolean): Effect.Effect<State> => waitUntil(waiting, state, predicate)
+    disconnect: (): void => {
+      connections.openConnections--
+      changed()
+    },
+    until: (predicate: (state: State) => boolean): Effect.Effect<State> =>
+      Effect.callback((resume) => {
+        const check = (): void => {
+          const current = state()
+          const result = Result.try(() => predicate(current))
+          if (Result.isSuccess(result) && !result.success) return
+          checks.delete(check)
+          resume(Result.isSuccess(result) ? Effect.succeed(current) : Effect.die(result.failure))
+        }
+        checks.add(check)
+        check()
+        return Effect.sync(() => checks.delete(check))
+      })
   }
 }
-
-/** Checks every state, also one that the next change replaces at once. */
-const waitUntil = (
-  waiting: Set<() => void>,
-  state: () => State,
-  predicate: (state: State) => boolean
-): Effect.Effect<State> =>
-  Effect.callback((resume) => {
-    const check = (): void => {
-      const current = state()
-      try {
-        if (!predicate(current)) return
-        resume(Effect.succeed(current))
-      } catch (defect) {
-        resume(Effect.die(defect))
-      }
-      waiting.delete(check)
-    }
-    waiting.add(check)
-    check()
-    return Effect.sync(() => waiting.delete(check))
-  })
 
 /**
  * Provides a fake server.
@@ -273,14 +265,10 @@ const ask = (script: Script, request: ReceivedRequest): Effect.Effect<Answer> =>
   return Effect.isEffect(answer) ? answer : Effect.succeed(answer)
 }
 
-const readOptions = (body: unknown, model: string | undefined) => {
-  const fields = Predicate.isObject(body) ? body : {}
-  const stream = Predicate.hasProperty(fields, "stream_options") ? fields.stream_options : undefined
-  return {
-    model: model ?? (Predicate.hasProperty(fields, "model") && Predicate.isString(fields.model) ? fields.model : ""),
-    withUsage: Predicate.hasProperty(stream, "include_usage") && stream.include_usage === true
-  }
-}
+const readOptions = (body: unknown, model: string | undefined) => ({
+  model: model ?? Json.toText(Json.get(body, "model")) ?? "",
+  withUsage: Json.get(Json.get(body, "stream_options"), "include_usage") === true
+})
 
 /** A fault in the script is reported at once. */
 const fail = (response: Http.ServerResponse, defect: unknown): void => {
@@ -289,24 +277,18 @@ const fail = (response: Http.ServerResponse, defect: unknown): void => {
 }
 
 const readBody = (request: Http.IncomingMessage): Effect.Effect<unknown> =>
-  Effect.callback((resume) => {
-    const parts: Array<Buffer> = []
-    request.on("data", (part: Buffer) => parts.push(part))
-    request.on("end", () => {
-      const text = Buffer.concat(parts).toString()
-      try {
-        resume(Effect.succeed(text === "" ? undefined : JSON.parse(text)))
-      } catch {
-        resume(Effect.succeed(text))
-      }
-    })
-  })
+  Effect.map(
+    Effect.promise(() => text(request)),
+    (text) => {
+      const value = Json.parse(text)
+      return value === undefined && text !== "" ? text : value
+    }
+  )
 
+/** The port. */
 const listen = (server: Http.Server): Effect.Effect<number> =>
-  Effect.callback((resume) => {
-    server.once("error", (error) => resume(Effect.die(error)))
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
-    })
+  Effect.promise(async () => {
+    await once(server.listen(0, "127.0.0.1"), "listening")
+    const address = server.address()
+    return typeof address === "object" && address !== null ? address.port : 0
   })

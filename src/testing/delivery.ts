@@ -31,8 +31,8 @@ export const sendCompletion = (channel: Channel, completion: Completion, wire: W
             isOver ||= "error" in piece
             hasCalls ||= "toolCall" in piece
           }
-          const pause = count++ === 0 ? undefined : completion.delay?.between
-          return after(pause, write(wire.piece(piece)))
+          const isFirst = count++ === 0
+          return Effect.andThen(pause(isFirst ? 0 : completion.delay?.between), write(wire.piece(piece)))
         })
       )
       if (isOver) return ""
@@ -68,8 +68,7 @@ const toPieces = ({ pieces = [], text, thinking, toolCalls = [] }: Completion): 
     Stream.concat(Stream.fromIterable(toolCalls.map((toolCall) => ({ toolCall }))))
   )
 
-const after = <A, E>(pause: Duration.Input | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  pause === undefined ? effect : Effect.delay(effect, pause)
+const pause = (time: Duration.Input = 0): Effect.Effect<void> => (time === 0 ? Effect.void : Effect.sleep(time))
 
 type Write = (bytes: string | Uint8Array) => Effect.Effect<void, Cut>
 
@@ -87,13 +86,13 @@ const send = Effect.fnUntraced(
     const { response } = channel
     checkCount("drip.bytes", drip?.bytes, 1)
     checkCount("cut.afterBytes", cut?.afterBytes, 0)
-    yield* after(delay?.headers, Effect.void)
+    yield* pause(delay?.headers)
     if (cut?.afterBytes === 0 && (cut.how === "close" || cut.how === "reset")) return yield* Effect.fail(cut)
     if (interim === 100) response.writeContinue()
     if (interim === 102) response.writeProcessing()
     response.writeHead(content.head.status, content.head.headers)
     if (content.headersAtOnce) response.flushHeaders()
-    yield* after(delay?.first, Effect.void)
+    yield* pause(delay?.first)
 
     let bytesLeft = cut?.afterBytes ?? Infinity
     const write: Write = Effect.fnUntraced(function* (data) {
@@ -101,7 +100,7 @@ const send = Effect.fnUntraced(
       const fitting = bytes.subarray(0, bytesLeft)
       const size = drip?.bytes ?? fitting.length
       for (let start = 0; start < fitting.length; start += size) {
-        if (drip?.every !== undefined && start > 0) yield* Effect.sleep(drip.every)
+        if (start > 0) yield* pause(drip?.every)
         const part = fitting.subarray(start, start + size)
         yield* flush(response, part)
         channel.onWritten(part.length)

@@ -17,15 +17,13 @@ type MakeWire = (options: { readonly model: string; readonly withUsage: boolean 
 /** The same time for all records, so that the same script gives the same bytes. */
 const createdAt = new Date("2026-01-02T03:04:05.678Z")
 
-/** What one of the pieces with content is in the records of an endpoint. `index` is that of the tool call. */
-interface Fields {
-  readonly text: (text: string) => ReadonlyArray<object>
-  readonly thinking: (thinking: string) => ReadonlyArray<object>
-  readonly toolCall: (call: ToolCall, index: number) => ReadonlyArray<object>
-}
+type Content = string | { readonly thinking: string } | { readonly toolCall: ToolCall }
+
+/** The fields of the records of a piece, of which there may be none. `index` is that of the tool call. */
+type ToFields = (piece: Content, index: number) => ReadonlyArray<object>
 
 const makePiece = (
-  fields: Fields,
+  toFields: ToFields,
   write: {
     readonly record: (fields: object) => string
     readonly text: (text: string) => string
@@ -33,13 +31,14 @@ const makePiece = (
   }
 ): Wire["piece"] => {
   let calls = 0
-  const records = (list: ReadonlyArray<object>): string => list.map(write.record).join("")
   return (piece) => {
-    if (typeof piece === "string") return records(fields.text(piece))
-    if ("thinking" in piece) return records(fields.thinking(piece.thinking))
-    if ("toolCall" in piece) return records(fields.toolCall(piece.toolCall, calls++))
-    if ("error" in piece) return write.error(piece.error)
-    return "raw" in piece ? piece.raw : write.text(piece.record)
+    if (typeof piece === "object") {
+      if ("error" in piece) return write.error(piece.error)
+      if ("raw" in piece) return piece.raw
+      if ("record" in piece) return write.text(piece.record)
+    }
+    const index = typeof piece === "object" && "toolCall" in piece ? calls++ : calls
+    return toFields(piece, index).map(write.record).join("")
   }
 }
 
@@ -49,17 +48,16 @@ const ollama =
   ({ model }) => {
     const line = (fields: object): string => `${JSON.stringify(fields)}\n`
     const head = { model, created_at: createdAt.toISOString() }
-    const fields: Fields = {
-      text: (text) => [toFields(text)],
-      thinking: (thinking) => [toFields("", { thinking })],
-      toolCall: ({ arguments: value, id, name }, index) => [
-        toFields("", { tool_calls: [{ id, function: { index, name, arguments: value } }] })
-      ]
+    const toPieceFields = (piece: Content, index: number): object => {
+      if (typeof piece === "string") return toFields(piece)
+      if ("thinking" in piece) return toFields("", { thinking: piece.thinking })
+      const { arguments: value, id, name } = piece.toolCall
+      return toFields("", { tool_calls: [{ id, function: { index, name, arguments: value } }] })
     }
     return {
       contentType: "application/x-ndjson",
       headersAtOnce: false,
-      piece: makePiece(fields, {
+      piece: makePiece((piece, index) => [toPieceFields(piece, index)], {
         record: (fields) => line({ ...head, ...fields, done: false }),
         text: (text) => `${text}\n`,
         error: (error) => line({ error })
@@ -81,21 +79,20 @@ const ollama =
     }
   }
 
-const lmStudioChat: Fields = {
-  text: (content) => [{ content }],
-  thinking: (reasoning_content) => [{ reasoning_content }],
-  toolCall: ({ arguments: value, id, name }, index) => {
-    const text = JSON.stringify(value)
-    const middle = Math.ceil(text.length / 2)
-    return [
-      { index, id, type: "function", function: { name, arguments: "" } },
-      { index, function: { arguments: text.slice(0, middle) } },
-      { index, function: { arguments: text.slice(middle) } }
-    ].map((call) => ({ tool_calls: [call] }))
-  }
+const toDeltas: ToFields = (piece, index) => {
+  if (typeof piece === "string") return [{ content: piece }]
+  if ("thinking" in piece) return [{ reasoning_content: piece.thinking }]
+  const { arguments: value, id, name } = piece.toolCall
+  const text = JSON.stringify(value)
+  const middle = Math.ceil(text.length / 2)
+  return [
+    { index, id, type: "function", function: { name, arguments: "" } },
+    { index, function: { arguments: text.slice(0, middle) } },
+    { index, function: { arguments: text.slice(middle) } }
+  ].map((call) => ({ tool_calls: [call] }))
 }
 
-const lmStudioCompletion: Fields = { text: (text) => [{ text }], thinking: () => [], toolCall: () => [] }
+const toTexts: ToFields = (piece) => (typeof piece === "string" ? [{ text: piece }] : [])
 
 const lmStudio =
   (kind: "chat" | "completion"): MakeWire =>
@@ -120,7 +117,7 @@ const lmStudio =
     return {
       contentType: "text/event-stream",
       headersAtOnce: true,
-      piece: makePiece(isChat ? lmStudioChat : lmStudioCompletion, {
+      piece: makePiece(isChat ? toDeltas : toTexts, {
         record: (fields) => event([choice(fields)]),
         text: (text) => `data: ${text}\n\n`,
         error: (message) => `event: error\ndata: ${JSON.stringify({ error: { message }, message })}\n\n`

@@ -14,7 +14,7 @@ import type { Span } from "effect/Tracer"
 import * as Completion from "../Completion.ts"
 import type { ChatRequest, Defaults } from "../CompletionRequest.ts"
 import type * as Provider from "../Provider.ts"
-import { type InvalidRequest, ProviderError, type ProviderErrorReason } from "../ProviderError.ts"
+import { type InvalidRequest, ProviderError } from "../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
 import * as GenAi from "../values/genAi.ts"
 import * as Json from "../values/json.ts"
@@ -29,15 +29,12 @@ export const make = (
   provider: Provider.Provider,
   options: Effect.Effect<Omit<Defaults, "tools" | "toolChoice">, InvalidRequest>
 ): Effect.Effect<LanguageModel.LanguageModel> => {
-  const fail = (method: string, reason: ProviderErrorReason) =>
-    AiErrors.make(method, new ProviderError({ provider: provider.name, reason }))
-
   const prepare = (hook: Hook, method: string): Effect.Effect<ChatRequest, AiError.AiError> =>
     Effect.gen(function* () {
       const request: ChatRequest = { ...(yield* options), ...(yield* Effect.fromResult(AiRequest.make(hook))) }
       annotateRequest(hook.span, GenAi.providerName(provider), request)
       return request
-    }).pipe(Effect.mapError((reason) => fail(method, reason)))
+    }).pipe(Effect.mapError((reason) => AiErrors.make(method, new ProviderError({ provider: provider.name, reason }))))
 
   return LanguageModel.make({
     codecTransformer,

@@ -24,6 +24,9 @@ const features: { readonly [K in Capability]: string } = {
   embedding: "embeddings"
 }
 
+const lacks = (capability: Capability) =>
+  new Unsupported({ feature: features[capability], description: "the model cannot do that" })
+
 /** What a model has to be able to do for a request. */
 export const ofRequest = ({ images = [], messages = [], think, tools = [] }: CompletionRequest) => {
   const needed: Array<Capability> = []
@@ -91,11 +94,7 @@ export const make = Effect.fnUntraced(function* (options: {
     if (checked.length === 0) return Effect.void
     // The request itself reports what is wrong with the model.
     const missing = Effect.orElseSucceed(findMissing(checked, model), () => undefined)
-    return Effect.flatMap(missing, (missing) =>
-      missing === undefined
-        ? Effect.void
-        : Effect.fail(new Unsupported({ feature: features[missing], description: "the model cannot do that" }))
-    )
+    return Effect.flatMap(missing, (missing) => (missing === undefined ? Effect.void : Effect.fail(lacks(missing))))
   }
   return {
     find,

@@ -117,7 +117,7 @@ const respond = Effect.fnUntraced(function* (
 ) {
   const { log, options } = running
   const body = yield* readBody(request)
-  const entry = log.add(request, body, Routes.isPreflight(request))
+  const entry = log.add(request, body)
   const channel: Delivery.Channel = {
     response,
     onWritten: (bytes) => log.update(entry, { bytesWritten: entry.bytesWritten + bytes }),
@@ -145,6 +145,16 @@ const respond = Effect.fnUntraced(function* (
 
 type Entry = { -readonly [K in keyof ReceivedRequest]: ReceivedRequest[K] }
 
+const toEntry = (index: number, { headers, method = "", url = "" }: Http.IncomingMessage, body: unknown): Entry => ({
+  index,
+  method,
+  path: url,
+  headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
+  body,
+  outcome: "answering",
+  bytesWritten: 0
+})
+
 /** The requests and connections, and the waits for them. */
 const makeLog = () => {
   const entries = { requests: new Array<Entry>(), preflights: new Array<Entry>() }
@@ -160,17 +170,9 @@ const makeLog = () => {
   const changed = (): void => checks.forEach((check) => check())
   return {
     state,
-    add: ({ headers, method = "", url = "" }: Http.IncomingMessage, body: unknown, isPreflight: boolean): Entry => {
-      const entry: Entry = {
-        index: entries.requests.length,
-        method,
-        path: url,
-        headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
-        body,
-        outcome: "answering",
-        bytesWritten: 0
-      }
-      entries[isPreflight ? "preflights" : "requests"].push(entry)
+    add: (request: Http.IncomingMessage, body: unknown): Entry => {
+      const entry = toEntry(entries.requests.length, request, body)
+      entries[Routes.isPreflight(request) ? "preflights" : "requests"].push(entry)
       changed()
       return entry
     },

@@ -10,6 +10,7 @@ import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import type { Span } from "effect/Tracer"
 import * as Completion from "../Completion.ts"
 import type { ChatRequest, Defaults } from "../CompletionRequest.ts"
@@ -19,7 +20,6 @@ import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
 import * as GenAi from "../values/genAi.ts"
 import * as Json from "../values/json.ts"
 import * as RequestBody from "../protocol/requestBody.ts"
-import * as AiErrors from "./error.ts"
 import * as AiRequest from "./request.ts"
 import * as AiResponse from "./response.ts"
 
@@ -34,7 +34,9 @@ export const make = (
       const request: ChatRequest = { ...(yield* options), ...(yield* Effect.fromResult(AiRequest.make(hook))) }
       annotateRequest(hook.span, GenAi.providerName(provider), request)
       return request
-    }).pipe(Effect.mapError((reason) => AiErrors.make(method, new ProviderError({ provider: provider.name, reason }))))
+    }).pipe(
+      Effect.mapError((reason) => AiResponse.toError(method, new ProviderError({ provider: provider.name, reason })))
+    )
 
   return LanguageModel.make({
     codecTransformer,
@@ -42,11 +44,11 @@ export const make = (
       Effect.gen(function* () {
         const request = yield* prepare(hook, "generateText")
         const completion = yield* Effect.mapError(provider.complete(request), (error) =>
-          AiErrors.make("generateText", error)
+          AiResponse.toError("generateText", error)
         )
         annotateResponse(hook.span, completion)
         const unknown = completion.toolCalls.find(({ name }) => isUnknownTool(hook, name))
-        if (unknown !== undefined) return yield* AiErrors.toolNotFound("generateText", unknown.name, hook.tools)
+        if (unknown !== undefined) return yield* AiResponse.toolNotFound("generateText", unknown.name, hook.tools)
         const text = yield* toText(hook, completion)
         return AiResponse.toParts(completion, text, yield* makeIds(hook))
       }),
@@ -55,7 +57,7 @@ export const make = (
         Effect.gen(function* () {
           const request = yield* prepare(hook, "streamText")
           const ids = yield* makeIds(hook)
-          const chunks = Stream.mapError(provider.stream(request), (error) => AiErrors.make("streamText", error))
+          const chunks = Stream.mapError(provider.stream(request), (error) => AiResponse.toError("streamText", error))
           return toStreamParts(hook, ids, chunks)
         })
       )
@@ -81,12 +83,12 @@ const toText = (hook: Hook, completion: Completion.Completion) => {
   const json = Completion.jsonText(completion)
   if (finishReason === "length") {
     const description = "the answer is truncated: maxTokens or the context of the model was used up"
-    return Effect.fail(AiErrors.invalidObject(json, description))
+    return Effect.fail(AiResponse.invalidObject(json, description))
   }
   const fault = Json.findFault(Json.parse(json))
   return fault === undefined
     ? Effect.succeed({ content: json, thinking: content.trim() === "" ? "" : thinking })
-    : Effect.fail(AiErrors.invalidObject(json, `the answer is ${fault}`))
+    : Effect.fail(AiResponse.invalidObject(json, `the answer is ${fault}`))
 }
 
 /** Models invent the names of tools. */
@@ -108,7 +110,7 @@ const toStreamParts = (hook: Hook, ids: AiResponse.Ids, chunks: Stream.Stream<St
           if (chunk.isFinal) annotateResponse(hook.span, chunk)
         }
         const unknown = parts.find((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
-        if (unknown?.type === "tool-call") failure = AiErrors.toolNotFound("streamText", unknown.name, hook.tools)
+        if (unknown?.type === "tool-call") failure = AiResponse.toolNotFound("streamText", unknown.name, hook.tools)
         // The parts before the calls are delivered. No handler runs.
         const calls = parts.findIndex(({ type }) => type === "tool-call")
         const delivered = failure === undefined ? parts : parts.slice(0, calls)
@@ -127,15 +129,10 @@ const annotateRequest = (span: Span, provider: string, request: ChatRequest): vo
     provider: { name: provider },
     operation: { name: "chat" },
     request: {
+      ...Struct.pick(request, ["temperature", "topK", "topP", "maxTokens"]),
+      ...Struct.pick(request, ["frequencyPenalty", "presencePenalty", "seed"]),
       model: request.model === undefined ? undefined : GenAi.toText(request.model),
-      temperature: request.temperature,
-      topK: request.topK,
-      topP: request.topP,
-      maxTokens: request.maxTokens,
-      stopSequences: request.stop,
-      frequencyPenalty: request.frequencyPenalty,
-      presencePenalty: request.presencePenalty,
-      seed: request.seed
+      stopSequences: request.stop
     }
   })
 

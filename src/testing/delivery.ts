@@ -20,31 +20,40 @@ export const sendCompletion = (channel: Channel, completion: Completion, wire: W
     head: { status: 200, headers: { "content-type": wire.contentType } },
     headersAtOnce: wire.headersAtOnce,
     body: Effect.fnUntraced(function* (write) {
+      const { delay, finishReason, usage } = completion
       let count = 0
+      let calls = 0
       let isOver = false
-      let hasCalls = false
       yield* toPieces(completion).pipe(
-        Stream.takeUntil((piece) => typeof piece === "object" && "error" in piece),
+        Stream.takeUntil(isError),
         Stream.runForEach((piece) => {
-          if (typeof piece === "object") {
-            if ("wait" in piece) return Effect.sleep(piece.wait)
-            isOver ||= "error" in piece
-            hasCalls ||= "toolCall" in piece
-          }
-          const isFirst = count++ === 0
-          return Effect.andThen(pause(isFirst ? 0 : completion.delay?.between), write(wire.piece(piece)))
+          if (typeof piece === "object" && "wait" in piece) return Effect.sleep(piece.wait)
+          isOver = isError(piece)
+          const bytes = encode(wire, piece, calls)
+          if (typeof piece === "object" && "toolCall" in piece) calls++
+          return Effect.andThen(pause(count++ === 0 ? 0 : delay?.between), write(bytes))
         })
       )
       if (isOver) return ""
       return wire.end({
-        finishReason: completion.finishReason ?? (hasCalls ? "tool-calls" : "stop"),
-        usage:
-          completion.usage === false
-            ? undefined
-            : (completion.usage ?? { promptTokens: 10, completionTokens: count, totalTokens: 10 + count })
+        finishReason: finishReason ?? (calls > 0 ? "tool-calls" : "stop"),
+        usage: usage === false ? undefined : (usage ?? toUsage(count))
       })
     })
   })
+
+const isError = (piece: Piece): boolean => typeof piece === "object" && "error" in piece
+
+const toUsage = (count: number) => ({ promptTokens: 10, completionTokens: count, totalTokens: 10 + count })
+
+const encode = (wire: Wire, piece: Exclude<Piece, { readonly wait: unknown }>, calls: number): string | Uint8Array => {
+  if (typeof piece === "object") {
+    if ("error" in piece) return wire.error(piece.error)
+    if ("raw" in piece) return piece.raw
+    if ("record" in piece) return wire.record(piece.record)
+  }
+  return wire.content(piece, calls)
+}
 
 /** Sends any other response. */
 export const sendReply = (channel: Channel, reply: Reply): Effect.Effect<void> => {

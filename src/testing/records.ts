@@ -1,14 +1,19 @@
 /** The records of the four endpoints for completions, in the form in which Ollama 0.33 and LM Studio 0.4 send them. */
 import type { FinishReason, ToolCall, Usage } from "../StreamingChunk.ts"
-import type { Piece } from "./script.ts"
+
+/** What the model generates. */
+export type Content = string | { readonly thinking: string } | { readonly toolCall: ToolCall }
 
 /** How one completion is written. */
 export interface Wire {
   readonly contentType: string
   /** Whether the headers are sent before the first piece. */
   readonly headersAtOnce: boolean
-  /** `""` for a piece that the protocol has no record for. */
-  readonly piece: (piece: Exclude<Piece, { readonly wait: unknown }>) => string | Uint8Array
+  /** The records of content, of which there may be none. `index` is that of the tool call. */
+  readonly content: (content: Content, index: number) => string
+  /** The record with this text in place of its JSON. */
+  readonly record: (text: string) => string
+  readonly error: (message: string) => string
   readonly end: (facts: { readonly finishReason: FinishReason; readonly usage: Usage | undefined }) => string
 }
 
@@ -17,54 +22,26 @@ type MakeWire = (options: { readonly model: string; readonly withUsage: boolean 
 /** The same time for all records, so that the same script gives the same bytes. */
 const createdAt = new Date("2026-01-02T03:04:05.678Z")
 
-type Content = string | { readonly thinking: string } | { readonly toolCall: ToolCall }
-
-/** The fields of the records of a piece, of which there may be none. `index` is that of the tool call. */
-type ToFields = (piece: Content, index: number) => ReadonlyArray<object>
-
-const makePiece = (
-  toFields: ToFields,
-  write: {
-    readonly record: (fields: object) => string
-    readonly text: (text: string) => string
-    readonly error: (message: string) => string
-  }
-): Wire["piece"] => {
-  let calls = 0
-  return (piece) => {
-    if (typeof piece === "object") {
-      if ("error" in piece) return write.error(piece.error)
-      if ("raw" in piece) return piece.raw
-      if ("record" in piece) return write.text(piece.record)
-    }
-    const index = typeof piece === "object" && "toolCall" in piece ? calls++ : calls
-    return toFields(piece, index).map(write.record).join("")
-  }
-}
-
 /** `toFields` has what differs between its two endpoints. */
 const ollama =
-  (toFields: (content: string, rest?: object) => object): MakeWire =>
+  (toFields: (text: string, rest?: object) => object): MakeWire =>
   ({ model }) => {
     const line = (fields: object): string => `${JSON.stringify(fields)}\n`
-    const head = { model, created_at: createdAt.toISOString() }
-    const toPieceFields = (piece: Content, index: number): object => {
-      if (typeof piece === "string") return toFields(piece)
-      if ("thinking" in piece) return toFields("", { thinking: piece.thinking })
-      const { arguments: value, id, name } = piece.toolCall
+    const record = (fields: object): string => line({ model, created_at: createdAt.toISOString(), ...fields })
+    const toContent = (content: Content, index: number): object => {
+      if (typeof content === "string") return toFields(content)
+      if ("thinking" in content) return toFields("", { thinking: content.thinking })
+      const { arguments: value, id, name } = content.toolCall
       return toFields("", { tool_calls: [{ id, function: { index, name, arguments: value } }] })
     }
     return {
       contentType: "application/x-ndjson",
       headersAtOnce: false,
-      piece: makePiece((piece, index) => [toPieceFields(piece, index)], {
-        record: (fields) => line({ ...head, ...fields, done: false }),
-        text: (text) => `${text}\n`,
-        error: (error) => line({ error })
-      }),
+      content: (content, index) => record({ ...toContent(content, index), done: false }),
+      record: (text) => `${text}\n`,
+      error: (error) => line({ error }),
       end: ({ finishReason, usage }) =>
-        line({
-          ...head,
+        record({
           ...toFields(""),
           done: true,
           // Ollama has no reason of its own for tool calls.
@@ -79,34 +56,20 @@ const ollama =
     }
   }
 
-const toDeltas: ToFields = (piece, index) => {
-  if (typeof piece === "string") return [{ content: piece }]
-  if ("thinking" in piece) return [{ reasoning_content: piece.thinking }]
-  const { arguments: value, id, name } = piece.toolCall
-  const text = JSON.stringify(value)
-  const middle = Math.ceil(text.length / 2)
-  return [
-    { index, id, type: "function", function: { name, arguments: "" } },
-    { index, function: { arguments: text.slice(0, middle) } },
-    { index, function: { arguments: text.slice(middle) } }
-  ].map((call) => ({ tool_calls: [call] }))
-}
-
-const toTexts: ToFields = (piece) => (typeof piece === "string" ? [{ text: piece }] : [])
-
 const lmStudio =
   (kind: "chat" | "completion"): MakeWire =>
   ({ model, withUsage }) => {
     const isChat = kind === "chat"
-    const head = {
-      id: isChat ? "chatcmpl-fake0000000000000000" : "cmpl-fake0000000000000000",
-      object: isChat ? "chat.completion.chunk" : "text_completion",
-      created: Math.floor(createdAt.getTime() / 1000),
-      model,
-      system_fingerprint: model
+    const event = (choices: ReadonlyArray<object>, rest: object = {}): string => {
+      const head = {
+        id: isChat ? "chatcmpl-fake0000000000000000" : "cmpl-fake0000000000000000",
+        object: isChat ? "chat.completion.chunk" : "text_completion",
+        created: Math.floor(createdAt.getTime() / 1000),
+        model,
+        system_fingerprint: model
+      }
+      return `data: ${JSON.stringify({ ...head, choices, ...rest })}\n\n`
     }
-    const event = (choices: ReadonlyArray<object>, rest: object = {}): string =>
-      `data: ${JSON.stringify({ ...head, choices, ...rest })}\n\n`
     // Only the first delta names the role.
     let role: object = { role: "assistant" }
     const choice = (fields: object, finish_reason: string | null = null): object => {
@@ -114,14 +77,16 @@ const lmStudio =
       role = {}
       return { index: 0, ...choice, logprobs: null, finish_reason }
     }
+    const toContents = isChat ? toDeltas : toTexts
     return {
       contentType: "text/event-stream",
       headersAtOnce: true,
-      piece: makePiece(isChat ? toDeltas : toTexts, {
-        record: (fields) => event([choice(fields)]),
-        text: (text) => `data: ${text}\n\n`,
-        error: (message) => `event: error\ndata: ${JSON.stringify({ error: { message }, message })}\n\n`
-      }),
+      content: (content, index) =>
+        toContents(content, index)
+          .map((fields) => event([choice(fields)]))
+          .join(""),
+      record: (text) => `data: ${text}\n\n`,
+      error: (message) => `event: error\ndata: ${JSON.stringify({ error: { message }, message })}\n\n`,
       end: ({ finishReason, usage }) => {
         const finish = event([choice(isChat ? {} : { text: "" }, finishReason.replaceAll("-", "_"))])
         const { completionTokens, promptTokens, totalTokens } = usage ?? {}
@@ -135,6 +100,22 @@ const lmStudio =
       }
     }
   }
+
+const toDeltas = (content: Content, index: number): ReadonlyArray<object> => {
+  if (typeof content === "string") return [{ content }]
+  if ("thinking" in content) return [{ reasoning_content: content.thinking }]
+  const { arguments: value, id, name } = content.toolCall
+  const text = JSON.stringify(value)
+  const middle = Math.ceil(text.length / 2)
+  return [
+    { index, id, type: "function", function: { name, arguments: "" } },
+    { index, function: { arguments: text.slice(0, middle) } },
+    { index, function: { arguments: text.slice(middle) } }
+  ].map((call) => ({ tool_calls: [call] }))
+}
+
+/** A plain completion has neither thinking nor tool calls. */
+const toTexts = (content: Content): ReadonlyArray<object> => (typeof content === "string" ? [{ text: content }] : [])
 
 /** The endpoints for completions. */
 export const wires: { readonly [path: string]: MakeWire } = {

@@ -29,8 +29,6 @@ export interface ServerDefinition<Kind extends string = string, Operations = obj
     /** Turns the variable's value into a base URL. Default: it is one. */
     readonly parse?: (value: string) => string
   }
-  /** How it answers a probe as no other server does. Default: it cannot be found. */
-  readonly identity?: Probe.Identity
   readonly endpoints: {
     readonly chat: Endpoint<CompletionRequest, StreamingChunk>
     readonly completion: Endpoint<CompletionRequest, StreamingChunk>
@@ -59,6 +57,11 @@ export interface ServerDefinition<Kind extends string = string, Operations = obj
   }
   /** What its providers can do besides, or in another way than all providers. */
   readonly operations: (server: Server) => Operations
+}
+
+/** A server that can be found, since it responds to a probe as no other does. */
+export interface DiscoverableServer<Kind extends string, Operations> extends ServerDefinition<Kind, Operations> {
+  readonly identity: Probe.Identity
 }
 
 interface ServerAddress extends BaseUrl.Defaults {

@@ -6,7 +6,7 @@ import * as Schedule from "effect/Schedule"
 import type { Dialect } from "../protocol/openai/dialect.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/llamaServer.ts"
-import type { Server, ServerDefinition } from "./definition.ts"
+import type { DiscoverableServer, Server } from "./definition.ts"
 
 /** Facts: llama.cpp's `tools/server/README.md`. */
 export const dialect: Dialect = {
@@ -32,7 +32,7 @@ const makeOperations = ({ call, changing }: Server) => ({
   unload: (model: string) => changing.one(call(Routes.unload, { model }, model))
 })
 
-export const llamaServer = {
+export const llamaServer: DiscoverableServer<"llama-server", ReturnType<typeof makeOperations>> = {
   kind: "llama-server",
   name: "llama-server",
   address: { defaultUrl: "http://127.0.0.1:8080", port: "8080", root: "/v1", isPortShared: true },
@@ -55,4 +55,4 @@ export const llamaServer = {
   reportedCapabilities: new Set(["vision"]),
   management: { options: new Set() },
   operations: makeOperations
-} satisfies ServerDefinition<"llama-server">
+}

@@ -11,7 +11,7 @@ import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/lmStudio.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import { StreamTruncated, Timeout, Unsupported } from "../ProviderError.ts"
-import type { Server, ServerDefinition } from "./definition.ts"
+import type { DiscoverableServer, Server } from "./definition.ts"
 import * as OptionSchema from "./options.ts"
 
 export interface LoadOptions {
@@ -78,7 +78,7 @@ const makeOperations = ({ call, changing, toError }: Server) => ({
     }).pipe(Stream.unwrap, changing.stream)
 })
 
-export const lmStudio = {
+export const lmStudio: DiscoverableServer<"lmstudio", ReturnType<typeof makeOperations>> = {
   kind: "lmstudio",
   name: "LM Studio",
   address: { defaultUrl: "http://127.0.0.1:1234", port: "1234", root: "/v1" },
@@ -104,4 +104,4 @@ export const lmStudio = {
   oneModelAtATime: true,
   management: { options: new Set(["contextLength"]), downloadGoesOn: true },
   operations: makeOperations
-} satisfies ServerDefinition<"lmstudio">
+}

@@ -10,7 +10,7 @@ import * as Manage from "../protocol/ollama/manage.ts"
 import * as Models from "../protocol/ollama/models.ts"
 import * as BaseUrl from "../values/baseUrl.ts"
 import * as Monotonic from "../values/monotonic.ts"
-import type { Server, ServerDefinition } from "./definition.ts"
+import type { DiscoverableServer, Server } from "./definition.ts"
 import * as OptionSchema from "./options.ts"
 
 export interface TransferOptions {
@@ -131,7 +131,7 @@ const makeOperations = (server: Server) => ({
   ...makeCommands(server)
 })
 
-export const ollama = {
+export const ollama: DiscoverableServer<"ollama", ReturnType<typeof makeOperations>> = {
   kind: "ollama",
   name: "Ollama",
   address: {
@@ -159,4 +159,4 @@ export const ollama = {
   isSameModel: Models.isSame,
   management: { options: new Set(["contextLength", "keepAlive", "insecure"]) },
   operations: makeOperations
-} satisfies ServerDefinition<"ollama">
+}

@@ -58,7 +58,7 @@ const makeOperations = ({ provider }: Server) => ({
     )
 })
 
-export const openAiCompatible = {
+export const openAiCompatible: ServerDefinition<"openai", ReturnType<typeof makeOperations>> = {
   kind: "openai",
   name: "OpenAI-compatible server",
   // In the conventions, `openai` is the cloud service.
@@ -80,7 +80,7 @@ export const openAiCompatible = {
   hasUnlistedModels: true,
   management: { options: new Set() },
   operations: makeOperations
-} satisfies ServerDefinition<"openai">
+}
 
 /** The definition for a server that accepts something else. */
 export const withDialect = (options: DialectOptions = {}): typeof openAiCompatible => ({

@@ -13,10 +13,8 @@ import * as Struct from "effect/Struct"
 import { InvalidAnswer, StreamTruncated } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 import { FinalChunk, ToolCall } from "./StreamingChunk.ts"
-import { withoutFence } from "./values/codeBlock.ts"
-import * as Fault from "./values/fault.ts"
 import * as Json from "./values/json.ts"
-import * as JsonSchema from "./values/jsonSchema.ts"
+import { makeToFault } from "./values/objects.ts"
 
 /**
  * A whole completion. Its text is cut if the `finishReason` is `length`. For a file or a database, encode it with this
@@ -80,7 +78,7 @@ export const fromStream = <E, R>(
  * @since 0.3.0
  */
 export const jsonText = ({ content, thinking = "" }: Completion): string =>
-  withoutFence((content.trim() === "" ? thinking : content).trim())
+  Json.withoutFence((content.trim() === "" ? thinking : content).trim())
 
 /**
  * The value of a completion whose text is JSON. Fails with `InvalidAnswer` if it is not JSON or does not match the
@@ -102,14 +100,14 @@ export const decode = <A, RD>(
   const fault = Json.findFault(value)
   if (fault !== undefined) return fail(`it is ${fault}`)
   return Effect.catch(Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(value), (error) => {
-    const { description = "", field } = Fault.make({}, isKeyOf(schema))(error)
+    const { description = "", field } = makeToFault({}, isKeyOf(schema))(error)
     return fail(field === undefined ? description : `${field}: ${description}`)
   })
 }
 
 /** Whether the schema has a key. Others, as of a record, are text of the model. */
 const isKeyOf = (schema: Schema.Constraint): ((key: string) => boolean) => {
-  const jsonSchema = JsonSchema.make(Schema.toCodecJson(schema))
+  const jsonSchema = Json.toSchema(Schema.toCodecJson(schema))
   const text = Result.isSuccess(jsonSchema) ? JSON.stringify(jsonSchema.success) : ""
   return (key) => text.includes(JSON.stringify(key))
 }

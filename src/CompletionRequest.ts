@@ -10,8 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Image, Message, Tool, ToolChoice } from "./Message.ts"
-import { SchemaOrJsonSchema } from "./values/jsonSchema.ts"
-import * as Fault from "./values/fault.ts"
+import * as Json from "./values/json.ts"
 import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 
@@ -91,7 +90,7 @@ const commonOptions = {
   /** Penalty for tokens in proportion to their use: -2 to 2. */
   frequencyPenalty: Schema.optional(between(-2, 2)),
   /** The format of the completion: any JSON, or JSON that matches a `Schema` or a JSON Schema object. */
-  format: Schema.optional(Schema.Union([Schema.Literal("json"), SchemaOrJsonSchema])),
+  format: Schema.optional(Schema.Union([Schema.Literal("json"), Values.SchemaOrJsonSchema])),
   /** The context to load the model with, in tokens; 1 or more. Default: the server's own. Only Ollama accepts it. */
   contextLength: Schema.optional(count(1)),
   /** How long the server keeps the model in memory after this completion; `Infinity` for always, 0 to unload it. */
@@ -139,7 +138,7 @@ const findMessageFault = (messages: ReadonlyArray<Message>) => {
       return { path: [i, "toolCalls"], issue: "Expected with the role assistant only" }
     }
     for (const [j, { arguments: value, id, name }] of toolCalls.entries()) {
-      if (!Values.isJson(value)) return { path: [i, "toolCalls", j, "arguments"], issue: "Expected a JSON value" }
+      if (!Json.isExpressible(value)) return { path: [i, "toolCalls", j, "arguments"], issue: "Expected a JSON value" }
       ids.add(id)
       names.add(name)
     }
@@ -317,7 +316,7 @@ const validateOptions = Schema.decodeUnknownResult(
   strict
 )
 
-const toFault = Fault.make({
+const toFault = Values.makeToFault({
   request: { ...ChatRequest.fields, ...PromptRequest.fields },
   messages: Message.fields,
   tools: Tool.fields,

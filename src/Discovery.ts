@@ -19,11 +19,11 @@ import * as Schema from "effect/Schema"
 import type { Defaults } from "./CompletionRequest.ts"
 import * as Probe from "./http/probe.ts"
 import * as TimeLimit from "./http/timeLimit.ts"
+import * as Provider from "./Provider.ts"
+import { ProviderError, Timeout } from "./ProviderError.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Servers from "./servers/servers.ts"
 import * as Values from "./values/objects.ts"
-import * as Provider from "./Provider.ts"
-import { ProviderError, Timeout } from "./ProviderError.ts"
 
 /**
  * The servers that are looked for: `ollama`, `llama-server` and `lmstudio`, in the order in which they are preferred.
@@ -33,14 +33,11 @@ import { ProviderError, Timeout } from "./ProviderError.ts"
 export type Kind = Servers.LocalKind
 
 /**
- * A server that answers. `kind` tells which service `provider` is.
+ * All kinds, in the order in which they are preferred.
  *
  * @since 0.3.0
  */
-export type Found = Service & {
-  /** Whether an environment variable names its address or holds its token. Otherwise it is at a usual address. */
-  readonly isConfigured: boolean
-}
+export const kinds: ReadonlyArray<Kind> = Servers.localKinds
 
 /**
  * The service of a server. `kind` tells whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`.
@@ -50,14 +47,23 @@ export type Found = Service & {
 export type Service = Servers.Service<Kind>
 
 /**
+ * A server that answers.
+ *
+ * @since 0.3.0
+ */
+export type Found = Service & {
+  /** Whether an environment variable names its address or holds its token. Otherwise it is at a usual address. */
+  readonly isConfigured: boolean
+}
+
+/**
  * An address after a probe.
  *
  * **Details**
  *
- * - `recognised`: the server there answered as only servers of its kind do.
- * - `unknown`: there was no such answer in time. It may be a server that is slow or behind a proxy, or another program. `kind` is the one
- *   that was expected.
- * - `closed`: nothing accepts connections there. `kind` is the one that was expected.
+ * - `recognised`: the server there answered as only servers of its kind do. For the other states, `kind` is the one that was expected.
+ * - `unknown`: there was no such answer in time. It may be a server that is slow or behind a proxy, or another program.
+ * - `closed`: nothing accepts connections there.
  *
  * @since 0.3.0
  */
@@ -103,39 +109,29 @@ export interface Options {
  *
  * @since 0.3.0
  */
-export interface ProbeOptions {
+export interface ProbeOptions extends Pick<Options, "defaults"> {
   /** The address. It replaces the environment variable. Default: the variable, or else the usual port on 127.0.0.1. */
   readonly url?: string | undefined
-  /** How long to wait for the answer that identifies a server. Default: 250 milliseconds. */
+  /** How long to wait for the response that identifies a server. Default: 250 milliseconds. */
   readonly timeLimit?: Duration.Input | undefined
-  /** Options of every completion request that does not set its own, deadlines included. Default: none. */
-  readonly defaults?: Defaults | undefined
   /**
-   * Headers of the service, for a proxy in front of the server. The probe itself sends none. With a header `authorization`, the token
-   * of the environment variable is not used. Default: none.
+   * Headers of the service, for a proxy in front of the server. The probe itself sends none. With a header `authorization`, the token of
+   * the environment variable is not used. Default: none.
    */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
 }
 
 /**
- * All kinds, in the order in which they are preferred.
- *
- * @since 0.3.0
- */
-export const kinds: ReadonlyArray<Kind> = Servers.localKinds
-
-/**
- * Looks for servers, all at once: at the addresses in `OLLAMA_HOST`, `LLAMA_SERVER_URL` and `LMSTUDIO_BASE_URL`, and at the usual
- * ports of those that have none. Each address is asked what it is, so a server on another one's port is recognised.
+ * Looks for servers, all at once: at the addresses in `OLLAMA_HOST`, `LLAMA_SERVER_URL` and `LMSTUDIO_BASE_URL`, and at the usual ports of
+ * those that have none. Each address is asked what it is, so a server on another one's port is recognised. Options that are invalid are
+ * one of the `failures`.
  *
  * **Details**
  *
- * Tokens come from `OLLAMA_API_KEY`, `LLAMA_API_KEY` and `LM_API_TOKEN`. The search itself sends none, except to list the models of
- * a configured server that is not recognised. A token is for the address in the variable of the same server, or for its usual one if
- * that is not set: with `OLLAMA_API_KEY` alone, Ollama on this machine gets that token. A server of another kind at such an address
- * gets the token of the address, never that of another address.
- *
- * Options that are invalid are one of the `failures`.
+ * Tokens come from `OLLAMA_API_KEY`, `LLAMA_API_KEY` and `LM_API_TOKEN`. The search itself sends none, except to list the models of a
+ * configured server that is not recognised. A token is for the address in the variable of the same server, or for its usual one if that is
+ * not set: with `OLLAMA_API_KEY` alone, Ollama on this machine gets that token. A server of another kind at such an address gets the token
+ * of the address, never that of another address.
  *
  * **Example** (the models of every server here)
  *
@@ -177,18 +173,8 @@ export const isSameServer = (a: Service, b: Service): boolean =>
   a.kind === b.kind && a.provider.server === b.provider.server
 
 /**
- * Provides `Provider` from the first server that is found. Fails with `NoServerFound` if there is none, and with `InvalidRequest` if
- * an option is invalid.
- *
- * **Example** (whatever runs here)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Layer } from "effect"
- * import * as Discovery from "effect-local-llm/Discovery"
- *
- * const live = Discovery.layer().pipe(Layer.provide(NodeHttpClient.layerUndici))
- * ```
+ * Provides `Provider` from the first server that is found. Fails with `NoServerFound` if there is none, and with `InvalidRequest` if an
+ * option is invalid.
  *
  * @since 0.3.0
  */
@@ -208,35 +194,33 @@ export const layer = (
   )
 
 /**
- * Makes the service of a kind, without looking whether it is there. Sends nothing. The token comes from the environment variable,
- * and so does the address unless `url` is given.
+ * Makes the service of a kind, without looking whether it is there. Sends nothing. The token comes from the environment variable, and so
+ * does the address unless `url` is given.
  *
  * @since 0.3.0
  */
-export const connect = (
+export const connect = Effect.fnUntraced(function* (
   kind: Kind,
   options: Omit<ProbeOptions, "timeLimit"> = {}
-): Effect.Effect<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> =>
-  Effect.andThen(
-    validate(kind, options),
-    Effect.suspend(() =>
-      Effect.map(Servers.connect(kind, options), ({ isConfigured, service }) => ({ ...service, isConfigured }))
-    )
-  )
+): Effect.fn.Return<Found, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
+  yield* validate(kind, options)
+  const { isConfigured, service } = yield* Servers.connect(kind, options)
+  return { ...service, isConfigured }
+})
 
 /**
- * Probes one address, and recognises the server there, which may be of another kind than the one that is expected. Fails if the
- * address or the time limit is invalid.
+ * Probes one address, and recognises the server there, which may be of another kind than the one that is expected. Fails if the address or
+ * the time limit is invalid.
  *
  * **When to use**
  *
- * When `discover` gives up too early: a server that is configured may be slow, or may be loading its model. This tells whether
- * waiting makes sense.
+ * When `discover` gives up too early: a server that is configured may be slow, or may be loading its model. This tells whether waiting
+ * makes sense.
  *
  * **Details**
  *
- * `probe` sends no token. If `url` is given, the service that is returned has the token of its own kind. Otherwise its token is
- * chosen as by `discover`.
+ * `probe` sends no token. If `url` is given, the service that is returned has the token of its own kind. Otherwise its token is chosen as
+ * by `discover`.
  *
  * @since 0.3.0
  */
@@ -252,43 +236,36 @@ const validate = (kind: Kind, options: ProbeOptions) =>
     OptionSchema.readFor(probeDefinition, options, "Discovery")
   )
 
-interface SearchOptions extends ProbeOptions {
-  /** Where servers without a variable are. Default: the usual addresses. */
-  readonly urls?: Options["urls"]
-}
-
 const probeWith = Effect.fnUntraced(function* (
   kind: Kind,
-  options: SearchOptions
+  options: ProbeOptions & Pick<Options, "urls">
 ): Effect.fn.Return<Probed, ProviderError | Config.ConfigError, HttpClient.HttpClient> {
-  const { isConfigured, url } = yield* Servers.addressOf(kind, options)
-  const expected = yield* Servers.connectTo(kind, url, kind, options)
-  const there = yield* recognise(kind, url, Duration.fromInputUnsafe(options.timeLimit ?? "250 millis"))
+  const { isConfigured, location, service: expected } = yield* Servers.connect(kind, options)
+  const there = yield* recognise(kind, location.url, Duration.fromInputUnsafe(options.timeLimit ?? "250 millis"))
   if (there === "closed" || there === "unknown") return { ...expected, isConfigured, state: there }
   if (there === kind) return { ...expected, isConfigured, state: "recognised" }
   // The response decides the kind of the server. It must not decide which token is sent.
-  const own = yield* Effect.option(Servers.connect(there, options))
-  const isOwnAddress = Option.exists(own, ({ service }) => service.provider.server === expected.provider.server)
-  const service = yield* Servers.connectTo(there, url, isOwnAddress ? there : kind, options)
+  const own = Option.filter(
+    yield* Effect.option(Servers.connect(there, options)),
+    ({ service }) => service.provider.server === expected.provider.server
+  )
+  const { token } = Option.match(own, { onNone: () => location, onSome: ({ location }) => location })
+  const service = yield* Servers.connectTo(there, { url: location.url, token }, options)
   return { ...service, isConfigured, state: "recognised" }
 })
 
-/** How long the expected kind is asked alone. */
-const timeAlone = Duration.millis(500)
-
 /**
- * The kind of the server at an address. The expected kind is asked first, since it is most often there: a server gets no requests
- * that are not meant for it. The others are asked if it does not respond as expected soon.
+ * The kind of the server at an address. The expected kind is asked first, since it is most often there: a server gets no requests that are
+ * not meant for it. The others are asked if it does not respond as expected soon.
  */
 const recognise = Effect.fnUntraced(function* (
   kind: Kind,
   url: string,
   timeLimit: Duration.Duration
 ): Effect.fn.Return<Kind | "closed" | "unknown", never, HttpClient.HttpClient> {
-  const alone = Duration.min(Duration.divideUnsafe(timeLimit, 2), timeAlone)
-  const { address } = Servers.definitions[kind]
+  const alone = Duration.min(Duration.divideUnsafe(timeLimit, 2), Duration.millis(500))
   const ask = (candidate: Kind, time: Duration.Duration) =>
-    Probe.send(url, address, Servers.localDefinitions[candidate].identity).pipe(
+    Probe.send(url, Servers.local[kind].address, Servers.local[candidate].identity).pipe(
       Effect.timeoutOrElse({ duration: time, orElse: () => Effect.succeed<Probe.Result>("none") })
     )
   const own = yield* Effect.forkChild(ask(kind, timeLimit))

@@ -18,8 +18,8 @@ import * as Struct from "effect/Struct"
 import { Defaults } from "./CompletionRequest.ts"
 import { EmbeddingRequest } from "./Embedding.ts"
 import * as OptionSchema from "./servers/options.ts"
-import * as AiErrors from "./ai/error.ts"
 import * as LanguageModels from "./ai/languageModel.ts"
+import * as AiResponse from "./ai/response.ts"
 import * as Provider from "./Provider.ts"
 import type { InvalidRequest } from "./ProviderError.ts"
 import * as Values from "./values/objects.ts"
@@ -172,7 +172,7 @@ const makeEmbedding = (options: EmbeddingOptions, definition: OptionSchema.Defin
               results: vectors.map((vector) => [...vector]),
               usage: { inputTokens: promptTokens }
             }),
-            onFailure: (error) => AiErrors.make("embedMany", error)
+            onFailure: (error) => AiResponse.toError("embedMany", error)
           }
         )
     })

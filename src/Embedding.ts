@@ -6,9 +6,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { Defaults } from "./CompletionRequest.ts"
-import { CompletionRequest, requireModel } from "./CompletionRequest.ts"
-import * as Fault from "./values/fault.ts"
+import { CompletionRequest, requireModel, type Defaults } from "./CompletionRequest.ts"
 import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 
@@ -103,4 +101,4 @@ export const check = (request: unknown): Result.Result<EmbeddingRequest, Invalid
 
 const validateRequest = Schema.decodeUnknownResult(Schema.toType(EmbeddingRequest), { onExcessProperty: "error" })
 
-const toFault = Fault.make({ request: EmbeddingRequest.fields })
+const toFault = Values.makeToFault({ request: EmbeddingRequest.fields })

@@ -7,7 +7,7 @@
  */
 import * as Schema from "effect/Schema"
 import { ToolCall } from "./StreamingChunk.ts"
-import { SchemaOrJsonSchema } from "./values/jsonSchema.ts"
+import { SchemaOrJsonSchema } from "./values/objects.ts"
 
 /** An address of another kind would be sent as if it was base64. */
 const findImageFault = (text: string): string | undefined =>

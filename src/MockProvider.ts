@@ -20,7 +20,7 @@ import * as Stream from "effect/Stream"
 import type { Deadlines, Defaults, ValidRequest } from "./CompletionRequest.ts"
 import type * as Embedding from "./Embedding.ts"
 import * as Guard from "./servers/guard.ts"
-import * as Letters from "./values/letters.ts"
+import { countLetters } from "./values/text.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Values from "./values/objects.ts"
 import * as Provider from "./Provider.ts"
@@ -170,7 +170,7 @@ const definition = OptionSchema.define<Options>({
 
 const toEmbedding = (
   request: Embedding.ValidRequest,
-  embed: Options["embed"] = (text) => Letters.toVector(text, request.dimensions)
+  embed: Options["embed"] = (text) => countLetters(text, request.dimensions)
 ): Embedding.Embedding => {
   const texts = typeof request.input === "string" ? [request.input] : request.input
   return { model: request.model, vectors: texts.map((text) => embed(text, request)) }

@@ -59,8 +59,8 @@ export const make = (options: Options = {}): Effect.Effect<OpenAiCompatible, Pro
   )
 
 const optionsDefinition = OptionSchema.define<Options>(
-  { ...Server.optionFields, dialect: Schema.optional(Schema.Struct(Definition.dialectFields)) },
-  { dialect: Definition.dialectFields }
+  { ...Server.optionFields, dialect: Schema.optional(Definition.DialectOptions) },
+  { dialect: Definition.DialectOptions.fields }
 )
 
 /**

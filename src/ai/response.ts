@@ -1,24 +1,27 @@
-/** Answers as parts of `effect/ai`. */
+/** Completions as parts of `effect/ai`, and failures as its errors. */
+import * as AiError from "effect/ai/AiError"
 import type * as Response from "effect/ai/Response"
+import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import type * as Schema from "effect/Schema"
 import type { Completion } from "../Completion.ts"
+import type { ProviderError } from "../ProviderError.ts"
 import type { FinalChunk, StreamingChunk, ToolCall, ToolCallDelta } from "../StreamingChunk.ts"
 
 /** Ids that are unique in a conversation. */
 export interface Ids {
-  /** The next id of this answer. */
+  /** The next id of this completion. */
   readonly next: () => string
   /** The id of a call: the server's, unless an earlier call has it. */
   readonly ofCall: (id: string) => string
 }
 
-/** Servers that send no ids, and some that do, give the first call of every answer the same one. */
+/** Servers that send no ids, and some that do, give the first call of every completion the same one. */
 export const makeIds = (prefix: string, taken: ReadonlyArray<string>): Ids => {
   const used = new Set(taken)
   let count = 0
   const next = (): string => {
-    // A generator may give every answer the same prefix.
+    // A generator may give every completion the same prefix.
     while (used.has(`${prefix}_${count}`)) count++
     return `${prefix}_${count++}`
   }
@@ -32,7 +35,7 @@ export const makeIds = (prefix: string, taken: ReadonlyArray<string>): Ids => {
   }
 }
 
-/** The parts of a whole answer, in the order of a stream. */
+/** The parts of a whole completion, in the order of a stream. */
 export const toParts = (
   completion: Completion,
   { content, thinking }: { readonly content: string; readonly thinking: string },
@@ -49,8 +52,8 @@ export const toParts = (
 type StreamParts = Array<Response.StreamPartEncoded>
 
 /**
- * Reads the chunks of one answer. A part `tool-call` makes `effect/ai` run the tool, so these parts follow with the final chunk: an
- * answer that fails before it has none.
+ * Reads the chunks of one completion. A part `tool-call` makes `effect/ai` run the tool, so these parts follow with the final chunk: a
+ * completion that fails before it has none.
  */
 export const makeReader = (ids: Ids): ((chunk: StreamingChunk, parts: StreamParts) => void) => {
   let open: { readonly kind: "text" | "reasoning"; readonly id: string } | undefined
@@ -76,12 +79,12 @@ export const makeReader = (ids: Ids): ((chunk: StreamingChunk, parts: StreamPart
     if (chunk.toolCallDeltas !== undefined || chunk.toolCalls !== undefined) {
       close(parts)
       for (const delta of chunk.toolCallDeltas ?? []) calls.add(delta, parts)
-      for (const call of chunk.toolCalls ?? []) calls.complete(call, parts)
+      if (chunk.toolCalls !== undefined) calls.complete(chunk.toolCalls, parts)
     }
     if (chunk.isFinal) {
       close(parts)
       calls.end(parts)
-      // In one array with the part `finish`: `effect/ai` runs no tool of an answer that was cut if it knows the end by then.
+      // In one array with the part `finish`: `effect/ai` runs no tool of a completion that was cut if it knows the end by then.
       parts.push(toMetadataPart(chunk), toFinishPart(chunk))
     }
   }
@@ -101,8 +104,6 @@ interface OpenCall {
 const makeCalls = (ids: Ids) => {
   const open = new Map<number, OpenCall>()
   const complete: StreamParts = []
-  /** The positions of the open calls by id or name, each list in reverse order. Made when the first call completes. */
-  let places: Map<string, Array<number>> | undefined
 
   const start = (call: OpenCall, parts: StreamParts): string => {
     const id = call.serverId === undefined ? ids.next() : ids.ofCall(call.serverId)
@@ -111,31 +112,9 @@ const makeCalls = (ids: Ids) => {
     return id
   }
 
-  const findPlaces = (): Map<string, Array<number>> => {
-    const found = new Map<string, Array<number>>()
-    for (const [index, { name, serverId }] of [...open].toReversed()) {
-      const key = serverId === undefined ? nameKey(name) : idKey(serverId)
-      const indices = found.get(key)
-      if (indices === undefined) found.set(key, [index])
-      else indices.push(index)
-    }
-    return found
-  }
-
-  /** Takes the call from the open ones: the one with its id, or the first one of its name that has none. */
-  const take = ({ id, name }: ToolCall): OpenCall | undefined => {
-    places ??= findPlaces()
-    const index = places.get(idKey(id))?.pop() ?? places.get(nameKey(name))?.pop()
-    if (index === undefined) return undefined
-    const call = open.get(index)
-    open.delete(index)
-    return call
-  }
-
   return {
     /** A start names the tool, so it waits for the arguments, which follow the whole name. */
     add: ({ argumentsDelta, id, index, name }: ToolCallDelta, parts: StreamParts): void => {
-      places = undefined
       let call = open.get(index)
       if (call === undefined) {
         call = { serverId: undefined, name: "", held: "", id: undefined }
@@ -149,10 +128,18 @@ const makeCalls = (ids: Ids) => {
       parts.push({ type: "tool-params-delta", id: partId, delta: call.held })
       call.held = ""
     },
-    complete: (toolCall: ToolCall, parts: StreamParts): void => {
-      const id = take(toolCall)?.id
-      if (id !== undefined) parts.push({ type: "tool-params-end", id })
-      complete.push(toCallPart(id ?? ids.ofCall(toolCall.id), toolCall))
+    complete: (toolCalls: ReadonlyArray<ToolCall>, parts: StreamParts): void => {
+      const candidates = Arr.groupBy([...open].toReversed(), ([, { name, serverId }]) =>
+        serverId === undefined ? nameKey(name) : idKey(serverId)
+      )
+      for (const toolCall of toolCalls) {
+        // The one with its id, or the first one of its name that has none.
+        const own = candidates[idKey(toolCall.id)]?.pop() ?? candidates[nameKey(toolCall.name)]?.pop()
+        if (own !== undefined) open.delete(own[0])
+        const id = own?.[1].id
+        if (id !== undefined) parts.push({ type: "tool-params-end", id })
+        complete.push(toCallPart(id ?? ids.ofCall(toolCall.id), toolCall))
+      }
     },
     /** The parts `tool-call`. Calls that were cut have none. */
     end: (parts: StreamParts): void => {
@@ -218,4 +205,82 @@ const toMetadata = ({ promptTruncated, provider, timings = {} }: Final) => {
   if (promptTruncated !== undefined) metadata["promptTruncated"] = promptTruncated
   if (provider !== undefined) metadata["provider"] = provider
   return metadata
+}
+
+const module = "effect-local-llm"
+
+type Fields = { [key: string]: Schema.MutableJson }
+
+/** The error of `effect/ai`. It keeps whether and when to retry, and the fields of the reason. */
+export const toError = (method: string, error: ProviderError): AiError.AiError =>
+  AiError.make({ module, method, reason: toReason(error) })
+
+const toReason = (error: ProviderError): AiError.AiErrorReason => {
+  const { reason } = error
+  const description = error.message
+  const metadata = { "effect-local-llm": toFields(error) }
+  switch (reason._tag) {
+    case "NetworkError":
+      return new AiError.NetworkError({
+        reason: "TransportError",
+        method: "POST",
+        url: error.server ?? error.provider,
+        description
+      })
+    case "Timeout":
+    case "StreamError":
+    case "StreamTruncated":
+      return new AiError.InternalProviderError({ description, metadata })
+    case "RateLimited":
+      return new AiError.RateLimitError({ retryAfter: error.retryAfter, metadata })
+    case "AuthenticationError":
+      return new AiError.AuthenticationError({ kind: "Unknown", description, metadata })
+    case "InvalidRequest":
+      return reason.field === "format"
+        ? new AiError.UnsupportedSchemaError({ description, metadata })
+        : new AiError.InvalidRequestError({ parameter: reason.field, description, metadata })
+    case "ModelNotAvailable":
+    case "ContextOverflow":
+    case "Unsupported":
+      return new AiError.InvalidRequestError({ description, metadata })
+    case "ApiError":
+      // Only this error of `effect/ai` says when to retry.
+      return error.isRetryable && error.retryAfter !== undefined
+        ? new AiError.RateLimitError({ retryAfter: error.retryAfter, metadata })
+        : AiError.reasonFromHttpStatus({ status: reason.status, description, metadata })
+    case "ParseError":
+    case "LineTooLong":
+    case "InvalidAnswer":
+      return new AiError.InvalidResponseError({ description, metadata })
+    case "AllProvidersFailed":
+      return new AiError.UnknownError({ description, metadata })
+  }
+}
+
+/** The fields of the reason, without what is redacted. */
+const toFields = ({ provider, reason, server }: ProviderError): Fields => {
+  const fields: Fields = { reason: reason._tag, provider }
+  if (server !== undefined) fields["server"] = server
+  for (const [key, value] of Object.entries(reason)) {
+    if (key === "description" || key === "_tag") continue
+    if (Duration.isDuration(value)) fields[key] = Duration.toMillis(value)
+    else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") fields[key] = value
+  }
+  if (reason._tag === "AllProvidersFailed") fields["errors"] = reason.errors.map(toFields)
+  return fields
+}
+
+/** The JSON of an object is not complete, or must not be used. */
+export const invalidObject = (responseText: string, description: string): AiError.AiError => {
+  const reason = new AiError.StructuredOutputError({ description, responseText })
+  return AiError.make({ module, method: "generateObject", reason })
+}
+
+export const toolNotFound = (
+  method: string,
+  toolName: string,
+  tools: ReadonlyArray<{ readonly name: string }>
+): AiError.AiError => {
+  const availableTools = tools.map(({ name }) => name)
+  return AiError.make({ module, method, reason: new AiError.ToolNotFoundError({ toolName, availableTools }) })
 }

@@ -1,7 +1,7 @@
 /** A JSON text over several lines. Proxies write errors so, where each line of the body should be a record. */
 import { LineTooLong } from "../ProviderError.ts"
-import * as Parts from "../values/parts.ts"
-import { utf8Length } from "../values/utf8.ts"
+import * as Parts from "../values/text.ts"
+import { utf8Length } from "../values/text.ts"
 
 export interface JsonLines {
   /** Takes the next line. `broken`: the line cannot belong to the text. */

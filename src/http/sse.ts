@@ -9,9 +9,9 @@ import type { ProviderErrorReason } from "../ProviderError.ts"
 import { LineTooLong, StreamTruncated } from "../ProviderError.ts"
 import type { Record } from "../protocol/endpoint.ts"
 import * as JsonLines from "./jsonLines.ts"
-import * as Parts from "../values/parts.ts"
+import * as Parts from "../values/text.ts"
 import * as StrayLine from "./strayLine.ts"
-import { utf8Length } from "../values/utf8.ts"
+import { utf8Length } from "../values/text.ts"
 
 type Result = Record | ProviderErrorReason | undefined
 

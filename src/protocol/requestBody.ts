@@ -3,9 +3,8 @@ import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Image, Message } from "../CompletionRequest.ts"
 import { InvalidRequest } from "../ProviderError.ts"
-import * as JsonSchema from "../values/jsonSchema.ts"
 import * as Content from "./content.ts"
-import type * as Json from "../values/json.ts"
+import * as Json from "../values/json.ts"
 import * as Parameters from "./parameters.ts"
 
 /** The sampling options. Options without a value are not part of the JSON text. */
@@ -108,7 +107,7 @@ export const encodeTools = ({
 
 /** The JSON Schema of a field of a request. */
 export const toJsonSchema = (schema: object, field: string): Result.Result<Json.JsonObject, InvalidRequest> =>
-  Result.mapError(JsonSchema.make(schema), (description) => new InvalidRequest({ field, description }))
+  Result.mapError(Json.toSchema(schema), (description) => new InvalidRequest({ field, description }))
 
 /** The base64 text of an image given as bytes, base64 text or data URI. */
 export const toBase64 = (image: Image): string => {

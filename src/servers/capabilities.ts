@@ -1,4 +1,4 @@
-/** What the models of a server can do: looked up once in a while, and checked before a request that needs it is sent. */
+/** What models can do: looked up once in a while, and checked before a request that needs it is sent. */
 import * as Cache from "effect/Cache"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -10,9 +10,9 @@ import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Opened } from "../Deadlines.ts"
 import * as Content from "../protocol/content.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
-import * as Monotonic from "../values/monotonic.ts"
 import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
 import { NetworkError, Unsupported } from "../ProviderError.ts"
+import * as Monotonic from "../values/monotonic.ts"
 
 /** In the words of Ollama, which `ModelInfo.capabilities` has for all servers. */
 export type Capability = "vision" | "tools" | "thinking" | "embedding"
@@ -24,6 +24,9 @@ const features: { readonly [K in Capability]: string } = {
   embedding: "embeddings"
 }
 
+const lacks = (capability: Capability) =>
+  new Unsupported({ feature: features[capability], description: "the model cannot do that" })
+
 /** What a model has to be able to do for a request. */
 export const ofRequest = ({ images = [], messages = [], think, tools = [] }: CompletionRequest) => {
   const needed: Array<Capability> = []
@@ -33,9 +36,6 @@ export const ofRequest = ({ images = [], messages = [], think, tools = [] }: Com
   return needed
 }
 
-/** How long an answer about a model counts, unless its reader wants a newer one. */
-const timeToLive = Duration.seconds(15)
-
 export interface Models {
   /** What is known about a model, which is at most as old as `maxAge`. Default: 15 seconds. */
   readonly find: (model: string, maxAge?: Duration.Input) => Effect.Effect<ModelInfo, ProviderError>
@@ -43,17 +43,17 @@ export interface Models {
   readonly forget: Effect.Effect<void>
   /** Fails with `Unsupported` if the model is known to lack one of the capabilities. */
   readonly require: (needed: ReadonlyArray<Capability>, model: string) => Effect.Effect<void, Unsupported>
-  /** As `require`, before the items of an answer are requested. */
+  /** As `require`, before the items of a response are requested. */
   readonly requireFor: <A>(needed: ReadonlyArray<Capability>, model: string, open: Open<A>) => Open<A>
 }
 
+type Open<A> = Effect.Effect<Opened<A, ProviderErrorReason>>
+
 interface Known {
   readonly info: ModelInfo
-  /** When it was asked for, in milliseconds of the monotonic clock. */
+  /** When it was requested, in milliseconds of the monotonic clock. */
   readonly at: number
 }
-
-type Open<A> = Effect.Effect<Opened<A, ProviderErrorReason>>
 
 export const make = Effect.fnUntraced(function* (options: {
   readonly describe: (model: string) => Effect.Effect<ModelInfo, ProviderError>
@@ -61,68 +61,57 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly reported: ReadonlySet<Capability>
 }): Effect.fn.Return<Models> {
   const { describe, reported } = options
-  const describeNow = (model: string): Effect.Effect<Known, ProviderError> =>
-    Effect.flatMap(Monotonic.now, (at) => Effect.map(describe(model), (info) => ({ info, at })))
   // A cache measures time by the wall clock, so it keeps all successes and their age is checked here.
-  const cache = yield* Cache.makeWith(describeNow, {
-    capacity: 256,
-    timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
-  })
-  const replace = (model: string, known: Known) =>
+  const cache = yield* Cache.makeWith(
+    (model: string): Effect.Effect<Known, ProviderError> =>
+      Effect.flatMap(Monotonic.now, (at) => Effect.map(describe(model), (info) => ({ info, at }))),
+    { capacity: 256, timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero) }
+  )
+  const renew = (model: string, known: Known) =>
     Effect.andThen(
       Cache.invalidateWhen(cache, model, (other) => other === known),
-      Effect.map(Cache.get(cache, model), ({ info }) => info)
+      Cache.get(cache, model)
     )
-  const find = (model: string, maxAge: Duration.Input = timeToLive) =>
-    Effect.flatMap(Cache.get(cache, model), (known) =>
-      Effect.flatMap(Monotonic.now, (now) =>
-        now - known.at < Duration.toMillis(Duration.fromInputUnsafe(maxAge))
-          ? Effect.succeed(known.info)
-          : replace(model, known)
-      )
-    )
-
-  const require = (needed: ReadonlyArray<Capability>, model: string): Effect.Effect<void, Unsupported> => {
+  const find = Effect.fnUntraced(function* (model: string, maxAge: Duration.Input = "15 seconds") {
+    const known = yield* Cache.get(cache, model)
+    const isFresh = (yield* Monotonic.now) - known.at < Duration.toMillis(Duration.fromInputUnsafe(maxAge))
+    return (isFresh ? known : yield* renew(model, known)).info
+  })
+  const findMissing = Effect.fnUntraced(function* (needed: ReadonlyArray<Capability>, model: string) {
+    // Servers too old to report them are trusted.
+    const missingIn = ({ capabilities }: ModelInfo) =>
+      needed.find((capability) => capabilities?.includes(capability) === false)
+    const before = yield* Cache.getSuccess(cache, model)
+    const info = yield* find(model)
+    const missing = missingIn(info)
+    // A model that was created anew may have gained them.
+    return missing !== undefined && Option.isSome(before) && before.value.info === info
+      ? missingIn((yield* renew(model, before.value)).info)
+      : missing
+  })
+  const require: Models["require"] = (needed, model) => {
     const checked = needed.filter((capability) => reported.has(capability))
     if (checked.length === 0) return Effect.void
-    // Servers too old to report them are trusted.
-    const findMissing = ({ capabilities }: ModelInfo) =>
-      checked.find((capability) => capabilities?.includes(capability) === false)
-    return Effect.gen(function* () {
-      const before = yield* Cache.getSuccess(cache, model)
-      const info = yield* find(model)
-      const missing = findMissing(info)
-      if (missing === undefined) return undefined
-      // A model that was created anew may have gained them.
-      return Option.isSome(before) && before.value.info === info
-        ? findMissing(yield* replace(model, before.value))
-        : missing
-    }).pipe(
-      // The request itself reports what is wrong.
-      Effect.orElseSucceed(() => undefined),
-      Effect.flatMap((missing) =>
-        missing === undefined
-          ? Effect.void
-          : Effect.fail(new Unsupported({ feature: features[missing], description: "the model cannot do that" }))
-      )
-    )
+    // The request itself reports what is wrong with the model.
+    const missing = Effect.orElseSucceed(findMissing(checked, model), () => undefined)
+    return Effect.flatMap(missing, (missing) => (missing === undefined ? Effect.void : Effect.fail(lacks(missing))))
   }
-
   return {
     find,
     forget: Cache.invalidateAll(cache),
     require,
     requireFor: (needed, model, open) =>
-      needed.some((capability) => reported.has(capability))
-        ? Effect.gen(function* () {
-            const { abort, items, release } = yield* open
-            const aborted = yield* Deferred.make<never, NetworkError>()
-            return {
-              items: Stream.unwrap(Effect.as(Effect.raceFirst(require(needed, model), Deferred.await(aborted)), items)),
-              abort: Effect.andThen(abort, Deferred.fail(aborted, new NetworkError({ description: "aborted" }))),
-              release
-            }
-          })
-        : open
+      needed.some((capability) => reported.has(capability)) ? checkFirst(require(needed, model), open) : open
   }
 })
+
+const checkFirst = <A>(check: Effect.Effect<void, Unsupported>, open: Open<A>): Open<A> =>
+  Effect.gen(function* () {
+    const { abort, items, release } = yield* open
+    const aborted = yield* Deferred.make<never, NetworkError>()
+    return {
+      items: Stream.unwrap(Effect.as(Effect.raceFirst(check, Deferred.await(aborted)), items)),
+      abort: Effect.andThen(abort, Deferred.fail(aborted, new NetworkError({ description: "aborted" }))),
+      release
+    }
+  })

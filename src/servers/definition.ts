@@ -19,9 +19,7 @@ export interface ServerDefinition<Kind extends string = string, Operations = obj
   readonly kind: Kind
   /** The default name of its providers, such as `Ollama`. */
   readonly name: string
-  /**
-   * As `Provider.kind` and `gen_ai.provider.name` have it. The conventions have no value for these servers. Default: `kind`.
-   */
+  /** As `Provider.kind` and `gen_ai.provider.name` have it. The conventions have no value for these servers. Default: `kind`. */
   readonly genAiName?: string
   readonly address: ServerAddress
   /** The variables with which a user names another address, and a token. */
@@ -49,29 +47,31 @@ export interface ServerDefinition<Kind extends string = string, Operations = obj
   readonly isSameModel?: (a: string, b: string) => boolean
   /** Whether the server may answer for models that it does not list. Default: `false`. */
   readonly hasUnlistedModels?: boolean
-  /** Whether loading a second model may end the answers of the first. Default: `false`. */
+  /** Whether loading a second model may end the completions of the first. Default: `false`. */
   readonly oneModelAtATime?: boolean
-  readonly management: Management
+  readonly management: {
+    /** The options of `load` and `pull` that have an effect. */
+    readonly options: ReadonlySet<string>
+    /** Whether a download goes on when its consumer stops. Default: `false`. */
+    readonly downloadGoesOn?: boolean
+  }
   /** What its providers can do besides, or in another way than all providers. */
   readonly operations: (server: Server) => Operations
 }
 
-/** A server that can be found, since it answers a probe as no other does. */
-export type DiscoverableServer<Kind extends string = string, Operations = object> = ServerDefinition<
-  Kind,
-  Operations
-> & {
+/** A server that can be found, since it responds to a probe as no other does. */
+export interface DiscoverableServer<Kind extends string, Operations> extends ServerDefinition<Kind, Operations> {
   readonly identity: Probe.Identity
 }
 
-export interface ServerAddress extends BaseUrl.Defaults {
+interface ServerAddress extends BaseUrl.Defaults {
   readonly defaultUrl: string
   /** Whether many other programs listen on its port, so that an unknown one is not taken for it. Default: `false`. */
   readonly isPortShared?: boolean
 }
 
 /** What to do about a failure. */
-export interface Hints {
+interface Hints {
   /** The server does not have a model. */
   readonly missingModel?: (model: string) => string
   /** The server answers with an empty 403, since it does not accept the Host or Origin header. */
@@ -80,19 +80,11 @@ export interface Hints {
   readonly lateModel?: (model: string) => string
 }
 
-/** In what the operations for models differ. */
-export interface Management {
-  /** The options of `load` and `pull` that have an effect. */
-  readonly options: ReadonlySet<string>
-  /** Whether a download goes on when its consumer stops. Default: `false`. */
-  readonly downloadGoesOn?: boolean
-}
-
 /** A provider, and the way to call further endpoints of its server. */
 export interface Server {
   readonly provider: Provider.Provider
   readonly call: Call
-  /** What changes the models of the server: afterwards, nothing that was known about them counts. */
+  /** Runs what changes the models of the server: afterwards, nothing counts that was known about them. */
   readonly changing: {
     readonly one: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
     readonly stream: <E>(progress: Stream.Stream<ModelProgress, E>) => Stream.Stream<ModelProgress, E>

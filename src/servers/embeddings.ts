@@ -1,9 +1,9 @@
 /** Embeddings of any number of texts: batches of bounded size, sent with bounded concurrency. */
 import * as Effect from "effect/Effect"
+import * as Num from "effect/Number"
 import * as Redacted from "effect/Redacted"
 import type { Embedding, ValidRequest } from "../Embedding.ts"
-import type { ProviderErrorReason } from "../ProviderError.ts"
-import type { ProviderError } from "../ProviderError.ts"
+import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
 import { ContextOverflow, InvalidRequest, ParseError, Unsupported } from "../ProviderError.ts"
 
 /** The texts that one request to a server has. */
@@ -11,9 +11,7 @@ export interface BatchRequest extends ValidRequest {
   readonly input: ReadonlyArray<string>
 }
 
-type Send = (request: BatchRequest) => Effect.Effect<Embedding, ProviderError>
-
-/** Servers read a whole batch before they answer. These keep each request short and its answer within `maxLineBytes`. */
+/** Servers read a whole batch before they respond. These keep each request short and its response within `maxLineBytes`. */
 const maxTexts = 32
 const maxCharacters = 64 * 1024
 const concurrency = 4
@@ -26,10 +24,9 @@ interface Batch {
 
 export const embed = Effect.fnUntraced(function* (
   request: ValidRequest,
-  send: Send,
+  send: (request: BatchRequest) => Effect.Effect<Embedding, ProviderError>,
   toError: (reason: ProviderErrorReason) => ProviderError
 ): Effect.fn.Return<Embedding, ProviderError> {
-  const batches = toBatches(typeof request.input === "string" ? [request.input] : request.input)
   const sendBatch = ({ start, texts }: Batch): Effect.Effect<ReadonlyArray<Embedding>, ProviderError> =>
     Effect.matchEffect(send({ ...request, input: texts }), {
       onSuccess: (embedding) => {
@@ -49,7 +46,15 @@ export const embed = Effect.fnUntraced(function* (
         return Effect.map(Effect.forEach(halves, sendBatch), (parts) => parts.flat())
       }
     })
-  return combine(request.model, (yield* Effect.forEach(batches, sendBatch, { concurrency })).flat())
+  const batches = toBatches(typeof request.input === "string" ? [request.input] : request.input)
+  const parts = (yield* Effect.forEach(batches, sendBatch, { concurrency })).flat()
+  const counts = parts.flatMap(({ promptTokens }) => promptTokens ?? [])
+  return {
+    model: parts[0]?.model ?? request.model,
+    vectors: parts.flatMap(({ vectors }) => vectors),
+    // The sum would be wrong if a part had none.
+    ...(counts.length === 0 || counts.length < parts.length ? {} : { promptTokens: Num.sumAll(counts) })
+  }
 })
 
 /** The reason with the index of the text, if it is about one text of the batch: it does not fit, or it has no vector. */
@@ -95,14 +100,4 @@ const findProblem = (
     return new Unsupported({ feature: "dimensions", description })
   }
   return new ParseError({ description: `the vector of input[${start + other}] has another length`, excerpt })
-}
-
-const combine = (requestedModel: string, parts: ReadonlyArray<Embedding>): Embedding => {
-  const counts = parts.map(({ promptTokens }) => promptTokens)
-  const isReported = parts.length > 0 && counts.every((count) => count !== undefined)
-  return {
-    model: parts[0]?.model ?? requestedModel,
-    vectors: parts.flatMap(({ vectors }) => vectors),
-    ...(isReported ? { promptTokens: counts.reduce<number>((sum, count = 0) => sum + count, 0) } : {})
-  }
 }

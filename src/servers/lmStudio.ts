@@ -3,7 +3,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { Defaults } from "../CompletionRequest.ts"
 import type { ModelProgress } from "../ModelProgress.ts"
@@ -29,80 +28,54 @@ const loadOptions = OptionSchema.define<LoadOptions>({ contextLength: Defaults.f
 
 const thinkingLevels: ReadonlySet<unknown> = new Set([true, false, "none", "low", "medium", "high"])
 
+const unknownLevel = () =>
+  new Unsupported({ feature: "this level of think", description: '"low", "medium" and "high" are the levels here' })
+
 /** Facts: LM Studio's documentation, versions 0.3 to 0.4. Messages have no field for thinking. */
 export const dialect: Dialect.Dialect = {
   jsonFormat: "json_schema",
   keepAlive: (seconds) => ({ ttl: seconds }),
-  think: (think) =>
-    thinkingLevels.has(think)
-      ? Dialect.reasoningEffort(think)
-      : Result.fail(
-          new Unsupported({
-            feature: "this level of think",
-            description: '"low", "medium" and "high" are the levels here'
-          })
-        ),
+  think: (think) => (thinkingLevels.has(think) ? Dialect.reasoningEffort(think) : Result.fail(unknownLevel())),
   namedToolChoice: false,
   hasFinishReason: true
 }
 
-const makeLoad =
-  ({ call, changing, toError }: Server) =>
-  (model: string, options: LoadOptions = {}): Effect.Effect<string, ProviderError> =>
-    Effect.gen(function* () {
-      const { contextLength } = yield* Effect.mapError(
-        Effect.fromResult(OptionSchema.read(loadOptions, options)),
-        toError
-      )
-      const entries = yield* call(Routes.modelsV1, undefined)
-      const entry = entries.find(({ info }) => info.id === model)
-      const loaded = entry?.instances.find(
-        (instance) => contextLength === undefined || instance.contextLength === contextLength
-      )
-      if (loaded !== undefined) return loaded.id
-      return yield* changing.one(call(Routes.load, { model, context_length: contextLength }, model))
-    })
-
-const makeUnload =
-  ({ call, changing }: Server) =>
-  (modelOrInstance: string): Effect.Effect<void, ProviderError> =>
-    Effect.flatMap(call(Routes.modelsV1, undefined), (entries) => {
-      const entry = entries.find(({ info }) => info.id === modelOrInstance)
-      const ids = entry === undefined ? [modelOrInstance] : entry.instances.map(({ id }) => id)
-      const unload = (instance_id: string) => call(Routes.unload, { instance_id }, modelOrInstance)
-      return changing.one(Effect.forEach(ids, unload, { discard: true }))
-    })
-
 const stallLimit = Duration.minutes(5)
 
-const makeDownload =
-  ({ call, changing, toError }: Server) =>
-  (model: string, { quantization }: DownloadOptions = {}): Stream.Stream<ModelProgress, ProviderError> =>
-    changing.stream(
-      Stream.unwrap(
-        Effect.map(call(Routes.download, { model, quantization }, model), ({ jobId, progress }) => {
-          const first = Stream.succeed(progress)
-          if (progress.isFinal) return first
-          if (jobId === undefined) return Stream.concat(first, Stream.fail(toError(new StreamTruncated())))
-          const stalled = Stream.fail(toError(new Timeout({ kind: "idle", limit: stallLimit })))
-          return Stream.fromEffectSchedule(
-            Effect.delay(call(Routes.downloadStatus(jobId), undefined, model), "1 second"),
-            Schedule.forever
-          ).pipe(
-            Stream.map(({ progress }) => progress),
-            Stream.changesWith((a, b) => a.status === b.status && a.completedBytes === b.completedBytes),
-            Stream.takeUntil(({ isFinal }) => isFinal),
-            Stream.timeoutOrElse({ duration: stallLimit, orElse: () => stalled }),
-            (rest) => Stream.concat(first, rest)
-          )
-        })
-      )
+const makeOperations = ({ call, changing, toError }: Server) => ({
+  load: Effect.fnUntraced(function* (model: string, options: LoadOptions = {}) {
+    const valid = Effect.fromResult(OptionSchema.read(loadOptions, options))
+    const { contextLength } = yield* Effect.mapError(valid, toError)
+    const entries = yield* call(Routes.modelsV1, undefined)
+    const entry = entries.find(({ info }) => info.id === model)
+    const loaded = entry?.instances.find(
+      (instance) => contextLength === undefined || instance.contextLength === contextLength
     )
-
-const makeOperations = (server: Server) => ({
-  load: makeLoad(server),
-  unload: makeUnload(server),
-  download: makeDownload(server)
+    if (loaded !== undefined) return loaded.id
+    return yield* changing.one(call(Routes.load, { model, context_length: contextLength }, model))
+  }),
+  unload: Effect.fnUntraced(function* (modelOrInstance: string) {
+    const entries = yield* call(Routes.modelsV1, undefined)
+    const entry = entries.find(({ info }) => info.id === modelOrInstance)
+    const ids = entry === undefined ? [modelOrInstance] : entry.instances.map(({ id }) => id)
+    const unload = (instance_id: string) => call(Routes.unload, { instance_id }, modelOrInstance)
+    yield* changing.one(Effect.forEach(ids, unload, { discard: true }))
+  }),
+  download: (model: string, { quantization }: DownloadOptions = {}): Stream.Stream<ModelProgress, ProviderError> =>
+    Effect.map(call(Routes.download, { model, quantization }, model), ({ jobId, progress }) => {
+      const first = Stream.succeed(progress)
+      if (progress.isFinal) return first
+      if (jobId === undefined) return Stream.concat(first, Stream.fail(toError(new StreamTruncated())))
+      const stalled = Stream.fail(toError(new Timeout({ kind: "idle", limit: stallLimit })))
+      const status = Effect.delay(call(Routes.downloadStatus(jobId), undefined, model), "1 second")
+      const rest = Stream.fromEffectRepeat(status).pipe(
+        Stream.map(({ progress }) => progress),
+        Stream.changesWith((a, b) => a.status === b.status && a.completedBytes === b.completedBytes),
+        Stream.takeUntil(({ isFinal }) => isFinal),
+        Stream.timeoutOrElse({ duration: stallLimit, orElse: () => stalled })
+      )
+      return Stream.concat(first, rest)
+    }).pipe(Stream.unwrap, changing.stream)
 })
 
 export const lmStudio: DiscoverableServer<"lmstudio", ReturnType<typeof makeOperations>> = {

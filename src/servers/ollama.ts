@@ -1,7 +1,6 @@
 /** Ollama, through its own protocol. */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Deadlines } from "../CompletionRequest.ts"
 import { Defaults } from "../CompletionRequest.ts"
@@ -9,11 +8,10 @@ import type { ModelProgress } from "../ModelProgress.ts"
 import * as Endpoints from "../protocol/ollama/endpoints.ts"
 import * as Manage from "../protocol/ollama/manage.ts"
 import * as Models from "../protocol/ollama/models.ts"
-import type { ProviderError } from "../ProviderError.ts"
 import * as BaseUrl from "../values/baseUrl.ts"
+import * as Monotonic from "../values/monotonic.ts"
 import type { DiscoverableServer, Server } from "./definition.ts"
 import * as OptionSchema from "./options.ts"
-import * as TransferSpeed from "./transferSpeed.ts"
 
 export interface TransferOptions {
   /** Whether the registry may be reached without TLS. Default: `false`. */
@@ -22,7 +20,7 @@ export interface TransferOptions {
   readonly deadlines?: Deadlines | undefined
 }
 
-export interface CreateOptions {
+export interface CreateOptions extends Pick<TransferOptions, "deadlines"> {
   /** The name of the new model. */
   readonly model: string
   /** The model that it is made from. */
@@ -35,25 +33,12 @@ export interface CreateOptions {
   readonly parameters?: Readonly<Record<string, unknown>> | undefined
   /** The format to quantize it to, such as `q4_K_M`. */
   readonly quantize?: string | undefined
-  /** Default: 5 minutes to the first report, and 5 minutes without any progress (`idle`). */
-  readonly deadlines?: Deadlines | undefined
 }
 
-const loadOptions = OptionSchema.define<Manage.LoadOptions>({
-  keepAlive: Defaults.fields.keepAlive,
-  contextLength: Defaults.fields.contextLength
-})
-
-/** A large layer is verified without any report. */
-const transferDeadlines: Deadlines = { idle: "5 minutes" }
-
 const makeTransfers = ({ changing, provider, stream }: Server) => {
-  const transfer = (
-    endpoint: typeof Manage.pull,
-    body: { readonly model: string },
-    deadlines?: Deadlines
-  ): Stream.Stream<ModelProgress, ProviderError> =>
-    changing.stream(TransferSpeed.add(stream(endpoint, body, body.model, { ...transferDeadlines, ...deadlines })))
+  // A large layer is verified without any report.
+  const transfer = (endpoint: typeof Manage.pull, body: { readonly model: string }, deadlines?: Deadlines) =>
+    changing.stream(addSpeed(stream(endpoint, body, body.model, { idle: "5 minutes", ...deadlines })))
   const transferModel =
     (endpoint: typeof Manage.pull) =>
     (model: string, { deadlines, insecure }: TransferOptions = {}) =>
@@ -74,20 +59,59 @@ const makeTransfers = ({ changing, provider, stream }: Server) => {
 
 const present: ModelProgress = { status: "success", isFinal: true, completedBytes: 0, totalBytes: 0 }
 
+interface Speed {
+  readonly digest: string | undefined
+  readonly bytes: number
+  /** When these bytes were reported, in milliseconds. */
+  readonly at: number
+  readonly bytesPerSecond: number | undefined
+}
+
+/** Adds `bytesPerSecond`. What was transferred before the first report of a layer is not counted. */
+export const addSpeed = <E>(reports: Stream.Stream<ModelProgress, E>): Stream.Stream<ModelProgress, E> =>
+  Stream.mapAccumEffect(
+    reports,
+    (): Speed => ({ digest: undefined, bytes: 0, at: 0, bytesPerSecond: undefined }),
+    (before, report) =>
+      Effect.map(Monotonic.now, (now) => {
+        const speed = advance(before, report, now)
+        const { bytesPerSecond } = speed
+        return [speed, [bytesPerSecond === undefined || report.isFinal ? report : { ...report, bytesPerSecond }]]
+      })
+  )
+
+/** The time constant of the average, in milliseconds: what is much older has no weight. */
+const decayMillis = 3000
+
+const advance = (before: Speed, { layer }: ModelProgress, now: number): Speed => {
+  if (layer === undefined) return before
+  const { completedBytes: bytes, digest } = layer
+  const elapsed = now - before.at
+  if (digest !== before.digest || bytes < before.bytes) return { ...before, digest, bytes, at: now }
+  // Several reports in one moment are measured together.
+  if (elapsed < 1) return before
+  const current = ((bytes - before.bytes) / elapsed) * 1000
+  const { bytesPerSecond = current } = before
+  const weight = 1 - Math.exp(-elapsed / decayMillis)
+  return { digest, bytes, at: now, bytesPerSecond: bytesPerSecond + (current - bytesPerSecond) * weight }
+}
+
+const loadOptions = OptionSchema.define<Manage.LoadOptions>({
+  keepAlive: Defaults.fields.keepAlive,
+  contextLength: Defaults.fields.contextLength
+})
+
 const makeCommands = ({ call, changing, toError }: Server) => {
-  const load = (model: string, options: Manage.LoadOptions = {}): Effect.Effect<void, ProviderError> => {
-    const valid = OptionSchema.read(loadOptions, options)
-    if (Result.isFailure(valid)) return Effect.fail(toError(valid.failure))
+  const load = Effect.fnUntraced(function* (model: string, options: Manage.LoadOptions = {}) {
+    yield* Effect.mapError(Effect.fromResult(OptionSchema.read(loadOptions, options)), toError)
     const body = Manage.toLoadBody(model, options)
+    const generating = call(Manage.load, { ...body, stream: false }, model)
     // Models that only embed cannot generate.
-    const loaded = Effect.catchReason(
-      call(Manage.load, { ...body, stream: false }, model),
-      "ProviderError",
-      "Unsupported",
-      () => call(Manage.loadForEmbeddings, { ...body, input: [] }, model)
+    const loaded = Effect.catchReason(generating, "ProviderError", "Unsupported", () =>
+      call(Manage.loadForEmbeddings, { ...body, input: [] }, model)
     )
-    return changing.one(loaded)
-  }
+    yield* changing.one(loaded)
+  })
   return {
     deleteModel: (model: string) => changing.one(call(Manage.deleteModel, { model }, model)),
     copyModel: (source: string, destination: string) =>

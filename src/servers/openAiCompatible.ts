@@ -10,32 +10,27 @@ import type { ProviderError } from "../ProviderError.ts"
 import type { Server, ServerDefinition } from "./definition.ts"
 import * as OptionSchema from "./options.ts"
 
-export interface DialectOptions {
+export const DialectOptions = Schema.Struct({
   /** How `format: "json"` is requested: `json_object`, or `json_schema` with a schema of any object. Default: `json_object`. */
-  readonly jsonFormat?: Dialect["jsonFormat"] | undefined
+  jsonFormat: Schema.optional(Schema.Literals(["json_object", "json_schema"])),
   /**
-   * How `think` is requested: `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs` (vLLM, SGLang), which
-   * supports on and off only. Default: `reasoning_effort`.
+   * How `think` is requested: `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs` (vLLM, SGLang), which supports on and off
+   * only. Default: `reasoning_effort`.
    */
-  readonly think?: "reasoning_effort" | "enable_thinking" | undefined
+  think: Schema.optional(Schema.Literals(["reasoning_effort", "enable_thinking"])),
   /**
-   * The field in which the `thinking` of an earlier answer is sent back, which some models need between their tool calls. `"none"`
+   * The field in which the `thinking` of an earlier completion is sent back, which some models need between their tool calls. `"none"`
    * leaves it out, for gateways that reject the field. Default: `reasoning_content`. Ollama's `/v1` reads `reasoning`.
    */
-  readonly thinkingField?: NonNullable<Dialect["thinkingField"]> | "none" | undefined
+  thinkingField: Schema.optional(Schema.Literals(["reasoning_content", "reasoning", "thinking", "none"])),
   /**
-   * Whether `stream_options` is sent, which requests the usage. Some gateways reject it, and most servers do not report the usage
-   * without it. Default: `true`.
+   * Whether `stream_options` is sent, which requests the usage. Some gateways reject it, and most servers do not report the usage without
+   * it. Default: `true`.
    */
-  readonly streamOptions?: boolean | undefined
-}
+  streamOptions: OptionSchema.boolean
+})
 
-export const dialectFields: OptionSchema.Fields<DialectOptions> = {
-  jsonFormat: Schema.optional(Schema.Literals(["json_object", "json_schema"])),
-  think: Schema.optional(Schema.Literals(["reasoning_effort", "enable_thinking"])),
-  streamOptions: OptionSchema.boolean,
-  thinkingField: Schema.optional(Schema.Literals(["reasoning_content", "reasoning", "thinking", "none"]))
-}
+export interface DialectOptions extends Schema.Schema.Type<typeof DialectOptions> {}
 
 const toDialect = ({
   jsonFormat = "json_object",

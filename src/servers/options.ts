@@ -1,9 +1,6 @@
 /**
- * One rule for the options of all constructors and layers: a schema describes them, and they are read once. A value of another type
- * or out of its range, and a key that is not one of them, is a failure with `InvalidRequest`, which names the option.
- *
- * A constructor that is an Effect fails with it. One that returns a provider at once returns a provider of which every operation
- * fails with it, and so does its layer.
+ * Schemas of the options of constructors and layers, which are read once. An invalid option and an unknown key are a failure with
+ * `InvalidRequest`, which names the option.
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -15,16 +12,13 @@ import * as Stream from "effect/Stream"
 import { ChatRequest, Deadlines, Defaults, PromptRequest } from "../CompletionRequest.ts"
 import * as Provider from "../Provider.ts"
 import { InvalidRequest, ProviderError } from "../ProviderError.ts"
-import * as Fault from "../values/fault.ts"
 import * as Values from "../values/objects.ts"
 
 /** A schema for each option, so that none can be forgotten. */
 export type Fields<Options> = { readonly [Name in keyof Options]-?: Schema.ConstraintDecoder<unknown> }
 
-/** The options of a constructor. */
-export interface Definition {
-  readonly check: (options: unknown) => Result.Result<unknown, InvalidRequest>
-}
+/** Reads the options of a constructor. */
+export type Definition = (options: unknown) => Result.Result<unknown, InvalidRequest>
 
 /** `places` has the fields of those options that are objects, for the advice on keys that they do not have. */
 export const define = <Options>(
@@ -33,13 +27,14 @@ export const define = <Options>(
 ): Definition => {
   const decode = Schema.decodeUnknownResult(Schema.toType(Schema.Struct(fields)), { onExcessProperty: "error" })
   const request = { ...ChatRequest.fields, ...PromptRequest.fields }
-  const toFault = Fault.make({ request, deadlines: Deadlines.fields, ...places, options: fields }, undefined, "options")
-  return { check: (options) => Result.mapError(decode(options), (error) => new InvalidRequest(toFault(error))) }
+  const known = { request, deadlines: Deadlines.fields, ...places, options: fields }
+  const toFault = Values.makeToFault(known, undefined, "options")
+  return (options) => Result.mapError(decode(options), (error) => new InvalidRequest(toFault(error)))
 }
 
 /** The options as they were given, if all of them are valid. */
-export const read = <Options>({ check }: Definition, options: Options): Result.Result<Options, InvalidRequest> =>
-  Result.map(check(options), () => options)
+export const read = <Options>(definition: Definition, options: Options): Result.Result<Options, InvalidRequest> =>
+  Result.map(definition(options), () => options)
 
 /** As `read`, for a constructor that is an Effect. The error has the name in the options, or else this one. */
 export const readFor = <Options>(
@@ -52,10 +47,7 @@ export const readFor = <Options>(
     return new ProviderError({ provider: isText(own) ? own : name, reason })
   })
 
-/**
- * The options of a `layerConfig`: a `Config`, or objects of them, without those that are `undefined`, as these have their defaults.
- * `Config.unwrap` fails on any other value with an exception, or takes it for an object without fields.
- */
+/** The options of a `layerConfig`, a `Config` or objects of them, without those that are `undefined`: `Config.unwrap` throws on others. */
 export const readWrapped = <Wrapped extends object>(
   wrapped: Wrapped,
   name: string
@@ -89,7 +81,7 @@ const withoutUndefined = <A extends object>(wrapped: A): A => {
 /** What a provider wraps, or at least its name. */
 type Base = Partial<Provider.Provider> & { readonly name: string }
 
-/** As `read`, for a constructor that returns a provider at once. */
+/** As `read`, for a constructor that returns a provider at once: if an option is invalid, one of which every operation fails. */
 export const providerFrom = <Options>(
   definition: Definition,
   options: Options,

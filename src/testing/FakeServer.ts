@@ -1,6 +1,6 @@
 /**
- * A model server for tests. It listens on a real port, implements the protocols of Ollama and of the OpenAI-compatible
- * servers, and follows a script, which can contain faults.
+ * A model server for tests. It listens on a real port, implements the protocols of Ollama and of the OpenAI-compatible servers, and follows
+ * a script, which can contain faults.
  *
  * @category Testing
  * @since 0.1.0
@@ -9,19 +9,18 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import { once } from "node:events"
 import * as Http from "node:http"
-import type { Answer, Piece, ReceivedRequest, Reply, Script } from "./answer.ts"
-import * as Cors from "./cors.ts"
+import { text } from "node:stream/consumers"
+import * as Json from "../values/json.ts"
 import * as Delivery from "./delivery.ts"
-import type { State } from "./log.ts"
-import * as Log from "./log.ts"
-import * as OtherEndpoints from "./otherEndpoints.ts"
-import { wires } from "./wireRecords.ts"
+import { wires } from "./records.ts"
+import * as Routes from "./routes.ts"
+import type { Answer, Piece, ReceivedRequest, Reply, Script, State } from "./script.ts"
 
-export type { Answer, Completion, Cut, Delivery, Piece, ReceivedRequest, Reply, Script } from "./answer.ts"
-export type { State } from "./log.ts"
+export type { Answer, Completion, Cut, Delivery, Piece, ReceivedRequest, Reply, Script, State } from "./script.ts"
 
 /**
  * A running fake server.
@@ -50,13 +49,12 @@ export class FakeServer extends Context.Service<
  * @since 0.1.0
  */
 export interface Options {
-  /** The models that it lists. It answers requests for any model. Default: one, `fake:latest`. */
+  /** The models that it lists. It generates completions for any model. Default: one, `fake:latest`. */
   readonly models?: ReadonlyArray<string> | undefined
   /**
-   * The pages that may use it, as with `OLLAMA_ORIGINS`: origins such as `http://localhost:5173`, or `"*"`. Their preflights are
-   * answered as Ollama answers them, which allows only the headers of its list; other origins get the status 403. The script is
-   * called in neither case. A header in a `Reply` replaces that of CORS. Default: no headers of CORS are sent, so browsers allow
-   * only pages of its own origin.
+   * The pages that may use it, as with `OLLAMA_ORIGINS`: origins such as `http://localhost:5173`, or `"*"`. Preflights get the response of
+   * Ollama, which allows only the headers of its list; other origins get the status 403. The script is called in neither case. A header in
+   * a `Reply` replaces that of CORS. Default: no headers of CORS are sent, so browsers allow only pages of its own origin.
    */
   readonly origins?: ReadonlyArray<string> | undefined
 }
@@ -69,42 +67,14 @@ export interface Options {
  */
 export const make = Effect.fnUntraced(function* (
   script: Script = { text: "This answer comes from a fake server." },
-  { models = ["fake:latest"], origins }: Options = {}
+  options: Options = {}
 ): Effect.fn.Return<FakeServer["Service"], never, Scope.Scope> {
-  const log = Log.make()
-  let currentScript = script
+  const log = makeLog()
+  const running: Running = { log, script, options, isClosed: false }
   const run = yield* FiberSet.makeRuntime()
-
-  const answer = Effect.fnUntraced(function* (request: Http.IncomingMessage, response: Http.ServerResponse) {
-    const body = yield* readBody(request)
-    const entry = log.begin(request, body)
-    const channel: Delivery.Channel = {
-      response,
-      onWritten: (bytes) => log.update(entry, { bytesWritten: entry.bytesWritten + bytes }),
-      onCut: () => log.update(entry, { outcome: "cut-by-server" })
-    }
-    response.once("close", () => {
-      if (entry.outcome !== "answering") return
-      const left = log.isClosed() ? "cut-by-server" : "cut-by-client"
-      log.update(entry, { outcome: response.writableFinished ? "completed" : left })
-    })
-
-    const path = entry.path.replace(/\?.*/, "")
-    const wire = entry.method === "POST" ? wires[path] : undefined
-    const cors = origins === undefined ? { headers: {} } : Cors.decide(request, origins)
-    if ("reply" in cors) return yield* Delivery.sendReply(channel, cors.reply)
-    for (const [name, value] of Object.entries(cors.headers)) response.setHeader(name, value)
-    const scripted = yield* ask(currentScript, { ...entry })
-    if ("status" in scripted) return yield* Delivery.sendReply(channel, scripted)
-    if (wire === undefined) {
-      return yield* Delivery.sendReply(channel, OtherEndpoints.answer(entry.method, path, models, body))
-    }
-    yield* Delivery.sendCompletion(channel, scripted, wire(readOptions(body, scripted.model)))
-  })
-
   const server = Http.createServer((request, response) => {
     const fiber = run(
-      Effect.catchDefect(answer(request, response), (defect) => Effect.sync(() => fail(response, defect)))
+      Effect.catchDefect(respond(running, request, response), (defect) => Effect.sync(() => fail(response, defect)))
     )
     response.once("close", () => fiber.interruptUnsafe())
   })
@@ -117,60 +87,138 @@ export const make = Effect.fnUntraced(function* (
   })
   const port = yield* Effect.acquireRelease(listen(server), () =>
     Effect.callback<void>((resume) => {
-      log.close()
+      running.isClosed = true
       server.close(() => resume(Effect.void))
       server.closeAllConnections()
     })
   )
-
   return FakeServer.of({
     url: `http://127.0.0.1:${port}`,
     state: Effect.sync(log.state),
     until: log.until,
     setScript: (script) =>
       Effect.sync(() => {
-        currentScript = script
+        running.script = script
       })
   })
 })
+
+interface Running {
+  readonly log: ReturnType<typeof makeLog>
+  readonly options: Options
+  script: Script
+  isClosed: boolean
+}
+
+const respond = Effect.fnUntraced(function* (
+  running: Running,
+  request: Http.IncomingMessage,
+  response: Http.ServerResponse
+) {
+  const { log, options } = running
+  const body = yield* readBody(request)
+  const entry = log.add(request, body)
+  const channel: Delivery.Channel = {
+    response,
+    onWritten: (bytes) => log.update(entry, { bytesWritten: entry.bytesWritten + bytes }),
+    onCut: () => log.update(entry, { outcome: "cut-by-server" })
+  }
+  response.once("close", () => {
+    if (entry.outcome !== "answering") return
+    const cut = running.isClosed ? "cut-by-server" : "cut-by-client"
+    log.update(entry, { outcome: response.writableFinished ? "completed" : cut })
+  })
+
+  const cors = options.origins === undefined ? { headers: {} } : Routes.cors(request, options.origins)
+  if ("reply" in cors) return yield* Delivery.sendReply(channel, cors.reply)
+  for (const [name, value] of Object.entries(cors.headers)) response.setHeader(name, value)
+  const scripted = yield* ask(running.script, { ...entry })
+  if ("status" in scripted) return yield* Delivery.sendReply(channel, scripted)
+  const path = entry.path.replace(/\?.*/, "")
+  const makeWire = entry.method === "POST" ? wires[path] : undefined
+  if (makeWire === undefined) {
+    const { models = ["fake:latest"] } = options
+    return yield* Delivery.sendReply(channel, Routes.reply(entry.method, path, models, body))
+  }
+  yield* Delivery.sendCompletion(channel, scripted, makeWire(readOptions(body, scripted.model)))
+})
+
+type Entry = { -readonly [K in keyof ReceivedRequest]: ReceivedRequest[K] }
+
+const toEntry = (index: number, { headers, method = "", url = "" }: Http.IncomingMessage, body: unknown): Entry => ({
+  index,
+  method,
+  path: url,
+  headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
+  body,
+  outcome: "answering",
+  bytesWritten: 0
+})
+
+/** The requests and connections, and the waits for them. */
+const makeLog = () => {
+  const entries = { requests: new Array<Entry>(), preflights: new Array<Entry>() }
+  const connections = { openConnections: 0, connections: 0 }
+  const checks = new Set<() => void>()
+
+  const state = (): State => ({
+    requests: entries.requests.map((entry) => ({ ...entry })),
+    preflights: entries.preflights.map((entry) => ({ ...entry })),
+    ...connections
+  })
+  /** Checks every state, also one that the next change replaces at once. */
+  const changed = (): void => checks.forEach((check) => check())
+  return {
+    state,
+    add: (request: Http.IncomingMessage, body: unknown): Entry => {
+      const entry = toEntry(entries.requests.length, request, body)
+      entries[Routes.isPreflight(request) ? "preflights" : "requests"].push(entry)
+      changed()
+      return entry
+    },
+    update: (entry: Entry, fields: Partial<Entry>): void => {
+      Object.assign(entry, fields)
+      changed()
+    },
+    connect: (): void => {
+      connections.openConnections++
+      connections.connections++
+      changed()
+    },
+    disconnect: (): void => {
+      connections.openConnections--
+      changed()
+    },
+    until: (predicate: (state: State) => boolean): Effect.Effect<State> =>
+      Effect.callback((resume) => {
+        const check = (): void => {
+          const current = state()
+          const result = Result.try(() => predicate(current))
+          if (Result.isSuccess(result) && !result.success) return
+          checks.delete(check)
+          resume(Result.isSuccess(result) ? Effect.succeed(current) : Effect.die(result.failure))
+        }
+        checks.add(check)
+        check()
+        return Effect.sync(() => checks.delete(check))
+      })
+  }
+}
 
 /**
  * Provides a fake server.
  *
  * **Details**
  *
- * It has the routes `POST /api/chat`, `/api/generate`, `/v1/chat/completions` and `/v1/completions`, which the script answers, and
+ * The script decides the responses of `POST /api/chat`, `/api/generate`, `/v1/chat/completions` and `/v1/completions`. It also has
  * `GET /`, `/api/version`, `/api/tags`, `/api/ps`, `/v1/models`, `/health` and `/lmstudio-greeting`. `POST /api/embed` and
- * `/v1/embeddings` count the letters of each text; `POST /api/show` describes its models, and `POST /api/pull`,
- * `/api/push`, `/api/create`, `/api/copy` and `DELETE /api/delete` succeed without changing them. It refuses everything else as
- * the real servers do. Delays follow the clock that the layer was built with, so `TestClock` moves them.
+ * `/v1/embeddings` count the letters of each text; `POST /api/show` describes its models, and `POST /api/pull`, `/api/push`,
+ * `/api/create`, `/api/copy` and `DELETE /api/delete` succeed without changing them. It refuses everything else as the real servers do.
+ * Delays follow the clock that the layer was built with, so `TestClock` moves them.
  *
  * **Gotchas**
  *
  * It always streams, also if the request has `stream: false`, and it does not validate requests.
- *
- * **Example** (a provider against it, and what the server received)
- *
- * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
- * import { Effect, Layer, Stream } from "effect"
- * import { Ollama, Provider } from "effect-local-llm"
- * import { FakeServer } from "effect-local-llm/testing"
- *
- * const OllamaTest = Layer.unwrap(
- *   Effect.map(FakeServer.FakeServer, ({ url }) => Ollama.layer({ baseUrl: url }))
- * ).pipe(
- *   Layer.provide(NodeHttpClient.layerUndici),
- *   Layer.provideMerge(FakeServer.layer({ pieces: FakeServer.endless("again ") }))
- * )
- *
- * const program = Effect.gen(function*() {
- *   const provider = yield* Provider.Provider
- *   const server = yield* FakeServer.FakeServer
- *   yield* provider.stream({ model: "any", prompt: "Once" }).pipe(Stream.take(3), Stream.runDrain)
- *   yield* server.until(({ requests }) => requests[0]?.outcome === "cut-by-client")
- * }).pipe(Effect.provide(OllamaTest))
- * ```
  *
  * **Example** (a server that is busy at first, then breaks, then answers)
  *
@@ -193,7 +241,7 @@ export const layer = (script?: Script, options?: Options): Layer.Layer<FakeServe
   Layer.effect(FakeServer, make(script, options))
 
 /**
- * A script without any answer, not even headers: each request waits until its client gives up.
+ * A script without any response, not even headers: each request waits until its client gives up.
  *
  * @category constructors
  * @since 0.1.0
@@ -201,8 +249,8 @@ export const layer = (script?: Script, options?: Options): Layer.Layer<FakeServe
 export const silence: Reply = { status: 200, delay: { headers: Infinity } }
 
 /**
- * The same piece again and again, as fast as the client takes it: a model that does not stop, or, with a `raw` piece that
- * has no line end, a line that does not.
+ * The same piece again and again, as fast as the client takes it: a model that does not stop, or, with a `raw` piece without a line end, a
+ * line that does not.
  *
  * @category constructors
  * @since 0.1.0
@@ -219,14 +267,10 @@ const ask = (script: Script, request: ReceivedRequest): Effect.Effect<Answer> =>
   return Effect.isEffect(answer) ? answer : Effect.succeed(answer)
 }
 
-const readOptions = (body: unknown, model: string | undefined) => {
-  const fields = Predicate.isObject(body) ? body : {}
-  const stream = Predicate.hasProperty(fields, "stream_options") ? fields.stream_options : undefined
-  return {
-    model: model ?? (Predicate.hasProperty(fields, "model") && Predicate.isString(fields.model) ? fields.model : ""),
-    withUsage: Predicate.hasProperty(stream, "include_usage") && stream.include_usage === true
-  }
-}
+const readOptions = (body: unknown, model: string | undefined) => ({
+  model: model ?? Json.toText(Json.get(body, "model")) ?? "",
+  withUsage: Json.get(Json.get(body, "stream_options"), "include_usage") === true
+})
 
 /** A fault in the script is reported at once. */
 const fail = (response: Http.ServerResponse, defect: unknown): void => {
@@ -235,24 +279,18 @@ const fail = (response: Http.ServerResponse, defect: unknown): void => {
 }
 
 const readBody = (request: Http.IncomingMessage): Effect.Effect<unknown> =>
-  Effect.callback((resume) => {
-    const parts: Array<Buffer> = []
-    request.on("data", (part: Buffer) => parts.push(part))
-    request.on("end", () => {
-      const text = Buffer.concat(parts).toString()
-      try {
-        resume(Effect.succeed(text === "" ? undefined : JSON.parse(text)))
-      } catch {
-        resume(Effect.succeed(text))
-      }
-    })
-  })
+  Effect.map(
+    Effect.promise(() => text(request)),
+    (text) => {
+      const value = Json.parse(text)
+      return value === undefined && text !== "" ? text : value
+    }
+  )
 
+/** The port. */
 const listen = (server: Http.Server): Effect.Effect<number> =>
-  Effect.callback((resume) => {
-    server.once("error", (error) => resume(Effect.die(error)))
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
-    })
+  Effect.promise(async () => {
+    await once(server.listen(0, "127.0.0.1"), "listening")
+    const address = server.address()
+    return typeof address === "object" && address !== null ? address.port : 0
   })

@@ -1,16 +1,16 @@
-/** Sends an answer with its delays and cuts, and with back-pressure. */
+/** Sends a response with its delays and cuts, and with back-pressure. */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Http from "node:http"
-import type { Completion, Cut, Delivery, Piece, Reply } from "./answer.ts"
-import type { Wire } from "./wireRecords.ts"
+import type { Wire } from "./records.ts"
+import type { Completion, Cut, Delivery, Piece, Reply } from "./script.ts"
 
 export interface Channel {
   readonly response: Http.ServerResponse
   /** Called with the number of bytes of the body that were written. */
   readonly onWritten: (bytes: number) => void
-  /** Called when the script cuts the answer. */
+  /** Called when the script cuts the response. */
   readonly onCut: () => void
 }
 
@@ -20,33 +20,42 @@ export const sendCompletion = (channel: Channel, completion: Completion, wire: W
     head: { status: 200, headers: { "content-type": wire.contentType } },
     headersAtOnce: wire.headersAtOnce,
     body: Effect.fnUntraced(function* (write) {
+      const { delay, finishReason, usage } = completion
       let count = 0
+      let calls = 0
       let isOver = false
-      let hasCalls = false
       yield* toPieces(completion).pipe(
-        Stream.takeUntil((piece) => typeof piece === "object" && "error" in piece),
+        Stream.takeUntil(isError),
         Stream.runForEach((piece) => {
-          if (typeof piece === "object") {
-            if ("wait" in piece) return Effect.sleep(piece.wait)
-            isOver ||= "error" in piece
-            hasCalls ||= "toolCall" in piece
-          }
-          const pause = count++ === 0 ? undefined : completion.delay?.between
-          return after(pause, write(wire.piece(piece)))
+          if (typeof piece === "object" && "wait" in piece) return Effect.sleep(piece.wait)
+          isOver = isError(piece)
+          const bytes = encode(wire, piece, calls)
+          if (typeof piece === "object" && "toolCall" in piece) calls++
+          return Effect.andThen(pause(count++ === 0 ? 0 : delay?.between), write(bytes))
         })
       )
       if (isOver) return ""
       return wire.end({
-        finishReason: completion.finishReason ?? (hasCalls ? "tool-calls" : "stop"),
-        usage:
-          completion.usage === false
-            ? undefined
-            : (completion.usage ?? { promptTokens: 10, completionTokens: count, totalTokens: 10 + count })
+        finishReason: finishReason ?? (calls > 0 ? "tool-calls" : "stop"),
+        usage: usage === false ? undefined : (usage ?? toUsage(count))
       })
     })
   })
 
-/** Sends any other answer. */
+const isError = (piece: Piece): boolean => typeof piece === "object" && "error" in piece
+
+const toUsage = (count: number) => ({ promptTokens: 10, completionTokens: count, totalTokens: 10 + count })
+
+const encode = (wire: Wire, piece: Exclude<Piece, { readonly wait: unknown }>, calls: number): string | Uint8Array => {
+  if (typeof piece === "object") {
+    if ("error" in piece) return wire.error(piece.error)
+    if ("raw" in piece) return piece.raw
+    if ("record" in piece) return wire.record(piece.record)
+  }
+  return wire.content(piece, calls)
+}
+
+/** Sends any other response. */
 export const sendReply = (channel: Channel, reply: Reply): Effect.Effect<void> => {
   const { body = "" } = reply
   const isJson = typeof body === "object" && !(body instanceof Uint8Array)
@@ -68,8 +77,7 @@ const toPieces = ({ pieces = [], text, thinking, toolCalls = [] }: Completion): 
     Stream.concat(Stream.fromIterable(toolCalls.map((toolCall) => ({ toolCall }))))
   )
 
-const after = <A, E>(pause: Duration.Input | undefined, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  pause === undefined ? effect : Effect.delay(effect, pause)
+const pause = (time: Duration.Input = 0): Effect.Effect<void> => (time === 0 ? Effect.void : Effect.sleep(time))
 
 type Write = (bytes: string | Uint8Array) => Effect.Effect<void, Cut>
 
@@ -77,7 +85,7 @@ const send = Effect.fnUntraced(
   function* (
     channel: Channel,
     { cut, delay, drip, holdOpen, interim }: Delivery,
-    answer: {
+    content: {
       readonly head: { readonly status: number; readonly headers: Record<string, string> }
       readonly headersAtOnce: boolean
       /** Writes the body, and gives its end marker. */
@@ -87,47 +95,47 @@ const send = Effect.fnUntraced(
     const { response } = channel
     checkCount("drip.bytes", drip?.bytes, 1)
     checkCount("cut.afterBytes", cut?.afterBytes, 0)
-    yield* after(delay?.headers, Effect.void)
+    yield* pause(delay?.headers)
     if (cut?.afterBytes === 0 && (cut.how === "close" || cut.how === "reset")) return yield* Effect.fail(cut)
     if (interim === 100) response.writeContinue()
     if (interim === 102) response.writeProcessing()
-    response.writeHead(answer.head.status, answer.head.headers)
-    if (answer.headersAtOnce) response.flushHeaders()
-    yield* after(delay?.first, Effect.void)
+    response.writeHead(content.head.status, content.head.headers)
+    if (content.headersAtOnce) response.flushHeaders()
+    yield* pause(delay?.first)
 
-    let room = cut?.afterBytes ?? Infinity
+    let bytesLeft = cut?.afterBytes ?? Infinity
     const write: Write = Effect.fnUntraced(function* (data) {
       const bytes = typeof data === "string" ? Buffer.from(data) : data
-      const fitting = bytes.subarray(0, room)
+      const fitting = bytes.subarray(0, bytesLeft)
       const size = drip?.bytes ?? fitting.length
       for (let start = 0; start < fitting.length; start += size) {
-        if (drip?.every !== undefined && start > 0) yield* Effect.sleep(drip.every)
+        if (start > 0) yield* pause(drip?.every)
         const part = fitting.subarray(start, start + size)
         yield* flush(response, part)
         channel.onWritten(part.length)
       }
-      room -= fitting.length
-      if (cut !== undefined && room === 0) return yield* Effect.fail(cut)
+      bytesLeft -= fitting.length
+      if (cut !== undefined && bytesLeft === 0) return yield* Effect.fail(cut)
     })
 
-    const endMarker = yield* answer.body(write)
+    const endMarker = yield* content.body(write)
     if (cut !== undefined && cut.afterBytes === undefined) return yield* Effect.fail(cut)
     yield* write(endMarker)
     if (holdOpen) return yield* Effect.never
     response.end()
   },
-  (effect, channel) => effect.pipe(Effect.catch((cut) => sever(channel, cut)))
+  (effect, channel) => Effect.catch(effect, (cut) => sever(channel, cut))
 )
 
-/** A fault of the script. With such a number the answer would be empty, whole, or endless. */
+/** A fault of the script. With such a number the response would be empty, whole or endless. */
 const checkCount = (name: string, value: number | undefined, minimum: number): void => {
   if (value === undefined || (Number.isSafeInteger(value) && value >= minimum)) return
   throw new RangeError(`${name}: expected a whole number, ${minimum} or more`)
 }
 
 /**
- * Completes when the network has taken the bytes and a turn of the event loop has passed. A client in the same process then reads
- * one record at a time, as from a server that needs time between two tokens.
+ * Completes when the network has taken the bytes and a turn of the event loop has passed. A client in the same process then reads one
+ * record at a time, as from a server that needs time between two tokens.
  */
 const flush = (response: Http.ServerResponse, bytes: Uint8Array): Effect.Effect<void> =>
   Effect.callback((resume) => {
@@ -137,17 +145,15 @@ const flush = (response: Http.ServerResponse, bytes: Uint8Array): Effect.Effect<
     })
   })
 
-const sever = ({ onCut, response }: Channel, { how }: Cut): Effect.Effect<void> => {
-  if (how === "stall") {
-    return Effect.andThen(
-      Effect.sync(() => response.flushHeaders()),
-      Effect.never
-    )
-  }
-  return Effect.sync(() => {
+const sever = ({ onCut, response }: Channel, { how }: Cut): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (how === "stall") {
+      response.flushHeaders()
+      return Effect.never
+    }
     onCut()
     if (how === "end") response.end()
     else if (how === "close") response.socket?.destroySoon()
     else response.socket?.resetAndDestroy()
+    return Effect.void
   })
-}

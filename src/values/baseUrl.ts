@@ -10,10 +10,7 @@ export interface Defaults {
   readonly otherRoot?: { readonly path: string; readonly advice: string } | undefined
 }
 
-/**
- * The address with scheme, and path prefix if any, without a slash at its end; or what is wrong with it. Never quotes the input: it
- * may contain a token.
- */
+/** The address with scheme and path prefix, without a slash at its end; or what is wrong, without the input: it may contain a token. */
 export const parse = (input: string, { otherRoot, port, root }: Defaults): Result.Result<string, string> => {
   const text = input.trim()
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text)
@@ -39,8 +36,8 @@ export const parse = (input: string, { otherRoot, port, root }: Defaults): Resul
 }
 
 /**
- * The address that `OLLAMA_HOST` means, as Ollama itself reads it (`envconfig.Host`): quotes and spaces around it are ignored;
- * the default port is 11434, with `http` 80 and with `https` 443; an invalid port is replaced by the default.
+ * The address that `OLLAMA_HOST` means, as Ollama reads it (`envconfig.Host`): quotes and spaces around it are ignored; the default port
+ * is 11434, with `http` 80 and with `https` 443; an invalid port is replaced by the default.
  */
 export const fromOllamaHost = (value: string): string => {
   const text = value
@@ -48,22 +45,13 @@ export const fromOllamaHost = (value: string): string => {
     .replace(/^["']+|["']+$/g, "")
     .trim()
   if (text === "ollama.com") return "https://ollama.com:443"
-  const [scheme = "http", rest] = splitScheme(text)
-  const defaultPort = text.startsWith("https://") ? "443" : text.startsWith("http://") ? "80" : "11434"
-  const slash = rest.indexOf("/")
-  const hostAndPort = slash === -1 ? rest : rest.slice(0, slash)
-  const path = slash === -1 ? "" : rest.slice(slash)
+  const [, given, authority = "", path = ""] = /^(?:(.*?):\/\/)?([^/]*)(.*)$/s.exec(text) ?? []
+  const scheme = given ?? "http"
   // Credentials look like a host and a port. `parse` rejects them.
-  if (hostAndPort.includes("@")) return `${scheme}://${hostAndPort}${path}`
-  const match = /^(\[[^\]]*\]|[^:]*):([^:]*)$/.exec(hostAndPort)
-  const host = (match === null ? hostAndPort : (match[1] ?? "")).replace(/^\[|\]$/g, "") || "127.0.0.1"
-  const port = match !== null && isPort(match[2] ?? "") ? match[2] : defaultPort
+  if (authority.includes("@")) return `${scheme}://${authority}${path}`
+  const [, hostPart = authority, portPart = ""] = /^(\[[^\]]*\]|[^:]*):([^:]*)$/.exec(authority) ?? []
+  const host = hostPart.replace(/^\[|\]$/g, "") || "127.0.0.1"
+  const isPort = /^\d+$/.test(portPart) && Number(portPart) <= 65535
+  const port = isPort ? portPart : given === "https" ? "443" : given === "http" ? "80" : "11434"
   return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}${path}`
 }
-
-const splitScheme = (text: string): [scheme: string | undefined, rest: string] => {
-  const at = text.indexOf("://")
-  return at === -1 ? [undefined, text] : [text.slice(0, at), text.slice(at + 3)]
-}
-
-const isPort = (text: string): boolean => /^\d+$/.test(text) && Number(text) <= 65535

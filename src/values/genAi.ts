@@ -1,4 +1,5 @@
 /** Attributes of OpenTelemetry's conventions for generative AI. */
+
 /** The longest text in an attribute, in characters. Names come from servers and callers. */
 const maxLength = 256
 
@@ -18,18 +19,12 @@ export const providerName = ({ kind, name }: Named): string => toText(kind ?? na
 export const sharedKind = (providers: ReadonlyArray<Named>): string | undefined =>
   providers.every(({ kind }) => kind === providers[0]?.kind) ? providers[0]?.kind : undefined
 
-/** The value of an attribute of metrics after too many others. */
-const other = "_OTHER"
-
-/**
- * The first values of an attribute; `_OTHER` for those after them. Metrics keep what they have seen for as long as the program runs,
- * so forgetting the oldest would not help. Mutable state.
- */
+/** The first values of an attribute; `_OTHER` for those after them. Metrics keep all values that they have seen. Mutable state. */
 export const makeBounded = (maxValues: number): ((value: string) => string) => {
   const known = new Set<string>()
   return (value) => {
     const text = toText(value)
-    if (!known.has(text) && known.size >= maxValues) return other
+    if (!known.has(text) && known.size >= maxValues) return "_OTHER"
     known.add(text)
     return text
   }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { FakeServer } from "../../src/testing/index.ts"
-import * as Letters from "../../src/values/letters.ts"
+import { countLetters } from "../../src/values/text.ts"
 import type { ServerName } from "../support/setups.ts"
 import { serverNames, setups, start } from "../support/setups.ts"
 
@@ -37,7 +37,7 @@ describe.each(setups)("$provider over $client", (setup) => {
       const { provider, server } = yield* start(setup, { text: "" })
       const input = Array.from({ length: 150 }, (_, i) => "abcdefghij".slice(i % 7, (i % 7) + 1 + (i % 3)))
       const { model, promptTokens, vectors } = yield* provider.embed({ model: "fake:latest", input })
-      expect(vectors).toEqual(input.map((text) => Letters.toVector(text)))
+      expect(vectors).toEqual(input.map((text) => countLetters(text)))
       expect({ model, promptTokens }).toEqual({ model: "fake:latest", promptTokens: 150 })
       const { requests } = yield* server.state
       const batches = requests.filter(isEmbed)
@@ -51,7 +51,7 @@ describe.each(setups)("$provider over $client", (setup) => {
     Effect.gen(function* () {
       const { provider } = yield* start(setup, { text: "" })
       const { vectors } = yield* provider.embed({ model: "fake:latest", input: "aab", dimensions: 4 })
-      expect(vectors).toEqual([Letters.toVector("aab", 4)])
+      expect(vectors).toEqual([countLetters("aab", 4)])
     })
   )
 

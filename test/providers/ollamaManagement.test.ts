@@ -12,7 +12,7 @@ import * as TestClock from "effect/testing/TestClock"
 import type { ModelProgress } from "../../src/ModelProgress.ts"
 import * as Ollama from "../../src/Ollama.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
-import * as TransferSpeed from "../../src/servers/transferSpeed.ts"
+import { addSpeed } from "../../src/servers/ollama.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 import * as CannedHttp from "../support/cannedHttp.ts"
 import * as Captures from "../support/captures.ts"
@@ -256,7 +256,7 @@ it.effect("the speed of a layer that begins again is measured anew", () =>
         return { status: "pulling", isFinal: false, layer: { digest: "sha256:a", ...amounts }, ...amounts }
       })
     )
-    const measured = yield* Stream.runCollect(TransferSpeed.add(reports))
+    const measured = yield* Stream.runCollect(addSpeed(reports))
     expect(measured.map(({ bytesPerSecond }) => bytesPerSecond)).toEqual([undefined, undefined, 200])
   })
 )

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { utf8Length } from "../../src/values/utf8.ts"
+import { utf8Length } from "../../src/values/text.ts"
 
 describe("the length in UTF-8 is the length of the encoded text", () => {
   const texts = [

@@ -15,7 +15,7 @@ import * as FinishReason from "../finishReason.ts"
 import * as Json from "../../values/json.ts"
 import * as WireSchema from "../wireSchema.ts"
 import * as ToolCallId from "../toolCallId.ts"
-import { utf8Length } from "../../values/utf8.ts"
+import { utf8Length } from "../../values/text.ts"
 
 const WireToolCall = Schema.Struct({
   id: WireSchema.metadata,

@@ -8,9 +8,9 @@ import type { ParseError } from "../../ProviderError.ts"
 import type { ToolCall, ToolCallDelta } from "../../StreamingChunk.ts"
 import * as Json from "../../values/json.ts"
 import * as WireSchema from "../wireSchema.ts"
-import * as Parts from "../../values/parts.ts"
+import * as Parts from "../../values/text.ts"
 import * as ToolCallId from "../toolCallId.ts"
-import { utf8Length } from "../../values/utf8.ts"
+import { utf8Length } from "../../values/text.ts"
 
 /** The function of a call, or a part of it. */
 export const FunctionFragment = Schema.Struct({

@@ -1,37 +1,52 @@
-/** Prompts of `effect/ai` as messages. What no server can express is an error, so nothing is dropped. */
+/** What `effect/ai` asks for, as a request. What no server can express is an error, so nothing is dropped. */
+import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
+import * as AiTool from "effect/ai/Tool"
 import * as Result from "effect/Result"
-import type { ContentPart, Message } from "../CompletionRequest.ts"
-import { type InvalidRequest, Unsupported } from "../ProviderError.ts"
+import type { ChatRequest, ContentPart, Message, Tool, ToolChoice } from "../CompletionRequest.ts"
+import { InvalidRequest, Unsupported } from "../ProviderError.ts"
+import * as Parameters from "../protocol/parameters.ts"
 import * as RequestBody from "../protocol/requestBody.ts"
 
 type Fault = InvalidRequest | Unsupported
 
-export const toMessages = (prompt: Prompt.Prompt): Result.Result<ReadonlyArray<Message>, Fault> =>
+/** The fields of a request that the call decides. */
+export const make = ({
+  prompt,
+  responseFormat,
+  toolChoice,
+  tools
+}: LanguageModel.ProviderOptions): Result.Result<ChatRequest, Fault> =>
   Result.gen(function* () {
-    const messages: Array<Message> = []
-    for (const [i, message] of prompt.content.entries()) {
-      switch (message.role) {
-        case "system":
-          messages.push({ role: "system", content: message.content })
-          break
-        case "user":
-          messages.push({ role: "user", content: yield* toContent(message.content, `messages[${i}]`) })
-          break
-        case "assistant":
-          messages.push(yield* toAssistantMessage(message.content, `messages[${i}]`))
-          break
-        case "tool":
-          for (const part of message.content) {
-            // Approvals are resolved before a prompt is sent.
-            if (part.type === "tool-result") messages.push(yield* toToolMessage(part, `messages[${i}]`))
-          }
-      }
+    return {
+      messages: yield* toMessages(prompt),
+      ...(responseFormat.type === "json" ? { format: responseFormat.schema } : {}),
+      ...(tools.length === 0 ? {} : { tools: yield* toTools(tools), toolChoice: toToolChoice(toolChoice) })
     }
-    return messages
   })
 
-/** The ids of the calls in a prompt. An answer to it must not use them again. */
+export const toMessages = (prompt: Prompt.Prompt): Result.Result<ReadonlyArray<Message>, Fault> =>
+  Result.map(Result.all(prompt.content.map((message, i) => convert(message, `messages[${i}]`))), (messages) =>
+    messages.flat()
+  )
+
+const convert = (message: Prompt.Message, field: string): Result.Result<ReadonlyArray<Message>, Fault> => {
+  switch (message.role) {
+    case "system":
+      return Result.succeed([{ role: "system", content: message.content }])
+    case "user":
+      return Result.map(toContent(message.content, field), (content) => [{ role: "user", content }])
+    case "assistant":
+      return Result.map(toAssistantMessage(message.content, field), (message) => [message])
+    case "tool":
+      // Approvals are resolved before a prompt is sent.
+      return Result.all(
+        message.content.flatMap((part) => (part.type === "tool-result" ? [toToolMessage(part, field)] : []))
+      )
+  }
+}
+
+/** The ids of the calls in a prompt. The completion must not use them again. */
 export const callIds = (prompt: Prompt.Prompt): ReadonlyArray<string> =>
   prompt.content.flatMap((message) =>
     message.role === "assistant" ? message.content.flatMap((part) => (part.type === "tool-call" ? [part.id] : [])) : []
@@ -112,3 +127,30 @@ const toText = (result: unknown, field: string): Result.Result<string, InvalidRe
 
 const unsupported = (feature: string, description?: string): Result.Result<never, Unsupported> =>
   Result.fail(new Unsupported({ feature, description }))
+
+export const toTools = (
+  tools: ReadonlyArray<AiTool.Any>
+): Result.Result<ReadonlyArray<Tool>, InvalidRequest | Unsupported> => Result.all(tools.map(toTool))
+
+const toTool = (tool: AiTool.Any, i: number): Result.Result<Tool, InvalidRequest | Unsupported> => {
+  if (AiTool.isProviderDefined(tool)) {
+    return Result.fail(new Unsupported({ feature: "a tool that the provider defines" }))
+  }
+  const field = `tools[${i}].parameters`
+  const schema = Result.try({
+    try: () => AiTool.getJsonSchema(tool),
+    catch: () => new InvalidRequest({ field, description: "this Schema has no JSON Schema" })
+  })
+  return Result.map(
+    Result.flatMap(schema, (schema) => Parameters.fromJsonSchema(schema, field)),
+    (parameters) => ({ name: tool.name, description: AiTool.getDescription(tool), parameters })
+  )
+}
+
+/** With `oneOf`, the list of tools has only the allowed ones already. */
+export const toToolChoice = (toolChoice: LanguageModel.ProviderOptions["toolChoice"]): ToolChoice =>
+  typeof toolChoice === "string"
+    ? toolChoice
+    : "tool" in toolChoice
+      ? { name: toolChoice.tool }
+      : (toolChoice.mode ?? "auto")

@@ -1,4 +1,4 @@
-/** The types of a fake server's script. `FakeServer` makes them public. */
+/** What a fake server sends, and what it has received. `FakeServer` makes these types public. */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
@@ -9,9 +9,9 @@ import type { FinishReason, ToolCall, Usage } from "../StreamingChunk.ts"
  *
  * **Details**
  *
- * - A string is a piece of the answer's text.
- * - `thinking`, `toolCall`: the OpenAI-compatible plain completion has neither, so they are left out there.
- * - `error`: the error record with which a server ends an answer; what would come after it is not sent.
+ * - A string is a piece of the text.
+ * - `thinking`, `toolCall`: left out in the OpenAI-compatible plain completion, which has neither.
+ * - `error`: the error record with which a server ends a completion; what would come after it is not sent.
  * - `record`: a record with this text in place of its JSON, such as `"{not json"`: a line of Ollama, an event of LM Studio.
  * - `raw`: bytes as they are.
  * - `wait`: nothing is sent for this time.
@@ -29,7 +29,7 @@ export type Piece =
   | { readonly wait: Duration.Input }
 
 /**
- * How the bytes of an answer are sent. All fields are optional: without them each record is written whole and at once.
+ * How the bytes of a response are sent. All fields are optional: without them each record is written whole and at once.
  *
  * @category models
  * @since 0.1.0
@@ -40,27 +40,24 @@ export interface Delivery {
     | {
         /** From the request to the headers; `Infinity` for none ever. Default: 0. */
         readonly headers?: Duration.Input | undefined
-        /**
-         * From the headers to the first piece. Ollama sends its headers with the first piece, so there both come after this
-         * time. Default: 0.
-         */
+        /** From the headers to the first piece. Ollama sends its headers with the first piece, so both come after it. Default: 0. */
         readonly first?: Duration.Input | undefined
         /** From one piece to the next. Default: 0. */
         readonly between?: Duration.Input | undefined
       }
     | undefined
-  /** An interim answer before the headers, such as `100 Continue`, although the client did not ask for it. Default: none. */
+  /** The status of an interim response before the headers, which the client did not ask for. Default: none. */
   readonly interim?: 100 | 102 | undefined
-  /** Writes no more than `bytes` at once, and waits for `every` between two writes. Default: whole records, no wait. */
+  /** Writes at most `bytes` at once, and waits for `every` between two writes. Default: whole records, no wait. */
   readonly drip?: { readonly bytes: number; readonly every?: Duration.Input | undefined } | undefined
-  /** Cuts the answer off. Default: it is sent whole. */
+  /** Cuts the response off. Default: it is sent whole. */
   readonly cut?: Cut | undefined
-  /** Keeps the response open after its last byte until the client closes it. Default: false. */
+  /** Keeps the response open after its last byte until the client closes it. Default: `false`. */
   readonly holdOpen?: boolean | undefined
 }
 
 /**
- * How an answer is cut off, and where.
+ * How a response is cut off, and where.
  *
  * @category models
  * @since 0.1.0
@@ -74,38 +71,37 @@ export interface Cut {
    */
   readonly how: "end" | "close" | "reset" | "stall"
   /**
-   * After how many bytes of the body. With 0, `close` and `reset` come before the headers. Default: after the last piece,
-   * before the end marker. A shorter body is sent whole.
+   * After how many bytes of the body. With 0, `close` and `reset` come before the headers. A shorter body is sent whole. Default: after
+   * the last piece, before the end marker.
    */
   readonly afterBytes?: number | undefined
 }
 
 /**
- * An answer as a model would give it: `thinking`, `text`, `pieces`, `toolCalls`, in this order, then the end marker of the
- * protocol. All fields are optional.
+ * What a model generates: `thinking`, `text`, `pieces`, `toolCalls`, in this order, then the end marker of the protocol. All fields are
+ * optional.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Completion extends Delivery {
-  /** The model's thinking, sent first, one word in each record. */
+  /** Sent one word in each record. */
   readonly thinking?: string | undefined
-  /** The answer's text, one word in each record. */
+  /** Sent one word in each record. */
   readonly text?: string | undefined
-  /** Pieces: a list, a generator, which may be endless, or a `Stream`, which also decides when each piece is sent. */
+  /** A list, a generator, which may be endless, or a `Stream`, which also decides when each piece is sent. */
   readonly pieces?: Iterable<Piece> | Stream.Stream<Piece> | undefined
-  /** Tool calls that the model requests. */
   readonly toolCalls?: ReadonlyArray<ToolCall> | undefined
   /** Default: `tool-calls` if there are any, else `stop`. Ollama sends `stop` for both. */
   readonly finishReason?: FinishReason | undefined
   /** Default: 10 tokens for the prompt, one for each piece. `false` for none. */
   readonly usage?: Usage | false | undefined
-  /** The model that answers. Default: the one that was asked. */
+  /** The model that generates it. Default: the one of the request. */
   readonly model?: string | undefined
 }
 
 /**
- * An answer as any server may give it.
+ * A response as any server may send it.
  *
  * @category models
  * @since 0.1.0
@@ -120,8 +116,8 @@ export interface Reply extends Delivery {
 }
 
 /**
- * An answer. A `Completion` answers requests for a completion; other requests are then answered as the real servers do. A `Reply`
- * answers any request.
+ * The response to a request. A `Completion` is for requests for one; other requests get what the real servers send. A `Reply` is for any
+ * request.
  *
  * @category models
  * @since 0.1.0
@@ -129,7 +125,7 @@ export interface Reply extends Delivery {
 export type Answer = Completion | Reply
 
 /**
- * The answer to each request, or a function that returns it.
+ * The response to each request, or a function that returns it.
  *
  * @category models
  * @since 0.1.0
@@ -137,7 +133,7 @@ export type Answer = Completion | Reply
 export type Script = Answer | ((request: ReceivedRequest) => Answer | Effect.Effect<Answer>)
 
 /**
- * A request that the server received, and the state of its answer.
+ * A request that the server received, and the state of its response.
  *
  * @category models
  * @since 0.1.0
@@ -145,7 +141,6 @@ export type Script = Answer | ((request: ReceivedRequest) => Answer | Effect.Eff
 export interface ReceivedRequest {
   /** How many came before it, without the preflights. */
   readonly index: number
-  /** The HTTP method, such as `POST`. */
   readonly method: string
   /** The path, with the query if there is one. */
   readonly path: string
@@ -160,6 +155,23 @@ export interface ReceivedRequest {
    * - `cut-by-server`: the script cut it, or the server was closed.
    */
   readonly outcome: "answering" | "completed" | "cut-by-client" | "cut-by-server"
-  /** Bytes of the answer's body that were written to the network so far. */
+  /** Bytes of the response's body that were written to the network so far. */
   readonly bytesWritten: number
+}
+
+/**
+ * The requests and connections so far.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface State {
+  /** The requests, in the order in which they came, without the preflights. */
+  readonly requests: ReadonlyArray<ReceivedRequest>
+  /** What browsers asked before they sent a request of a page of another origin. */
+  readonly preflights: ReadonlyArray<ReceivedRequest>
+  /** Connections that are open now, those included that a client keeps for its next request. */
+  readonly openConnections: number
+  /** Connections that were ever opened. */
+  readonly connections: number
 }

@@ -15,7 +15,6 @@ import type { DecoderContext, Endpoint, Progress, RecordDecoder } from "../endpo
 import type { ErrorRule, KnownError } from "../errorRule.ts"
 import * as ErrorReport from "../errors.ts"
 import * as JsonEndpoint from "../jsonEndpoint.ts"
-import { always } from "../knownErrors.ts"
 import * as WireSchema from "../wireSchema.ts"
 import { toKeepAlive } from "./request.ts"
 
@@ -26,67 +25,64 @@ const refused: KnownError = {
   description: "the model may be private, or it does not exist"
 }
 
-/** A status that the registry answered with. Ollama puts it before the body, as in `pull model manifest: 403: denied`. */
+const limited: KnownError = { kind: "status", status: 429, description: "the registry limits requests" }
+
+const unloadable = (description: string): KnownError => ({ kind: "model-unloadable", description })
+
+const invalid = (description: string, field?: string): KnownError => ({ kind: "invalid", description, field })
+
+/** A status of the registry. Ollama puts it before the body, as in `pull model manifest: 403: denied`. */
 const ofStatus = ([, text]: RegExpExecArray): KnownError => {
   const status = Number(text)
   if (status === 401 || status === 403) return { ...refused, status }
-  if (status === 404) return { kind: "model-unloadable", description: "the registry does not have it" }
-  const description = status === 429 ? "the registry limits requests" : `the registry answered with status ${status}`
-  return { kind: "status", status, description }
+  if (status === 404) return unloadable("the registry does not have it")
+  return status === 429
+    ? limited
+    : { kind: "status", status, description: `the registry answered with status ${status}` }
 }
 
-/** The first match counts. */
+/** What error texts mean at these endpoints. The first match counts. */
 export const transferErrors: ReadonlyArray<ErrorRule> = [
   [
-    /no space left|(?:not enough|insufficient) (?:free |disk )?space|disk (?:quota exceeded|is full|full)|\benospc\b/i,
-    always("model-unloadable", "the disk of the server is full")
+    unloadable("the disk of the server is full"),
+    /no space left|(?:not enough|insufficient) (?:free |disk )?space|disk (?:quota exceeded|is full|full)|\benospc\b/i
   ],
-  [/permission denied|read-only file system/i, always("model-unloadable", "the server may not write its files")],
+  [unloadable("the server may not write its files"), /permission denied|read-only file system/i],
   [
-    /\b(?:digest|checksum|sha256|hash)\b [^\n]{0,12}(?:mismatch|match)/i,
-    always("model-unloadable", "what was transferred does not have its digest; transfer it again")
+    unloadable("what was transferred does not have its digest; transfer it again"),
+    /\b(?:digest|checksum|sha256|hash)\b [^\n]{0,12}(?:mismatch|match)/i
   ],
+  [unloadable("Ollama is too old for it; install a newer version of Ollama"), /(?:^|: )412\b|newer version of ollama/i],
   [
-    /(?:^|: )412\b|newer version of ollama/i,
-    always("model-unloadable", "Ollama is too old for it; install a newer version of Ollama")
+    unloadable("the registry does not have it"),
+    /file does not exist|(?:manifest|name|blob|repository)[ _](?:unknown|not found)/i
   ],
+  [unloadable("the server does not have it"), /no such file or directory|cannot find the (?:file|path)/i],
+  [ofStatus, /(?:^|: |\bstatus(?: code)?:? |\breturned )([45]\d\d)\b(?![.:]\d)/i],
+  [limited, /too many requests|\brate limit/i],
   [
-    /file does not exist|(?:manifest|name|blob|repository)[ _](?:unknown|not found)/i,
-    always("model-unloadable", "the registry does not have it")
-  ],
-  [
-    /no such file or directory|cannot find the (?:file|path)/i,
-    always("model-unloadable", "the server does not have it")
-  ],
-  [/(?:^|: |\bstatus(?: code)?:? |\breturned )([45]\d\d)\b(?![.:]\d)/i, ofStatus],
-  [
-    /too many requests|\brate limit/i,
-    () => ({ kind: "status", status: 429, description: "the registry limits requests" })
+    refused,
+    /\bforbidden\b|unauthorized|access denied|denied: |authentication required|authorized to push/i,
+    /signed in to ollama|sign in to ollama/i
   ],
   [
-    /\bforbidden\b|unauthorized|access denied|denied: |authentication required|authorized to push|signed in to ollama|sign in to ollama/i,
-    () => refused
+    invalid("the registry has no valid TLS: set `insecure: true`", "insecure"),
+    /server gave HTTP response to HTTPS client|x509|certificate|insecure protocol/i
   ],
   [
-    /server gave HTTP response to HTTPS client|x509|certificate|insecure protocol/i,
-    () => ({ kind: "invalid", field: "insecure", description: "the registry has no valid TLS: set `insecure: true`" })
+    { kind: "network", description: "Ollama cannot reach the registry" },
+    /dial tcp|connection (?:refused|reset)|no such host|(?:i\/o|handshake) timeout|deadline exceeded/i,
+    /max retries exceeded|stalled|\bEOF$/im
   ],
   [
-    /dial tcp|connection (?:refused|reset)|no such host|(?:i\/o|handshake) timeout|deadline exceeded|max retries exceeded|stalled|\bEOF$/im,
-    always("network", "Ollama cannot reach the registry")
+    invalid("Ollama does not know the kind of the model's files"),
+    /unsupported (?:architecture|content type)|unknown (?:content |file |layer )?type\b|invalid file magic|invalid digest/i
   ],
   [
-    /unsupported (?:architecture|content type)|unknown (?:content |file |layer )?type\b|invalid file magic|invalid digest/i,
-    always("invalid", "Ollama does not know the kind of the model's files")
+    invalid("the definition of the model is incomplete or wrong"),
+    /neither '?from'? or '?files'?|no from line|command must be one of/i
   ],
-  [
-    /neither '?from'? or '?files'?|no from line|command must be one of/i,
-    always("invalid", "the definition of the model is incomplete or wrong")
-  ],
-  [
-    /quantiz(?:e|ing|ation)/i,
-    () => ({ kind: "invalid", field: "quantize", description: "Ollama cannot quantize this model to it" })
-  ]
+  [invalid("Ollama cannot quantize this model to it", "quantize"), /quantiz(?:e|ing|ation)/i]
 ]
 
 /** `total` and `completed` are absent while they are 0. */

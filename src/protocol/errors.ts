@@ -173,6 +173,10 @@ export const toReason = (failure: Failure): ProviderErrorReason => {
   return ofRefusal(facts) ?? ofKnown(facts) ?? ofStatus(facts)
 }
 
+/** The reason that an error body of a success stands for. */
+export const ofBody = (body: string, context: Context): ProviderErrorReason =>
+  toReason({ ...context, report: readBody(body) })
+
 interface Facts extends Failure {
   /** What the text is known to mean. */
   readonly known: ErrorRule.KnownError | undefined

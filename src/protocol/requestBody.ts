@@ -2,11 +2,15 @@
 import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Image, Message } from "../CompletionRequest.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import * as JsonSchema from "../values/jsonSchema.ts"
 import * as Content from "./content.ts"
 import type * as Json from "../values/json.ts"
 import * as Parameters from "./parameters.ts"
+
+/** A part of a body, or why it cannot be sent. */
+export type Encoded<A = Json.JsonObject> = Result.Result<A, ProviderErrorReason>
 
 /** The sampling options. Options without a value are not part of the JSON text. */
 export const encodeSampling = (request: CompletionRequest): Json.JsonObject => ({

@@ -7,8 +7,8 @@ import type { Deadlines } from "../CompletionRequest.ts"
 import { Defaults } from "../CompletionRequest.ts"
 import type { ModelProgress } from "../ModelProgress.ts"
 import * as Endpoints from "../protocol/ollama/endpoints.ts"
-import * as Manage from "../protocol/ollama/manage.ts"
 import * as Models from "../protocol/ollama/models.ts"
+import * as Transfers from "../protocol/ollama/transfers.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import * as BaseUrl from "../values/baseUrl.ts"
 import type { DiscoverableServer, Server } from "./definition.ts"
@@ -39,7 +39,7 @@ export interface CreateOptions {
   readonly deadlines?: Deadlines | undefined
 }
 
-const loadOptions = OptionSchema.define<Manage.LoadOptions>({
+const loadOptions = OptionSchema.define<Models.LoadOptions>({
   keepAlive: Defaults.fields.keepAlive,
   contextLength: Defaults.fields.contextLength
 })
@@ -49,16 +49,16 @@ const transferDeadlines: Deadlines = { idle: "5 minutes" }
 
 const makeTransfers = ({ changing, provider, stream }: Server) => {
   const transfer = (
-    endpoint: typeof Manage.pull,
+    endpoint: typeof Transfers.pull,
     body: { readonly model: string },
     deadlines?: Deadlines
   ): Stream.Stream<ModelProgress, ProviderError> =>
     changing.stream(TransferSpeed.add(stream(endpoint, body, body.model, { ...transferDeadlines, ...deadlines })))
   const transferModel =
-    (endpoint: typeof Manage.pull) =>
+    (endpoint: typeof Transfers.pull) =>
     (model: string, { deadlines, insecure }: TransferOptions = {}) =>
       transfer(endpoint, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines)
-  const pull = transferModel(Manage.pull)
+  const pull = transferModel(Transfers.pull)
   return {
     pull,
     ensure: (model: string, options?: TransferOptions) =>
@@ -67,31 +67,28 @@ const makeTransfers = ({ changing, provider, stream }: Server) => {
           isThere ? Stream.succeed(present) : pull(model, options)
         )
       ),
-    push: transferModel(Manage.push),
-    create: ({ deadlines, ...body }: CreateOptions) => transfer(Manage.create, body, deadlines)
+    push: transferModel(Transfers.push),
+    create: ({ deadlines, ...body }: CreateOptions) => transfer(Transfers.create, body, deadlines)
   }
 }
 
 const present: ModelProgress = { status: "success", isFinal: true, completedBytes: 0, totalBytes: 0 }
 
 const makeCommands = ({ call, changing, toError }: Server) => {
-  const load = (model: string, options: Manage.LoadOptions = {}): Effect.Effect<void, ProviderError> => {
+  const load = (model: string, options: Models.LoadOptions = {}): Effect.Effect<void, ProviderError> => {
     const valid = OptionSchema.read(loadOptions, options)
     if (Result.isFailure(valid)) return Effect.fail(toError(valid.failure))
-    const body = Manage.toLoadBody(model, options)
+    const request = { ...options, model }
     // Models that only embed cannot generate.
-    const loaded = Effect.catchReason(
-      call(Manage.load, { ...body, stream: false }, model),
-      "ProviderError",
-      "Unsupported",
-      () => call(Manage.loadForEmbeddings, { ...body, input: [] }, model)
+    const loaded = Effect.catchReason(call(Models.load, request, model), "ProviderError", "Unsupported", () =>
+      call(Models.loadForEmbeddings, request, model)
     )
     return changing.one(loaded)
   }
   return {
-    deleteModel: (model: string) => changing.one(call(Manage.deleteModel, { model }, model)),
+    deleteModel: (model: string) => changing.one(call(Models.deleteModel, { model }, model)),
     copyModel: (source: string, destination: string) =>
-      changing.one(call(Manage.copy, { source, destination }, source)),
+      changing.one(call(Models.copy, { source, destination }, source)),
     load,
     unload: (model: string) => load(model, { keepAlive: 0 })
   }
@@ -99,10 +96,9 @@ const makeCommands = ({ call, changing, toError }: Server) => {
 
 const makeOperations = (server: Server) => ({
   version: server.call(Models.version, undefined),
-  running: Effect.map(server.call(Models.running, undefined), (models) =>
-    models.map((model) => ({ id: model.name, ...Models.fromRunning(model) }))
-  ),
-  show: (model: string) => server.call(Models.showDefinition, { model }, model),
+  running: server.call(Models.running, undefined),
+  show: (model: string) =>
+    Effect.map(server.call(Models.show, { model }, model), ({ definition, info }) => ({ ...info, ...definition })),
   ...makeTransfers(server),
   ...makeCommands(server)
 })

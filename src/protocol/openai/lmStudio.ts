@@ -8,8 +8,7 @@ import type { ModelInfo } from "../../ModelInfo.ts"
 import type { ModelProgress } from "../../ModelProgress.ts"
 import { StreamError } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
-import type { Endpoint } from "../endpoint.ts"
-import * as JsonEndpoint from "../jsonEndpoint.ts"
+import * as Endpoint from "../endpoint.ts"
 import * as WireSchema from "../wireSchema.ts"
 
 const ModelV1 = Schema.Struct({
@@ -42,7 +41,7 @@ export interface Entry {
   readonly instances: ReadonlyArray<{ readonly id: string; readonly contextLength: number | undefined }>
 }
 
-export const modelsV1: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
+export const modelsV1: Endpoint.Endpoint<void, ReadonlyArray<Entry>> = Endpoint.get(
   "/api/v1/models",
   Schema.Struct({ models: Schema.Array(ModelV1) }),
   ({ models }): ReadonlyArray<Entry> =>
@@ -68,7 +67,7 @@ export const modelsV1: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
     })
 )
 
-export const modelsV0: Endpoint<void, ReadonlyArray<Entry>> = JsonEndpoint.get(
+export const modelsV0: Endpoint.Endpoint<void, ReadonlyArray<Entry>> = Endpoint.get(
   "/api/v0/models",
   Schema.Struct({ data: Schema.Array(ModelV0) }),
   ({ data }): ReadonlyArray<Entry> =>
@@ -95,14 +94,14 @@ const toCapabilities = (type: unknown, reported: unknown): ReadonlyArray<string>
 }
 
 /** Loads a model; the response has the name of the instance. */
-export const load = JsonEndpoint.post(
+export const load = Endpoint.post(
   "/api/v1/models/load",
-  JsonEndpoint.decoder(Schema.Struct({ instance_id: Schema.String }), ({ instance_id }) => Result.succeed(instance_id))
+  Endpoint.json(Schema.Struct({ instance_id: Schema.String }), ({ instance_id }) => Result.succeed(instance_id))
 )
 
-export const unload = JsonEndpoint.post(
+export const unload = Endpoint.post(
   "/api/v1/models/unload",
-  JsonEndpoint.decoder(Schema.Struct({ instance_id: WireSchema.metadata }), () => Result.succeed<void>(undefined))
+  Endpoint.json(Schema.Struct({ instance_id: WireSchema.metadata }), () => Result.succeed<void>(undefined))
 )
 
 /** `job_id` is absent if the model is there already. */
@@ -119,7 +118,7 @@ export interface Download {
   readonly progress: ModelProgress
 }
 
-const decoder = JsonEndpoint.decoder(Job, (job): Result.Result<Download, StreamError> => {
+const decoder = Endpoint.json(Job, (job): Result.Result<Download, StreamError> => {
   if (job.status === "failed")
     return Result.fail(new StreamError({ description: "LM Studio could not download the model" }))
   const isFinal = job.status === "completed" || job.status === "already_downloaded"
@@ -137,11 +136,11 @@ const decoder = JsonEndpoint.decoder(Job, (job): Result.Result<Download, StreamE
   })
 })
 
-export const download = JsonEndpoint.post("/api/v1/models/download", decoder)
+export const download = Endpoint.post("/api/v1/models/download", decoder)
 
 const statusPath = "/api/v1/models/download/status"
 
-export const downloadStatus = (jobId: string): Endpoint<void, Download> => ({
+export const downloadStatus = (jobId: string): Endpoint.Endpoint<void, Download> => ({
   method: "GET",
   // Lone surrogates cannot be encoded.
   path: `${statusPath}/${encodeURIComponent(new TextDecoder().decode(new TextEncoder().encode(jobId)))}`,

@@ -27,11 +27,26 @@ type Kind =
   | "network"
   | "status"
 
-/** A meaning, and the patterns of the texts that have it. Where a function returns `undefined`, the next pattern is tried. */
-export type ErrorRule = readonly [
-  meaning: KnownError | ((match: RegExpExecArray) => KnownError | undefined),
-  ...patterns: ReadonlyArray<RegExp>
-]
+/** Where a function returns `undefined`, the text does not have the meaning. */
+type Meaning = KnownError | ((match: RegExpExecArray) => KnownError | undefined)
+
+/** A meaning, and the patterns of the texts that have it. */
+export type ErrorRule = readonly [meaning: Meaning, ...patterns: ReadonlyArray<RegExp>]
+
+/** Rules that differ in their descriptions, with the patterns for each. */
+export const describe = (
+  meaning: Kind | ((description: string) => Meaning),
+  patterns: Readonly<Record<string, RegExp | ReadonlyArray<RegExp>>>
+): ReadonlyArray<ErrorRule> =>
+  Object.entries(patterns).map(([description, each]) => [
+    typeof meaning === "function" ? meaning(description) : { kind: meaning, description },
+    ...[each].flat()
+  ])
+
+/** The meaning that a field of the request is wrong. */
+export const invalid =
+  (field: string) =>
+  (description: string): KnownError => ({ kind: "invalid", field, description })
 
 /** A pattern that contains others, without regard to case. */
 export const pattern = (text: TemplateStringsArray, ...parts: ReadonlyArray<string>): RegExp =>

@@ -23,14 +23,11 @@ import * as ErrorRule from "./errorRule.ts"
 import * as KnownErrors from "./knownErrors.ts"
 
 /** What was read from an error body, whatever its shape. */
-export interface Report extends Fields {
-  /** Everything the server sent. */
+export interface Report {
+  /** Everything the server sent; the title of a page. */
   readonly body: string
   /** Whether the body is an HTML page, as proxies send it. */
   readonly isPage?: boolean | undefined
-}
-
-interface Fields {
   /** The innermost message. */
   readonly message?: string | undefined
   /** A code or type in words, such as `model_not_found`. */
@@ -68,7 +65,7 @@ export const readBody = (body: string): Report => {
 /** Real bodies nest three deep. A hostile one may nest a million deep. */
 const maxDepth = 8
 
-const readValue = (value: unknown, depth: number): Fields => {
+const readValue = (value: unknown, depth: number): Omit<Report, "body"> => {
   if (typeof value === "string") return readText(value, depth)
   if (!Json.isObject(value) || depth > maxDepth) return {}
   const messages = [
@@ -97,7 +94,7 @@ const isReadable = (u: unknown): boolean => (typeof u === "string" ? u !== "" : 
 const firstOf = (u: unknown): unknown => (Array.isArray(u) ? u[0] : u)
 
 /** A message may contain the JSON of the engine below. After the beginning of a quotation, JSON is not the engine's. */
-const readText = (text: string, depth: number): Fields => {
+const readText = (text: string, depth: number): Omit<Report, "body"> => {
   const start = text.indexOf("{")
   const isQuoted = start >= ErrorRule.ownWords(text).length
   const nested = start === -1 || isQuoted || depth > maxDepth ? undefined : Json.parse(text.slice(start))
@@ -183,10 +180,7 @@ interface Facts extends Failure {
   /** Whether the error is inside a stream or a success. */
   readonly isInside: boolean
   readonly field: string | undefined
-  readonly texts: {
-    readonly description: string | undefined
-    readonly detail: Redacted.Redacted | undefined
-  }
+  readonly texts: Pick<ApiError, "description" | "detail">
 }
 
 /** What the text means at this endpoint, or else at every one. An endpoint's rules apply to all of the body. */
@@ -259,10 +253,7 @@ const ofStatus = (facts: Facts): ProviderErrorReason => {
 const ofEndpoint = ({ endpoint = "this request", texts }: Facts): Unsupported =>
   new Unsupported({ ...texts, feature: endpoint, endpoint })
 
-interface Lengths {
-  readonly promptTokens?: number | undefined
-  readonly contextLength?: number | undefined
-}
+type Lengths = Pick<Report, "promptTokens" | "contextLength">
 
 /** The lengths in tokens: from fields if the server has them, else from its sentence. */
 const findLengths = (report: Report): Lengths => {

@@ -3,7 +3,7 @@
  * nests quantifiers.
  */
 import type { ErrorRule, KnownError } from "./errorRule.ts"
-import { parseField, pattern } from "./errorRule.ts"
+import { apply, describe, invalid, parseField, pattern } from "./errorRule.ts"
 
 const typeNames = "string|number|boolean|object|array|null|integer|int|float|float32|float64|bool"
 
@@ -21,31 +21,24 @@ const engine = String.raw`(?:external )?(?:llama[- ]?server|(?:llama |ollama |mo
 const size = String.raw`(\d{1,6}(?:\.\d{1,3})?) ?([KMGT]i?B)`
 
 /** Why a model could not be loaded, by the words of the engine. */
-const loadFaults: ReadonlyArray<readonly [description: string, ...patterns: ReadonlyArray<RegExp>]> = [
-  [
-    "there is not enough memory for its context; request a smaller context",
-    /failed to allocate (?:the )?(?:kv|cache|compute|buffer)/i
-  ],
-  [
-    "there is not enough memory to load it",
+const loadFaults = describe("model-unloadable", {
+  "there is not enough memory for its context; request a smaller context":
+    /failed to allocate (?:the )?(?:kv|cache|compute|buffer)/i,
+  "there is not enough memory to load it": [
     /out[ _]?of[ _]?(?:\w{1,10}[ _]?)?memory|(?:not enough|insufficient) (?:\w{1,10} )?(?:memory|vram|resources)|bad_alloc/i,
     /(?:failed|unable|cannot|could not) (?:to )?(?:be )?(?:allocated?|reserved?)/i,
     /malloc failed|alloc_buffer|requires more (?:\w{1,10} )?memory/i
   ],
-  [
-    "its process was killed while it was loaded, as systems do when they run out of memory",
-    /signal: (?:killed|9)\b|\bsigkill\b|exit (?:status|code):? (?:137|-9)\b/i
-  ],
-  ["the server is too old for it; install a newer version", /unknown (?:model )?architecture|newer version of/i],
-  ["a file of the server's engine or of the model is missing; install it again", /not found|no such file/i],
-  ["its process did not start in time", /timed out|timeout|waiting for/i],
-  ["its process ended while it was loaded", /terminated|no longer running|exited/i]
-]
+  "its process was killed while it was loaded, as systems do when they run out of memory":
+    /signal: (?:killed|9)\b|\bsigkill\b|exit (?:status|code):? (?:137|-9)\b/i,
+  "the server is too old for it; install a newer version": /unknown (?:model )?architecture|newer version of/i,
+  "a file of the server's engine or of the model is missing; install it again": /not found|no such file/i,
+  "its process did not start in time": /timed out|timeout|waiting for/i,
+  "its process ended while it was loaded": /terminated|no longer running|exited/i
+})
 
-const unloadable = ({ input }: RegExpExecArray): KnownError => {
-  const fault = loadFaults.find(([, ...patterns]) => patterns.some((pattern) => pattern.test(input)))
-  return { kind: "model-unloadable", description: fault?.[0] ?? "the server could not load it" }
-}
+const unloadable = ({ input }: RegExpExecArray): KnownError =>
+  apply(loadFaults, input, true) ?? { kind: "model-unloadable", description: "the server could not load it" }
 
 const unsupported = ([, feature]: RegExpExecArray): KnownError => ({
   kind: "unsupported",
@@ -63,14 +56,12 @@ const unsupportedParameter = ({ 1: name = "", input }: RegExpExecArray): KnownEr
     : { kind: "unsupported", feature, description }
 }
 
-const invalid = (description: string, field?: string): KnownError => ({ kind: "invalid", field, description })
-
 /** Applies if the text names a known field. Other words in its place may mean anything. */
 const invalidField =
   (description: string) =>
   ([, path = ""]: RegExpExecArray): KnownError | undefined => {
     const field = parseField(path)
-    return field === undefined ? undefined : invalid(description, field)
+    return field === undefined ? undefined : invalid(field)(description)
   }
 
 const wrongType = (match: RegExpExecArray): KnownError | undefined =>
@@ -79,12 +70,13 @@ const wrongType = (match: RegExpExecArray): KnownError | undefined =>
 /** The first match counts. Texts that contain the words of another rule stand before that rule. */
 export const rules: ReadonlyArray<ErrorRule> = [
   // The model does not exist, or no model is loaded.
-  [{ kind: "model-missing", description: "it is not loaded" }, /no models? loaded|\bmodel (?:is )?not loaded/i],
-  [
-    { kind: "model-missing", description: "the server does not have it" },
-    /\bmodel ["'`][^"'`\n]{0,300}["'`] (?:is )?not found|\bmodel not found|\bmodel_not_found\b|invalid model identifier/i,
-    /\bmodel ["'`][^"'`\n]{0,300}["'`] does not exist|is not a valid model id\b|^no endpoints found for /i
-  ],
+  ...describe("model-missing", {
+    "it is not loaded": /no models? loaded|\bmodel (?:is )?not loaded/i,
+    "the server does not have it": [
+      /\bmodel ["'`][^"'`\n]{0,300}["'`] (?:is )?not found|\bmodel not found|\bmodel_not_found\b|invalid model identifier/i,
+      /\bmodel ["'`][^"'`\n]{0,300}["'`] does not exist|is not a valid model id\b|^no endpoints found for /i
+    ]
+  }),
 
   // The vocabulary of the model is read for a format only.
   [
@@ -120,22 +112,18 @@ export const rules: ReadonlyArray<ErrorRule> = [
     }),
     /model has crashed(?:[^\n(]{0,60}\(exit code: (\d{1,10})\))?/i
   ],
-  [{ kind: "engine", description: "the model was unloaded" }, /\bmodel (?:is |was )?unloaded/i],
-  [
-    { kind: "engine", description: "the model's process failed" },
-    /^an error was encountered while running the model|model runner has unexpectedly stopped|^error reading llama-server/i
-  ],
-  [
-    { kind: "engine", description: "out of memory" },
-    /\bout of memory\b|insufficient (?:system )?(?:resources|memory)/i
-  ],
-  [{ kind: "engine", description: "the engine failed" }, /^channel error|^terminated$/im],
+  ...describe("engine", {
+    "the model was unloaded": /\bmodel (?:is |was )?unloaded/i,
+    "the model's process failed":
+      /^an error was encountered while running the model|model runner has unexpectedly stopped|^error reading llama-server/i,
+    "out of memory": /\bout of memory\b|insufficient (?:system )?(?:resources|memory)/i,
+    "the engine failed": /^channel error|^terminated$/im
+  }),
 
   // The request is too long. The first of these is about the completion: the prompt itself fits.
-  [
-    invalid("it is more than the context leaves for the answer", "maxTokens"),
-    /'?max_(?:completion_)?tokens'? is too large/i
-  ],
+  ...describe(invalid("maxTokens"), {
+    "it is more than the context leaves for the answer": /'?max_(?:completion_)?tokens'? is too large/i
+  }),
   [
     { kind: "overflow" },
     /exceed_context_size|context_length_exceeded|maximum context length|longer than the model's context|keep the first \d/i,
@@ -146,12 +134,11 @@ export const rules: ReadonlyArray<ErrorRule> = [
     /request length [^\n]{0,40}(?:greater|longer|more) than|(?:prompt|inputs?) (?:is |are )?too (?:long|large)\b/i,
     /\b(?:prompt|input|sequence) (?:token )?(?:length|tokens|count)\b[^\n]{0,40}(?:exceed|(?:greater|longer|larger|more) than| > )/i
   ],
-  // An embedding model reads a text at once.
-  [
-    { kind: "overflow", description: "the server's physical batch size limits it (`--ubatch-size`)" },
-    /is too large to process/i
-  ],
-  [{ kind: "engine", description: "the engine failed" }, /^engine protocol/i],
+  ...describe("overflow", {
+    // An embedding model reads a text at once.
+    "the server's physical batch size limits it (`--ubatch-size`)": /is too large to process/i
+  }),
+  ...describe("engine", { "the engine failed": /^engine protocol/i }),
 
   // A feature is missing.
   [unsupportedParameter, /\b(\w{1,40}) param(?:eter)?s? (?:requires?|needs?) [^\n]{0,20}--jinja\b/i],
@@ -172,90 +159,77 @@ export const rules: ReadonlyArray<ErrorRule> = [
   ],
   [lacks("tools"), /"auto" tool choice requires/i],
   [lacks("images"), /^at most 0 image/i],
-  [
-    {
-      kind: "unsupported",
-      description: "the server does not have this endpoint; check baseUrl and the version of the server"
-    },
-    /unexpected endpoint|^404 page not found|^405 method not allowed|^file not found/i
-  ],
+  ...describe("unsupported", {
+    "the server does not have this endpoint; check baseUrl and the version of the server":
+      /unexpected endpoint|^404 page not found|^405 method not allowed|^file not found/i
+  }),
 
   // A JSON Schema of the request, of its format or of a tool. Templates are the context in which some engines read it.
-  [invalidField("the server cannot use its JSON Schema"), /invalid json schema in (format)\b/i],
-  [
-    invalid("the server cannot use a JSON Schema of the request"),
-    /\bjson schema error\b|json schema conversion failed|not (?:a )?valid json schema/i,
-    /(?:invalid|unsupported|unrecognized) (?:json |format )?(?:schema|grammar)\b|grammar error/i,
-    /(?:pars|compil|convert|initializ|init|load|build|creat)(?:e|ing)? (?:the )?(?:grammar|json schema|samplers?|sampling context)\b/i,
-    /\bgrammars? (?:constraints?|(?:could|can) ?not be|can be|is not|are not|failed)\b|["'`]grammar["'`] can be/i
-  ],
+  ...describe(invalidField, { "the server cannot use its JSON Schema": /invalid json schema in (format)\b/i }),
+  ...describe("invalid", {
+    "the server cannot use a JSON Schema of the request": [
+      /\bjson schema error\b|json schema conversion failed|not (?:a )?valid json schema/i,
+      /(?:invalid|unsupported|unrecognized) (?:json |format )?(?:schema|grammar)\b|grammar error/i,
+      /(?:pars|compil|convert|initializ|init|load|build|creat)(?:e|ing)? (?:the )?(?:grammar|json schema|samplers?|sampling context)\b/i,
+      /\bgrammars? (?:constraints?|(?:could|can) ?not be|can be|is not|are not|failed)\b|["'`]grammar["'`] can be/i
+    ],
 
-  // The template of the model raised an exception, or it is wrong itself.
-  [invalid("the model's chat template requires that user and assistant messages alternate"), /roles must alternate/i],
-  [
-    invalid("the model's chat template does not have a role of the messages"),
-    /system (?:role|message|prompt)s? (?:is |are )?not supported|(?:only|supports) [^\n]{0,40} roles are supported/i,
-    /unexpected (?:message )?role|unknown role/i
-  ],
-  [
-    invalid("the model's chat template cannot render the messages"),
-    /no user query found|system message must be at the beginning|after the optional system message/i,
-    /assistant response prefill|(?:2|two) or more assistant messages|unknown (?:\(built-in\) )?filter/i,
-    /\bwhile executing \w{1,40} at line \d/i,
-    /cannot put tools in the first user message|tool call ids should be|single tool-calls? at once/i,
-    /same number of function calls and responses|\bat row \d|raise_exception/i,
-    /\bjinja|\bminja\b|\bundefinederror\b|\bunknown (?:filter|statement)\b|chat[ _-]?template/i,
-    /\btemplate(?:syntax|runtime|assertion)?[ _]?error|^template: /im,
-    /error rendering (?:the )?prompt|(?:parse|apply|render|compile) (?:the )?(?:prompt )?template|parser for this template/i
-  ],
+    // The template of the model raised an exception, or it is wrong itself.
+    "the model's chat template requires that user and assistant messages alternate": /roles must alternate/i,
+    "the model's chat template does not have a role of the messages": [
+      /system (?:role|message|prompt)s? (?:is |are )?not supported|(?:only|supports) [^\n]{0,40} roles are supported/i,
+      /unexpected (?:message )?role|unknown role/i
+    ],
+    "the model's chat template cannot render the messages": [
+      /no user query found|system message must be at the beginning|after the optional system message/i,
+      /assistant response prefill|(?:2|two) or more assistant messages|unknown (?:\(built-in\) )?filter/i,
+      /\bwhile executing \w{1,40} at line \d/i,
+      /cannot put tools in the first user message|tool call ids should be|single tool-calls? at once/i,
+      /same number of function calls and responses|\bat row \d|raise_exception/i,
+      /\bjinja|\bminja\b|\bundefinederror\b|\bunknown (?:filter|statement)\b|chat[ _-]?template/i,
+      /\btemplate(?:syntax|runtime|assertion)?[ _]?error|^template: /im,
+      /error rendering (?:the )?prompt|(?:parse|apply|render|compile) (?:the )?(?:prompt )?template|parser for this template/i
+    ]
+  }),
 
   // A field of the request is wrong.
-  [
-    invalid(
-      "the server does not accept `stream_options`: `OpenAiCompatible` has an option that leaves it out",
-      "dialect.streamOptions"
-    ),
-    /\bstream_options\b/i
-  ],
-  [
-    invalid(
-      "the server does not accept, or requires, the thinking of earlier answers in this field",
-      "dialect.thinkingField"
-    ),
-    /\b(?:reasoning_content|property 'messages\.\d{1,4}\.(?:reasoning|thinking)')/i
-  ],
+  ...describe(invalid("dialect.streamOptions"), {
+    "the server does not accept `stream_options`: `OpenAiCompatible` has an option that leaves it out":
+      /\bstream_options\b/i
+  }),
+  ...describe(invalid("dialect.thinkingField"), {
+    "the server does not accept, or requires, the thinking of earlier answers in this field":
+      /\b(?:reasoning_content|property 'messages\.\d{1,4}\.(?:reasoning|thinking)')/i
+  }),
   [
     wrongType,
     pattern`^option "(\w{1,40})" must be of type (${typeNames})\b`,
     pattern`field '([\w.]{1,60})'[^\n]{0,80}type must be (${typeNames})\b`,
     /cannot unmarshal [^\n]{0,80}go struct field \w{1,40}\.([\w.]{1,60}) of type/i
   ],
-  [invalid("the server rejected an option"), /^option "/i],
-  [invalidField('it must be "json" or a JSON Schema'), /^invalid (format)\b/i],
-  [invalidField("it is required"), /^'?([\w.]{1,60})'?(?: field)? is required/i],
-  [invalidField("the server rejected it"), /^'([\w.]{1,60})' (?:field )?must be/i, /^invalid '?([\w.]{1,60})'?/i],
-  [invalidField("the server does not know it"), /^unrecognized key\(s\) in object: '(\w{1,40})'/i],
-  [invalidField("the server rejected it"), /'loc': \('body', '(\w{1,40})'/],
+  ...describe("invalid", { "the server rejected an option": /^option "/i }),
+  ...describe(invalidField, {
+    'it must be "json" or a JSON Schema': /^invalid (format)\b/i,
+    "it is required": /^'?([\w.]{1,60})'?(?: field)? is required/i,
+    "the server rejected it": [/^'([\w.]{1,60})' (?:field )?must be/i, /^invalid '?([\w.]{1,60})'?/i],
+    "the server does not know it": /^unrecognized key\(s\) in object: '(\w{1,40})'/i
+  }),
+  ...describe(invalidField, { "the server rejected it": /'loc': \('body', '(\w{1,40})'/ }),
 
   // Nothing but a better description.
-  [{ kind: "status", description: "the model is loading" }, /^loading model/i],
-  [{ kind: "status", description: "the server is busy" }, /^server busy/i],
+  ...describe("status", { "the model is loading": /^loading model/i, "the server is busy": /^server busy/i }),
   [
     ([, period]) => ({ kind: "status", description: `the ${period?.toLowerCase()} usage limit is reached` }),
     /\b(hourly|daily|weekly|monthly) usage limit/i
   ]
 ]
 
-/**
- * What error texts mean where texts are embedded. The same text gives such numbers again, and JSON has no notation for them, so
- * no response can carry them.
- */
-export const embeddingErrors: ReadonlyArray<ErrorRule> = [
-  [
-    invalid("the model makes no vector of it: its numbers are NaN or infinite", "input"),
+/** Where texts are embedded. The same text gives such numbers again, and JSON has no notation for them. */
+export const embeddingErrors: ReadonlyArray<ErrorRule> = describe(invalid("input"), {
+  "the model makes no vector of it: its numbers are NaN or infinite": [
     /\bunsupported value: [+-]?(?:nan|inf)/i,
     /\bfloat values are not json compliant/i,
     /(?:embeddings?|vectors?)\b[^\n]{0,40}\b(?:nans?|infs?|infinity)\b/i,
     /\b(?:nans?|infs?|infinity)\b[^\n]{0,40}(?:embeddings?|vectors?)\b/i
   ]
-]
+})

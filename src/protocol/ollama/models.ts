@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type { ProviderError } from "../../ProviderError.ts"
 import { InvalidRequest } from "../../ProviderError.ts"
@@ -20,9 +21,7 @@ export const version = Endpoint.get("/api/version", Schema.Struct({ version: Sch
 
 const Model = Schema.Struct({
   name: Schema.String,
-  size: WireSchema.metadata,
-  details: WireSchema.metadata,
-  capabilities: WireSchema.metadata
+  ...Struct.Record(["size", "details", "capabilities"], WireSchema.metadata)
 })
 
 const toDetails = (details: unknown) => ({
@@ -46,15 +45,12 @@ export const tags = Endpoint.get(
 )
 
 /** `model_info` has keys such as `llama.context_length`. */
-const Shown = Schema.Struct({
-  details: WireSchema.metadata,
-  capabilities: WireSchema.metadata,
-  model_info: WireSchema.metadata,
-  template: WireSchema.metadata,
-  system: WireSchema.metadata,
-  parameters: WireSchema.metadata,
-  license: WireSchema.metadata
-})
+const Shown = Schema.Struct(
+  Struct.Record(
+    ["details", "capabilities", "model_info", "template", "system", "parameters", "license"],
+    WireSchema.metadata
+  )
+)
 
 /** What only Ollama reports about a model. Each is absent if the model has none. */
 export interface Definition {
@@ -96,10 +92,7 @@ export const show = Endpoint.post(
 /** `context_length` since 0.10.0. */
 const Running = Schema.Struct({
   name: Schema.String,
-  size: WireSchema.metadata,
-  size_vram: WireSchema.metadata,
-  context_length: WireSchema.metadata,
-  expires_at: WireSchema.metadata
+  ...Struct.Record(["size", "context_length", "expires_at"], WireSchema.metadata)
 })
 
 /** `GET /api/ps`: the models in memory. */

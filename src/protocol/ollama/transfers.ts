@@ -4,21 +4,21 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type { Layer, ModelProgress } from "../../ModelProgress.ts"
 import { LineTooLong } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
 import { utf8Length } from "../../values/utf8.ts"
 import type { DecoderContext, Endpoint, RecordDecoder } from "../endpoint.ts"
 import type { ErrorRule, KnownError } from "../errorRule.ts"
+import { describe, invalid } from "../errorRule.ts"
 import * as Errors from "../errors.ts"
 import * as WireSchema from "../wireSchema.ts"
 
 /** `total` and `completed` are absent while they are 0. */
 const Line = Schema.Struct({
   status: Schema.String,
-  digest: WireSchema.metadata,
-  total: WireSchema.metadata,
-  completed: WireSchema.metadata
+  ...Struct.Record(["digest", "total", "completed"], WireSchema.metadata)
 })
 const lineSchema = WireSchema.lineSchema(Line)
 
@@ -86,15 +86,11 @@ const refused: KnownError = {
 
 const limited: KnownError = { kind: "status", status: 429, description: "the registry limits requests" }
 
-const unloadable = (description: string): KnownError => ({ kind: "model-unloadable", description })
-
-const invalid = (description: string, field?: string): KnownError => ({ kind: "invalid", description, field })
-
 /** A status of the registry. Ollama puts it before the body, as in `pull model manifest: 403: denied`. */
 const ofStatus = ([, text]: RegExpExecArray): KnownError => {
   const status = Number(text)
   if (status === 401 || status === 403) return { ...refused, status }
-  if (status === 404) return unloadable("the registry does not have it")
+  if (status === 404) return { kind: "model-unloadable", description: "the registry does not have it" }
   return status === 429
     ? limited
     : { kind: "status", status, description: `the registry answered with status ${status}` }
@@ -102,21 +98,16 @@ const ofStatus = ([, text]: RegExpExecArray): KnownError => {
 
 /** What error texts mean at these endpoints. The first match counts. */
 export const transferErrors: ReadonlyArray<ErrorRule> = [
-  [
-    unloadable("the disk of the server is full"),
-    /no space left|(?:not enough|insufficient) (?:free |disk )?space|disk (?:quota exceeded|is full|full)|\benospc\b/i
-  ],
-  [unloadable("the server may not write its files"), /permission denied|read-only file system/i],
-  [
-    unloadable("what was transferred does not have its digest; transfer it again"),
-    /\b(?:digest|checksum|sha256|hash)\b [^\n]{0,12}(?:mismatch|match)/i
-  ],
-  [unloadable("Ollama is too old for it; install a newer version of Ollama"), /(?:^|: )412\b|newer version of ollama/i],
-  [
-    unloadable("the registry does not have it"),
-    /file does not exist|(?:manifest|name|blob|repository)[ _](?:unknown|not found)/i
-  ],
-  [unloadable("the server does not have it"), /no such file or directory|cannot find the (?:file|path)/i],
+  ...describe("model-unloadable", {
+    "the disk of the server is full":
+      /no space left|(?:not enough|insufficient) (?:free |disk )?space|disk (?:quota exceeded|is full|full)|\benospc\b/i,
+    "the server may not write its files": /permission denied|read-only file system/i,
+    "what was transferred does not have its digest; transfer it again":
+      /\b(?:digest|checksum|sha256|hash)\b [^\n]{0,12}(?:mismatch|match)/i,
+    "Ollama is too old for it; install a newer version of Ollama": /(?:^|: )412\b|newer version of ollama/i,
+    "the registry does not have it": /file does not exist|(?:manifest|name|blob|repository)[ _](?:unknown|not found)/i,
+    "the server does not have it": /no such file or directory|cannot find the (?:file|path)/i
+  }),
   [ofStatus, /(?:^|: |\bstatus(?: code)?:? |\breturned )([45]\d\d)\b(?![.:]\d)/i],
   [limited, /too many requests|\brate limit/i],
   [
@@ -124,24 +115,23 @@ export const transferErrors: ReadonlyArray<ErrorRule> = [
     /\bforbidden\b|unauthorized|access denied|denied: |authentication required|authorized to push/i,
     /signed in to ollama|sign in to ollama/i
   ],
-  [
-    invalid("the registry has no valid TLS: set `insecure: true`", "insecure"),
-    /server gave HTTP response to HTTPS client|x509|certificate|insecure protocol/i
-  ],
-  [
-    { kind: "network", description: "Ollama cannot reach the registry" },
-    /dial tcp|connection (?:refused|reset)|no such host|(?:i\/o|handshake) timeout|deadline exceeded/i,
-    /max retries exceeded|stalled|\bEOF$/im
-  ],
-  [
-    invalid("Ollama does not know the kind of the model's files"),
-    /unsupported (?:architecture|content type)|unknown (?:content |file |layer )?type\b|invalid file magic|invalid digest/i
-  ],
-  [
-    invalid("the definition of the model is incomplete or wrong"),
-    /neither '?from'? or '?files'?|no from line|command must be one of/i
-  ],
-  [invalid("Ollama cannot quantize this model to it", "quantize"), /quantiz(?:e|ing|ation)/i]
+  ...describe(invalid("insecure"), {
+    "the registry has no valid TLS: set `insecure: true`":
+      /server gave HTTP response to HTTPS client|x509|certificate|insecure protocol/i
+  }),
+  ...describe("network", {
+    "Ollama cannot reach the registry": [
+      /dial tcp|connection (?:refused|reset)|no such host|(?:i\/o|handshake) timeout|deadline exceeded/i,
+      /max retries exceeded|stalled|\bEOF$/im
+    ]
+  }),
+  ...describe("invalid", {
+    "Ollama does not know the kind of the model's files":
+      /unsupported (?:architecture|content type)|unknown (?:content |file |layer )?type\b|invalid file magic|invalid digest/i,
+    "the definition of the model is incomplete or wrong":
+      /neither '?from'? or '?files'?|no from line|command must be one of/i
+  }),
+  ...describe(invalid("quantize"), { "Ollama cannot quantize this model to it": /quantiz(?:e|ing|ation)/i })
 ]
 
 export const pull = transfer("/api/pull")

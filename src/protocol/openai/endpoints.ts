@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type { CompletionRequest, ContentPart, Image, Message } from "../../CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "../../Embedding.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
@@ -34,8 +35,11 @@ const encodeChat = (request: CompletionRequest, dialect: Dialect): Encoded =>
 
 const encodeCompletion = (request: CompletionRequest, dialect: Dialect): Encoded =>
   request.images !== undefined && request.images.length > 0
-    ? Result.fail(new Unsupported({ feature: "images with prompt", description: "put them into messages" }))
+    ? unsupported("images with prompt", "put them into messages")
     : encodeBody(request, { prompt: request.prompt }, dialect)
+
+const unsupported = (feature: string, description?: string): Result.Result<never, Unsupported> =>
+  Result.fail(new Unsupported({ feature, description }))
 
 const encodeToolChoice = (
   toolChoice: CompletionRequest["toolChoice"],
@@ -43,8 +47,7 @@ const encodeToolChoice = (
 ): Encoded<string | Json.JsonObject | undefined> => {
   if (typeof toolChoice !== "object") return Result.succeed(toolChoice)
   if (namedToolChoice) return Result.succeed({ type: "function", function: { name: toolChoice.name } })
-  const description = 'this server knows "auto", "none" and "required" only'
-  return Result.fail(new Unsupported({ feature: "toolChoice", description }))
+  return unsupported("toolChoice", 'this server knows "auto", "none" and "required" only')
 }
 
 const encodeMessage = (message: Message, i: number, { thinkingField }: Dialect): Encoded =>
@@ -77,8 +80,7 @@ const encodeImage = (image: Image): Json.JsonObject => {
 const encodeBody = (request: CompletionRequest, input: Json.JsonObject, dialect: Dialect): Encoded =>
   Result.gen(function* () {
     if (request.contextLength !== undefined) {
-      const description = "this server fixes it when it loads the model"
-      return yield* Result.fail(new Unsupported({ feature: "contextLength", description }))
+      return yield* unsupported("contextLength", "this server fixes it when it loads the model")
     }
     const body = {
       model: request.model,
@@ -111,7 +113,7 @@ const encodeFormat = (
 
 const encodeKeepAlive = (input: CompletionRequest["keepAlive"], { keepAlive }: Dialect): Encoded => {
   if (input === undefined) return Result.succeed({})
-  if (keepAlive === undefined) return Result.fail(new Unsupported({ feature: "keepAlive" }))
+  if (keepAlive === undefined) return unsupported("keepAlive")
   const duration = Duration.fromInputUnsafe(input)
   return Duration.isFinite(duration)
     ? Result.succeed(keepAlive(Math.round(Duration.toSeconds(duration))))
@@ -157,18 +159,11 @@ export const embed = (dialect: Dialect): Endpoint.Endpoint<EmbeddingRequest, Emb
   encode: ({ dimensions, extra, input, keepAlive, model, overflow }) =>
     Result.gen(function* () {
       if (overflow === "truncate") {
-        const description = "this server cannot truncate texts; shorten them before"
-        return yield* Result.fail(new Unsupported({ feature: "overflow", description }))
+        return yield* unsupported("overflow", "this server cannot truncate texts; shorten them before")
       }
-      const body = {
-        model,
-        input,
-        dimensions,
-        // Others may send base64, and LM Studio ignores the field.
-        encoding_format: "float",
-        ...(yield* encodeKeepAlive(keepAlive, dialect))
-      }
-      return Values.merge(body, extra ?? {})
+      // Others may send base64, and LM Studio ignores the field.
+      const body = { model, input, dimensions, encoding_format: "float" }
+      return Values.merge({ ...body, ...(yield* encodeKeepAlive(keepAlive, dialect)) }, extra ?? {})
     }),
   decoder: Endpoint.json(Embedded, ({ data, model, usage }, context) => {
     const vectors = inOrder(data)
@@ -193,9 +188,7 @@ const inOrder = (data: (typeof Embedded.Type)["data"]): ReadonlyArray<ReadonlyAr
 /** `meta` is llama.cpp's, `max_model_len` vLLM's; LM Studio reports the name only. */
 const Model = Schema.Struct({
   id: Schema.String,
-  meta: WireSchema.metadata,
-  max_model_len: WireSchema.metadata,
-  owned_by: WireSchema.metadata
+  ...Struct.Record(["meta", "max_model_len", "owned_by"], WireSchema.metadata)
 })
 
 const Models = Schema.Struct({ data: WireSchema.nullish(Schema.Array(Model)) })

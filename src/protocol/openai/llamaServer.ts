@@ -1,6 +1,7 @@
 /** The routes that only llama.cpp's server has. Facts: its `tools/server/README.md`. */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import { StreamError } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
@@ -13,11 +14,7 @@ export const health = Endpoint.get("/health", Schema.Struct({ status: Schema.Str
 /** `GET /props`. `n_ctx` is the context of one request. Whether the model knows tools or thinks is not reported. */
 export const properties = Endpoint.get(
   "/props",
-  Schema.Struct({
-    default_generation_settings: WireSchema.metadata,
-    modalities: WireSchema.metadata,
-    is_sleeping: WireSchema.metadata
-  }),
+  Schema.Struct(Struct.Record(["default_generation_settings", "modalities", "is_sleeping"], WireSchema.metadata)),
   ({ default_generation_settings, is_sleeping, modalities }): Partial<ModelInfo> => {
     const vision = Json.get(modalities, "vision")
     return {

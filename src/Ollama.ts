@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
-import type * as Manage from "./protocol/ollama/manage.ts"
 import type * as Models from "./protocol/ollama/models.ts"
 import * as Definition from "./servers/ollama.ts"
 import * as Server from "./servers/server.ts"
@@ -98,7 +97,7 @@ export interface CreateOptions extends Definition.CreateOptions {}
  * @category options
  * @since 0.3.0
  */
-export interface LoadOptions extends Manage.LoadOptions {}
+export interface LoadOptions extends Models.LoadOptions {}
 
 /**
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.

@@ -1,8 +1,8 @@
 /**
  * Error bodies of servers, in all their shapes, and the reasons they stand for.
  *
- * A status is a weak signal: Ollama answers 500 to a wrong option, LM Studio 400 to a crashed engine and 200 to an unknown
- * path, and an error inside a stream has no status at all. So known texts decide first, then the status.
+ * A status is a weak signal: Ollama responds with 500 to a wrong option, LM Studio with 400 to a crashed engine and with 200 to an
+ * unknown path, and an error inside a stream has no status at all. So known texts decide first, then the status.
  */
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
@@ -18,19 +18,16 @@ import {
   StreamError,
   Unsupported
 } from "../ProviderError.ts"
-import * as KnownErrors from "./knownErrors.ts"
-import type { ErrorRule, KnownError } from "./errorRule.ts"
 import * as Json from "../values/json.ts"
+import * as ErrorRule from "./errorRule.ts"
+import * as KnownErrors from "./knownErrors.ts"
 
 /** What was read from an error body, whatever its shape. */
-export interface Report extends Fields {
-  /** Everything the server sent. */
+export interface Report {
+  /** Everything the server sent; the title of a page. */
   readonly body: string
   /** Whether the body is an HTML page, as proxies send it. */
   readonly isPage?: boolean | undefined
-}
-
-interface Fields {
   /** The innermost message. */
   readonly message?: string | undefined
   /** A code or type in words, such as `model_not_found`. */
@@ -60,23 +57,26 @@ export const readBody = (body: string): Report => {
   const value = Json.parse(body)
   if (value !== undefined) return { ...readValue(firstOf(value), 0), body }
   const text = body.trim()
-  if (/^<(?:!doctype|html|\?xml|head|body)/i.test(text)) return { body: readTitle(text) ?? text, isPage: true }
-  return { message: text, body: text }
+  if (!/^<(?:!doctype|html|\?xml|head|body)/i.test(text)) return { message: text, body: text }
+  const title = /<title>([^<]{1,500})/i.exec(text.slice(0, 4096))?.[1]?.trim()
+  return { body: title || text, isPage: true }
 }
-
-const readTitle = (page: string): string | undefined =>
-  /<title>([^<]{1,500})/i.exec(page.slice(0, 4096))?.[1]?.trim() || undefined
 
 /** Real bodies nest three deep. A hostile one may nest a million deep. */
 const maxDepth = 8
 
-const readValue = (value: unknown, depth: number): Fields => {
+const readValue = (value: unknown, depth: number): Omit<Report, "body"> => {
   if (typeof value === "string") return readText(value, depth)
   if (!Json.isObject(value) || depth > maxDepth) return {}
-  const inner = readValue(
-    [...messageFields.map((field) => value[field]), firstOf(value.errors)].find(isReadable),
-    depth + 1
-  )
+  const messages = [
+    value.error,
+    value.message,
+    value.detail,
+    value.error_msg,
+    value.error_message,
+    firstOf(value.errors)
+  ]
+  const inner = readValue(messages.find(isReadable), depth + 1)
   return {
     message: inner.message,
     code: inner.code ?? toCode(value.code) ?? toCode(value.type),
@@ -88,18 +88,15 @@ const readValue = (value: unknown, depth: number): Fields => {
   }
 }
 
-/** Where servers put their message, or what has it. */
-const messageFields = ["error", "message", "detail", "error_msg", "error_message"]
-
 const isReadable = (u: unknown): boolean => (typeof u === "string" ? u !== "" : Json.isObject(u))
 
 /** Of several errors, the first one counts. */
 const firstOf = (u: unknown): unknown => (Array.isArray(u) ? u[0] : u)
 
 /** A message may contain the JSON of the engine below. After the beginning of a quotation, JSON is not the engine's. */
-const readText = (text: string, depth: number): Fields => {
+const readText = (text: string, depth: number): Omit<Report, "body"> => {
   const start = text.indexOf("{")
-  const isQuoted = start >= KnownErrors.ownWords(text).length
+  const isQuoted = start >= ErrorRule.ownWords(text).length
   const nested = start === -1 || isQuoted || depth > maxDepth ? undefined : Json.parse(text.slice(start))
   const inner = Json.isObject(nested) ? readValue(nested, depth + 1) : {}
   return { ...inner, message: inner.message ?? text }
@@ -120,9 +117,9 @@ const toCount = (u: unknown): number | undefined =>
 
 /** OpenAI's `param`, or the `loc` of the first entry in FastAPI's list of faults. */
 const findField = ({ detail, param }: Json.JsonObject): string | undefined => {
-  if (typeof param === "string") return KnownErrors.parseField(param)
-  const fault: unknown = Array.isArray(detail) ? detail[0] : undefined
-  return Json.isObject(fault) && Array.isArray(fault.loc) ? KnownErrors.toField(fault.loc) : undefined
+  if (typeof param === "string") return ErrorRule.parseField(param)
+  const loc = Json.get(Array.isArray(detail) ? detail[0] : undefined, "loc")
+  return Array.isArray(loc) ? ErrorRule.toField(loc) : undefined
 }
 
 /** The most of a server's text that an error carries, in characters. */
@@ -134,100 +131,108 @@ export const toDetail = (text: string): Redacted.Redacted | undefined => {
   return detail === "" ? undefined : Redacted.make(detail)
 }
 
-export interface Failure {
-  /** The HTTP status; absent for an error inside a stream or inside a success. */
-  readonly status?: number | undefined
-  readonly retryAfter?: Duration.Duration | undefined
-  readonly report: Report
+/** What is known of a request when it fails. */
+export interface Context {
   /** The model of the request, if it named one. */
   readonly model?: string | undefined
   /** The endpoint of the request, such as `POST /api/chat`. */
   readonly endpoint?: string | undefined
   /** What to do if the server does not have the model, such as "run `ollama pull llama3.2`". */
   readonly missingModelHint?: string | undefined
-  /** What an empty 403 means, if this server answers with one where it does not accept the Host or Origin header. */
+  /** What an empty 403 means, if this server sends one where it does not accept the Host or Origin header. */
   readonly originHint?: string | undefined
-  /** What error texts mean at this endpoint. */
-  readonly errorRules?: ReadonlyArray<ErrorRule> | undefined
+  /** What error texts mean at this endpoint. They are tried before those that all endpoints have. */
+  readonly errorRules?: ReadonlyArray<ErrorRule.ErrorRule> | undefined
+}
+
+export interface Failure extends Context {
+  /** The HTTP status; absent for an error inside a stream or inside a success. */
+  readonly status?: number | undefined
+  readonly retryAfter?: Duration.Duration | undefined
+  readonly report: Report
 }
 
 /** The reason that a failure stands for. */
 export const toReason = (failure: Failure): ProviderErrorReason => {
-  const { endpoint = "this request", model, report, retryAfter } = failure
-  const isInside = failure.status === undefined
-  const known = KnownErrors.find({
-    text: report.message ?? "",
-    code: report.code,
-    body: report.body,
-    namedModel: model !== undefined,
-    endpointRules: failure.errorRules
-  })
-  const status = known?.status ?? failure.status ?? report.status
-  const texts = explain(report, known)
-
-  if (status === 401 || status === 403 || report.signinUrl !== undefined) {
-    const signinUrl = report.signinUrl === undefined ? undefined : Redacted.make(report.signinUrl)
-    const isOrigin = status === 403 && report.body.trim() === "" && failure.originHint !== undefined
-    return isOrigin
-      ? new AuthenticationError({ kind: "origin", description: failure.originHint })
-      : new AuthenticationError({ ...texts, signinUrl, kind: known?.refusal })
+  const { report } = failure
+  const known = findKnown(failure)
+  const facts: Facts = {
+    ...failure,
+    known,
+    isInside: failure.status === undefined,
+    status: known?.status ?? failure.status ?? report.status,
+    field: known?.field ?? report.field,
+    texts: {
+      description: report.isPage === true ? "an HTML page in place of an answer" : known?.description,
+      detail: toDetail(report.message ?? report.body)
+    }
   }
-  if (status === 429) return new RateLimited({ ...texts, retryAfter })
+  return ofRefusal(facts) ?? ofKnown(facts) ?? ofStatus(facts)
+}
+
+/** The reason that an error body of a success stands for. */
+export const ofBody = (body: string, context: Context): ProviderErrorReason =>
+  toReason({ ...context, report: readBody(body) })
+
+interface Facts extends Failure {
+  /** What the text is known to mean. */
+  readonly known: ErrorRule.KnownError | undefined
+  /** Whether the error is inside a stream or a success. */
+  readonly isInside: boolean
+  readonly field: string | undefined
+  readonly texts: Pick<ApiError, "description" | "detail">
+}
+
+/** What the text means at this endpoint, or else at every one. An endpoint's rules apply to all of the body. */
+const findKnown = ({ errorRules = [], model, report }: Failure): ErrorRule.KnownError | undefined => {
+  // The code is on a line of its own, so that no pattern matches across both.
+  const text = `${ErrorRule.ownWords(report.message ?? "")}\n${report.code ?? ""}`
+  const namesModel = model !== undefined
+  return (
+    ErrorRule.apply(errorRules, `${text}\n${ErrorRule.ownWords(report.body)}`, namesModel) ??
+    ErrorRule.apply(KnownErrors.rules, text, namesModel)
+  )
+}
+
+const ofRefusal = (facts: Facts): ProviderErrorReason | undefined => {
+  const { known, originHint, report, retryAfter, status, texts } = facts
+  if (status === 401 || status === 403 || report.signinUrl !== undefined) {
+    const isOrigin = status === 403 && report.body.trim() === "" && originHint !== undefined
+    if (isOrigin) return new AuthenticationError({ kind: "origin", description: originHint })
+    const signinUrl = report.signinUrl === undefined ? undefined : Redacted.make(report.signinUrl)
+    return new AuthenticationError({ ...texts, signinUrl, kind: known?.refusal })
+  }
+  return status === 429 ? new RateLimited({ ...texts, retryAfter }) : undefined
+}
+
+const ofKnown = (facts: Facts): ProviderErrorReason | undefined => {
+  const { field, isInside, known, model = "", report, status, texts } = facts
   switch (known?.kind) {
     case "model-missing": {
-      const description = [known.description, failure.missingModelHint].filter(Boolean).join("; ")
-      return new ModelNotAvailable({ ...texts, description, model: model ?? "" })
+      const description = [known.description, facts.missingModelHint].filter(Boolean).join("; ")
+      return new ModelNotAvailable({ ...texts, description, model })
     }
     case "model-unloadable":
-      return new ModelNotAvailable({ ...texts, model: model ?? "" })
+      return new ModelNotAvailable({ ...texts, model })
     case "overflow":
       return new ContextOverflow({ ...texts, ...findLengths(report) })
     case "unsupported":
-      return new Unsupported({
-        ...texts,
-        ...(known.feature === undefined ? lacking(endpoint) : { feature: known.feature })
-      })
+      return known.feature === undefined ? ofEndpoint(facts) : new Unsupported({ ...texts, feature: known.feature })
     case "engine":
-      if (isInside || status === 400) return new StreamError(texts)
-      break
+      return isInside || status === 400 ? new StreamError(texts) : undefined
     case "network":
       return new NetworkError(texts)
     case "invalid":
       // Whatever the server takes its own fault for: the same request fails again.
-      if (status === undefined || status >= 500)
-        return new InvalidRequest({ ...texts, field: known.field ?? report.field })
+      return status === undefined || status >= 500 ? new InvalidRequest({ ...texts, field }) : undefined
+    default:
+      return undefined
   }
-  return fromStatus(status, { isInside, texts, endpoint, retryAfter, field: known?.field ?? report.field })
 }
 
-/** A server without an endpoint. */
-const lacking = (endpoint: string) => ({ feature: endpoint, endpoint })
-
-interface Texts {
-  readonly description?: string | undefined
-  readonly detail?: Redacted.Redacted | undefined
-}
-
-const explain = ({ body, isPage, message }: Report, known: KnownError | undefined): Texts => {
-  const detail = toDetail(message ?? body)
-  return { description: isPage === true ? "an HTML page in place of an answer" : known?.description, detail }
-}
-
-/** If the message cannot repeat the text of the server, it names the field that has it. */
-const unknownText = "the server's text is in the redacted `detail`"
-
-const fromStatus = (
-  status: number | undefined,
-  options: {
-    readonly isInside: boolean
-    readonly texts: Texts
-    readonly endpoint: string
-    readonly retryAfter: Duration.Duration | undefined
-    readonly field: string | undefined
-  }
-): ProviderErrorReason => {
-  const { endpoint, field, isInside, retryAfter } = options
-  const { detail, description = detail === undefined ? undefined : unknownText } = options.texts
+const ofStatus = (facts: Facts): ProviderErrorReason => {
+  const { field, isInside, retryAfter, status } = facts
+  const { detail, description = detail && "the server's text is in the redacted `detail`" } = facts.texts
   const texts = { description, detail }
   if (status === undefined || (isInside && status >= 500)) return new StreamError(texts)
   switch (status) {
@@ -238,22 +243,23 @@ const fromStatus = (
     case 404:
     case 405:
     case 501:
-      return new Unsupported({ ...texts, ...lacking(endpoint) })
+      return ofEndpoint({ ...facts, texts })
     default:
       return new ApiError({ ...texts, status, retryAfter })
   }
 }
 
-interface Lengths {
-  readonly promptTokens?: number | undefined
-  readonly contextLength?: number | undefined
-}
+/** The server does not have the endpoint. */
+const ofEndpoint = ({ endpoint = "this request", texts }: Facts): Unsupported =>
+  new Unsupported({ ...texts, feature: endpoint, endpoint })
+
+type Lengths = Pick<Report, "promptTokens" | "contextLength">
 
 /** The lengths in tokens: from fields if the server has them, else from its sentence. */
 const findLengths = (report: Report): Lengths => {
   const { contextLength, promptTokens } =
     report.promptTokens === undefined && report.contextLength === undefined
-      ? readLengths(KnownErrors.ownWords(report.message ?? ""))
+      ? readLengths(ErrorRule.ownWords(report.message ?? ""))
       : report
   // A prompt that is smaller than the context did not overflow it: the numbers mean something else.
   const isPlausible = promptTokens === undefined || contextLength === undefined || promptTokens >= contextLength
@@ -265,45 +271,36 @@ const count = String.raw`(\d{1,9})(?!\d|\.\d|[km]\b)`
 
 const contextLengths: ReadonlyArray<RegExp> = [
   new RegExp(String.raw`\bn_ctx ?[:=] ?${count}`),
-  new RegExp(String.raw`\bmax_(?:seq|model)_len\b[^\d\n.;]{0,10}${count}`, "i"),
-  new RegExp(String.raw`max_new_tokens\x60? must be <= ${count}|must have (?:less|fewer) than ${count}`, "i"),
-  new RegExp(
-    String.raw`(?:context (?:length|size|window)|maximum (?:allowed|model) length)(?! by\b)[^\d\n.;]{0,30}${count}`,
-    "i"
-  ),
+  ErrorRule.pattern`\bmax_(?:seq|model)_len\b[^\d\n.;]{0,10}${count}`,
+  ErrorRule.pattern`(?:max_new_tokens\x60? must be <=|must have (?:less|fewer) than) ${count}`,
+  ErrorRule.pattern`(?:context (?:length|size|window)|maximum (?:allowed|model) length)(?! by\b)[^\d\n.;]{0,30}${count}`,
   /(\d{1,9})(?= maximum\b)/i,
   // What comes after the comparison is the limit.
-  new RegExp(String.raw`(?:exceeds?|than|>) (?:the )?(?:[a-z]{1,12} ){0,3}${count}`, "i"),
+  ErrorRule.pattern`(?:exceeds?|than|>) (?:the )?(?:[a-z]{1,12} ){0,3}${count}`,
   /current batch size: (\d{1,9})\b/i
 ]
 
 const requestedLengths =
   /\b\d{1,9}(?= (?:`?inputs?`? |prompt |total )?tokens\b)|(?<=\btokens \()\d{1,9}\b|\b\d{1,9}(?= > \d)|(?<=\b(?:n_keep: |tokens |length (?:of )?|given: |too long: ))\d{1,9}\b/gi
 
-/** What is reserved for the answer, where the server names it beside the prompt. */
-const reservedLength = /\+ (\d{1,9})\b|\b(\d{1,9})(?= `?max_new_tokens)/i
+/** What is reserved for the completion, where the server names it beside the prompt. */
+const reservedLength = /(?<=\+ )\d{1,9}\b|\b\d{1,9}(?= `?max_new_tokens)/i
 
 const readLengths = (message: string): Lengths => {
   // Thousands may be separated.
   const text = message.replace(/(?<=\d),(?=\d{3}\b)/g, "")
-  const context = contextLengths.map((pattern) => pattern.exec(text)).find((match) => match !== null)
-  if (context == null) return {}
-  const number = context.slice(1).find((group) => group !== undefined) ?? ""
+  const match = contextLengths.map((pattern) => pattern.exec(text)).find((match) => match !== null)
+  if (match == null) return {}
+  const [sentence, number = ""] = match
+  const position = match.index + sentence.length - number.length
   const contextLength = Number(number)
-  const position = context.index + context[0].length - number.length
   // Servers that report the parts of a request report their sum as well.
   const requested = Array.from(text.matchAll(requestedLengths))
-    .filter((match) => match.index !== position)
-    .map((match) => Number(match[0]))
+    .filter(({ index }) => index !== position)
+    .map(([number]) => Number(number))
   const promptTokens = requested.length === 0 ? undefined : Math.max(...requested)
-  const reserved = Number(
-    reservedLength
-      .exec(text)
-      ?.slice(1)
-      .find((group) => group !== undefined) ?? 0
-  )
-  const isWithAnswer = promptTokens !== undefined && promptTokens < contextLength
-  return { promptTokens: isWithAnswer ? promptTokens + reserved : promptTokens, contextLength }
+  if (promptTokens === undefined || promptTokens >= contextLength) return { promptTokens, contextLength }
+  return { promptTokens: promptTokens + Number(reservedLength.exec(text)?.[0] ?? 0), contextLength }
 }
 
 /** Longer waits are of no use to a caller, and timers have a limit. */
@@ -311,10 +308,9 @@ const maxRetryAfter = Duration.days(1)
 
 /** How long the server asks to wait: `Retry-After-Ms`, or `Retry-After` in seconds or as a date against the server's `Date`. */
 export const retryAfter = (headers: { readonly [name: string]: string | undefined }): Duration.Duration | undefined => {
-  const value = headers["retry-after"] ?? ""
-  const millis =
-    readNumber(headers["retry-after-ms"] ?? "") ?? readNumber(value, 1000) ?? readDate(value, headers["date"] ?? "")
-  return millis === undefined ? undefined : Duration.min(Duration.millis(Math.round(millis)), maxRetryAfter)
+  const { date = "", "retry-after": value = "", "retry-after-ms": milliseconds = "" } = headers
+  const wait = readNumber(milliseconds) ?? readNumber(value, 1000) ?? readDate(value, date)
+  return wait === undefined ? undefined : Duration.min(Duration.millis(Math.round(wait)), maxRetryAfter)
 }
 
 const readNumber = (text: string, factor = 1): number | undefined =>

@@ -2,10 +2,14 @@
 import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
 import type { CompletionRequest, Image, Message } from "../CompletionRequest.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import * as Content from "./content.ts"
 import * as Json from "../values/json.ts"
 import * as Parameters from "./parameters.ts"
+
+/** A part of a body, or why it cannot be sent. */
+export type Encoded<A = Json.JsonObject> = Result.Result<A, ProviderErrorReason>
 
 /** The sampling options. Options without a value are not part of the JSON text. */
 export const encodeSampling = (request: CompletionRequest): Json.JsonObject => ({
@@ -22,9 +26,9 @@ export const encodeSampling = (request: CompletionRequest): Json.JsonObject => (
 })
 
 /**
- * The messages as servers expect them: results of tools with the id and the name of their call, failed ones marked. Results
- * that only name their tool answer the calls of the latest message that called it, in their order. Results that follow each
- * other are in the order of the calls: parallel tools end in any order, and templates without ids pair them by position.
+ * The messages as servers expect them: results of tools with the id and the name of their call, failed ones marked. Results that
+ * only name their tool belong to the calls of the latest message that called it, in their order. Results that follow each other
+ * are in the order of the calls: parallel tools end in any order, and templates without ids pair them by position.
  */
 export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Message> => {
   if (!messages.some(({ role }) => role === "tool")) return messages
@@ -33,7 +37,7 @@ export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArra
   for (let i = 0; i < messages.length; i++) {
     const results: Array<Message> = []
     for (let message = messages[i]; message?.role === "tool"; message = messages[++i]) results.push(message)
-    for (const result of calls.answer(results)) complete.push(result)
+    for (const result of calls.complete(results)) complete.push(result)
     const other = messages[i]
     if (other === undefined) break
     calls.add(other)
@@ -44,66 +48,60 @@ export const completeMessages = (messages: ReadonlyArray<Message>): ReadonlyArra
 
 /** The calls of a conversation so far, and which of them have a result. */
 const makeCalls = () => {
-  /** By id. Some servers use the same ids in every answer, so the latest call counts. */
+  /** By id. Some servers use the same ids in every completion, so the latest call counts. */
   const known = new Map<string, { readonly name: string; readonly position: number }>()
-  /** The ids of the calls of each tool in the latest message that has one, and the next that has no result. */
-  const latest = new Map<string, { readonly ids: Array<string>; next: number }>()
-  const answered = new Set<string>()
+  /** By the name of a tool: the ids of its calls in the latest message that has one, the first call last. */
+  const latest = new Map<string, Array<string>>()
+  const finished = new Set<string>()
   let count = 0
 
   const nextId = (name: string): string | undefined => {
-    const calls = latest.get(name)
-    if (calls === undefined) return undefined
-    while (calls.next < calls.ids.length - 1 && answered.has(calls.ids[calls.next] ?? "")) calls.next++
-    return calls.ids[calls.next]
+    const ids = latest.get(name) ?? []
+    while (ids.length > 1 && finished.has(ids.at(-1) ?? "")) ids.pop()
+    return ids.at(-1)
   }
 
-  const complete = (message: Message): Message => {
-    const { isError, toolName = "" } = message
-    const toolCallId = message.toolCallId ?? nextId(toolName)
-    if (toolCallId !== undefined) answered.add(toolCallId)
-    return {
-      ...message,
-      // No server has a field for this, so the model reads it.
-      content: isError === true ? `Error: ${Content.toText(message)}` : message.content,
-      toolCallId,
-      toolName: message.toolName ?? known.get(toolCallId ?? "")?.name
-    }
+  const completeResult = (message: Message): Message => {
+    const {
+      isError,
+      toolCallId = nextId(message.toolName ?? ""),
+      toolName = known.get(toolCallId ?? "")?.name
+    } = message
+    if (toolCallId !== undefined) finished.add(toolCallId)
+    // No server has a field for a failed call, so the model reads it.
+    const content = isError === true ? `Error: ${Content.toText(message)}` : message.content
+    return { ...message, content, toolCallId, toolName }
   }
   const positionOf = ({ toolCallId = "" }: Message): number => known.get(toolCallId)?.position ?? count
 
   return {
     add: ({ toolCalls = [] }: Message): void => {
-      for (const { name } of toolCalls) latest.set(name, { ids: [], next: 0 })
+      for (const { name } of toolCalls) latest.set(name, [])
+      for (const { id, name } of toolCalls.toReversed()) latest.get(name)?.push(id)
       for (const { id, name } of toolCalls) {
-        latest.get(name)?.ids.push(id)
         known.set(id, { name, position: count++ })
-        answered.delete(id)
+        finished.delete(id)
       }
     },
-    answer: (results: ReadonlyArray<Message>): ReadonlyArray<Message> => {
-      // Those without an id answer the calls that the others leave.
-      for (const { toolCallId } of results) if (toolCallId !== undefined) answered.add(toolCallId)
-      return results.map(complete).toSorted((a, b) => positionOf(a) - positionOf(b))
+    complete: (results: ReadonlyArray<Message>): ReadonlyArray<Message> => {
+      // Those without an id belong to the calls that the others leave.
+      for (const { toolCallId } of results) if (toolCallId !== undefined) finished.add(toolCallId)
+      return results.map(completeResult).toSorted((a, b) => positionOf(a) - positionOf(b))
     }
   }
 }
 
 /** The functions that the model may call; `undefined` if there are none. */
-export const encodeTools = ({
-  tools
-}: CompletionRequest): Result.Result<ReadonlyArray<Json.JsonObject> | undefined, InvalidRequest> =>
-  tools === undefined || tools.length === 0
-    ? Result.succeed(undefined)
-    : Result.all(
-        tools.map(({ description, name, parameters = {} }, i) => {
-          const field = `tools[${i}].parameters`
-          return Result.map(
-            Result.flatMap(toJsonSchema(parameters, field), (schema) => Parameters.fromJsonSchema(schema, field)),
-            (parameters) => ({ type: "function", function: { name, description, parameters } })
-          )
-        })
-      )
+export const encodeTools = ({ tools = [] }: CompletionRequest): Encoded<ReadonlyArray<Json.JsonObject> | undefined> => {
+  const encoded = tools.map(({ description, name, parameters = {} }, i) => {
+    const field = `tools[${i}].parameters`
+    return Result.map(
+      Result.flatMap(toJsonSchema(parameters, field), (schema) => Parameters.fromJsonSchema(schema, field)),
+      (parameters) => ({ type: "function", function: { name, description, parameters } })
+    )
+  })
+  return encoded.length === 0 ? Result.succeed(undefined) : Result.all(encoded)
+}
 
 /** The JSON Schema of a field of a request. */
 export const toJsonSchema = (schema: object, field: string): Result.Result<Json.JsonObject, InvalidRequest> =>

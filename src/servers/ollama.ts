@@ -6,8 +6,8 @@ import type { Deadlines } from "../CompletionRequest.ts"
 import { Defaults } from "../CompletionRequest.ts"
 import type { ModelProgress } from "../ModelProgress.ts"
 import * as Endpoints from "../protocol/ollama/endpoints.ts"
-import * as Manage from "../protocol/ollama/manage.ts"
 import * as Models from "../protocol/ollama/models.ts"
+import * as Transfers from "../protocol/ollama/transfers.ts"
 import * as BaseUrl from "../values/baseUrl.ts"
 import * as Monotonic from "../values/monotonic.ts"
 import type { DiscoverableServer, Server } from "./definition.ts"
@@ -37,13 +37,13 @@ export interface CreateOptions extends Pick<TransferOptions, "deadlines"> {
 
 const makeTransfers = ({ changing, provider, stream }: Server) => {
   // A large layer is verified without any report.
-  const transfer = (endpoint: typeof Manage.pull, body: { readonly model: string }, deadlines?: Deadlines) =>
+  const transfer = (endpoint: typeof Transfers.pull, body: { readonly model: string }, deadlines?: Deadlines) =>
     changing.stream(addSpeed(stream(endpoint, body, body.model, { idle: "5 minutes", ...deadlines })))
   const transferModel =
-    (endpoint: typeof Manage.pull) =>
+    (endpoint: typeof Transfers.pull) =>
     (model: string, { deadlines, insecure }: TransferOptions = {}) =>
       transfer(endpoint, { model, ...(insecure === undefined ? {} : { insecure }) }, deadlines)
-  const pull = transferModel(Manage.pull)
+  const pull = transferModel(Transfers.pull)
   return {
     pull,
     ensure: (model: string, options?: TransferOptions) =>
@@ -52,8 +52,8 @@ const makeTransfers = ({ changing, provider, stream }: Server) => {
           isThere ? Stream.succeed(present) : pull(model, options)
         )
       ),
-    push: transferModel(Manage.push),
-    create: ({ deadlines, ...body }: CreateOptions) => transfer(Manage.create, body, deadlines)
+    push: transferModel(Transfers.push),
+    create: ({ deadlines, ...body }: CreateOptions) => transfer(Transfers.create, body, deadlines)
   }
 }
 
@@ -96,26 +96,25 @@ const advance = (before: Speed, { layer }: ModelProgress, now: number): Speed =>
   return { digest, bytes, at: now, bytesPerSecond: bytesPerSecond + (current - bytesPerSecond) * weight }
 }
 
-const loadOptions = OptionSchema.define<Manage.LoadOptions>({
+const loadOptions = OptionSchema.define<Models.LoadOptions>({
   keepAlive: Defaults.fields.keepAlive,
   contextLength: Defaults.fields.contextLength
 })
 
 const makeCommands = ({ call, changing, toError }: Server) => {
-  const load = Effect.fnUntraced(function* (model: string, options: Manage.LoadOptions = {}) {
+  const load = Effect.fnUntraced(function* (model: string, options: Models.LoadOptions = {}) {
     yield* Effect.mapError(Effect.fromResult(OptionSchema.read(loadOptions, options)), toError)
-    const body = Manage.toLoadBody(model, options)
-    const generating = call(Manage.load, { ...body, stream: false }, model)
+    const request = { ...options, model }
     // Models that only embed cannot generate.
-    const loaded = Effect.catchReason(generating, "ProviderError", "Unsupported", () =>
-      call(Manage.loadForEmbeddings, { ...body, input: [] }, model)
+    const loaded = Effect.catchReason(call(Models.load, request, model), "ProviderError", "Unsupported", () =>
+      call(Models.loadForEmbeddings, request, model)
     )
     yield* changing.one(loaded)
   })
   return {
-    deleteModel: (model: string) => changing.one(call(Manage.deleteModel, { model }, model)),
+    deleteModel: (model: string) => changing.one(call(Models.deleteModel, { model }, model)),
     copyModel: (source: string, destination: string) =>
-      changing.one(call(Manage.copy, { source, destination }, source)),
+      changing.one(call(Models.copy, { source, destination }, source)),
     load,
     unload: (model: string) => load(model, { keepAlive: 0 })
   }
@@ -123,10 +122,9 @@ const makeCommands = ({ call, changing, toError }: Server) => {
 
 const makeOperations = (server: Server) => ({
   version: server.call(Models.version, undefined),
-  running: Effect.map(server.call(Models.running, undefined), (models) =>
-    models.map((model) => ({ id: model.name, ...Models.fromRunning(model) }))
-  ),
-  show: (model: string) => server.call(Models.showDefinition, { model }, model),
+  running: server.call(Models.running, undefined),
+  show: (model: string) =>
+    Effect.map(server.call(Models.show, { model }, model), ({ definition, info }) => ({ ...info, ...definition })),
   ...makeTransfers(server),
   ...makeCommands(server)
 })

@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import type { Report } from "../../src/protocol/errors.ts"
 import { readBody, retryAfter, toDetail, toReason } from "../../src/protocol/errors.ts"
-import { transferErrors } from "../../src/protocol/ollama/manage.ts"
+import { transferErrors } from "../../src/protocol/ollama/transfers.ts"
 import { fieldsOf } from "../support/transcript.ts"
 
 describe("an error body", () => {

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Ollama from "../../src/protocol/ollama/endpoints.ts"
-import { pull } from "../../src/protocol/ollama/manage.ts"
+import { pull } from "../../src/protocol/ollama/transfers.ts"
 import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as LlamaServerRoutes from "../../src/protocol/openai/llamaServer.ts"
 import * as OllamaModels from "../../src/protocol/ollama/models.ts"
@@ -300,7 +300,7 @@ describe("metadata of embeddings and of lists of models", () => {
     ],
     [
       "/api/show",
-      reader(OllamaModels.showDefinition),
+      reader(OllamaModels.show),
       (odd) => ({
         details: odd,
         capabilities: odd,

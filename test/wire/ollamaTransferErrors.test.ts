@@ -1,7 +1,7 @@
 /** The errors of a pull, a push and a create, inside a 200 and with a status, and the reasons they stand for. */
 import { describe, expect, it } from "@effect/vitest"
 import { readBody, toReason } from "../../src/protocol/errors.ts"
-import { transferErrors } from "../../src/protocol/ollama/manage.ts"
+import { transferErrors } from "../../src/protocol/ollama/transfers.ts"
 import { fieldsOf } from "../support/transcript.ts"
 
 const missing = { model: "m", description: "the registry does not have it" }

@@ -1,22 +1,94 @@
-/** Ollama's own protocol as endpoints: what is sent where, and how the answer is read. Facts: Ollama's `api/types.go`. */
+/** Completions and embeddings in Ollama's own protocol. Facts: Ollama's `api/types.go` and `server/routes.go`. */
+import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { CompletionRequest } from "../../CompletionRequest.ts"
+import type { CompletionRequest, Message } from "../../CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "../../Embedding.ts"
+import { InvalidRequest, Unsupported } from "../../ProviderError.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
 import * as Json from "../../values/json.ts"
 import * as Values from "../../values/objects.ts"
-import { embeddingErrors } from "../embeddingErrors.ts"
-import type { Endpoint } from "../endpoint.ts"
-import * as JsonEndpoint from "../jsonEndpoint.ts"
+import * as Content from "../content.ts"
+import * as Endpoint from "../endpoint.ts"
+import { embeddingErrors } from "../knownErrors.ts"
+import type { Encoded } from "../requestBody.ts"
+import * as RequestBody from "../requestBody.ts"
 import * as WireSchema from "../wireSchema.ts"
-import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
+
+const encodeChat = (request: CompletionRequest): Encoded =>
+  Result.gen(function* () {
+    const messages = yield* Result.all(RequestBody.completeMessages(request.messages ?? []).map(encodeMessage))
+    const { toolChoice = "auto" } = request
+    if (toolChoice !== "auto" && toolChoice !== "none") {
+      const description = 'Ollama knows "auto" and "none" only'
+      return yield* Result.fail(new Unsupported({ feature: "toolChoice", description }))
+    }
+    const tools = toolChoice === "none" ? undefined : yield* RequestBody.encodeTools(request)
+    return yield* encodeBody(request, { messages, tools, think: request.think })
+  })
+
+/** `raw`: the prompt is continued as it is. */
+const encodeGenerate = (request: CompletionRequest): Encoded =>
+  encodeBody(request, { prompt: request.prompt, raw: true, images: request.images?.map(RequestBody.toBase64) })
+
+const encodeMessage = (message: Message, i: number): Encoded => {
+  // Ollama accepts arguments as an object only.
+  const bad = message.toolCalls?.findIndex((call) => !Json.isObject(call.arguments)) ?? -1
+  if (bad !== -1) {
+    return Result.fail(
+      new InvalidRequest({ field: `messages[${i}].toolCalls[${bad}].arguments`, description: "Expected an object" })
+    )
+  }
+  const images = Content.toImages(message)
+  return Result.succeed({
+    role: message.role,
+    content: Content.toText(message),
+    thinking: message.thinking,
+    images: images.length === 0 ? undefined : images.map(RequestBody.toBase64),
+    tool_calls: message.toolCalls?.map((call) => ({
+      id: call.id,
+      function: { name: call.name, arguments: call.arguments }
+    })),
+    tool_call_id: message.toolCallId,
+    tool_name: message.toolName
+  })
+}
+
+const encodeBody = (request: CompletionRequest, input: Json.JsonObject): Encoded =>
+  Result.map(encodeFormat(request.format), (format) => {
+    // Without these two, Ollama silently drops what does not fit. It knows them since 0.12.6 and ignores them before.
+    const whole = request.overflow === "truncate" ? {} : { truncate: false, shift: false }
+    const body = {
+      model: request.model,
+      ...input,
+      stream: true,
+      format,
+      keep_alive: toKeepAlive(request.keepAlive),
+      ...whole,
+      options: {
+        ...RequestBody.encodeSampling(request),
+        num_predict: request.maxTokens,
+        num_ctx: request.contextLength
+      }
+    }
+    return Values.merge(body, request.extra ?? {})
+  })
+
+const encodeFormat = (format: CompletionRequest["format"]): Encoded<"json" | Json.JsonObject | undefined> =>
+  format === undefined || format === "json" ? Result.succeed(format) : RequestBody.toJsonSchema(format, "format")
+
+/** Ollama reads a number as seconds; below zero means always. */
+export const toKeepAlive = (input: CompletionRequest["keepAlive"]): number | undefined => {
+  if (input === undefined) return undefined
+  const duration = Duration.fromInputUnsafe(input)
+  return Duration.isFinite(duration) ? Duration.toSeconds(duration) : -1
+}
 
 const completion = (
   path: string,
-  encode: Endpoint<CompletionRequest, StreamingChunk>["encode"]
-): Endpoint<CompletionRequest, StreamingChunk> => ({
+  encode: Endpoint.Endpoint<CompletionRequest, StreamingChunk>["encode"]
+): Endpoint.Endpoint<CompletionRequest, StreamingChunk> => ({
   method: "POST",
   path,
   framing: "ndjson",
@@ -25,10 +97,10 @@ const completion = (
 })
 
 /** For requests with `messages`. */
-export const chat = completion("/api/chat", Request.encodeChat)
+export const chat = completion("/api/chat", encodeChat)
 
 /** For requests with a `prompt`: raw, so the server adds no template. */
-export const generate = completion("/api/generate", Request.encodeGenerate)
+export const generate = completion("/api/generate", encodeGenerate)
 
 const Embedded = Schema.Struct({
   model: WireSchema.metadata,
@@ -37,7 +109,7 @@ const Embedded = Schema.Struct({
 })
 
 /** `POST /api/embed`. */
-export const embed: Endpoint<EmbeddingRequest, Embedding> = {
+export const embed: Endpoint.Endpoint<EmbeddingRequest, Embedding> = {
   method: "POST",
   path: "/api/embed",
   framing: "json",
@@ -46,11 +118,11 @@ export const embed: Endpoint<EmbeddingRequest, Embedding> = {
     Result.succeed(
       Values.merge(
         // Without `truncate: false`, Ollama silently drops what does not fit.
-        { model, input, dimensions, truncate: overflow === "truncate", keep_alive: Request.toKeepAlive(keepAlive) },
+        { model, input, dimensions, truncate: overflow === "truncate", keep_alive: toKeepAlive(keepAlive) },
         extra ?? {}
       )
     ),
-  decoder: JsonEndpoint.decoder(Embedded, ({ embeddings, model, prompt_eval_count }, context) =>
+  decoder: Endpoint.json(Embedded, ({ embeddings, model, prompt_eval_count }, context) =>
     Result.succeed<Embedding>({
       model: Json.toText(model) ?? context.model,
       vectors: embeddings ?? [],

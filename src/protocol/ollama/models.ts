@@ -1,34 +1,27 @@
-/** What Ollama reports about itself and its models. Facts: Ollama's `api/types.go`. */
+/** The routes of Ollama that report its models, and change those that it has. Facts: Ollama's `api/types.go`. */
 import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type { ProviderError } from "../../ProviderError.ts"
+import { InvalidRequest } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
-import type { Call, Endpoint } from "../endpoint.ts"
-import * as JsonEndpoint from "../jsonEndpoint.ts"
+import * as Endpoint from "../endpoint.ts"
+import * as Errors from "../errors.ts"
 import * as WireSchema from "../wireSchema.ts"
+import { toKeepAlive } from "./endpoints.ts"
 
-const Version = Schema.Struct({ version: Schema.String })
+/** `GET /api/version`. */
+export const version = Endpoint.get("/api/version", Schema.Struct({ version: Schema.String }), ({ version }) => version)
 
 const Model = Schema.Struct({
   name: Schema.String,
-  size: WireSchema.metadata,
-  details: WireSchema.metadata,
-  capabilities: WireSchema.metadata
-})
-
-const Tags = Schema.Struct({ models: WireSchema.nullish(Schema.Array(Model)) })
-
-const toModelInfos = ({ models }: typeof Tags.Type): ReadonlyArray<ModelInfo> => (models ?? []).map(toModelInfo)
-
-const toModelInfo = ({ capabilities, details, name, size }: typeof Model.Type): ModelInfo => ({
-  id: name,
-  sizeBytes: Json.toCount(size),
-  ...toDetails(details),
-  capabilities: Json.toTexts(capabilities)
+  ...Struct.Record(["size", "details", "capabilities"], WireSchema.metadata)
 })
 
 const toDetails = (details: unknown) => ({
@@ -38,16 +31,26 @@ const toDetails = (details: unknown) => ({
   contextLength: Json.toCount(Json.get(details, "context_length"))
 })
 
-/** The answer of `POST /api/show`. `model_info` has keys such as `llama.context_length`. */
-const Shown = Schema.Struct({
-  details: WireSchema.metadata,
-  capabilities: WireSchema.metadata,
-  model_info: WireSchema.metadata,
-  template: WireSchema.metadata,
-  system: WireSchema.metadata,
-  parameters: WireSchema.metadata,
-  license: WireSchema.metadata
-})
+/** `GET /api/tags`. */
+export const tags = Endpoint.get(
+  "/api/tags",
+  Schema.Struct({ models: WireSchema.nullish(Schema.Array(Model)) }),
+  ({ models }): ReadonlyArray<ModelInfo> =>
+    (models ?? []).map(({ capabilities, details, name, size }) => ({
+      id: name,
+      sizeBytes: Json.toCount(size),
+      ...toDetails(details),
+      capabilities: Json.toTexts(capabilities)
+    }))
+)
+
+/** `model_info` has keys such as `llama.context_length`. */
+const Shown = Schema.Struct(
+  Struct.Record(
+    ["details", "capabilities", "model_info", "template", "system", "parameters", "license"],
+    WireSchema.metadata
+  )
+)
 
 /** What only Ollama reports about a model. Each is absent if the model has none. */
 export interface Definition {
@@ -61,100 +64,123 @@ export interface Definition {
   readonly license?: string | undefined
 }
 
-const toDefinition = ({ license, parameters, system, template }: typeof Shown.Type): Definition => ({
-  template: Json.toText(template),
-  system: Json.toText(system),
-  parameters: Json.toText(parameters),
-  license: Json.toText(license)
-})
-
-const fromShown = (model: string, { capabilities, details, model_info }: typeof Shown.Type): ModelInfo => {
-  const info = toDetails(details)
-  const trained = Object.entries(Json.isObject(model_info) ? model_info : {}).find(([key]) =>
-    key.endsWith(".context_length")
-  )?.[1]
-  return {
-    id: model,
-    ...info,
-    contextLength: info.contextLength ?? Json.toCount(trained),
-    capabilities: Json.toTexts(capabilities)
-  }
-}
-
-/** The answer of `GET /api/ps`: the models in memory. `context_length` since 0.10.0. */
-const Running = Schema.Struct({
-  models: WireSchema.nullish(
-    Schema.Array(
-      Schema.Struct({
-        name: Schema.String,
-        size: WireSchema.metadata,
-        size_vram: WireSchema.metadata,
-        context_length: WireSchema.metadata,
-        expires_at: WireSchema.metadata
-      })
+/** `POST /api/show`: the model, and the texts that belong to it. */
+export const show = Endpoint.post(
+  "/api/show",
+  Endpoint.json(Shown, (shown, { model }) => {
+    const details = toDetails(shown.details)
+    const trained = Object.entries(Json.isObject(shown.model_info) ? shown.model_info : {}).find(([key]) =>
+      key.endsWith(".context_length")
     )
-  )
-})
-
-type RunningModel = NonNullable<(typeof Running.Type)["models"]>[number]
-
-/** What a model in memory has besides; `undefined` for one that is not. */
-export const fromRunning = (running: RunningModel | undefined): Partial<ModelInfo> =>
-  running === undefined
-    ? { isLoaded: false }
-    : {
-        isLoaded: true,
-        loadedContextLength: Json.toCount(running.context_length) || undefined,
-        memoryBytes: Json.toCount(running.size),
-        expiresAt: toExpiry(running.expires_at)
+    return Result.succeed<{ readonly info: ModelInfo; readonly definition: Definition }>({
+      info: {
+        id: model,
+        ...details,
+        contextLength: details.contextLength ?? Json.toCount(trained?.[1]),
+        capabilities: Json.toTexts(shown.capabilities)
+      },
+      definition: {
+        template: Json.toText(shown.template),
+        system: Json.toText(shown.system),
+        parameters: Json.toText(shown.parameters),
+        license: Json.toText(shown.license)
       }
-
-/** The year is 1 while the model is loading, and about 292 years ahead for a model that stays in memory. */
-const toExpiry = (value: unknown): DateTime.Utc | undefined =>
-  Option.getOrUndefined(
-    Option.filter(Option.map(DateTime.make(Json.toText(value) ?? ""), DateTime.toUtc), (time) => {
-      const year = DateTime.getPartUtc(time, "year")
-      return year > 1 && year < 10_000
     })
-  )
-
-/** `GET /api/tags`. */
-export const tags: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get("/api/tags", Tags, toModelInfos)
-
-const showAs = <Out>(toOut: (model: string, shown: typeof Shown.Type) => Out) =>
-  JsonEndpoint.post(
-    "/api/show",
-    JsonEndpoint.decoder(Shown, (shown, { model }) => Result.succeed(toOut(model, shown)))
-  )
-
-/** `POST /api/show`. */
-export const show = showAs(fromShown)
-
-/** `POST /api/show`, with the texts that belong to the model. */
-export const showDefinition = showAs((model, shown) => ({
-  ...fromShown(model, shown),
-  ...toDefinition(shown)
-}))
-
-/** `GET /api/ps`. */
-export const running: Endpoint<void, ReadonlyArray<RunningModel>> = JsonEndpoint.get(
-  "/api/ps",
-  Running,
-  ({ models }) => models ?? []
+  })
 )
 
-/** `GET /api/version`. */
-export const version: Endpoint<void, string> = JsonEndpoint.get("/api/version", Version, ({ version }) => version)
+/** `context_length` since 0.10.0. */
+const Running = Schema.Struct({
+  name: Schema.String,
+  ...Struct.Record(["size", "context_length", "expires_at"], WireSchema.metadata)
+})
+
+/** `GET /api/ps`: the models in memory. */
+export const running = Endpoint.get(
+  "/api/ps",
+  Schema.Struct({ models: WireSchema.nullish(Schema.Array(Running)) }),
+  ({ models }) =>
+    (models ?? []).map(({ context_length, expires_at, name, size }): ModelInfo => ({
+      id: name,
+      isLoaded: true,
+      loadedContextLength: Json.toCount(context_length) || undefined,
+      memoryBytes: Json.toCount(size),
+      expiresAt: toExpiry(expires_at)
+    }))
+)
+
+/** The year is 1 while the model is loading, and about 292 years ahead for a model that stays in memory. */
+const toExpiry = (value: unknown): DateTime.Utc | undefined => {
+  const time = Option.getOrUndefined(DateTime.make(Json.toText(value) ?? ""))
+  if (time === undefined) return undefined
+  const year = DateTime.getPartUtc(time, "year")
+  return year > 1 && year < 10_000 ? DateTime.toUtc(time) : undefined
+}
 
 /** What Ollama reports about a model, and whether it is in memory. */
-export const describe = (call: Call, model: string): Effect.Effect<ModelInfo, ProviderError> =>
+export const describe = (call: Endpoint.Call, model: string): Effect.Effect<ModelInfo, ProviderError> =>
   Effect.gen(function* () {
-    const info = yield* call(show, { model }, model)
+    const { info } = yield* call(show, { model }, model)
     // Servers before 0.1.33 do not have it.
-    const found = yield* Effect.option(call(running, undefined))
-    if (Option.isNone(found)) return info
-    return { ...info, ...fromRunning(found.value.find(({ name }) => isSame(name, model))) }
+    const models = yield* Effect.option(call(running, undefined))
+    if (Option.isNone(models)) return info
+    const loaded = models.value.find(({ id }) => isSame(id, model))
+    return { ...info, ...(loaded ?? { isLoaded: false }), id: info.id }
   })
+
+/** A command. The body of its response is empty, or it repeats what the status reports. */
+const command = <Request>(
+  method: "POST" | "DELETE",
+  path: string,
+  encode: Endpoint.Endpoint<Request, void>["encode"]
+): Endpoint.Endpoint<Request, void> => ({
+  method,
+  path,
+  framing: "json",
+  encode,
+  decoder: (context) => ({
+    record: ({ data }, out) => {
+      if (Json.get(Json.parse(data), "error") != null) return Errors.ofBody(data, context)
+      out.push(undefined)
+      return "complete"
+    }
+  })
+})
+
+export const deleteModel = command<{ readonly model: string }>("DELETE", "/api/delete", Result.succeed)
+
+export const copy = command<{ readonly source: string; readonly destination: string }>("POST", "/api/copy", (body) =>
+  Predicate.isString(body.destination) && body.destination.trim() !== ""
+    ? Result.succeed(body)
+    : Result.fail(new InvalidRequest({ field: "to", description: "Expected the name of a model" }))
+)
+
+export interface LoadOptions {
+  /** How long the model stays in memory after its last use; `Infinity` for always. Default: the server's own, 5 minutes. */
+  readonly keepAlive?: Duration.Input | undefined
+  /** The context to load it with, in tokens; 1 or more. Default: the server's own. */
+  readonly contextLength?: number | undefined
+}
+
+interface LoadRequest extends LoadOptions {
+  readonly model: string
+}
+
+const encodeLoad = ({ contextLength, keepAlive, model }: LoadRequest): Json.JsonObject => ({
+  model,
+  keep_alive: toKeepAlive(keepAlive),
+  options: contextLength === undefined ? undefined : { num_ctx: contextLength }
+})
+
+/** A request without a prompt loads the model; with a `keep_alive` of 0 it unloads it. */
+export const load = command<LoadRequest>("POST", "/api/generate", (request) =>
+  Result.succeed({ ...encodeLoad(request), stream: false })
+)
+
+/** The same for a model that only embeds, and cannot generate. */
+export const loadForEmbeddings = command<LoadRequest>("POST", "/api/embed", (request) =>
+  Result.succeed({ ...encodeLoad(request), input: [] })
+)
 
 /** Whether two names mean the same model: what a name leaves out is filled in, and case does not count. */
 export const isSame = (a: string, b: string): boolean => a === b || complete(a) === complete(b)

@@ -1,34 +1,136 @@
-/** The OpenAI-compatible protocol as endpoints: what is sent where, and how the answer is read. */
+/** The OpenAI-compatible routes that all of these servers have: completions, embeddings and the list of models. */
+import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { CompletionRequest } from "../../CompletionRequest.ts"
+import * as Struct from "effect/Struct"
+import type { CompletionRequest, ContentPart, Image, Message } from "../../CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "../../Embedding.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
-import { Unsupported } from "../../ProviderError.ts"
+import { InvalidRequest, Unsupported } from "../../ProviderError.ts"
 import type { StreamingChunk } from "../../StreamingChunk.ts"
 import * as Json from "../../values/json.ts"
 import * as Values from "../../values/objects.ts"
-import { embeddingErrors } from "../embeddingErrors.ts"
-import type { Endpoint } from "../endpoint.ts"
+import * as Content from "../content.ts"
+import * as Endpoint from "../endpoint.ts"
 import * as FinishReason from "../finishReason.ts"
-import * as JsonEndpoint from "../jsonEndpoint.ts"
+import { embeddingErrors } from "../knownErrors.ts"
 import * as PromptTruncation from "../promptTruncation.ts"
+import type { Encoded } from "../requestBody.ts"
+import * as RequestBody from "../requestBody.ts"
 import * as WireSchema from "../wireSchema.ts"
 import type { Dialect } from "./dialect.ts"
-import * as Request from "./request.ts"
 import { makeDecoder } from "./response.ts"
 
+const encodeChat = (request: CompletionRequest, dialect: Dialect): Encoded =>
+  Result.gen(function* () {
+    const messages = yield* Result.all(
+      RequestBody.completeMessages(request.messages ?? []).map((message, i) => encodeMessage(message, i, dialect))
+    )
+    const tools = yield* RequestBody.encodeTools(request)
+    const tool_choice = yield* encodeToolChoice(request.toolChoice, dialect)
+    const think = request.think === undefined ? {} : yield* dialect.think(request.think)
+    return yield* encodeBody(request, { messages, tools, tool_choice, ...think }, dialect)
+  })
+
+const encodeCompletion = (request: CompletionRequest, dialect: Dialect): Encoded =>
+  request.images !== undefined && request.images.length > 0
+    ? unsupported("images with prompt", "put them into messages")
+    : encodeBody(request, { prompt: request.prompt }, dialect)
+
+const unsupported = (feature: string, description?: string): Result.Result<never, Unsupported> =>
+  Result.fail(new Unsupported({ feature, description }))
+
+const encodeToolChoice = (
+  toolChoice: CompletionRequest["toolChoice"],
+  { namedToolChoice }: Dialect
+): Encoded<string | Json.JsonObject | undefined> => {
+  if (typeof toolChoice !== "object") return Result.succeed(toolChoice)
+  if (namedToolChoice) return Result.succeed({ type: "function", function: { name: toolChoice.name } })
+  return unsupported("toolChoice", 'this server knows "auto", "none" and "required" only')
+}
+
+const encodeMessage = (message: Message, i: number, { thinkingField }: Dialect): Encoded =>
+  Result.gen(function* () {
+    const calls: Array<Json.JsonObject> = []
+    for (const [j, { arguments: value, id, name }] of (message.toolCalls ?? []).entries()) {
+      const text = yield* RequestBody.stringify(value ?? {}, `messages[${i}].toolCalls[${j}].arguments`)
+      calls.push({ id, type: "function", function: { name, arguments: text } })
+    }
+    const parts = Content.toParts(message)
+    return {
+      role: message.role,
+      // Templates of models without images may accept a text only.
+      content: parts.every(({ type }) => type === "text") ? Content.toText(message) : parts.map(encodePart),
+      ...(thinkingField === undefined ? {} : { [thinkingField]: message.thinking }),
+      tool_calls: calls.length === 0 ? undefined : calls,
+      tool_call_id: message.toolCallId
+    }
+  })
+
+const encodePart = (part: ContentPart): Json.JsonObject => (part.type === "text" ? part : encodeImage(part.image))
+
+/** LM Studio accepts data URIs only, and requires the media type in them. */
+const encodeImage = (image: Image): Json.JsonObject => {
+  const base64 = RequestBody.toBase64(image)
+  const type = base64.startsWith("/9j/") ? "image/jpeg" : base64.startsWith("UklGR") ? "image/webp" : "image/png"
+  return { type: "image_url", image_url: { url: `data:${type};base64,${base64}` } }
+}
+
+const encodeBody = (request: CompletionRequest, input: Json.JsonObject, dialect: Dialect): Encoded =>
+  Result.gen(function* () {
+    if (request.contextLength !== undefined) {
+      return yield* unsupported("contextLength", "this server fixes it when it loads the model")
+    }
+    const body = {
+      model: request.model,
+      ...input,
+      stream: true,
+      // Without this there is no usage in a stream.
+      stream_options: dialect.streamOptions === false ? undefined : { include_usage: true },
+      ...RequestBody.encodeSampling(request),
+      max_tokens: request.maxTokens,
+      response_format: yield* encodeFormat(request.format, dialect),
+      ...(yield* encodeKeepAlive(request.keepAlive, dialect)),
+      ...dialect.always
+    }
+    return Values.merge(body, request.extra ?? {})
+  })
+
+const encodeFormat = (
+  format: CompletionRequest["format"],
+  { jsonFormat }: Dialect
+): Encoded<Json.JsonObject | undefined> => {
+  if (format === undefined) return Result.succeed(undefined)
+  if (format === "json" && jsonFormat === "json_object") return Result.succeed({ type: "json_object" })
+  // A schema of any object means the same as `json_object`.
+  const schema = format === "json" ? Result.succeed({ type: "object" }) : RequestBody.toJsonSchema(format, "format")
+  return Result.map(schema, (schema) => ({
+    type: "json_schema",
+    json_schema: { name: "answer", strict: true, schema }
+  }))
+}
+
+const encodeKeepAlive = (input: CompletionRequest["keepAlive"], { keepAlive }: Dialect): Encoded => {
+  if (input === undefined) return Result.succeed({})
+  if (keepAlive === undefined) return unsupported("keepAlive")
+  const duration = Duration.fromInputUnsafe(input)
+  return Duration.isFinite(duration)
+    ? Result.succeed(keepAlive(Math.round(Duration.toSeconds(duration))))
+    : Result.fail(new InvalidRequest({ field: "keepAlive", description: "this server accepts finite durations only" }))
+}
+
 /** For requests with `messages`. */
-export const chat = (dialect: Dialect) => completions("/v1/chat/completions", Request.encodeChat, dialect)
+export const chat = (dialect: Dialect) => completions("/v1/chat/completions", encodeChat, dialect)
 
 /** For requests with a `prompt`. */
-export const completion = (dialect: Dialect) => completions("/v1/completions", Request.encodeCompletion, dialect)
+export const completion = (dialect: Dialect) => completions("/v1/completions", encodeCompletion, dialect)
 
 const completions = (
   path: string,
-  encode: typeof Request.encodeChat,
+  encode: typeof encodeChat,
   dialect: Dialect
-): Endpoint<CompletionRequest, StreamingChunk> => ({
+): Endpoint.Endpoint<CompletionRequest, StreamingChunk> => ({
   method: "POST",
   path,
   framing: "sse",
@@ -49,7 +151,7 @@ const Embedded = Schema.Struct({
 })
 
 /** `POST /v1/embeddings`. */
-export const embed = (dialect: Dialect): Endpoint<EmbeddingRequest, Embedding> => ({
+export const embed = (dialect: Dialect): Endpoint.Endpoint<EmbeddingRequest, Embedding> => ({
   method: "POST",
   path: "/v1/embeddings",
   framing: "json",
@@ -57,20 +159,13 @@ export const embed = (dialect: Dialect): Endpoint<EmbeddingRequest, Embedding> =
   encode: ({ dimensions, extra, input, keepAlive, model, overflow }) =>
     Result.gen(function* () {
       if (overflow === "truncate") {
-        const description = "this server cannot truncate texts; shorten them before"
-        return yield* Result.fail(new Unsupported({ feature: "overflow", description }))
+        return yield* unsupported("overflow", "this server cannot truncate texts; shorten them before")
       }
-      const body = {
-        model,
-        input,
-        dimensions,
-        // Others may send base64, and LM Studio ignores the field.
-        encoding_format: "float",
-        ...(yield* Request.encodeKeepAlive(keepAlive, dialect))
-      }
-      return Values.merge(body, extra ?? {})
+      // Others may send base64, and LM Studio ignores the field.
+      const body = { model, input, dimensions, encoding_format: "float" }
+      return Values.merge({ ...body, ...(yield* encodeKeepAlive(keepAlive, dialect)) }, extra ?? {})
     }),
-  decoder: JsonEndpoint.decoder(Embedded, ({ data, model, usage }, context) => {
+  decoder: Endpoint.json(Embedded, ({ data, model, usage }, context) => {
     const vectors = inOrder(data)
     if (vectors === undefined)
       return Result.fail(WireSchema.parseError("", "the indices of the vectors are not 0, 1, 2, …"))
@@ -86,47 +181,39 @@ export const embed = (dialect: Dialect): Endpoint<EmbeddingRequest, Embedding> =
 const inOrder = (data: (typeof Embedded.Type)["data"]): ReadonlyArray<ReadonlyArray<number>> | undefined => {
   if (data.every(({ index }) => Json.toCount(index) === undefined)) return data.map(({ embedding }) => embedding)
   const byIndex = new Map(data.map(({ embedding, index }) => [Json.toCount(index), embedding]))
-  const vectors = data.flatMap((_, i) => {
-    const vector = byIndex.get(i)
-    return vector === undefined ? [] : [vector]
-  })
+  const vectors = data.map((_, i) => byIndex.get(i)).filter(Predicate.isNotUndefined)
   return vectors.length === data.length ? vectors : undefined
 }
 
 /** `meta` is llama.cpp's, `max_model_len` vLLM's; LM Studio reports the name only. */
 const Model = Schema.Struct({
   id: Schema.String,
-  meta: WireSchema.metadata,
-  max_model_len: WireSchema.metadata,
-  owned_by: WireSchema.metadata
+  ...Struct.Record(["meta", "max_model_len", "owned_by"], WireSchema.metadata)
 })
 
 const Models = Schema.Struct({ data: WireSchema.nullish(Schema.Array(Model)) })
 
-const toModelInfos = ({ data }: typeof Models.Type): ReadonlyArray<ModelInfo> => (data ?? []).map(toModelInfo)
-
-/**
- * Whether a list is that of Ollama: all its names have a tag, and the owner is the namespace. Facts: Ollama's `openai/openai.go`.
- */
-const isOfOllama = ({ data }: typeof Models.Type): boolean =>
-  data != null &&
-  data.length > 0 &&
-  data.every(({ id, owned_by }) => /:[^:/]+$/.test(id) && owned_by === (id.split("/").at(-2) ?? "library"))
-
-const toModelInfo = ({ id, max_model_len, meta }: typeof Model.Type): ModelInfo => ({
-  id,
-  sizeBytes: Json.toCount(Json.get(meta, "size")),
-  contextLength: Json.toCount(Json.get(meta, "n_ctx_train")) ?? Json.toCount(max_model_len)
-})
-
-/** `GET /v1/models`, and whether the list is that of Ollama. */
-export const modelsOfAnyServer = JsonEndpoint.get("/v1/models", Models, (answer) => ({
-  infos: toModelInfos(answer),
-  isOllama: isOfOllama(answer)
-}))
+const toModelInfos = ({ data }: typeof Models.Type): ReadonlyArray<ModelInfo> =>
+  (data ?? []).map(({ id, max_model_len, meta }) => ({
+    id,
+    sizeBytes: Json.toCount(Json.get(meta, "size")),
+    contextLength: Json.toCount(Json.get(meta, "n_ctx_train")) ?? Json.toCount(max_model_len)
+  }))
 
 /** `GET /v1/models`. */
-export const models: Endpoint<void, ReadonlyArray<ModelInfo>> = JsonEndpoint.get("/v1/models", Models, toModelInfos)
+export const models = Endpoint.get("/v1/models", Models, toModelInfos)
+
+/**
+ * `GET /v1/models`, and whether the list is that of Ollama: all its names have a tag, and the owner is the namespace. Facts:
+ * Ollama's `openai/openai.go`.
+ */
+export const modelsOfAnyServer = Endpoint.get("/v1/models", Models, (list) => ({
+  infos: toModelInfos(list),
+  isOllama:
+    list.data != null &&
+    list.data.length > 0 &&
+    list.data.every(({ id, owned_by }) => /:[^:/]+$/.test(id) && owned_by === (id.split("/").at(-2) ?? "library"))
+}))
 
 /** The routes that all of these servers have. */
 export const make = (dialect: Dialect) => ({

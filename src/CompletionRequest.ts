@@ -9,42 +9,16 @@ import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { Deadlines } from "./Deadlines.ts"
 import { Image, Message, Tool, ToolChoice } from "./Message.ts"
 import * as Json from "./values/json.ts"
 import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 
+export { Deadlines } from "./Deadlines.ts"
 export { ContentPart, Image, Message, Tool, ToolChoice } from "./Message.ts"
 
 const KeepAlive = Values.durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
-
-const Limit = Values.durationInput(Duration.isPositive, "a duration of more than zero")
-
-/**
- * How long one answer may take. `Infinity` disables a deadline.
- *
- * **Details**
- *
- * Only chunks that carry something count for `firstChunk` and `idle`: content, thinking, a tool call, progress that advances, or the
- * end. Empty chunks are delivered, but they keep no answer alive.
- *
- * @category models
- * @since 0.1.0
- */
-export const Deadlines = Schema.Struct({
-  /** From the request to the first chunk, including model loading and prompt processing. Default: 5 minutes. */
-  firstChunk: Schema.optional(Limit),
-  /** From the moment the consumer requests the next chunk until it arrives. Default: 2 minutes; 5 minutes with `tools`. */
-  idle: Schema.optional(Limit),
-  /** From the request to the end of the answer, including the consumer's own time. Default: none. */
-  total: Schema.optional(Limit)
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Deadlines extends Schema.Schema.Type<typeof Deadlines> {}
 
 const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
 

@@ -1,8 +1,8 @@
 /**
- * How long an answer may take: until its first chunk, between two chunks, and as a whole.
+ * How long a completion may take: until its first chunk, between two chunks, and as a whole.
  *
- * A layer sets deadlines with its option `deadlines`, a request with its field of that name (`CompletionRequest.Deadlines`). This
- * module is for providers of your own.
+ * A layer sets deadlines with its option `deadlines`, a request with its field of that name. The functions are for providers of your
+ * own.
  *
  * @category Core
  * @since 0.1.0
@@ -15,11 +15,40 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Deadlines } from "./CompletionRequest.ts"
-import * as Monotonic from "./values/monotonic.ts"
 import { Timeout } from "./ProviderError.ts"
+import * as Monotonic from "./values/monotonic.ts"
+import * as Values from "./values/objects.ts"
+
+const Limit = Values.durationInput(Duration.isPositive, "a duration of more than zero")
+
+/**
+ * How long one completion may take. `Infinity` disables a deadline.
+ *
+ * **Details**
+ *
+ * Only chunks that carry something count for `firstChunk` and `idle`: content, thinking, a tool call, progress that advances, or the
+ * end. Empty chunks are delivered, but they extend no deadline.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Deadlines = Schema.Struct({
+  /** From the request to the first chunk, including model loading and prompt processing. Default: 5 minutes. */
+  firstChunk: Schema.optional(Limit),
+  /** From the moment the consumer requests the next chunk until it arrives. Default: 2 minutes; 5 minutes with `tools`. */
+  idle: Schema.optional(Limit),
+  /** From the request to the end of the answer, including the consumer's own time. Default: none. */
+  total: Schema.optional(Limit)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Deadlines extends Schema.Schema.Type<typeof Deadlines> {}
 
 /**
  * The deadlines where neither the layer nor the request sets others: 5 minutes to the first chunk, which a model of many
@@ -109,82 +138,98 @@ export const apply = <A, E, E2>(
   /** Called for each run. Returns whether an item carries anything. Default: every item does. */
   makeCarries: () => (item: NoInfer<A>) => boolean = everything
 ): Stream.Stream<A, E2> => {
-  const { firstChunk, idle, total } = resolve(deadlines)
-  const limits = { "first-chunk": firstChunk, idle, total }
-
+  const limits = resolve(deadlines)
   return Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
         const { abort, items, release } = yield* Effect.mapError(open, toError)
+        const watch = makeWatch(limits, yield* Clock.Clock, abort)
         // One finalizer for the items, the response and the watch: a scope with several takes longer to close.
         const itemsScope = Scope.makeUnsafe()
-        let watcher: Fiber.Fiber<void> | undefined
         yield* Scope.addFinalizerExit(scope, (exit) => {
-          // The end of the stream need not wait until the watch has ended.
-          watcher?.interruptUnsafe()
+          watch.stop()
           return Effect.ensuring(Scope.close(itemsScope, exit), release)
         })
         const pull = yield* Channel.toPullScoped(items.channel, itemsScope)
-        const clock = yield* Clock.Clock
-        const now = (): number => Monotonic.millisOf(clock)
-        const startedAt = now()
-        let phase: "first-chunk" | "idle" = "first-chunk"
         const carries = makeCarries()
-        // Set while the consumer waits. Earlier waits count too if only items that carry nothing came since.
-        let waitingSince: number | undefined
-        let waitedBefore = 0
-        let nextLook = Infinity
-        let expired: Timeout["kind"] | undefined
-
-        const watch: Effect.Effect<void> = Effect.suspend(() => {
-          const time = now()
-          const totalLeft = startedAt + limits.total - time
-          const waitLeft = limits[phase] - (waitingSince === undefined ? waitedBefore : time - waitingSince)
-          if (totalLeft <= 0 || waitLeft <= 0) {
-            expired = totalLeft <= 0 ? "total" : phase
-            return abort
-          }
-          // A wait that begins later cannot be over before a whole limit from now, of this phase or the next. If a part of it is
-          // over already, the watch begins anew with it.
-          const wait = waitingSince === undefined ? limits[phase] : waitLeft
-          const delay = Math.min(totalLeft, wait, limits.idle)
-          nextLook = time + delay
-          return Effect.delay(watch, delay)
-        })
-        const startWatch = Effect.suspend(() => {
-          watcher?.interruptUnsafe()
-          return Effect.map(Effect.forkDetach(watch, { startImmediately: true }), (fiber) => {
-            watcher = fiber
-          })
-        })
-        if (Math.min(firstChunk, idle, total) < Infinity) yield* startWatch
+        yield* watch.start
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E2> = Effect.matchEffect(pull, {
           onSuccess: (items) => {
-            if (items.some(carries)) {
-              waitedBefore = 0
-              phase = "idle"
-            } else if (waitingSince !== undefined) {
-              waitedBefore = now() - waitingSince
-            }
-            waitingSince = undefined
+            watch.endWait(items.some(carries))
             return Effect.succeed(items)
           },
           onFailure: (failure): Pull.Pull<never, E2> => {
-            waitingSince = undefined
-            if (Cause.isDone(failure)) return Effect.fail(failure)
-            if (expired === undefined) return Effect.fail(toError(failure))
-            return Effect.fail(toError(new Timeout({ kind: expired, limit: Duration.millis(limits[expired]) })))
+            watch.endWait(false)
+            return Effect.fail(Cause.isDone(failure) ? failure : toError(watch.expired() ?? failure))
           }
         })
-
-        return Effect.suspend(() => {
-          waitingSince = now() - waitedBefore
-          return waitedBefore > 0 && waitingSince + limits[phase] < nextLook ? Effect.andThen(startWatch, next) : next
-        })
+        return Effect.suspend(() => (watch.beginWait() ? next : Effect.andThen(watch.start, next)))
       })
     )
   )
+}
+
+/** Aborts a response when a deadline passes. One fiber waits for that, however many items come. */
+const makeWatch = (
+  { firstChunk, idle, total }: ReturnType<typeof resolve>,
+  clock: Clock.Clock,
+  abort: Effect.Effect<void>
+) => {
+  const limits = { "first-chunk": firstChunk, idle, total }
+  const now = (): number => Monotonic.millisOf(clock)
+  const startedAt = now()
+  let phase: "first-chunk" | "idle" = "first-chunk"
+  // Set while the consumer waits. Earlier waits count too if only items that carry nothing came since.
+  let waitingSince: number | undefined
+  let waitedBefore = 0
+  let nextLook = Infinity
+  let expired: Timeout["kind"] | undefined
+  let fiber: Fiber.Fiber<void> | undefined
+
+  const look: Effect.Effect<void> = Effect.suspend(() => {
+    const time = now()
+    const totalLeft = startedAt + total - time
+    const waitLeft = limits[phase] - (waitingSince === undefined ? waitedBefore : time - waitingSince)
+    if (totalLeft <= 0 || waitLeft <= 0) {
+      expired = totalLeft <= 0 ? "total" : phase
+      return abort
+    }
+    // A wait that begins later cannot be over before a whole limit from now, of this phase or the next. If a part of it is over
+    // already, the watch begins anew with it.
+    const delay = Math.min(totalLeft, waitingSince === undefined ? limits[phase] : waitLeft, idle)
+    nextLook = time + delay
+    return Effect.delay(look, delay)
+  })
+  /** The end of the stream need not wait until the fiber has ended. */
+  const stop = (): void => fiber?.interruptUnsafe()
+
+  return {
+    stop,
+    start: Effect.suspend(() => {
+      stop()
+      if (Math.min(firstChunk, idle, total) === Infinity) return Effect.void
+      return Effect.map(Effect.forkDetach(look, { startImmediately: true }), (started) => {
+        fiber = started
+      })
+    }),
+    /** Returns `false` if the watch has to begin anew, since this wait may be over before it looks. */
+    beginWait: (): boolean => {
+      waitingSince = now() - waitedBefore
+      return waitedBefore === 0 || waitingSince + limits[phase] >= nextLook
+    },
+    endWait: (carriesAny: boolean): void => {
+      if (carriesAny) {
+        waitedBefore = 0
+        phase = "idle"
+      } else if (waitingSince !== undefined) {
+        waitedBefore = now() - waitingSince
+      }
+      waitingSince = undefined
+    },
+    expired: (): Timeout | undefined =>
+      expired && new Timeout({ kind: expired, limit: Duration.millis(limits[expired]) })
+  }
 }
 
 const everything = () => () => true

@@ -1,6 +1,6 @@
 /**
- * From the bytes of a body to text. What is held is bounded by the bytes, however small or large the pieces are: small pieces
- * of an unfinished line are collected before they become text, and large ones are cut.
+ * From the bytes of a body to text. Memory is bounded by bytes, however small or large the pieces are: small pieces of an unfinished
+ * line are collected before they become text, and large ones are cut.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -24,15 +24,6 @@ export const whole = <E>(
   options: Omit<Options<E>, "unit">
 ): Effect.Effect<string, ProviderErrorReason> => Stream.mkString(make(body, { ...options, unit: "body" }))
 
-const LF = 10
-const CR = 13
-
-/** As much is given at once, and held before it becomes text. */
-const maxBlock = 64 * 1024
-
-/** After each carriage return, `Stream.splitLines` searches the rest of the text for a line feed. */
-const maxBlockWithCr = 4 * 1024
-
 /**
  * Text as soon as it ends a line, or in large blocks. A failure comes after all text before it. A character that is cut off at
  * the end becomes U+FFFD.
@@ -44,96 +35,106 @@ export const make = <E>(
   Stream.transformPull(body, (pull) =>
     Effect.sync(() => {
       type TextPull = Pull.Pull<Arr.NonEmptyReadonlyArray<string>, ProviderErrorReason>
-      const decoder = makeDecoder()
-      const hasLines = unit === "line"
-      // Pieces that are not read yet, from the byte `offset` of the first one on.
-      let pieces: ReadonlyArray<Uint8Array> = []
-      let index = 0
-      let offset = 0
-      // Bytes since the last line end; with whole bodies, since the start.
-      let pending = 0
+      const reader = makeReader(maxBytes, unit === "line")
       // What follows the text, once that is known.
       let ending: TextPull | undefined
 
-      const hasNext = (): boolean => index < pieces.length && ending === undefined
-
-      /** Returns how many bytes were read. */
-      const readNext = (texts: Array<string>): number => {
-        const piece = pieces[index] ?? noBytes
-        // Nearly every piece.
-        if (hasLines && pending === 0 && offset === 0 && isWholeLine(piece) && piece.length <= maxBytes) {
-          texts.push(decoder.decode(piece))
-          index++
-          return piece.length
-        }
-        const block = cutBlock(piece, offset)
-        offset += block.length
-        if (offset >= piece.length) {
-          index++
-          offset = 0
-        }
-        readBlock(block, texts)
-        return block.length
+      const give = (texts: ReadonlyArray<string>): TextPull => (isNonEmpty(texts) ? Effect.succeed(texts) : next)
+      const read = (): TextPull => {
+        const texts = reader.read()
+        if (reader.isTooLong()) ending = Effect.fail(new LineTooLong({ limit: maxBytes }))
+        return give(texts)
       }
-
-      const readBlock = (block: Uint8Array, texts: Array<string>): void => {
-        const fitting = pending + block.length <= maxBytes ? block.length : countFitting(block)
-        if (fitting < block.length) ending = Effect.fail(new LineTooLong({ limit: maxBytes }))
-        addBlock(fitting === block.length ? block : block.subarray(0, fitting), texts)
-      }
-
-      const countFitting = (block: Uint8Array): number =>
-        hasLines ? fittingBytes(block, maxBytes - pending, maxBytes) : maxBytes - pending
-
-      const addBlock = (block: Uint8Array, texts: Array<string>): void => {
-        const end = hasLines ? lastLineEnd(block) : -1
-        if (end === -1) {
-          pending += block.length
-          decoder.hold(block, texts)
-        } else {
-          pending = block.length - end - 1
-          decoder.flush(texts)
-          texts.push(decoder.decode(block))
+      const readMore: TextPull = Effect.matchEffect(pull, {
+        onSuccess: (pieces) => {
+          reader.add(pieces)
+          return read()
+        },
+        onFailure: (failure) => {
+          ending = Effect.fail(Cause.isDone(failure) ? failure : toReason(failure))
+          return give(reader.end())
         }
-      }
-
-      const next: TextPull = Effect.suspend(() => {
-        if (hasNext()) return give()
-        return ending ?? Effect.matchEffect(pull, { onSuccess: start, onFailure: end })
       })
-
-      const start = (pulled: ReadonlyArray<Uint8Array>): TextPull => {
-        pieces = pulled
-        index = 0
-        return give()
-      }
-
-      const give = (): TextPull => {
-        const texts: Array<string> = []
-        for (let room = maxBlock; room > 0 && hasNext();) room -= readNext(texts)
-        if (ending !== undefined) decoder.flush(texts)
-        return toPull(texts)
-      }
-
-      const end = (failure: E | Cause.Done<void>): TextPull => {
-        ending = Cause.isDone(failure) ? Effect.fail(failure) : Effect.fail(toReason(failure))
-        const texts: Array<string> = []
-        decoder.end(texts)
-        return toPull(texts)
-      }
-
-      const toPull = (texts: Array<string>): TextPull => (isNonEmpty(texts) ? Effect.succeed(texts) : next)
-
+      const next: TextPull = Effect.suspend(() => ending ?? (reader.hasNext() ? read() : readMore))
       return next
     })
   )
 
+const isNonEmpty = (texts: ReadonlyArray<string>): texts is Arr.NonEmptyReadonlyArray<string> => texts.length > 0
+
+const LF = 10
+const CR = 13
+
+/** As much is given at once, and held before it becomes text. */
+const maxBlock = 64 * 1024
+
+/** After each carriage return, `Stream.splitLines` searches the rest of the text for a line feed. */
+const maxBlockWithCr = 4 * 1024
+
 const noBytes = new Uint8Array(0)
 
-const isNonEmpty = (texts: Array<string>): texts is [string, ...Array<string>] => texts.length > 0
+/** Reads pieces until a line, or the body without `hasLines`, has more than `maxBytes`. */
+const makeReader = (maxBytes: number, hasLines: boolean) => {
+  const decoder = makeDecoder()
+  // Pieces that are not read yet, from the byte `offset` of the first one on.
+  let pieces: ReadonlyArray<Uint8Array> = []
+  let index = 0
+  let offset = 0
+  // Bytes since the last line end; with whole bodies, since the start.
+  let pending = 0
+  let isTooLong = false
 
-/** Whether a piece is short and ends with a line end. */
-const isWholeLine = (piece: Uint8Array): boolean => piece.length <= maxBlockWithCr && piece[piece.length - 1] === LF
+  const nextBlock = (): Uint8Array => {
+    const piece = pieces[index] ?? noBytes
+    const block = cutBlock(piece, offset)
+    offset += block.length
+    if (offset >= piece.length) {
+      index++
+      offset = 0
+    }
+    return block
+  }
+  const fit = (block: Uint8Array): Uint8Array => {
+    const room = maxBytes - pending
+    if (block.length <= room) return block
+    const fitting = hasLines ? fittingBytes(block, room, maxBytes) : room
+    isTooLong = fitting < block.length
+    return block.subarray(0, fitting)
+  }
+  const addBlock = (block: Uint8Array, texts: Array<string>): void => {
+    const end = hasLines ? lastLineEnd(block) : -1
+    if (end === -1) {
+      pending += block.length
+      decoder.hold(block, texts)
+    } else {
+      pending = block.length - end - 1
+      decoder.flush(texts)
+      texts.push(decoder.decode(block))
+    }
+  }
+  const hasNext = (): boolean => index < pieces.length && !isTooLong
+
+  return {
+    hasNext,
+    isTooLong: () => isTooLong,
+    /** Nothing may be left of the pieces before. */
+    add: (more: ReadonlyArray<Uint8Array>): void => {
+      pieces = more
+      index = 0
+    },
+    read: (): ReadonlyArray<string> => {
+      const texts: Array<string> = []
+      for (let room = maxBlock; room > 0 && hasNext();) {
+        const block = nextBlock()
+        room -= block.length
+        addBlock(fit(block), texts)
+      }
+      if (isTooLong) decoder.flush(texts)
+      return texts
+    },
+    end: (): ReadonlyArray<string> => decoder.end()
+  }
+}
 
 /** The next bytes of a piece that are read at once. */
 const cutBlock = (piece: Uint8Array, offset: number): Uint8Array => {
@@ -169,10 +170,12 @@ const makeDecoder = () => {
       length += bytes.length
     },
     /** The rest, as text. */
-    end: (texts: Array<string>): void => {
+    end: (): ReadonlyArray<string> => {
+      const texts: Array<string> = []
       flush(texts)
       const rest = decoder.decode()
       if (rest !== "") texts.push(rest)
+      return texts
     }
   }
 }
@@ -185,8 +188,8 @@ const enlarge = (bytes: Uint8Array, length: number, needed: number): Uint8Array<
 }
 
 const lastLineEnd = (bytes: Uint8Array): number => {
-  const lf = bytes.lastIndexOf(LF)
-  return lf === bytes.length - 1 ? lf : Math.max(lf, bytes.lastIndexOf(CR))
+  const last = bytes.length - 1
+  return bytes[last] === LF ? last : Math.max(bytes.lastIndexOf(LF), bytes.lastIndexOf(CR))
 }
 
 /** How many bytes of a piece precede the first line that is too long. `room` is what is left for its first line. */

@@ -1,7 +1,52 @@
-/** A JSON text over several lines. Proxies write errors so, where each line of the body should be a record. */
-import { LineTooLong } from "../ProviderError.ts"
+/** Records of JSON on lines: NDJSON, and JSON over several lines, which proxies write where each line should be a record. */
+import type { Record } from "../protocol/endpoint.ts"
+import * as WireSchema from "../protocol/wireSchema.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import { LineTooLong, StreamTruncated } from "../ProviderError.ts"
 import * as Parts from "../values/text.ts"
 import { utf8Length } from "../values/text.ts"
+
+/** How the lines of a body form records. */
+export interface Framing {
+  /** Takes one line without its end, and returns the record that it completes, or why it is not a part of one. */
+  readonly line: (line: string) => Record | ProviderErrorReason | undefined
+  /** The body ended without error: the record that was begun, or why it is none. */
+  readonly end: () => Record | ProviderErrorReason | undefined
+}
+
+/** A record on each line, or over several lines with at most `maxBytes` bytes. */
+export const make = (maxBytes: number): Framing => {
+  let json: JsonLines | undefined
+
+  const begin = (line: string): Record | undefined => {
+    json = beginJson(line, maxBytes)
+    return json !== undefined || line.trim() === "" ? undefined : toRecord(line)
+  }
+
+  const goOn = (begun: JsonLines, line: string): Record | ProviderErrorReason | undefined => {
+    const progress = begun.add(line)
+    if (typeof progress !== "string") return progress
+    if (progress === "open") return undefined
+    json = undefined
+    return progress === "complete" ? toRecord(begun.text()) : WireSchema.parseError(begun.text(), "not JSON")
+  }
+
+  return {
+    line: (line) => {
+      if (json !== undefined) return goOn(json, line)
+      return isObject(line) ? toRecord(line) : begin(line)
+    },
+    end: () => (json === undefined ? undefined : new StreamTruncated())
+  }
+}
+
+/** All of a body on a single line. */
+export const whole: Framing = { line: (data) => toRecord(data), end: () => undefined }
+
+const toRecord = (data: string): Record => ({ data, name: "" })
+
+/** Nearly every line. */
+const isObject = (line: string): boolean => line.charCodeAt(0) === 0x7b && line.charCodeAt(line.length - 1) === 0x7d
 
 export interface JsonLines {
   /** Takes the next line. `broken`: the line cannot belong to the text. */
@@ -11,7 +56,7 @@ export interface JsonLines {
 }
 
 /** The JSON text that a line begins; `undefined` if the line begins none, or has all of it. It may have `maxBytes` bytes. */
-export const begin = (line: string, maxBytes: number): JsonLines | undefined => {
+export const beginJson = (line: string, maxBytes: number): JsonLines | undefined => {
   const parts = Parts.make()
   let depth = 0
   let bytes = 0

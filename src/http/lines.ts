@@ -1,7 +1,4 @@
-/**
- * From the bytes of a body to decoded values in three stages: bounded text, lines, records. Each stage works on whole arrays.
- * The stages communicate through elements and errors, and `onComplete` tells the transport when the answer is complete.
- */
+/** From the bytes of a body to decoded values in three stages, each on whole arrays: bounded text, lines, records. */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -12,40 +9,45 @@ import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { StreamTruncated } from "../ProviderError.ts"
 import * as BoundedText from "./boundedText.ts"
-import type { Progress, RecordDecoder } from "../protocol/endpoint.ts"
-import type { Framing } from "./framing.ts"
+import type { Endpoint, Progress, RecordDecoder } from "../protocol/endpoint.ts"
 import * as Json from "../values/json.ts"
+import * as JsonLines from "./jsonLines.ts"
+import * as Sse from "./sse.ts"
 import * as TimeLimit from "./timeLimit.ts"
 
 export interface Options<E, Out> {
   /** What it means that the body broke. */
   readonly toReason: (failure: E) => ProviderErrorReason
-  readonly framing: Framing
+  readonly framing: Endpoint<never, unknown>["framing"]
   readonly decoder: RecordDecoder<Out>
   /** A record of more bytes fails; no more than that is ever kept. */
   readonly maxLineBytes: number
   /** Whether the body was aborted from outside, for example by a deadline. */
   readonly isAborted: () => boolean
-  /** Called once the answer is complete, even if its last value is not consumed yet. The rest of the body is not read here. */
+  /** Called once the response is complete, even if its last value is not consumed yet. The rest of the body is not read here. */
   readonly onComplete: () => void
 }
 
 /**
  * Decodes one body. Fails with what broke the body, or with what is wrong in it, after all values that came before. Succeeds
- * only after the decoder reported that the answer is complete.
+ * only after the decoder reported that the response is complete.
  */
 export const decode = <E, Out>(
   body: Stream.Stream<Uint8Array, E>,
   options: Options<E, Out>
-): Stream.Stream<Out, ProviderErrorReason> => records(toLines(body, options), options)
+): Stream.Stream<Out, ProviderErrorReason> => {
+  const { framing, maxLineBytes: maxBytes, toReason } = options
+  const lines =
+    framing === "json"
+      ? Stream.fromEffect(BoundedText.whole(body, { maxBytes, toReason }))
+      : Stream.splitLines(BoundedText.make(body, { maxBytes, unit: "line", toReason }))
+  return records(lines, makeFraming(framing, maxBytes), options)
+}
 
-const toLines = <E>(
-  body: Stream.Stream<Uint8Array, E>,
-  { framing: { unit }, maxLineBytes: maxBytes, toReason }: Options<E, never>
-): Stream.Stream<string, ProviderErrorReason> =>
-  unit === "body"
-    ? Stream.fromEffect(BoundedText.whole(body, { maxBytes, toReason }))
-    : Stream.splitLines(BoundedText.make(body, { maxBytes, unit: "line", toReason }))
+const makeFraming = (framing: Options<never, never>["framing"], maxBytes: number): JsonLines.Framing => {
+  if (framing === "json") return JsonLines.whole
+  return framing === "sse" ? Sse.make(maxBytes) : JsonLines.make(maxBytes)
+}
 
 /** How long the end of a body is awaited where it decides what a bad line means. */
 const lookAhead = Duration.millis(50)
@@ -56,7 +58,8 @@ const grace = Duration.seconds(3)
 /** Lines to values. The decoder decides how the stream ends. */
 const records = <Out>(
   lines: Stream.Stream<string, ProviderErrorReason>,
-  { decoder, framing, isAborted, onComplete }: Omit<Options<never, Out>, "maxLineBytes" | "toReason">
+  framing: JsonLines.Framing,
+  { decoder, framing: kind, isAborted, onComplete }: Options<never, Out>
 ): Stream.Stream<Out, ProviderErrorReason> =>
   Stream.transformPull(lines, (pull) =>
     Effect.sync(() => {
@@ -72,7 +75,7 @@ const records = <Out>(
         if (progress === "open") withinGrace = undefined
         else if (progress === "ending") withinGrace ??= TimeLimit.withinTotal(grace)
         else if (progress === "complete") ending = complete()
-        else ending = isLast && isCutOff(progress, data) ? truncatedOr(progress) : Effect.fail(progress)
+        else ending = isLast && isCutOff(progress, data) ? truncatedOr(progress, pull) : Effect.fail(progress)
       }
 
       const complete = (): OutPull => {
@@ -80,23 +83,15 @@ const records = <Out>(
         return Cause.done()
       }
 
-      // A line that is not JSON and ends the body is the beginning of a record that was cut off.
-      const truncatedOr = (reason: ProviderErrorReason): OutPull =>
-        Effect.matchEffect(TimeLimit.within(pull, lookAhead), {
-          onFailure: (failure) => Effect.fail(Cause.isDone(failure) ? new StreamTruncated() : reason),
-          onSuccess: () => Effect.fail(reason)
-        })
-
       const read = (lines: Arr.NonEmptyReadonlyArray<string>): OutPull => {
         const out: Array<Out> = []
-        for (let i = 0; i < lines.length; i++) {
+        for (let i = 0; i < lines.length && ending === undefined; i++) {
           const line = lines[i] ?? ""
           const record = framing.line(line)
           if (record === undefined) continue
           const isLast = i === lines.length - 1
           if ("_tag" in record) settle(record, line, isLast)
-          else settle(decoder.record(record, out), record.data, isLast && framing.unit === "line")
-          if (ending !== undefined) break
+          else settle(decoder.record(record, out), record.data, isLast && kind === "ndjson")
         }
         return give(out)
       }
@@ -107,13 +102,7 @@ const records = <Out>(
       // Nothing follows the lines that were read.
       const finish = (): OutPull => {
         const out: Array<Out> = []
-        const rest = framing.end()
-        let progress: Progress = rest === undefined ? "open" : "_tag" in rest ? rest : decoder.record(rest, out)
-        if (rest !== undefined && "data" in rest && typeof progress === "object" && isCutOff(progress, rest.data)) {
-          // The beginning of an object may be a part of the answer. Anything else, such as half an end marker, is none.
-          progress = rest.data.trimStart().startsWith("{") ? new StreamTruncated() : "open"
-        }
-        if (progress === "open" || progress === "ending") progress = decoder.end?.(out) ?? "open"
+        const progress = readEnd(framing, decoder, out)
         if (progress === "complete") ending = complete()
         else ending = Effect.fail(typeof progress === "string" ? new StreamTruncated() : progress)
         return give(out)
@@ -123,7 +112,7 @@ const records = <Out>(
       const whenEnding = (within: NonNullable<typeof withinGrace>): OutPull =>
         Effect.matchEffect(within(pull), {
           onSuccess: Option.match({ onNone: finish, onSome: read }),
-          // A deadline that passes within the grace ends the grace: the answer itself was in time.
+          // A deadline that passes within the grace ends the grace: the response itself was in time.
           onFailure: (failure) => (isAborted() ? finish() : end(failure))
         })
 
@@ -133,6 +122,29 @@ const records = <Out>(
       return next
     })
   )
+
+/** A line that is not JSON and ends the body is the beginning of a record that was cut off. */
+const truncatedOr = (
+  reason: ProviderErrorReason,
+  pull: Pull.Pull<unknown, ProviderErrorReason>
+): Effect.Effect<never, ProviderErrorReason> =>
+  Effect.matchEffect(TimeLimit.within(pull, lookAhead), {
+    onFailure: (failure) => Effect.fail(Cause.isDone(failure) ? new StreamTruncated() : reason),
+    onSuccess: () => Effect.fail(reason)
+  })
+
+/** The body ended: its last record, and what the decoder makes of the end. */
+const readEnd = <Out>(framing: JsonLines.Framing, decoder: RecordDecoder<Out>, out: Array<Out>): Progress => {
+  const rest = framing.end()
+  if (rest !== undefined && "_tag" in rest) return rest
+  let progress = rest === undefined ? "open" : decoder.record(rest, out)
+  if (rest !== undefined && typeof progress === "object" && isCutOff(progress, rest.data)) {
+    // The beginning of an object may be a part of the response. Anything else, such as half an end marker, is none.
+    if (rest.data.trimStart().startsWith("{")) return new StreamTruncated()
+    progress = "open"
+  }
+  return progress === "open" || progress === "ending" ? (decoder.end?.(out) ?? "open") : progress
+}
 
 const isCutOff = (reason: ProviderErrorReason, data: string): boolean =>
   reason._tag === "ParseError" && Json.parse(data) === undefined

@@ -19,7 +19,6 @@ import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import * as Rejection from "./rejection.ts"
 import type { Endpoint } from "../protocol/endpoint.ts"
-import * as Framing from "./framing.ts"
 import * as Lines from "./lines.ts"
 import * as RequestBody from "../protocol/requestBody.ts"
 import { abortAfter } from "./timeLimit.ts"
@@ -113,7 +112,7 @@ export const make = Effect.fnUntraced(function* (
             // The consumer need not wait for the end of the body.
             const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
             return Lines.decode(accepted, {
-              framing: Framing.make(endpoint.framing, maxLineBytes),
+              framing: endpoint.framing,
               decoder: endpoint.decoder(context, { request, body }),
               maxLineBytes,
               toReason: Rejection.toReason,

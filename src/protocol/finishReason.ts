@@ -1,4 +1,5 @@
-/** The end of an answer: what the server's word for it means, for all protocols. */
+/** The end of a completion, for all protocols. */
+import * as Result from "effect/Result"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { StreamError } from "../ProviderError.ts"
 import type { FinishReason } from "../StreamingChunk.ts"
@@ -15,33 +16,48 @@ export const toWord = (value: unknown): string | undefined => {
   return noWords.has(word) ? undefined : word
 }
 
-export interface Answer {
-  /** How many tool calls it has. */
-  readonly toolCalls: number
-  /** Whether it has text and the request offered no tools, so that no call can be missing. */
-  readonly isOnlyText: boolean
+/** What the records of a completion had. It decides whether the end is a success. */
+export interface Seen {
+  /** Whether there was any part of the completion besides thinking. */
+  hasAnswer: boolean
+  /** The beginning of a record with content in a field that is not read. It matters if there is no other content. */
+  unread?: string
+  /** The beginning of a record with a part that no chunk can carry. */
+  lost?: string
+  /** Whether it refuses. */
+  isRefused?: boolean
+  /** Whether the request offered tools. */
+  readonly hasTools: boolean
+  /** What `lost` has, in this protocol. */
+  readonly media: string
 }
 
 /**
- * The finish reason of an answer, or the reason why the answer is not a success. An answer that was cut is reported as such
- * even if it has calls.
+ * The finish reason of a completion, or the reason why it is not a success. `calls`: how many tool calls it has, or what is wrong
+ * with them. A completion that was cut is reported as such even if it has calls.
  */
 export const read = (
   word: string | undefined,
-  { isOnlyText, toolCalls }: Answer
-): FinishReason | ProviderErrorReason => {
-  if (isFailure(word)) return new StreamError({ description: `the server ended the answer with "${word}"` })
+  calls: Result.Result<number, ProviderErrorReason>,
+  { hasAnswer, hasTools, isRefused, lost, media, unread }: Seen
+): Result.Result<FinishReason, ProviderErrorReason> => {
+  // A failure that the server reports comes before one that may only follow from it.
+  if (isFailure(word))
+    return Result.fail(new StreamError({ description: `the server ended the answer with "${word}"` }))
+  if (Result.isFailure(calls)) return Result.fail(calls.failure)
   const meaning = meanings.get(word)
-  switch (meaning) {
-    case "length":
-    case "content-filter":
-      return meaning
-    case "tool-calls":
-      if (toolCalls > 0) return meaning
-      return isOnlyText ? "stop" : WireSchema.parseError(word ?? "", "an answer that ends with tool calls has none")
-    default:
-      return toolCalls > 0 ? "tool-calls" : (meaning ?? "other")
+  const hasCalls = calls.success > 0
+  const isOnlyText = hasAnswer && !hasCalls && !hasTools
+  const problem = (text: string, description: string) => Result.fail(WireSchema.parseError(text, description))
+  if (meaning === "tool-calls" && !hasCalls && !isOnlyText) {
+    return problem(word ?? "", "an answer that ends with tool calls has none")
   }
+  if (lost !== undefined) return problem(lost, `a part of the answer is an image or ${media}`)
+  if (!hasAnswer && unread !== undefined) return problem(unread, "an answer only in fields that are not read")
+  if (isRefused === true) return Result.succeed("content-filter")
+  if (meaning === "length" || meaning === "content-filter") return Result.succeed(meaning)
+  if (hasCalls) return Result.succeed("tool-calls")
+  return Result.succeed(meaning === "tool-calls" ? "stop" : (meaning ?? "other"))
 }
 
 const wordsOf: Readonly<Record<Exclude<FinishReason, "other">, string>> = {

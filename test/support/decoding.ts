@@ -3,7 +3,6 @@ import { expect } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Endpoint } from "../../src/protocol/endpoint.ts"
-import * as Framing from "../../src/http/framing.ts"
 import * as Lines from "../../src/http/lines.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import { ProviderError } from "../../src/ProviderError.ts"
@@ -37,7 +36,7 @@ export const decode = (
         broken === undefined ? Stream.empty : Stream.fail(broken)
       ),
       {
-        framing: Framing.make(framing, maxLineBytes),
+        framing,
         decoder: decoder({ model: "asked", endpoint: "POST /test", maxLineBytes }),
         maxLineBytes,
         toReason: (reason) => reason,

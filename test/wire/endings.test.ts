@@ -7,7 +7,6 @@ import type { Dialect } from "../../src/protocol/openai/dialect.ts"
 import { dialect as llamaServer } from "../../src/servers/llamaServer.ts"
 import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
-import * as Framing from "../../src/http/framing.ts"
 import * as Lines from "../../src/http/lines.ts"
 import { ProviderError, StreamTruncated } from "../../src/ProviderError.ts"
 import { encode } from "../support/bytes.ts"
@@ -248,7 +247,7 @@ const readOpen = (events: ReadonlyArray<unknown>, then: Stream.Stream<string> = 
     const since = performance.now()
     const seen = yield* record(
       Lines.decode(Stream.map(Stream.concat(Stream.make(toBody(events)), then), encode), {
-        framing: Framing.make("sse", 10_000),
+        framing: "sse",
         decoder: chat.decoder({ model: "asked", endpoint: "POST /test", maxLineBytes: 10_000 }),
         maxLineBytes: 10_000,
         toReason: (reason) => reason,
@@ -319,7 +318,7 @@ describe.concurrent("a body that stays open after the finish reason", () => {
       Effect.gen(function* () {
         const body = Stream.make(toBody([text("a"), finish()]), toBody([text("b"), finish(), DONE]))
         const chunks = yield* Lines.decode(Stream.map(body, encode), {
-          framing: Framing.make("sse", 10_000),
+          framing: "sse",
           decoder: chat.decoder({ model: "asked", endpoint: "POST /test", maxLineBytes: 10_000 }),
           maxLineBytes: 10_000,
           toReason: (reason: never) => reason,

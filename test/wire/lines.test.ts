@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Framing from "../../src/http/framing.ts"
 import * as Lines from "../../src/http/lines.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import { NetworkError, ParseError, ProviderError, StreamError } from "../../src/ProviderError.ts"
@@ -168,7 +167,7 @@ it.effect("every run decodes anew", () =>
 
 function decodeBody(body: Stream.Stream<Uint8Array>, maxLineBytes = 1024) {
   return Lines.decode(body, {
-    framing: Framing.make(echo.framing, maxLineBytes),
+    framing: echo.framing,
     decoder: echo.decoder({ model: "m", endpoint: "POST /test", maxLineBytes }),
     maxLineBytes,
     toReason: (reason) => reason,

@@ -1,20 +1,22 @@
 /**
- * Ollama's answers: one JSON object per line (NDJSON). Each is a part of the answer, the one with `done: true` is the last.
+ * Ollama's completions: one JSON object per line (NDJSON). Each is a part of the completion, the one with `done: true` is the last.
  * Sources: Ollama's `api/types.go` and `server/routes.go`, versions 0.1.35 to 0.34.
  */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { ParseError, ProviderErrorReason } from "../../ProviderError.ts"
+import type { ParseError } from "../../ProviderError.ts"
 import { LineTooLong } from "../../ProviderError.ts"
-import type { ContentChunk, FinalChunk, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
+import type { ContentChunk, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errors.ts"
 import type { DecoderContext, Progress, RecordDecoder, Sent, Writable } from "../endpoint.ts"
 import * as Delivered from "../delivered.ts"
 import * as FinishReason from "../finishReason.ts"
 import * as Json from "../../values/json.ts"
+import type { Text } from "../textLines.ts"
+import * as TextLines from "../textLines.ts"
+import * as ToolCalls from "../toolCall.ts"
 import * as WireSchema from "../wireSchema.ts"
-import * as ToolCallId from "../toolCallId.ts"
 import { utf8Length } from "../../values/text.ts"
 
 const WireToolCall = Schema.Struct({
@@ -61,98 +63,142 @@ interface Line extends Schema.Schema.Type<typeof Line> {}
 
 const lineSchema = WireSchema.lineSchema(Line)
 
-/** Ollama sends no text with its last record. Servers that imitate it may, as a rule all of the answer. */
+/** Ollama sends no text with its last record. Servers that imitate it may, as a rule all of the text. */
 const longestPiece = 4
 
-export const makeDecoder = (context: DecoderContext, sent?: Sent<unknown>): RecordDecoder<StreamingChunk> => {
-  const hasTools = FinishReason.hasTools(sent?.body)
-  const calls = makeToolCalls()
-  const parts = { content: Delivered.makeText(longestPiece), thinking: Delivered.makeText(longestPiece) }
-  let hasAnswer = false
-  /** A record with content in a field that is not read. It matters if there is no other answer. */
-  let unread: string | undefined
-  /** A record with a part of the answer that no chunk can carry. */
-  let lost: string | undefined
+const noCalls: ReadonlyArray<ToolCall> = []
 
-  const fail = (text: string): Progress => ErrorReport.toReason({ ...context, report: ErrorReport.readBody(text) })
-
-  const read = (text: string, chunks: Array<StreamingChunk>): Progress => {
-    const record = Json.parse(text)
-    if (!lineSchema.is(record)) return ErrorReport.isError(record) ? fail(text) : lineSchema.parseError(text)
-    if (record.error != null) return fail(text)
-    const { done, response } = record
-    const message = Json.isObject(record.message) ? record.message : undefined
-    const word = FinishReason.toWord(record.done_reason)
-    if (record.message == null && response == null && done == null && record.done_reason == null) {
-      return ErrorReport.isError(record)
-        ? fail(text)
-        : WireSchema.parseError(text, "neither a part of an answer nor an error")
-    }
-    // Servers that imitate Ollama send `done_reason` without `done`.
-    const isFinal = done ?? word !== undefined
-    const content = parts.content.read(Json.toText(message?.content) ?? Json.toText(response) ?? "", isFinal)
-    const thinking = parts.thinking.read(Json.toText(message?.thinking) ?? Json.toText(record.thinking) ?? "", isFinal)
-    const wireCalls = toCalls(message?.tool_calls) ?? toCalls(record.tool_calls)
-    const toolCalls = wireCalls === undefined ? noCalls : calls.read(wireCalls, isFinal)
-    if (calls.bytes() > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
-    if (content !== "" || toolCalls.length > 0) hasAnswer = true
-    else if (!hasAnswer && thinking === "" && hasUnreadContent(record)) unread ??= WireSchema.beginning(text)
-    if (message !== undefined && (Json.isContent(message.images) || Json.isContent(message.refusal))) {
-      lost ??= WireSchema.beginning(text)
-    }
-    const chunk: Writable<ContentChunk> = { content, isFinal: false }
-    if (thinking !== "") chunk.thinking = thinking
-    if (toolCalls.length > 0) chunk.toolCalls = toolCalls
-    const final = isFinal ? finish(record, word) : undefined
-    if (final === undefined) {
-      chunks.push(chunk)
-      return "open"
-    }
-    if (Result.isSuccess(final)) {
-      chunks.push({ ...chunk, isFinal: true, ...final.success })
-      return "complete"
-    }
-    if (!isEmpty(chunk)) chunks.push(chunk)
-    return final.failure
-  }
-
-  /** What a final chunk has besides its part of the answer, or the reason why the answer is not a success. */
-  const finish = (record: Line, word: string | undefined): Result.Result<FinalFields, ProviderErrorReason> => {
-    const finishReason = FinishReason.read(word, { toolCalls: calls.count(), isOnlyText: hasAnswer && !hasTools })
-    if (typeof finishReason !== "string") return Result.fail(finishReason)
-    const failure = calls.failure()
-    if (failure !== undefined && finishReason !== "length") return Result.fail(failure)
-    if (lost !== undefined) {
-      return Result.fail(WireSchema.parseError(lost, "a part of the answer is an image or a refusal"))
-    }
-    if (!hasAnswer && unread !== undefined) {
-      return Result.fail(WireSchema.parseError(unread, "an answer only in fields that are not read"))
-    }
-    const usage = toUsage(record)
-    const timings = toTimings(record)
-    return Result.succeed({
-      model: Json.toText(record.model) ?? context.model,
-      finishReason,
-      ...(usage === undefined ? {} : { usage }),
-      ...(timings === undefined ? {} : { timings })
-    })
-  }
-
-  return { record: ({ data }, chunks) => read(data, chunks) }
+interface State {
+  readonly context: DecoderContext
+  readonly calls: ReturnType<typeof makeToolCalls>
+  readonly parts: { readonly [K in Text["kind"]]: ReturnType<typeof Delivered.makeText> }
+  readonly seen: FinishReason.Seen
+  readonly lines: TextLines.TextLines
 }
+
+export const makeDecoder = (context: DecoderContext, sent?: Sent<unknown>): RecordDecoder<StreamingChunk> => {
+  const state: State = {
+    context,
+    calls: makeToolCalls(),
+    parts: { content: Delivered.makeText(longestPiece), thinking: Delivered.makeText(longestPiece) },
+    seen: { hasAnswer: false, hasTools: FinishReason.hasTools(sent?.body), media: "a refusal" },
+    lines: TextLines.make(findText, '"created_at":"')
+  }
+  return {
+    record: ({ data }, chunks) => {
+      const text = state.lines.read(data)
+      return text === undefined ? readLine(state, data, chunks) : addText(state, text, chunks)
+    }
+  }
+}
+
+const addText = ({ parts, seen }: State, { kind, text }: Text, chunks: Array<StreamingChunk>): Progress => {
+  parts[kind].add(text)
+  if (kind === "content") seen.hasAnswer = true
+  chunks.push(kind === "content" ? { content: text, isFinal: false } : { content: "", isFinal: false, thinking: text })
+  return "open"
+}
+
+const readLine = (state: State, data: string, chunks: Array<StreamingChunk>): Progress => {
+  const fail = () => ErrorReport.toReason({ ...state.context, report: ErrorReport.readBody(data) })
+  const record = Json.parse(data)
+  if (!lineSchema.is(record)) return ErrorReport.isError(record) ? fail() : lineSchema.parseError(data)
+  if (record.error != null) return fail()
+  if (record.message == null && record.response == null && record.done == null && record.done_reason == null) {
+    return ErrorReport.isError(record)
+      ? fail()
+      : WireSchema.parseError(data, "neither a part of an answer nor an error")
+  }
+  const text = findOnlyText(record)
+  if (text === undefined) {
+    state.lines.forget()
+    return readParts(state, record, data, chunks)
+  }
+  state.lines.learn(data, text)
+  return addText(state, text, chunks)
+}
+
+const readParts = (state: State, record: Line, data: string, chunks: Array<StreamingChunk>): Progress => {
+  const { calls, context, parts, seen } = state
+  const message = toMessage(record)
+  const word = FinishReason.toWord(record.done_reason)
+  // Servers that imitate Ollama send `done_reason` without `done`.
+  const isFinal = record.done ?? word !== undefined
+  const wireCalls = toCalls(message?.tool_calls) ?? toCalls(record.tool_calls)
+  const toolCalls = wireCalls === undefined ? noCalls : calls.read(wireCalls, isFinal)
+  if (calls.bytes() > context.maxLineBytes) return new LineTooLong({ limit: context.maxLineBytes })
+  const content = parts.content.read(toContent(record), isFinal)
+  const thinking = parts.thinking.read(toThinking(record), isFinal)
+  if (content !== "" || toolCalls.length > 0) seen.hasAnswer = true
+  else if (!seen.hasAnswer && thinking === "" && hasUnreadContent(record)) seen.unread ??= WireSchema.beginning(data)
+  if (hasMedia(message)) seen.lost ??= WireSchema.beginning(data)
+  const chunk: Writable<ContentChunk> = { content, isFinal: false }
+  if (thinking !== "") chunk.thinking = thinking
+  if (toolCalls.length > 0) chunk.toolCalls = toolCalls
+  if (isFinal) return finish(state, record, chunk, chunks)
+  chunks.push(chunk)
+  return "open"
+}
+
+/** Adds the final chunk, or what is left of the completion before the reason why it is not a success. */
+const finish = (
+  { calls, context, seen }: State,
+  record: Line,
+  chunk: ContentChunk,
+  chunks: Array<StreamingChunk>
+): Progress => {
+  const word = FinishReason.toWord(record.done_reason)
+  const finishReason = FinishReason.read(word, calls.complete(FinishReason.isLength(word)), seen)
+  if (Result.isFailure(finishReason)) {
+    if (chunk.content !== "" || chunk.thinking !== undefined || chunk.toolCalls !== undefined) chunks.push(chunk)
+    return finishReason.failure
+  }
+  const usage = toUsage(record)
+  const timings = toTimings(record)
+  chunks.push({
+    ...chunk,
+    isFinal: true,
+    model: Json.toText(record.model) ?? context.model,
+    finishReason: finishReason.success,
+    ...(usage === undefined ? {} : { usage }),
+    ...(timings === undefined ? {} : { timings })
+  })
+  return "complete"
+}
+
+const toMessage = ({ message }: Line) => (Json.isObject(message) ? message : undefined)
+
+const toContent = (record: Line): string =>
+  Json.toText(toMessage(record)?.content) ?? Json.toText(record.response) ?? ""
+
+const toThinking = (record: Line): string =>
+  Json.toText(toMessage(record)?.thinking) ?? Json.toText(record.thinking) ?? ""
+
+/** The text of a record that adds nothing else. */
+const findOnlyText = (record: Line): Text | undefined => {
+  const { done, done_reason, error, tool_calls } = record
+  const message = toMessage(record)
+  const content = toContent(record)
+  const thinking = toThinking(record)
+  const isOther = error != null || done || done_reason || tool_calls != null || message?.tool_calls != null
+  if (isOther || hasMedia(message) || (content === "") === (thinking === "")) return undefined
+  return content === "" ? { kind: "thinking", text: thinking } : { kind: "content", text: content }
+}
+
+const findText = (line: string): Text | undefined => {
+  const record = Json.parse(line)
+  return lineSchema.is(record) ? findOnlyText(record) : undefined
+}
+
+/** Whether a message has a part that no chunk can carry. */
+const hasMedia = (message: ReturnType<typeof toMessage>): boolean =>
+  message !== undefined && (Json.isContent(message.images) || Json.isContent(message.refusal))
 
 /** The calls of a field; `undefined` if it has none. */
 const toCalls = (value: Line["tool_calls"]): ReadonlyArray<WireToolCall> | undefined => {
   if (Json.isList(value)) return value.length === 0 ? undefined : value
   return Json.isObject(value) && value.function !== undefined ? [{ id: value.id, function: value.function }] : undefined
 }
-
-type FinalFields = Pick<FinalChunk, "model" | "finishReason" | "usage" | "timings">
-
-const noCalls: ReadonlyArray<ToolCall> = []
-
-const isEmpty = (chunk: ContentChunk): boolean =>
-  chunk.content === "" && chunk.thinking === undefined && chunk.toolCalls === undefined
 
 /** An entry of a set takes memory too. */
 const bytesPerId = 64
@@ -177,36 +223,29 @@ const makeToolCalls = () => {
       sent += calls.length
       const complete: Array<ToolCall> = []
       for (const { function: fn, id: wireId } of calls.slice(known)) {
-        const id = Json.toText(wireId)
-        const value = toArguments(fn.arguments)
-        const problem = findProblem(fn.name, value)
+        const call = { name: fn.name, arguments: toArguments(fn.arguments) }
+        const problem = ToolCalls.findProblem(count, call)
         if (problem !== undefined) {
-          // If the answer was cut, such a call is expected. Only the last record says so.
-          const text = typeof fn.arguments === "string" ? fn.arguments : ""
-          failure ??= WireSchema.parseError(text, problem.replace("X", `${count}`))
+          // If the completion was cut, such a call is expected. Only the last record reports that.
+          failure ??= WireSchema.parseError(typeof fn.arguments === "string" ? fn.arguments : "", problem)
           continue
         }
-        const unique = id !== undefined && !ids.has(id) ? id : ToolCallId.make(count, ids)
+        const id = Json.toText(wireId)
+        const unique = id !== undefined && !ids.has(id) ? id : ToolCalls.makeId(count, ids)
         ids.add(unique)
-        // Consumers run tools when the answer is complete, so they keep the arguments until then.
-        bytes += bytesPerId + utf8Length(unique) + utf8Length(Json.stringify(value) ?? "")
-        complete.push({ id: unique, name: fn.name, arguments: value })
+        // Consumers run tools when the completion is complete, so they keep the arguments until then.
+        bytes += bytesPerId + utf8Length(unique) + utf8Length(Json.stringify(call.arguments) ?? "")
+        complete.push({ id: unique, ...call })
         count++
       }
       return complete
     },
-    count: () => count,
+    /** How many there were, or what is wrong with one. */
+    complete: (isCut: boolean): Result.Result<number, ParseError> =>
+      failure === undefined || isCut ? Result.succeed(count) : Result.fail(failure),
     /** Bytes kept so far, here and by the consumer. */
-    bytes: () => bytes,
-    failure: () => failure
+    bytes: () => bytes
   }
-}
-
-const findProblem = (name: string, value: unknown): string | undefined => {
-  if (value === undefined) return "the arguments of tool call X are not JSON"
-  if (name === "") return "tool call X has no name"
-  const fault = Json.findFault(value)
-  return fault === undefined ? undefined : `the arguments of tool call X are ${fault}`
 }
 
 /** Some servers send the arguments as JSON text. `undefined` if it is not JSON. */

@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import type { ContentChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as Json from "../../values/json.ts"
+import type { Text } from "../textLines.ts"
 import * as WireSchema from "../wireSchema.ts"
 import * as ToolCalls from "./toolCalls.ts"
 
@@ -107,25 +108,18 @@ const toPiece = (delta: Choice["delta"]): Piece | undefined => {
   return piece
 }
 
-/** The text of a choice that adds nothing else. */
-export const findOnlyText = ({ delta, error, finish_reason, message, text }: Choice): string | undefined =>
-  Json.isObject(delta) &&
-  typeof delta.content === "string" &&
-  delta.content !== "" &&
-  delta.tool_calls == null &&
-  !delta.reasoning_content &&
-  !delta.reasoning &&
-  delta.thinking == null &&
-  !delta.refusal &&
-  delta.images == null &&
-  delta.audio == null &&
-  delta.function_call == null &&
-  message == null &&
-  text == null &&
-  !finish_reason &&
-  !error
-    ? delta.content
-    : undefined
+/** The text of a chunk that adds nothing else. */
+export const findOnlyText = (chunk: Chunk): Text | undefined => {
+  const choices = toChoices(chunk)
+  const choice = choices[0]
+  if (choice === undefined || choices.length > 1 || chunk.prompt_progress != null) return undefined
+  const { delta, error, finish_reason, index, message, text } = choice
+  if (error || finish_reason || message != null || text != null || (Json.toCount(index) ?? 0) !== 0) return undefined
+  const piece = toPiece(delta)
+  if (piece === undefined || piece.refusal !== "" || piece.fragments.length > 0 || hasMedia(choice)) return undefined
+  if ((piece.content === "") === (piece.thinking === "")) return undefined
+  return piece.content === "" ? { kind: "thinking", text: piece.thinking } : { kind: "content", text: piece.content }
+}
 
 /** `function_call` is how calls were sent before there were several in one answer. */
 const toFragments = ({ function_call: call, tool_calls: calls }: Delta): Piece["fragments"] => {

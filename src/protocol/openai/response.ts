@@ -3,10 +3,12 @@ import * as Result from "effect/Result"
 import { ContextOverflow, LineTooLong, StreamTruncated } from "../../ProviderError.ts"
 import type { ContentChunk, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
 import * as ErrorReport from "../errors.ts"
-import type { DecoderContext, Progress, Record, RecordDecoder, Writable } from "../endpoint.ts"
+import type { DecoderContext, Progress, RecordDecoder, Writable } from "../endpoint.ts"
 import * as Delivered from "../delivered.ts"
 import * as FinishReason from "../finishReason.ts"
 import * as Json from "../../values/json.ts"
+import type { Text } from "../textLines.ts"
+import * as TextLines from "../textLines.ts"
 import * as WireSchema from "../wireSchema.ts"
 import type { Choice, Chunk, Piece } from "./chunk.ts"
 import * as Chunks from "./chunk.ts"
@@ -24,136 +26,171 @@ export interface Options extends DecoderContext {
   readonly isPromptCut: (usage: Usage) => boolean
 }
 
+interface State {
+  readonly options: Options
+  readonly calls: ToolCalls.ToolCallAssembly
+  readonly parts: ReturnType<typeof makeParts>
+  readonly metadata: ReturnType<typeof makeMetadata>
+  readonly ending: ReturnType<typeof makeEnding>
+  readonly seen: FinishReason.Seen
+  readonly lines: TextLines.TextLines
+}
+
 export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => {
-  const { isPromptCut, maxLineBytes } = options
-  const calls = ToolCalls.make()
-  const parts = makeParts()
-  const metadata = makeMetadata(options.model, isPromptCut)
-  const ending = makeEnding()
-  let hasAnswer = false
-  let isRefused = false
-  /** A record with content in a field that is not read. It matters if there is no other answer. */
-  let unread: string | undefined
-  /** A record with a part of the answer that no chunk can carry. */
-  let media: string | undefined
-
-  const finish = (chunks: Array<StreamingChunk>): Progress => {
-    const word = ending.word()
-    // `[DONE]` alone proves little: servers send it after a failure too.
-    if (word === undefined && (options.hasFinishReason || !hasAnswer)) {
-      return new StreamTruncated({ missing: "finish-reason" })
-    }
-    const toolCalls = calls.complete(FinishReason.isLength(word))
-    // A failure that the server reports comes before one that may only follow from it.
-    const finishReason = FinishReason.read(word, {
-      toolCalls: Result.isSuccess(toolCalls) ? toolCalls.success.length : 1,
-      isOnlyText: hasAnswer && calls.count() === 0 && !options.hasTools
-    })
-    if (typeof finishReason !== "string") return finishReason
-    if (Result.isFailure(toolCalls)) return toolCalls.failure
-    if (media !== undefined) return WireSchema.parseError(media, "a part of the answer is an image or audio")
-    if (!hasAnswer && unread !== undefined)
-      return WireSchema.parseError(unread, "an answer only in fields that are not read")
-    chunks.push({
-      content: "",
-      isFinal: true,
-      ...(toolCalls.success.length === 0 ? {} : { toolCalls: toolCalls.success }),
-      finishReason: isRefused ? "content-filter" : finishReason,
-      ...metadata.fields()
-    })
-    return "complete"
+  const state: State = {
+    options,
+    calls: ToolCalls.make(),
+    parts: makeParts(),
+    metadata: makeMetadata(options.model, options.isPromptCut),
+    ending: makeEnding(),
+    seen: { hasAnswer: false, hasTools: options.hasTools, media: "audio" },
+    lines: TextLines.make(findText)
   }
-
-  const record = ({ data, name: eventName }: Record, chunks: Array<StreamingChunk>): Progress => {
-    const isErrorEvent = eventName !== "" && eventName.toLowerCase() === "error"
-    if (data === "" && !isErrorEvent) return ending.progress()
-    if (!isErrorEvent && isDone(data)) return finish(chunks)
-    const value = Json.parse(data)
-    if (isErrorEvent || ErrorReport.isError(value)) {
-      return ErrorReport.toReason({ ...options, report: ErrorReport.readBody(data) })
-    }
-    const isChunk = Json.isObject(value) && "choices" in value
-    // Proxies add events of their own, such as pings. Only an event without a name must be a chunk.
-    if (!isChunk && eventName !== "" && eventName !== "message" && !Chunks.isAnswerWithoutChoice(value)) {
-      return ending.progress()
-    }
-    if (!Chunks.chunkSchema.is(value)) return Chunks.chunkSchema.parseError(data)
-    return readChunk(value, data, chunks)
+  return {
+    record: ({ data, name }, chunks) => {
+      const text = name === "" && state.ending.isOpen() ? state.lines.read(data) : undefined
+      return text === undefined ? readRecord(state, data, name, chunks) : addText(state, text, chunks)
+    },
+    end: (chunks) => (state.ending.isOpen() ? "open" : finish(state, chunks))
   }
+}
 
-  const readChunk = (chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
-    if (!hasAnswer && chunk.usage != null && isPromptCut(Chunks.toUsage(chunk.usage) ?? {})) {
-      return new ContextOverflow({ description: "the server dropped a part of the prompt" })
-    }
-    const choices = Chunks.toChoices(chunk)
-    if (choices.length === 0) {
-      if (Chunks.hasUnknownContent(chunk) || Chunks.isAnswerWithoutChoice(chunk)) {
-        return WireSchema.parseError(data, "neither a part of an answer nor an error")
-      }
-      // A chunk without text, so that deadlines see that the server works.
-      if (Json.isObject(chunk.prompt_progress)) addPiece(Chunks.emptyPiece, chunk, chunks)
-    }
-    let other: Choice | undefined
-    for (let i = 0; i < choices.length; i++) {
-      const choice = choices[i]
-      if (choice === undefined) continue
-      if ((Json.toCount(choice.index) ?? i) !== 0) {
-        if (Chunks.hasAnswer(choice)) other = choice
-        continue
-      }
-      const progress = readChoice(choice, chunk, data, chunks)
-      if (progress !== "open") return progress
-    }
-    // Only one answer was requested. Parts of another one must not get into it, nor be lost.
-    if (other !== undefined) {
-      return WireSchema.parseError(data, "a part of another answer than the one that was requested")
-    }
-    if (calls.bytes() > maxLineBytes) return new LineTooLong({ limit: maxLineBytes })
-    metadata.read(chunk, choices[0])
+const findText = (data: string): Text | undefined => {
+  const value = Json.parse(data)
+  return Chunks.chunkSchema.is(value) && !ErrorReport.isError(value) ? Chunks.findOnlyText(value) : undefined
+}
+
+const addText = ({ ending, parts, seen }: State, text: Text, chunks: Array<StreamingChunk>): Progress => {
+  parts.addText(text)
+  ending.start()
+  if (text.kind === "content") seen.hasAnswer = true
+  chunks.push(
+    text.kind === "content"
+      ? { content: text.text, isFinal: false }
+      : { content: "", isFinal: false, thinking: text.text }
+  )
+  return "open"
+}
+
+const fail = ({ options }: State, body: string): Progress =>
+  ErrorReport.toReason({ ...options, report: ErrorReport.readBody(body) })
+
+const readRecord = (state: State, data: string, eventName: string, chunks: Array<StreamingChunk>): Progress => {
+  const { ending, lines, metadata } = state
+  const isErrorEvent = eventName.toLowerCase() === "error"
+  if (data === "" && !isErrorEvent) return ending.progress()
+  if (!isErrorEvent && isDone(data)) return finish(state, chunks)
+  const value = Json.parse(data)
+  if (isErrorEvent || ErrorReport.isError(value)) return fail(state, data)
+  const isChunk = Json.isObject(value) && "choices" in value
+  // Proxies add events of their own, such as pings. Only an event without a name must be a chunk.
+  if (!isChunk && eventName !== "" && eventName !== "message" && !Chunks.isAnswerWithoutChoice(value)) {
     return ending.progress()
   }
-
-  const readChoice = (choice: Choice, chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
-    // Nearly every chunk. The general case below takes twice the time.
-    const text = Chunks.findOnlyText(choice)
-    if (text !== undefined && ending.isOpen() && chunk.prompt_progress == null) {
-      hasAnswer = true
-      parts.addText(text)
-      chunks.push({ content: text, isFinal: false })
-      return "open"
-    }
-    if (choice.error) {
-      const body = Json.stringify({ error: choice.error }) ?? ""
-      return ErrorReport.toReason({ ...options, report: ErrorReport.readBody(body) })
-    }
-    const word = FinishReason.toWord(choice.finish_reason)
-    const piece = parts.read(choice, { isLast: ending.isLast(word), calls: calls.count() })
-    if (piece === undefined) return WireSchema.parseError(data, "a part of the content has no known form")
-    const isEmpty = Chunks.isEmpty(piece)
-    ending.read(word, { isEmpty, isFirst: isEmpty && !hasAnswer })
-    if (piece.refusal !== "") isRefused = true
-    if (piece.content !== "" || piece.refusal !== "" || piece.fragments.length > 0) hasAnswer = true
-    else if (!hasAnswer && isEmpty && Chunks.hasUnreadContent(choice)) unread ??= WireSchema.beginning(data)
-    if (Chunks.hasMedia(choice)) media ??= WireSchema.beginning(data)
-    // The final chunk stands for a finish chunk without content.
-    return ending.isOpen() || !isEmpty ? addPiece(piece, chunk, chunks) : "open"
+  if (!Chunks.chunkSchema.is(value)) return Chunks.chunkSchema.parseError(data)
+  const text = ending.isOpen() ? Chunks.findOnlyText(value) : undefined
+  if (text === undefined) {
+    lines.forget()
+    return readChunk(state, value, data, chunks)
   }
+  if (isPromptCut(state, value)) return promptCut()
+  lines.learn(data, text)
+  metadata.read(value)
+  return addText(state, text, chunks)
+}
 
-  const addPiece = (piece: Piece, chunk: Chunk, chunks: Array<StreamingChunk>): Progress => {
-    const out: Writable<ContentChunk> = { content: piece.content + piece.refusal, isFinal: false }
-    if (piece.thinking !== "") out.thinking = piece.thinking
-    const promptProgress = Chunks.toPromptProgress(chunk.prompt_progress)
-    if (promptProgress !== undefined) out.promptProgress = promptProgress
-    if (piece.fragments.length > 0) {
-      const deltas = Result.all(piece.fragments.map(calls.add))
-      if (Result.isFailure(deltas)) return deltas.failure
-      out.toolCallDeltas = deltas.success
+const isPromptCut = ({ options, seen }: State, { usage }: Chunk): boolean =>
+  !seen.hasAnswer && usage != null && options.isPromptCut(Chunks.toUsage(usage) ?? {})
+
+const promptCut = () => new ContextOverflow({ description: "the server dropped a part of the prompt" })
+
+const readChunk = (state: State, chunk: Chunk, data: string, chunks: Array<StreamingChunk>): Progress => {
+  const { calls, ending, metadata, options } = state
+  if (isPromptCut(state, chunk)) return promptCut()
+  const choices = Chunks.toChoices(chunk)
+  if (choices.length === 0) {
+    if (Chunks.hasUnknownContent(chunk) || Chunks.isAnswerWithoutChoice(chunk)) {
+      return WireSchema.parseError(data, "neither a part of an answer nor an error")
     }
-    chunks.push(out)
-    return "open"
+    // A chunk without text, so that deadlines see that the server works.
+    if (Json.isObject(chunk.prompt_progress)) addPiece(state, Chunks.emptyPiece, chunk, chunks)
   }
+  let other: Choice | undefined
+  for (const [position, choice] of choices.entries()) {
+    if ((Json.toCount(choice.index) ?? position) !== 0) {
+      if (Chunks.hasAnswer(choice)) other = choice
+      continue
+    }
+    const progress = readChoice(state, choice, chunk, data, chunks)
+    if (progress !== "open") return progress
+  }
+  // Only one completion was requested. Parts of another one must not get into it, nor be lost.
+  if (other !== undefined) {
+    return WireSchema.parseError(data, "a part of another answer than the one that was requested")
+  }
+  if (calls.bytes() > options.maxLineBytes) return new LineTooLong({ limit: options.maxLineBytes })
+  metadata.read(chunk)
+  return ending.progress()
+}
 
-  return { record, end: (chunks) => (ending.isOpen() ? "open" : finish(chunks)) }
+const readChoice = (
+  state: State,
+  choice: Choice,
+  chunk: Chunk,
+  data: string,
+  chunks: Array<StreamingChunk>
+): Progress => {
+  const { calls, ending, parts, seen } = state
+  if (choice.error) return fail(state, Json.stringify({ error: choice.error }) ?? "")
+  const word = FinishReason.toWord(choice.finish_reason)
+  const piece = parts.read(choice, { isLast: ending.isLast(word), calls: calls.count() })
+  if (piece === undefined) return WireSchema.parseError(data, "a part of the content has no known form")
+  const isEmpty = Chunks.isEmpty(piece)
+  ending.read(word, { isEmpty, isFirst: isEmpty && !seen.hasAnswer })
+  if (piece.refusal !== "") seen.isRefused = true
+  if (piece.content !== "" || piece.refusal !== "" || piece.fragments.length > 0) seen.hasAnswer = true
+  else if (!seen.hasAnswer && isEmpty && Chunks.hasUnreadContent(choice)) seen.unread ??= WireSchema.beginning(data)
+  if (Chunks.hasMedia(choice)) seen.lost ??= WireSchema.beginning(data)
+  // The final chunk stands for a finish chunk without content.
+  return ending.isOpen() || !isEmpty ? addPiece(state, piece, chunk, chunks) : "open"
+}
+
+const addPiece = ({ calls }: State, piece: Piece, chunk: Chunk, chunks: Array<StreamingChunk>): Progress => {
+  const out: Writable<ContentChunk> = { content: piece.content + piece.refusal, isFinal: false }
+  if (piece.thinking !== "") out.thinking = piece.thinking
+  const promptProgress = Chunks.toPromptProgress(chunk.prompt_progress)
+  if (promptProgress !== undefined) out.promptProgress = promptProgress
+  if (piece.fragments.length > 0) {
+    const deltas = Result.all(piece.fragments.map(calls.add))
+    if (Result.isFailure(deltas)) return deltas.failure
+    out.toolCallDeltas = deltas.success
+  }
+  chunks.push(out)
+  return "open"
+}
+
+const finish = ({ calls, ending, metadata, options, seen }: State, chunks: Array<StreamingChunk>): Progress => {
+  const word = ending.word()
+  // `[DONE]` alone proves little: servers send it after a failure too.
+  if (word === undefined && (options.hasFinishReason || !seen.hasAnswer)) {
+    return new StreamTruncated({ missing: "finish-reason" })
+  }
+  const toolCalls = calls.complete(FinishReason.isLength(word))
+  const finishReason = FinishReason.read(
+    word,
+    Result.map(toolCalls, ({ length }) => length),
+    calls.count() === 0 ? seen : { ...seen, hasTools: true }
+  )
+  if (Result.isFailure(finishReason)) return finishReason.failure
+  const complete = Result.getOrElse(toolCalls, () => [])
+  chunks.push({
+    content: "",
+    isFinal: true,
+    ...(complete.length === 0 ? {} : { toolCalls: complete }),
+    finishReason: finishReason.success,
+    ...metadata.fields()
+  })
+  return "complete"
 }
 
 /** vLLM and SGLang send the last token together with the finish reason. */
@@ -167,8 +204,8 @@ const makeParts = () => {
   let callsFrom = Infinity
 
   return {
-    /** Adds text of a delta. */
-    addText: (text: string): void => content.add(text),
+    /** Adds the text of a delta. */
+    addText: ({ kind, text }: Text): void => (kind === "content" ? content : thinking).add(text),
     /** What is new in a choice; `undefined` if a part of its content has no known form. `calls`: how many were begun. */
     read: (
       choice: Choice,
@@ -208,6 +245,10 @@ const makeEnding = () => {
     isOpen: () => word === undefined,
     /** Whether a finish reason says that its chunk is the last one: not if one came with an earlier part of the answer. */
     isLast: (next: string | undefined): boolean => next !== undefined && !hadWordWithPart,
+    /** A part of the completion came. */
+    start: (): void => {
+      isStarted = true
+    },
     progress: (): Progress => (isEnding ? "ending" : "open"),
     /** Reads the finish reason of a chunk. `isFirst`: nothing of the answer came before or with it. */
     read: (
@@ -233,14 +274,14 @@ const makeMetadata = (requestedModel: string, isPromptCut: (usage: Usage) => boo
   let cachedTokens: number | undefined
 
   return {
-    read: (chunk: Chunk, choice: Choice | undefined): void => {
+    read: (chunk: Chunk): void => {
       model = Json.toText(chunk.model) ?? model
       responseId = Json.toText(chunk.id) ?? responseId
       if (Json.isObject(chunk.timings)) {
         timings = Chunks.toTimings(chunk.timings)
         cachedTokens = Json.toCount(chunk.timings.cache_n)
       }
-      const reported = chunk.usage ?? choice?.usage
+      const reported = chunk.usage ?? Chunks.toChoices(chunk)[0]?.usage
       if (reported != null) usage = Chunks.toUsage(reported) ?? usage
     },
     /** Its fields on the final chunk. */

@@ -9,7 +9,7 @@ import type { ToolCall, ToolCallDelta } from "../../StreamingChunk.ts"
 import * as Json from "../../values/json.ts"
 import * as WireSchema from "../wireSchema.ts"
 import * as Parts from "../../values/text.ts"
-import * as ToolCallId from "../toolCallId.ts"
+import * as ToolCallRules from "../toolCall.ts"
 import { utf8Length } from "../../values/text.ts"
 
 /** The function of a call, or a part of it. */
@@ -141,10 +141,10 @@ export const make = (): ToolCallAssembly => {
         const text = Parts.join(call.arguments)
         // The arguments of the last call may not have begun when the answer was cut.
         const value = text.trim() !== "" ? Json.parse(text) : isCut && isLast ? undefined : {}
-        const problem = findProblem(call, value)
+        const problem = ToolCallRules.findProblem(call.position, { name: call.name, arguments: value })
         if (problem === undefined) {
           complete.push({
-            id: call.id === "" ? ToolCallId.make(call.position, byId) : call.id,
+            id: call.id === "" ? ToolCallRules.makeId(call.position, byId) : call.id,
             name: call.name,
             arguments: value
           })
@@ -155,13 +155,6 @@ export const make = (): ToolCallAssembly => {
       return Result.succeed(complete)
     }
   }
-}
-
-const findProblem = ({ name, position }: Call, value: unknown): string | undefined => {
-  if (value === undefined) return `the arguments of tool call ${position} are not JSON`
-  if (name === "") return `tool call ${position} has no name`
-  const fault = Json.findFault(value)
-  return fault === undefined ? undefined : `the arguments of tool call ${position} are ${fault}`
 }
 
 /** A fragment with its defaults. */

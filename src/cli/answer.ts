@@ -1,20 +1,18 @@
 /** Prints an answer while it is generated. */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import type * as Terminal from "effect/Terminal"
 import type { Completion } from "../Completion.ts"
 import type { CompletionRequest } from "../CompletionRequest.ts"
-import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
-import { FromJsonString, type StreamingChunk } from "../StreamingChunk.ts"
-import type { Management } from "./discovery.ts"
+import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
+import type { Management } from "./servers.ts"
 import * as Output from "./output.ts"
 import * as Spinner from "./spinner.ts"
-import * as Summary from "./summary.ts"
 import * as Text from "./text.ts"
 
 export interface Options extends Omit<Spinner.Options, "model"> {
@@ -71,11 +69,7 @@ export const noteIfOnlyLoaded = Effect.fnUntraced(function* (
 export const print = Effect.fnUntraced(function* (
   request: CompletionRequest,
   options: Options
-): Effect.fn.Return<
-  void,
-  ProviderError | Output.OutputFailed | Output.ReaderGone,
-  Stdio.Stdio | Terminal.Terminal | Scope.Scope
-> {
+): Effect.fn.Return<void, ProviderError | Output.WriteFailed, Stdio.Stdio | Terminal.Terminal | Scope.Scope> {
   const { observe, provider, quiet } = options
   const clock = yield* Clock.Clock
   const startedAt = clock.currentTimeMillisUnsafe()
@@ -96,7 +90,7 @@ export const print = Effect.fnUntraced(function* (
     if (!chunk.isFinal) return
     const isEmpty = firstAt === undefined && toolCalls.length === 0
     if (!(isEmpty && (yield* noteIfOnlyLoaded(provider, chunk)))) yield* writer.end
-    summary = Summary.describe(provider.name, chunk, { startedAt, firstAt, endedAt: now })
+    summary = summarize(provider.name, chunk, { startedAt, firstAt, endedAt: now })
   })
 
   yield* provider.stream(request).pipe(
@@ -109,17 +103,49 @@ export const print = Effect.fnUntraced(function* (
   if (!quiet) yield* Output.dimNote(summary)
 }, Effect.scoped)
 
-const encodeChunk = Schema.encodeEffect(FromJsonString)
+/** Times of events, in milliseconds. */
+interface Times {
+  readonly startedAt: number
+  /** The first text, or the first thinking. */
+  readonly firstAt: number | undefined
+  readonly endedAt: number
+}
 
-/** Each chunk is one line of JSON. */
-export const printChunks = Effect.fnUntraced(function* (provider: Provider & Management, request: CompletionRequest) {
-  let isEmpty = true
-  yield* Stream.runForEach(
-    provider.stream(request),
-    Effect.fnUntraced(function* (chunk) {
-      yield* Output.writeJsonLine(yield* Effect.orDie(encodeChunk(chunk)))
-      if (chunk.content !== "" || chunk.thinking || chunk.toolCalls !== undefined) isEmpty = false
-      if (chunk.isFinal && isEmpty) yield* noteIfOnlyLoaded(provider, chunk)
-    })
-  )
-})
+/** The line after an answer: the model, its tokens and its speed. Numbers that the server did not report are left out. */
+export const summarize = (
+  server: string,
+  { finishReason, model, timings, usage }: Pick<FinalChunk, "model" | "finishReason" | "usage" | "timings">,
+  times: Times
+): string =>
+  [
+    `${model} on ${server}`,
+    describeTokens(usage),
+    times.firstAt === undefined ? undefined : `first after ${((times.firstAt - times.startedAt) / 1000).toFixed(2)} s`,
+    describeSpeed(usage?.completionTokens, timings?.completion, times),
+    finishReason === "stop" ? undefined : `ended by ${finishReason}`
+  ]
+    .filter((part) => part !== undefined)
+    .join(" · ")
+
+const describeTokens = (usage: FinalChunk["usage"]): string | undefined => {
+  if (usage?.completionTokens === undefined) return undefined
+  const prompt = usage.promptTokens === undefined ? "" : ` after ${usage.promptTokens} of the prompt`
+  return `${usage.completionTokens} tokens${prompt}`
+}
+
+/** An answer that took less time arrived all at once, so its speed is unknown. */
+const shortestMeasured = 100
+
+/** Uses the time that the server reported. With our own clock, counting starts at the first token. */
+const describeSpeed = (
+  tokens: number | undefined,
+  generating: Duration.Duration | undefined,
+  { endedAt, firstAt }: Times
+): string | undefined => {
+  if (tokens === undefined || firstAt === undefined) return undefined
+  if (generating !== undefined) return perSecond(tokens, Duration.toMillis(generating))
+  return endedAt - firstAt < shortestMeasured ? undefined : perSecond(tokens - 1, endedAt - firstAt)
+}
+
+const perSecond = (tokens: number, millis: number): string | undefined =>
+  millis > 0 ? `${((tokens * 1000) / millis).toFixed(1)} tokens/s` : undefined

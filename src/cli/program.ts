@@ -11,8 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as Stdio from "effect/Stdio"
 import * as Fs from "node:fs"
-import * as Arguments from "./arguments.ts"
-import { builtIns, command, describe } from "./commands.ts"
+import { builtIns, command, expandHelp } from "./commands.ts"
 import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
 
@@ -30,11 +29,15 @@ const presenter: CliOutput.Presenter = {
 
 const describeError = (error: unknown): string => {
   if (CliError.isCliError(error) && error._tag === "ShowHelp") {
-    return `${error.errors.map(describeError).join("; ")}. See local-llm --help`
+    const [first] = error.errors
+    return `${first === undefined ? error.message : describeError(first)}. See local-llm --help`
   }
   if (CliError.isCliError(error) && error._tag === "UnrecognizedOption") {
-    const suggestions = error.suggestions.map((name) => `; did you mean ${name}?`).join("")
-    return `unknown flag ${error.option}${suggestions} (words after -- are never flags)`
+    const suggestions = error.suggestions
+      .filter((name) => name.startsWith("--"))
+      .map((name) => `; did you mean ${name}?`)
+    const rule = (error.command?.length ?? 0) > 1 ? "flags of a command follow its name, and " : ""
+    return `unknown flag ${error.option}${suggestions.join("")} (${rule}words after -- are never flags)`
   }
   if (CliError.isCliError(error) && error._tag === "UnexpectedArgument") {
     return `${error.message}; to send a prompt that begins with the name of a command, put -- before it`
@@ -45,7 +48,7 @@ const describeError = (error: unknown): string => {
 /** One line for each failure. An interrupted program and one whose reader has gone end quietly. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   const error = Cause.squash(cause)
-  return Cause.hasInterruptsOnly(cause) || error instanceof Output.ReaderGone
+  return Cause.hasInterruptsOnly(cause) || error instanceof Failure.ReaderGone
     ? Effect.void
     : Output.note(`local-llm: ${describeError(error)}`)
 }
@@ -66,8 +69,7 @@ const teardown: Runtime.Teardown = (exit, onExit) =>
 
 Output.ignoreErrorEvents.pipe(
   Effect.andThen(Stdio.Stdio.use(({ args }) => args)),
-  Effect.map((args) => Arguments.arrange(Arguments.vocabularyOf(describe(command)), args)),
-  Effect.flatMap(Command.runWith(command, { version: readVersion() })),
+  Effect.flatMap((args) => Command.runWith(command, { version: readVersion() })(expandHelp(args))),
   Effect.tapCause(report),
   Effect.provide(
     Layer.mergeAll(NodeServices.layer, CliOutput.layerPresenter(presenter), CliConfig.layer({ builtIns }))

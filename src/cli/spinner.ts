@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Terminal from "effect/Terminal"
 import type { Provider } from "../Provider.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
-import type { Management } from "./discovery.ts"
+import type { Management } from "./servers.ts"
 import * as Output from "./output.ts"
 
 const frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]

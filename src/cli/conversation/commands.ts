@@ -4,15 +4,16 @@ import type * as FileSystem from "effect/FileSystem"
 import type * as Path from "effect/Path"
 import type { ProviderError } from "../../ProviderError.ts"
 import type { Provider } from "../../Provider.ts"
+import type { CommandFailed } from "../failure.ts"
 import * as Output from "../output.ts"
-import * as SavedConversation from "./savedConversation.ts"
+import * as Files from "./files.ts"
 import * as Text from "../text.ts"
 
 export interface Session {
   readonly provider: Provider
   model: string
   system: string | undefined
-  messages: ReadonlyArray<SavedConversation.Message>
+  messages: ReadonlyArray<Files.Message>
   /** They belong to the next prompt. */
   images: ReadonlyArray<Uint8Array>
   /** The model that answered last. */
@@ -29,7 +30,7 @@ interface Command {
   readonly values?: (session: Session) => Effect.Effect<ReadonlyArray<string>, ProviderError>
 }
 
-type Failure = ProviderError | SavedConversation.FileFailed | Output.OutputFailed | Output.ReaderGone
+type Failure = ProviderError | CommandFailed | Output.WriteFailed
 
 const modelNames = ({ provider }: Session) => Effect.map(provider.listModels, (models) => models.map(({ id }) => id))
 
@@ -53,7 +54,7 @@ const setSystem: Command["run"] = (session, value) => {
 }
 
 const addImage = Effect.fnUntraced(function* (session: Session, name: string) {
-  const image = yield* SavedConversation.read(name)
+  const image = yield* Files.read(name)
   session.images = [...session.images, image]
   yield* Output.dimNote(`images with the next prompt: ${session.images.length}`)
 })
@@ -65,12 +66,12 @@ const clear: Command["run"] = (session) => {
 }
 
 const save = Effect.fnUntraced(function* ({ messages, model, system }: Session, name: string) {
-  yield* SavedConversation.save(name, { model, messages, ...(system === undefined ? {} : { system }) })
+  yield* Files.save(name, { model, messages, ...(system === undefined ? {} : { system }) })
   yield* Output.dimNote(`saved to ${name}`)
 })
 
 const load = Effect.fnUntraced(function* (session: Session, name: string) {
-  const { messages, system } = yield* SavedConversation.load(name)
+  const { messages, system } = yield* Files.load(name)
   session.messages = messages
   session.system = system
   yield* Output.dimNote(`loaded ${messages.length} messages; ${session.model} answers`)

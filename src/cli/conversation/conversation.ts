@@ -13,7 +13,7 @@ import * as Failure from "../failure.ts"
 import * as History from "./history.ts"
 import * as LineEditor from "./lineEditor.ts"
 import * as Output from "../output.ts"
-import type { Message } from "./savedConversation.ts"
+import type { Message } from "./files.ts"
 import type { Selected } from "../select.ts"
 
 export interface Settings extends Selected {
@@ -113,7 +113,7 @@ const report = Effect.fnUntraced(function* (exit: Exit.Exit<void, unknown>) {
   if (Exit.isSuccess(exit)) return
   if (Cause.hasInterruptsOnly(exit.cause)) return yield* Output.dimNote("stopped")
   const error = Cause.squash(exit.cause)
-  if (error instanceof Output.ReaderGone || error instanceof Output.OutputFailed) return yield* error
+  if (error instanceof Failure.ReaderGone || error instanceof Failure.OutputFailed) return yield* error
   const advice =
     isProviderError(error) && error.reason._tag === "ContextOverflow"
       ? "; /clear forgets the conversation, and Ollama gives more room with --context"

@@ -8,7 +8,7 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { platform } from "node:process"
-import * as PrivateFile from "./privateFile.ts"
+import * as Files from "./files.ts"
 
 export interface History {
   /** The prompts of earlier conversations and of this one, the newest first. */
@@ -54,7 +54,7 @@ export const make: Effect.Effect<History, never, FileSystem.FileSystem | Path.Pa
         entries.unshift(text)
         entries.splice(maxEntries)
         if (file === undefined || text.length > maxLength) return Effect.void
-        return Effect.ignore(files.writeFileString(file, encodeLine(text), { flag: "a", mode: PrivateFile.mode }))
+        return Effect.ignore(files.writeFileString(file, encodeLine(text), { flag: "a", mode: Files.mode }))
       })
   }
 })
@@ -83,7 +83,7 @@ const usualFolder = Effect.gen(function* () {
 
 /** Whether the file can be written: it is a file, or there is none yet. A pipe would block, and a device is not meant for it. */
 const isUsable = Effect.fnUntraced(function* (file: string) {
-  if (yield* PrivateFile.isLink(file)) return false
+  if (yield* Files.isLink(file)) return false
   return yield* FileSystem.FileSystem.use((files) => files.stat(file)).pipe(
     Effect.map(({ type }) => type === "File"),
     Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed(true)),
@@ -112,14 +112,14 @@ const load = Effect.fnUntraced(function* (file: string) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* makeFolder(path.dirname(file))
-  yield* files.chmod(file, PrivateFile.mode)
+  yield* files.chmod(file, Files.mode)
   const { isWhole, text } = yield* Effect.scoped(readEnd(file))
   const prompts = text.split("\n").flatMap(decodeLine)
   const kept = prompts.slice(-maxEntries)
   // What follows a line that was cut would be lost with it.
   const isCut = text !== "" && !text.endsWith("\n")
   if (!isWhole || isCut || prompts.length > 2 * maxEntries)
-    yield* Effect.ignore(PrivateFile.replace(file, kept.map(encodeLine).join("")))
+    yield* Effect.ignore(Files.replace(file, kept.map(encodeLine).join("")))
   return kept
 })
 

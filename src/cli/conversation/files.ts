@@ -1,13 +1,12 @@
-/** Conversations in files. */
+/** Conversations in files, and files that only the user can read. */
 import * as Config from "effect/Config"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
+import { randomUUID } from "node:crypto"
 import * as Failure from "../failure.ts"
-import * as PrivateFile from "./privateFile.ts"
 
 /** A message, and why an answer is not complete: it was stopped, or the reason for which the server ended it. */
 const Message = Schema.Struct({
@@ -27,9 +26,6 @@ const Conversation = Schema.Struct({
 
 export interface Conversation extends Schema.Schema.Type<typeof Conversation> {}
 
-/** A file cannot be used. */
-export class FileFailed extends Data.TaggedError("FileFailed")<{ readonly message: string }> {}
-
 /** A leading `~` is the home of the user, as in a shell. */
 const resolve = Effect.fnUntraced(function* (file: string) {
   const path = yield* Path.Path
@@ -40,12 +36,12 @@ const resolve = Effect.fnUntraced(function* (file: string) {
 /** The bytes of a file. A pipe or a device might never end, so it is not read. */
 export const read = Effect.fnUntraced(function* (name: string) {
   const files = yield* FileSystem.FileSystem
-  const fail = (reason: string) => new FileFailed({ message: `${name} cannot be read: ${reason}` })
+  const fail = (reason: string) => Failure.fail(`${name} cannot be read: ${reason}`)
   const failWith = (error: PlatformError) => fail(Failure.describeFile(error))
   const file = yield* resolve(name)
-  const { type } = yield* Effect.mapError(files.stat(file), failWith)
+  const { type } = yield* Effect.catch(files.stat(file), failWith)
   if (type !== "File") return yield* fail("it is not a regular file")
-  return yield* Effect.mapError(files.readFile(file), failWith)
+  return yield* Effect.catch(files.readFile(file), failWith)
 })
 
 const encode = Schema.encodeEffect(Conversation)
@@ -57,16 +53,29 @@ export const save = Effect.fnUntraced(function* (name: string, conversation: Con
   const file = yield* resolve(name)
   if (yield* Effect.orElseSucceed(files.exists(file), () => false)) yield* load(name)
   const json = yield* Effect.orDie(encode(conversation))
-  yield* Effect.mapError(
-    PrivateFile.replace(file, `${JSON.stringify(json, null, 2)}\n`),
-    () => new FileFailed({ message: `${name} cannot be written` })
+  yield* Effect.catch(replace(file, `${JSON.stringify(json, null, 2)}\n`), () =>
+    Failure.fail(`${name} cannot be written`)
   )
 })
 
 export const load = Effect.fnUntraced(function* (name: string) {
   const text = new TextDecoder().decode(yield* read(name))
-  return yield* Effect.mapError(
-    decode(text),
-    () => new FileFailed({ message: `${name} is not a conversation that /save wrote` })
+  return yield* Effect.catch(decode(text), () => Failure.fail(`${name} is not a conversation that /save wrote`))
+})
+
+/** Only the user can read the file. */
+export const mode = 0o600
+
+/** Writes or replaces a file as a whole: if that fails, the file is as it was. A link is replaced, and its target stays as it is. */
+export const replace = Effect.fnUntraced(function* (file: string, text: string) {
+  const files = yield* FileSystem.FileSystem
+  // Nobody can foresee the name, and the file must not exist yet.
+  const temporary = `${file}.${randomUUID()}.tmp`
+  yield* files.writeFileString(temporary, text, { flag: "wx", mode }).pipe(
+    Effect.andThen(files.rename(temporary, file)),
+    Effect.onError(() => Effect.ignore(files.remove(temporary)))
   )
 })
+
+/** Links are not followed: another user may have put one where a file is expected. */
+export const isLink = (file: string) => FileSystem.FileSystem.use((files) => Effect.isSuccess(files.readLink(file)))

@@ -1,5 +1,4 @@
-/** Answers as JSON: the whole completion, or a value that matches a JSON Schema. */
-import * as Data from "effect/Data"
+/** Completions as JSON: the whole, its chunks, or a value that matches a JSON Schema. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as JsonSchema from "effect/JsonSchema"
@@ -7,12 +6,14 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaRepresentation from "effect/SchemaRepresentation"
+import * as Stream from "effect/Stream"
 import * as Completion from "../Completion.ts"
-import type { ChatRequest } from "../CompletionRequest.ts"
+import type { ChatRequest, CompletionRequest } from "../CompletionRequest.ts"
 import type { Provider } from "../Provider.ts"
 import { ProviderError } from "../ProviderError.ts"
+import { FromJsonString } from "../StreamingChunk.ts"
 import * as Answer from "./answer.ts"
-import type { Management } from "./discovery.ts"
+import type { Management } from "./servers.ts"
 import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
 
@@ -21,40 +22,30 @@ export interface Format {
   readonly schema: Schema.Codec<unknown, unknown>
 }
 
-/** The file of `--schema` cannot be read, or is not a JSON Schema. */
-export class WrongSchema extends Data.TaggedError("WrongSchema")<{ readonly message: string }> {}
-
 export const readSchema = Effect.fnUntraced(function* (path: string) {
-  const files = yield* FileSystem.FileSystem
-  const text = yield* Effect.mapError(
-    files.readFileString(path),
-    (error) =>
-      new WrongSchema({ message: `the file of --schema cannot be read: ${Failure.describeFile(error)}: ${path}` })
+  const text = yield* Effect.catch(
+    FileSystem.FileSystem.use((files) => files.readFileString(path)),
+    (error) => Failure.fail(`the file of --schema cannot be read: ${Failure.describeFile(error)}: ${path}`)
   )
-  return yield* parseSchema(text)
+  return yield* Effect.try({
+    try: () => parseSchema(text),
+    catch: (error) => {
+      const description = error instanceof Error ? error.message : "unknown error"
+      return new Failure.CommandFailed({ message: `the file of --schema cannot be used: ${description}` })
+    }
+  })
 })
 
-const parseSchema = (text: string): Effect.Effect<Format, WrongSchema> =>
-  Effect.fromResult(
-    Result.try({
-      try: (): Format => {
-        const jsonSchema: unknown = JSON.parse(text)
-        if (!Predicate.isObject(jsonSchema)) throw new Error("Expected an object")
-        const document = isDraft07(jsonSchema)
-          ? JsonSchema.fromSchemaDraft07(jsonSchema)
-          : JsonSchema.fromSchemaDraft2020_12(jsonSchema)
-        // The file is the user's own, so its patterns may run.
-        return {
-          jsonSchema,
-          schema: toCodec(SchemaRepresentation.fromJsonSchemaDocument(document, { patterns: "apply" }))
-        }
-      },
-      catch: (error) =>
-        new WrongSchema({
-          message: `the file of --schema cannot be used: ${error instanceof Error ? error.message : "unknown error"}`
-        })
-    })
-  )
+/** Throws if the text is not a JSON Schema. */
+const parseSchema = (text: string): Format => {
+  const jsonSchema: unknown = JSON.parse(text)
+  if (!Predicate.isObject(jsonSchema)) throw new Error("Expected an object")
+  const document = isDraft07(jsonSchema)
+    ? JsonSchema.fromSchemaDraft07(jsonSchema)
+    : JsonSchema.fromSchemaDraft2020_12(jsonSchema)
+  // The file is the user's own, so its patterns may run.
+  return { jsonSchema, schema: toCodec(SchemaRepresentation.fromJsonSchemaDocument(document, { patterns: "apply" })) }
+}
 
 const isDraft07 = (schema: { readonly $schema?: unknown; readonly definitions?: unknown }): boolean =>
   schema.definitions !== undefined || String(schema.$schema).includes("draft-07")
@@ -91,8 +82,23 @@ export const print = Effect.fnUntraced(function* (
       Completion.decode(completion, format.schema),
       (reason) => new ProviderError({ provider: provider.name, reason })
     )
-    if (!json) return yield* Output.writeJsonLine(JSON.stringify(value))
+    if (!json) return yield* Output.writeJson(value)
   }
   yield* Output.writeJsonLine(yield* Effect.orDie(encodeCompletion(completion)))
   if (isEmpty(completion)) yield* Answer.noteIfOnlyLoaded(provider, completion)
+})
+
+const encodeChunk = Schema.encodeEffect(FromJsonString)
+
+/** Prints each chunk as one line. */
+export const printChunks = Effect.fnUntraced(function* (provider: Provider & Management, request: CompletionRequest) {
+  let isEmpty = true
+  yield* Stream.runForEach(
+    provider.stream(request),
+    Effect.fnUntraced(function* (chunk) {
+      yield* Output.writeJsonLine(yield* Effect.orDie(encodeChunk(chunk)))
+      if (chunk.content !== "" || chunk.thinking || chunk.toolCalls !== undefined) isEmpty = false
+      if (chunk.isFinal && isEmpty) yield* Answer.noteIfOnlyLoaded(provider, chunk)
+    })
+  )
 })

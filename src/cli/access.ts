@@ -26,7 +26,8 @@ export const read = Effect.fnUntraced(function* (flags: Flags): Effect.fn.Return
   return { headers: yield* readHeaders(flags), defaults: { deadlines } }
 })
 
-const variable = (name: string): Effect.Effect<string> => Effect.orElseSucceed(Config.String(name), () => "")
+/** An environment variable. One that is not set is empty. */
+export const variable = (name: string): Effect.Effect<string> => Effect.orElseSucceed(Config.String(name), () => "")
 
 /** The variable has a header on each line. A flag replaces the header of its name. */
 const readHeaders = Effect.fnUntraced(function* ({ headers = [] }: Flags) {

@@ -1,8 +1,8 @@
 /** Writing to standard output and standard error. Effect's `Stdio` does not report which failed, nor that a reader has gone. */
-import * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Servers from "../servers/servers.ts"
+import { variable } from "./access.ts"
 import * as Failure from "./failure.ts"
 import * as Text from "./text.ts"
 
@@ -53,8 +53,6 @@ export const withNoteIfSlow =
   (line: string, after: Duration.Input = "3 seconds") =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.raceFirst(effect, Effect.andThen(Effect.delay(dimNote(line), after), Effect.never))
-
-const variable = (name: string): Effect.Effect<string> => Effect.orElseSucceed(Config.String(name), () => "")
 
 /** Whether standard error is a terminal that interprets control sequences. */
 export const canErase: Effect.Effect<boolean> = Effect.map(

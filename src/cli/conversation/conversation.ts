@@ -8,13 +8,13 @@ import type { ChatRequest } from "../../CompletionRequest.ts"
 import { isProviderError } from "../../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../../StreamingChunk.ts"
 import * as Answer from "../answer.ts"
-import * as Commands from "./commands.ts"
 import * as Failure from "../failure.ts"
+import * as Output from "../output.ts"
+import type { Selected } from "../select.ts"
+import * as Commands from "./commands.ts"
+import type { Message } from "./files.ts"
 import * as History from "./history.ts"
 import * as LineEditor from "./lineEditor.ts"
-import * as Output from "../output.ts"
-import type { Message } from "./files.ts"
-import type { Selected } from "../select.ts"
 
 export interface Settings extends Selected {
   readonly system: string | undefined
@@ -30,9 +30,7 @@ export const isPossible = Effect.gen(function* () {
 })
 
 /**
- * Reads prompts and commands until the end of the input.
- *
- * A question and its answer become part of the conversation together:
+ * Reads prompts and commands until the end of the input. A question and its answer become part of the conversation together:
  * - A complete answer does, unless it is empty.
  * - An answer that the user stopped does if it has text. It is marked as incomplete, also in the file of `/save`. The model gets the
  *   text as it is.
@@ -73,6 +71,7 @@ const takeTurn = Effect.fnUntraced(function* (
 ) {
   const { images, messages, model, system } = session
   const question: Message = { role: "user", content, ...(images.length === 0 ? {} : { images }) }
+  const hasAnswered = session.answeredBy === model
   let text = ""
   let final: FinalChunk | undefined
   const observe = (chunk: StreamingChunk): void => {
@@ -88,11 +87,9 @@ const takeTurn = Effect.fnUntraced(function* (
       ...[...messages, question].map(Struct.omit(["incomplete"]))
     ]
   }
-  const hasAnswered = session.answeredBy === model
   const exit = yield* editor.whileBusy(Answer.print(request, { ...settings, hasAnswered, observe }))
   const incomplete = findIncomplete(exit, final)
-  const isKept = incomplete !== "failed" && text !== ""
-  if (isKept) {
+  if (incomplete !== "failed" && text !== "") {
     const answer: Message = { role: "assistant", content: text, ...(incomplete === undefined ? {} : { incomplete }) }
     session.messages = [...messages, question, answer]
     session.images = []

@@ -1,11 +1,11 @@
 /** Conversations in files, and files that only the user can read. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
+import { variable } from "../access.ts"
 import * as Failure from "../failure.ts"
 
 /** A message, and why an answer is not complete: it was stopped, or the reason for which the server ended it. */
@@ -26,11 +26,22 @@ const Conversation = Schema.Struct({
 
 export interface Conversation extends Schema.Schema.Type<typeof Conversation> {}
 
-/** A leading `~` is the home of the user, as in a shell. */
-const resolve = Effect.fnUntraced(function* (file: string) {
-  const path = yield* Path.Path
-  const home = yield* Effect.orElseSucceed(Config.String("HOME"), () => "")
-  return home !== "" && /^~(?=[/\\]|$)/.test(file) ? path.join(home, file.slice(1)) : file
+const encode = Schema.encodeEffect(Conversation)
+const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Conversation))
+
+/** Replaces an existing file only if it is a conversation. */
+export const save = Effect.fnUntraced(function* (name: string, conversation: Conversation) {
+  const files = yield* FileSystem.FileSystem
+  const file = yield* resolve(name)
+  if (yield* Effect.orElseSucceed(files.exists(file), () => false)) yield* load(name)
+  const json = yield* Effect.orDie(encode(conversation))
+  const written = replace(file, `${JSON.stringify(json, null, 2)}\n`)
+  yield* Effect.catch(written, () => Failure.fail(`${name} cannot be written`))
+})
+
+export const load = Effect.fnUntraced(function* (name: string) {
+  const text = new TextDecoder().decode(yield* read(name))
+  return yield* Effect.catch(decode(text), () => Failure.fail(`${name} is not a conversation that /save wrote`))
 })
 
 /** The bytes of a file. A pipe or a device might never end, so it is not read. */
@@ -44,26 +55,14 @@ export const read = Effect.fnUntraced(function* (name: string) {
   return yield* Effect.catch(files.readFile(file), failWith)
 })
 
-const encode = Schema.encodeEffect(Conversation)
-const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Conversation))
-
-/** Replaces an existing file only if it is a conversation. */
-export const save = Effect.fnUntraced(function* (name: string, conversation: Conversation) {
-  const files = yield* FileSystem.FileSystem
-  const file = yield* resolve(name)
-  if (yield* Effect.orElseSucceed(files.exists(file), () => false)) yield* load(name)
-  const json = yield* Effect.orDie(encode(conversation))
-  yield* Effect.catch(replace(file, `${JSON.stringify(json, null, 2)}\n`), () =>
-    Failure.fail(`${name} cannot be written`)
-  )
+/** A leading `~` is the home of the user, as in a shell. */
+const resolve = Effect.fnUntraced(function* (file: string) {
+  const path = yield* Path.Path
+  const home = yield* variable("HOME")
+  return home !== "" && /^~(?=[/\\]|$)/.test(file) ? path.join(home, file.slice(1)) : file
 })
 
-export const load = Effect.fnUntraced(function* (name: string) {
-  const text = new TextDecoder().decode(yield* read(name))
-  return yield* Effect.catch(decode(text), () => Failure.fail(`${name} is not a conversation that /save wrote`))
-})
-
-/** Only the user can read the file. */
+/** Of a file that only the user can read. */
 export const mode = 0o600
 
 /** Writes or replaces a file as a whole: if that fails, the file is as it was. A link is replaced, and its target stays as it is. */
@@ -76,6 +75,3 @@ export const replace = Effect.fnUntraced(function* (file: string, text: string) 
     Effect.onError(() => Effect.ignore(files.remove(temporary)))
   )
 })
-
-/** Links are not followed: another user may have put one where a file is expected. */
-export const isLink = (file: string) => FileSystem.FileSystem.use((files) => Effect.isSuccess(files.readLink(file)))

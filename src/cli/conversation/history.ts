@@ -1,5 +1,4 @@
 /** The prompts of earlier conversations. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -8,6 +7,7 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { platform } from "node:process"
+import { variable } from "../access.ts"
 import * as Files from "./files.ts"
 
 export interface History {
@@ -26,23 +26,13 @@ export const maxBytes = 1024 * 1024
 const maxLength = 32 * 1024
 
 /**
- * The history in the file `history`, which is in
- * - `$XDG_STATE_HOME/local-llm` if that variable is an absolute path, otherwise
- * - `~/.local/state/local-llm` on Linux and other systems,
- * - `~/Library/Application Support/local-llm` on macOS,
- * - `%LOCALAPPDATA%\local-llm` on Windows.
- *
- * Prompts are private, so only the user can read the file (mode 0600) and its folder (0700). `LOCAL_LLM_NOHISTORY=1` switches it
- * off: nothing is read or written.
- *
- * The file has a JSON string per line. A prompt is appended by one write, so programs that run at the same time keep the prompts of
- * each other. When a conversation begins and the file is too long, it is replaced by its newest prompts. Lines that cannot be decoded
- * are skipped. A file that cannot be read or written, or that is a link, is no failure: the history then lasts as long as the
- * conversation, as it does if none of these folders is known.
+ * The history in a file that only the user can read, with a JSON string per line. A prompt is appended by one write, so programs that
+ * run at the same time keep the prompts of each other. When a conversation begins and the file is too long, it is replaced by its
+ * newest prompts. Lines that cannot be decoded are skipped. If the file cannot be used, the history lasts as long as the conversation.
  */
 export const make: Effect.Effect<History, never, FileSystem.FileSystem | Path.Path> = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
-  const found = Option.getOrUndefined(yield* findFile)
+  const found = yield* findFile
   const file = found !== undefined && (yield* isUsable(found)) ? found : undefined
   const saved = file === undefined ? [] : yield* Effect.orElseSucceed(load(file), () => [])
   const entries = saved.toReversed()
@@ -59,32 +49,24 @@ export const make: Effect.Effect<History, never, FileSystem.FileSystem | Path.Pa
   }
 })
 
-/** A variable that is missing, or has no text. */
-const variable = (name: string) =>
-  Effect.map(
-    Effect.option(Config.NonEmptyString(name)),
-    Option.filter((value) => value.trim() !== "")
-  )
-
+/** `undefined` if the history is switched off, or no folder for it is known. */
 const findFile = Effect.gen(function* () {
   const path = yield* Path.Path
-  if (Option.isSome(yield* variable("LOCAL_LLM_NOHISTORY"))) return Option.none()
-  const state = Option.filter(yield* variable("XDG_STATE_HOME"), path.isAbsolute)
-  const folder = Option.isSome(state) ? state : yield* usualFolder
-  return Option.map(folder, (folder) => path.join(folder, "local-llm", "history"))
+  if ((yield* variable("LOCAL_LLM_NOHISTORY")).trim() !== "") return undefined
+  const state = yield* variable("XDG_STATE_HOME")
+  const [home, ...parts] = path.isAbsolute(state)
+    ? [state]
+    : platform === "win32"
+      ? [yield* variable("LOCALAPPDATA")]
+      : [yield* variable("HOME"), ...(platform === "darwin" ? ["Library", "Application Support"] : [".local", "state"])]
+  return home === undefined || home.trim() === "" ? undefined : path.join(home, ...parts, "local-llm", "history")
 })
 
-const usualFolder = Effect.gen(function* () {
-  const path = yield* Path.Path
-  if (platform === "win32") return yield* variable("LOCALAPPDATA")
-  const parts = platform === "darwin" ? ["Library", "Application Support"] : [".local", "state"]
-  return Option.map(yield* variable("HOME"), (home) => path.join(home, ...parts))
-})
-
-/** Whether the file can be written: it is a file, or there is none yet. A pipe would block, and a device is not meant for it. */
+/** Another user may have put a link there. A pipe would block, and a device is not meant for it. */
 const isUsable = Effect.fnUntraced(function* (file: string) {
-  if (yield* Files.isLink(file)) return false
-  return yield* FileSystem.FileSystem.use((files) => files.stat(file)).pipe(
+  const files = yield* FileSystem.FileSystem
+  if (yield* Effect.isSuccess(files.readLink(file))) return false
+  return yield* files.stat(file).pipe(
     Effect.map(({ type }) => type === "File"),
     Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed(true)),
     Effect.orElseSucceed(() => false)
@@ -97,12 +79,9 @@ const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSyst
     const files = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const parent = path.dirname(folder)
-    const make = Effect.catchReason(
-      files.makeDirectory(folder, { mode: 0o700 }),
-      "PlatformError",
-      "AlreadyExists",
-      () => Effect.void
-    )
+    const make = files
+      .makeDirectory(folder, { mode: 0o700 })
+      .pipe(Effect.catchReason("PlatformError", "AlreadyExists", () => Effect.void))
     if (parent === folder) return yield* make
     yield* Effect.catchReason(make, "PlatformError", "NotFound", () => Effect.andThen(makeFolder(parent), make))
   })
@@ -118,8 +97,9 @@ const load = Effect.fnUntraced(function* (file: string) {
   const kept = prompts.slice(-maxEntries)
   // What follows a line that was cut would be lost with it.
   const isCut = text !== "" && !text.endsWith("\n")
-  if (!isWhole || isCut || prompts.length > 2 * maxEntries)
+  if (!isWhole || isCut || prompts.length > 2 * maxEntries) {
     yield* Effect.ignore(Files.replace(file, kept.map(encodeLine).join("")))
+  }
   return kept
 })
 
@@ -128,19 +108,18 @@ const readEnd = Effect.fnUntraced(function* (path: string) {
   const file = yield* files.open(path)
   const size = Number((yield* file.stat).size)
   const start = Math.max(0, size - maxBytes)
-  const bytes = Option.getOrElse(
-    yield* file.readAlloc(size - start, { position: BigInt(start) }),
-    () => new Uint8Array()
-  )
-  return { isWhole: start === 0, text: new TextDecoder().decode(bytes) }
+  const bytes = yield* file.readAlloc(size - start, { position: BigInt(start) })
+  return { isWhole: start === 0, text: new TextDecoder().decode(Option.getOrUndefined(bytes)) }
 })
 
 const encodeLine = (text: string): string => `${JSON.stringify(text)}\n`
 
 const decode = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.String))
 
-const decodeLine = (line: string): ReadonlyArray<string> =>
-  Result.match(decode(line), { onFailure: () => [], onSuccess: (text) => (isHarmless(text) ? [text] : []) })
-
 /** A terminal would interpret other control characters when the prompt is recalled. */
 const isHarmless = (text: string): boolean => /^[\P{Cc}\t\n]*$/u.test(text)
+
+const decodeLine = (line: string): ReadonlyArray<string> => {
+  const text = Result.getOrUndefined(decode(line))
+  return text !== undefined && isHarmless(text) ? [text] : []
+}

@@ -1,5 +1,4 @@
 /** Prompts that a person types on a terminal, with a history. Node's `readline` does the editing. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -7,6 +6,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Terminal from "effect/Terminal"
 import * as Readline from "node:readline"
 import { PassThrough, Writable } from "node:stream"
+import { variable } from "../access.ts"
 import type { History } from "./history.ts"
 
 export interface LineEditor {
@@ -24,11 +24,8 @@ export interface Options {
   readonly hint: string
 }
 
-const shownLineEnd = "⏎"
-
 export const make = Effect.fnUntraced(function* (options: Options) {
-  const isDumb = (yield* Effect.orElseSucceed(Config.String("TERM"), () => "")) === "dumb"
-  return isDumb ? yield* makePlain(options) : yield* makeEditing(options)
+  return (yield* variable("TERM")) === "dumb" ? yield* makePlain(options) : yield* makeEditing(options)
 })
 
 /** On a terminal without control sequences, the terminal itself edits a line, and Ctrl-C ends the program. */
@@ -50,17 +47,22 @@ const makePlain = Effect.fnUntraced(function* ({ history }: Options) {
   return editor
 })
 
+/** What gets the keys at the moment. */
+interface Receiver {
+  readonly onKey: OnKey
+  readonly onEnd: () => void
+}
+
 const makeEditing = Effect.fnUntraced(function* (options: Options) {
   const kept: Array<Parameters<OnKey>> = []
-  const keep: OnKey = (...key) => void kept.push(key)
-  let onKey = keep
-  let onEnd = (): void => undefined
+  const keeping: Receiver = { onKey: (...key) => void kept.push(key), onEnd: () => undefined }
+  let receiver = keeping
   let isEnded = false
   yield* openKeys({
-    onKey: (...key) => onKey(...key),
+    onKey: (...key) => receiver.onKey(...key),
     onEnd: () => {
       isEnded = true
-      onEnd()
+      receiver.onEnd()
     }
   })
   const run = yield* FiberSet.makeRuntime()
@@ -68,17 +70,16 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
   const readText = Effect.callback<string | undefined>((resume) => {
     if (isEnded) return resume(Effect.undefined)
     const editing = edit(options, run, (text) => {
-      onKey = keep
-      onEnd = () => undefined
+      receiver = keeping
       resume(Effect.succeed(text))
     })
-    onKey = editing.onKey
-    onEnd = editing.close
-    for (let key = kept.shift(); key !== undefined; key = kept.shift()) {
-      onKey(...key)
-      if (onKey === keep) break
+    receiver = editing
+    while (receiver === editing) {
+      const key = kept.shift()
+      if (key === undefined) break
+      editing.onKey(...key)
     }
-    return Effect.sync(editing.close)
+    return Effect.sync(editing.onEnd)
   })
 
   const editor: LineEditor = {
@@ -89,21 +90,17 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
         kept.length = 0
         fiber.interruptUnsafe()
       }
-      onKey = (text, key) => {
+      const onKey: OnKey = (text, key) => {
         if (isControl(key, "c")) stop()
         else if (isControl(key, "z")) run(suspend)
-        else keep(text, key)
+        else keeping.onKey(text, key)
       }
-      // The answer is not read any more.
-      onEnd = stop
+      receiver = { onKey, onEnd: stop }
       // It may have come before the effect began.
       if (isEnded || kept.some(([, key]) => isControl(key, "c"))) stop()
       return yield* Effect.ensuring(
         Fiber.await(fiber),
-        Effect.sync(() => {
-          onKey = keep
-          onEnd = () => undefined
-        })
+        Effect.sync(() => (receiver = keeping))
       )
     })
   }
@@ -115,19 +112,9 @@ const edit = (
   { complete, hint, history }: Options,
   run: (effect: Effect.Effect<void>) => unknown,
   done: (text: string | undefined) => void
-) => {
+): Receiver => {
   let isDone = false
   const parts: Array<string> = []
-  const finish = (text: string | undefined): void => {
-    if (isDone) return
-    isDone = true
-    lines.close()
-    stopResizing()
-    done(text)
-  }
-  const completer = (line: string, use: (error: null, result: [Array<string>, string]) => void): void => {
-    run(Effect.map(complete(line), (found) => (isDone ? undefined : use(null, [[...found], line]))))
-  }
   const { output, stopResizing } = makeOutput()
   const lines = Readline.createInterface({
     // It gets its keys from `onKey`, so that it gets none while something else is going on.
@@ -137,8 +124,17 @@ const edit = (
     prompt,
     history: history.entries.map((entry) => entry.replaceAll("\n", lineEnd)),
     historySize: history.entries.length + 1000,
-    completer
+    completer: (line: string, use: (error: null, result: [Array<string>, string]) => void): void => {
+      run(Effect.map(complete(line), (found) => (isDone ? undefined : use(null, [[...found], line]))))
+    }
   })
+  const finish = (text: string | undefined): void => {
+    if (isDone) return
+    isDone = true
+    lines.close()
+    stopResizing()
+    done(text)
+  }
   lines.on("line", (line) => {
     parts.push(line.replaceAll(lineEnd, "\n"))
     const text = parts.join("\n")
@@ -157,8 +153,7 @@ const edit = (
     run(Effect.andThen(suspend, () => Effect.sync(() => (isDone ? undefined : lines.prompt(true)))))
   })
   lines.prompt()
-  const onKey: OnKey = (text, key) => lines.write(text ?? "", key)
-  return { onKey, close: () => lines.close() }
+  return { onKey: (text, key) => lines.write(text ?? "", key), onEnd: () => lines.close() }
 }
 
 const prompt = "> "
@@ -177,7 +172,7 @@ const makeOutput = () => {
     decodeStrings: false,
     write: (text, _, done) => {
       // It does not wait, so that nothing written to standard output directly comes before it.
-      stdout.write(String(text).replaceAll(lineEnd, shownLineEnd))
+      stdout.write(String(text).replaceAll(lineEnd, "⏎"))
       done()
     }
   })
@@ -206,7 +201,7 @@ const setKeyMode = (isOn: boolean): void => {
 }
 
 /** Reads keys from the terminal, one by one, until the scope closes. */
-const openKeys = ({ onEnd, onKey }: { readonly onKey: OnKey; readonly onEnd: () => void }) => {
+const openKeys = ({ onEnd, onKey }: Receiver) => {
   const { stdin } = process
   let pasted: string | undefined
   const onKeypress: OnKey = (text, key) => {

@@ -16,11 +16,16 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
   yield* check(input)
   const format = input.schema === undefined ? undefined : yield* Json.readSchema(input.schema)
   const images = yield* Effect.forEach(input.images, readImage)
-  const isConversation = yield* Conversation.isPossible
-  if (isConversation && input.words.length === 0 && !input.json && !input.jsonl && !format) {
+  const hasPrompt = input.words.length > 0 || input.json || input.jsonl || format !== undefined
+  if (!hasPrompt && (yield* Conversation.isPossible)) {
     const { quiet, system } = input
-    const selected = yield* Select.select(input)
-    return yield* Conversation.run({ ...selected, system, images, quiet, options: toOptions(input) })
+    return yield* Conversation.run({
+      ...(yield* Select.select(input)),
+      system,
+      images,
+      quiet,
+      options: toOptions(input)
+    })
   }
   const content = yield* Prompt.read(input.words)
   const { isQueued, model, provider } = yield* Select.select(input)
@@ -51,12 +56,9 @@ const toOptions = (input: Input): Omit<ChatRequest, "messages"> => ({
   maxTokens: input.maxTokens,
   contextLength: input.contextLength,
   seed: input.seed,
-  ...(input.stop.length === 0 ? {} : { stop: input.stop }),
-  ...(input.think === undefined ? {} : { think: toThink(input.think) })
+  stop: input.stop.length === 0 ? undefined : input.stop,
+  think: input.think === "on" ? true : input.think === "off" ? false : input.think
 })
-
-const toThink = (think: NonNullable<Input["think"]>): NonNullable<ChatRequest["think"]> =>
-  think === "on" ? true : think === "off" ? false : think
 
 const readImage = (path: string) =>
   Effect.catch(

@@ -30,19 +30,13 @@ export const common = {
   json: isSet("json", "Print JSON. An answer is one object")
 }
 
+const timeout = (name: string, description: string, byDefault: string) =>
+  optional(Flag.String(name), `${description}: 90s, 10m, 2h or never (default: ${byDefault})`)
+
 const timeouts = {
-  firstChunkTimeout: optional(
-    Flag.String("first-chunk-timeout"),
-    "How long the first text may take: 90s, 10m, 2h or never (default: 5m)"
-  ),
-  idleTimeout: optional(
-    Flag.String("idle-timeout"),
-    "How long nothing may arrive after it: 90s, 10m, 2h or never (default: 2m)"
-  ),
-  totalTimeout: optional(
-    Flag.String("total-timeout"),
-    "How long all of it may take: 90s, 10m, 2h or never (default: never)"
-  )
+  firstChunkTimeout: timeout("first-chunk-timeout", "How long the first text may take", "5m"),
+  idleTimeout: timeout("idle-timeout", "How long nothing may arrive after it", "2m"),
+  totalTimeout: timeout("total-timeout", "How long all of it may take", "never")
 }
 
 const prompt = {

@@ -17,10 +17,7 @@ import type { Management } from "./servers.ts"
 import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
 
-export interface Format {
-  readonly jsonSchema: object
-  readonly schema: Schema.Codec<unknown, unknown>
-}
+export type Format = ReturnType<typeof parseSchema>
 
 export const readSchema = Effect.fnUntraced(function* (path: string) {
   const text = yield* Effect.catch(
@@ -37,7 +34,7 @@ export const readSchema = Effect.fnUntraced(function* (path: string) {
 })
 
 /** Throws if the text is not a JSON Schema. */
-const parseSchema = (text: string): Format => {
+const parseSchema = (text: string) => {
   const jsonSchema: unknown = JSON.parse(text)
   if (!Predicate.isObject(jsonSchema)) throw new Error("Expected an object")
   const document = isDraft07(jsonSchema)
@@ -50,18 +47,15 @@ const parseSchema = (text: string): Format => {
 const isDraft07 = (schema: { readonly $schema?: unknown; readonly definitions?: unknown }): boolean =>
   schema.definitions !== undefined || String(schema.$schema).includes("draft-07")
 
-/**
- * A schema that is made of a JSON Schema needs no services. Excess properties are an error: an object that allows them has an
- * index signature for them, and one with `additionalProperties: false` would drop them otherwise.
- */
+/** Excess properties are an error: an object that allows them has an index signature for them. */
 const toCodec = (schema: Schema.Top): Schema.Codec<unknown, unknown> => {
+  // A schema that is made of a JSON Schema needs no services.
   const codec = Schema.make<Schema.Codec<unknown, unknown>>(schema.ast)
-  return Schema.Unknown.check(
-    Schema.makeFilter((value) => {
-      const result = Schema.decodeUnknownResult(codec, { onExcessProperty: "error" })(value)
-      return Result.isSuccess(result) ? undefined : result.failure.message
-    })
+  const decode = Schema.decodeUnknownResult(codec, { onExcessProperty: "error" })
+  const check = Schema.makeFilter((value) =>
+    Result.match(decode(value), { onFailure: ({ message }) => message, onSuccess: () => undefined })
   )
+  return Schema.Unknown.check(check)
 }
 
 const encodeCompletion = Schema.encodeEffect(Schema.fromJsonString(Completion.Completion))

@@ -68,7 +68,7 @@ const find = Effect.fnUntraced(function* <A, E extends ServerFailure>(
   const [candidates, unusable] = yield* findCandidates(kind, address)
   const [found, failures] = yield* Effect.partition(
     Arr.dedupeWith(candidates, isSame),
-    (candidate) => Effect.flatMap(check(candidate, url), use),
+    (candidate) => Effect.flatMap(check(candidate), use),
     { concurrency: "unbounded" }
   )
   const all = [...unusable, ...failures]
@@ -87,67 +87,59 @@ const nothingFound = (failures: ReadonlyArray<ServerFailure>, url: string | unde
   const unexpected = failures.filter(isUnexpected)
   const descriptions = (unexpected.length > 0 ? unexpected : failures).map((failure) => Failure.describe(failure))
   // At an address, several protocols were tried, and the reason may be the same.
-  const withoutName = (text: string): string => text.replace(/^[^(:]*/, "")
-  const messages =
-    url === undefined ? descriptions : Arr.dedupeWith(descriptions, (a, b) => withoutName(a) === withoutName(b))
-  const message = messages.join("; ")
+  const keyOf = (text: string): string => (url === undefined ? text : text.replace(/^[^(:]*/, ""))
+  const message = Arr.dedupeWith(descriptions, (a, b) => keyOf(a) === keyOf(b)).join("; ")
   if (unexpected.length > 0) return new Failure.CommandFailed({ message })
-  return url === undefined
-    ? new Failure.NotRunning({
-        message: `no model server is running (${message}); start one, or name one with --url`
-      })
-    : new Failure.CommandFailed({ message: `${message}; is the server running?` })
+  if (url !== undefined) return new Failure.CommandFailed({ message: `${message}; is the server running?` })
+  const advice = "start one, or name one with --url"
+  return new Failure.NotRunning({ message: `no model server is running (${message}); ${advice}` })
 }
 
-interface Address extends Access.Access {
-  readonly url: string | undefined
-}
-
-/** A server that may be used: one whose kind was named, or one after a probe. */
-type Candidate = Servers.Service & {
-  readonly isConfigured: boolean
-  readonly state: Discovery.Probed["state"] | "named"
-}
-
-const isSame = (a: Candidate, b: Candidate): boolean =>
-  a.state === "recognised" && b.state === "recognised" && a.kind === b.kind && a.provider.server === b.provider.server
+/** A server that may be used. */
+type Candidate = Servers.Service & { readonly state: Discovery.Probed["state"]; readonly isNamed: boolean }
 
 type Candidates = readonly [ReadonlyArray<Candidate>, ReadonlyArray<ProviderError | Config.ConfigError>]
 
-/** One probe recognises a server of any kind. Where it recognises none, each protocol is tried. */
+/** One probe recognises a server of any kind. Where it recognises none at an address, each protocol is tried there. */
 const findCandidates = Effect.fnUntraced(function* (
   kind: Servers.Kind | undefined,
-  address: Address
+  address: Access.Access & { readonly url: string | undefined }
 ): Effect.fn.Return<Candidates, never, Requirements> {
   // A program that does not respond must not delay the others for long.
-  const probe = (kind: Discovery.Kind) => Discovery.probe(kind, { ...address, timeLimit: "1 second" })
-  const connectAs = (state: Candidate["state"]) => (kind: Servers.Kind) =>
-    Effect.map(Servers.connect(kind, address), ({ isConfigured, service }) => ({ ...service, isConfigured, state }))
+  const probe = (kind: Discovery.Kind) =>
+    Effect.map(Discovery.probe(kind, { ...address, timeLimit: "1 second" }), ({ isConfigured, ...probed }) => ({
+      ...probed,
+      isNamed: isConfigured && address.url === undefined
+    }))
+  const connectAs = (known: Pick<Candidate, "state" | "isNamed">) => (kind: Servers.Kind) =>
+    Effect.map(Servers.connect(kind, address), ({ service }) => ({ ...service, ...known }))
 
-  if (kind !== undefined) return yield* Effect.partition([kind], connectAs("named"))
+  if (kind !== undefined) return yield* Effect.partition([kind], connectAs({ state: "unknown", isNamed: true }))
   if (address.url === undefined) return yield* Effect.partition(Discovery.kinds, probe, { concurrency: "unbounded" })
   const [[first], failures] = yield* Effect.partition(Discovery.kinds.slice(0, 1), probe)
-  if (first === undefined || first.state === "recognised") return [first === undefined ? [] : [first], failures]
-  const [others, unusable] = yield* Effect.partition(Discovery.kinds.slice(1), connectAs(first.state))
+  if (first === undefined) return [[], failures]
+  if (first.state === "recognised") return [[first], []]
+  const [others, unusable] = yield* Effect.partition(
+    Discovery.kinds.slice(1),
+    connectAs({ state: first.state, isNamed: false })
+  )
   return [[first, ...others], unusable]
 })
+
+const isSame = (a: Candidate, b: Candidate): boolean =>
+  a.state === "recognised" && b.state === "recognised" && a.kind === b.kind && a.provider.server === b.provider.server
 
 /**
  * A server that is not recognised may be slow, and is used as the kind that was expected. It counts as not running only if it was
  * not named, and its usual port is closed or shared with many other programs.
  */
-const check = (
-  candidate: Candidate,
-  url: string | undefined
-): Effect.Effect<Connected, ProviderError | Failure.NotRunning> => {
-  const { isConfigured, kind, provider, state } = candidate
-  const isNamed = state === "named" || (isConfigured && url === undefined)
-  const host = provider.server?.replace("http://", "")
-  if (state === "closed" && !isNamed) {
-    return Effect.fail(new Failure.NotRunning({ message: `${provider.name}: nothing listens on ${host}` }))
-  }
-  if (state === "unknown" && !isNamed && Servers.definitions[kind].address.isPortShared) {
-    return Effect.fail(new Failure.NotRunning({ message: `${provider.name}: no such server answers on ${host}` }))
+const check = (candidate: Candidate): Effect.Effect<Connected, ProviderError | Failure.NotRunning> => {
+  const { isNamed, kind, provider, state } = candidate
+  const notRunning = (what: string) =>
+    new Failure.NotRunning({ message: `${provider.name}: ${what} on ${provider.server?.replace("http://", "")}` })
+  if (!isNamed && state === "closed") return Effect.fail(notRunning("nothing listens"))
+  if (!isNamed && state === "unknown" && Servers.definitions[kind].address.isPortShared) {
+    return Effect.fail(notRunning("no such server answers"))
   }
   return prepare(candidate, state === "recognised")
 }

@@ -12,8 +12,7 @@ import * as Failure from "../failure.ts"
 import * as Output from "../output.ts"
 import type { Selected } from "../select.ts"
 import * as Commands from "./commands.ts"
-import type { Message } from "./files.ts"
-import * as History from "./history.ts"
+import * as Files from "./files.ts"
 import * as LineEditor from "./lineEditor.ts"
 
 export interface Settings extends Selected {
@@ -47,7 +46,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings) {
     answeredBy: undefined,
     isOver: false
   }
-  const history = yield* History.make
+  const history = yield* Files.openHistory
   const hint = "Ctrl-D or /bye ends the program"
   const editor = yield* LineEditor.make({ history, hint, complete: Commands.complete(session) })
   if (!quiet) yield* Output.dimNote(`${model} on ${provider.name}. /help shows the commands`)
@@ -70,7 +69,7 @@ const takeTurn = Effect.fnUntraced(function* (
   content: string
 ) {
   const { images, messages, model, system } = session
-  const question: Message = { role: "user", content, ...(images.length === 0 ? {} : { images }) }
+  const question: Files.Message = { role: "user", content, ...(images.length === 0 ? {} : { images }) }
   const hasAnswered = session.answeredBy === model
   let text = ""
   let final: FinalChunk | undefined
@@ -90,7 +89,11 @@ const takeTurn = Effect.fnUntraced(function* (
   const exit = yield* editor.whileBusy(Answer.print(request, { ...settings, hasAnswered, observe }))
   const incomplete = findIncomplete(exit, final)
   if (incomplete !== "failed" && text !== "") {
-    const answer: Message = { role: "assistant", content: text, ...(incomplete === undefined ? {} : { incomplete }) }
+    const answer: Files.Message = {
+      role: "assistant",
+      content: text,
+      ...(incomplete === undefined ? {} : { incomplete })
+    }
     session.messages = [...messages, question, answer]
     session.images = []
   }

@@ -5,11 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { Deadlines } from "../CompletionRequest.ts"
 import * as Failure from "./failure.ts"
-import type { Timeouts } from "./flags.ts"
+import type { Input, Timeouts } from "./flags.ts"
 
-export interface Flags extends Timeouts {
-  readonly headers?: ReadonlyArray<string>
-}
+export type Flags = Partial<Timeouts & Pick<Input, "headers">>
 
 export interface Access {
   /** By name. The values are secrets. */

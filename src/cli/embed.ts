@@ -2,7 +2,6 @@
 import * as Effect from "effect/Effect"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
-import type { EmbeddingRequest } from "../Embedding.ts"
 import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
@@ -16,39 +15,34 @@ export const embed = Effect.fnUntraced(function* (input: Input) {
   if (input.lines) return yield* embedLines(input)
   const text = yield* Prompt.read(input.words, "local-llm embed")
   const { model, provider } = yield* Servers.findModel(input, "embed")
-  const embedding = yield* provider.embed(toRequest(input, model, text))
+  const embedding = yield* provider.embed({ model, input: text, dimensions: input.dimensions })
   yield* Output.writeJson(input.json ? embedding : embedding.vectors[0])
 })
 
 /** Texts of one request. Memory does not depend on the number of lines. */
 const batchSize = 32
 
-const embedLines = Effect.fnUntraced(function* (input: Input) {
+const embedLines = Effect.fnUntraced(function* ({ dimensions, json, words, ...selection }: Input) {
   const { stdinIsTerminal } = yield* Stdio.Stdio
-  if (input.words.length > 0) {
+  if (words.length > 0) {
     return yield* Failure.fail("--lines reads the texts from standard input, so there are no words")
   }
   if (yield* stdinIsTerminal) {
     return yield* Failure.fail("--lines needs texts on standard input: local-llm embed --lines < FILE")
   }
-  const { model, provider } = yield* Servers.findModel(input, "embed")
+  const { model, provider } = yield* Servers.findModel(selection, "embed")
   yield* Prompt.input.pipe(
     Stream.splitLines,
     Stream.filter((line) => line.trim() !== ""),
     Stream.grouped(batchSize),
-    Stream.mapEffect((texts) => Effect.zip(Effect.succeed(texts), provider.embed(toRequest(input, model, texts)))),
-    Stream.runForEach(([texts, { vectors }]) =>
-      Effect.forEach(
-        texts,
-        (text, index) => Output.writeJson(input.json ? { text, vector: vectors[index] } : vectors[index]),
-        { discard: true }
+    Stream.runForEach((texts) =>
+      Effect.flatMap(provider.embed({ model, input: texts, dimensions }), ({ vectors }) =>
+        Effect.forEach(
+          texts,
+          (text, index) => Output.writeJson(json ? { text, vector: vectors[index] } : vectors[index]),
+          { discard: true }
+        )
       )
     )
   )
-})
-
-const toRequest = ({ dimensions }: Input, model: string, input: string | ReadonlyArray<string>): EmbeddingRequest => ({
-  model,
-  input,
-  ...(dimensions === undefined ? {} : { dimensions })
 })

@@ -114,4 +114,4 @@ export const load = {
 /** What a command gets. */
 export type Input<Flags extends Command.Command.Config = {}> = Command.Command.Config.Infer<Flags & typeof common>
 
-export type Timeouts = Partial<Command.Command.Config.Infer<typeof timeouts>>
+export type Timeouts = Command.Command.Config.Infer<typeof timeouts>

@@ -12,14 +12,11 @@ import type { ProviderError } from "../ProviderError.ts"
 import * as Servers from "../servers/servers.ts"
 import * as Access from "./access.ts"
 import * as Failure from "./failure.ts"
+import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
 
 /** What the flags name. */
-export interface Selection extends Access.Flags {
-  readonly provider?: Servers.Kind | undefined
-  readonly url?: string | undefined
-  readonly model?: string | undefined
-}
+export type Selection = Access.Flags & Partial<Pick<Flags.Input<typeof Flags.chat>, "provider" | "url" | "model">>
 
 /** What some servers can do besides completions. */
 export type Management = Partial<Pick<Ollama, "running" | "show" | "pull" | "deleteModel" | "copyModel" | "unload">> & {

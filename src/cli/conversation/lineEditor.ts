@@ -74,10 +74,9 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
       resume(Effect.succeed(text))
     })
     receiver = editing
-    while (receiver === editing) {
-      const key = kept.shift()
-      if (key === undefined) break
+    for (let key = kept.shift(); key !== undefined; key = kept.shift()) {
       editing.onKey(...key)
+      if (receiver !== editing) break
     }
     return Effect.sync(editing.onEnd)
   })

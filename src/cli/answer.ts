@@ -1,20 +1,15 @@
 /** Prints an answer while it is generated. */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
-import type * as Terminal from "effect/Terminal"
 import type { Completion } from "../Completion.ts"
 import type { CompletionRequest } from "../CompletionRequest.ts"
-import type { Provider } from "../Provider.ts"
-import type { ProviderError } from "../ProviderError.ts"
-import { FromJsonString, type StreamingChunk } from "../StreamingChunk.ts"
-import type { Management } from "./discovery.ts"
+import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
 import * as Output from "./output.ts"
+import type { Management } from "./servers.ts"
 import * as Spinner from "./spinner.ts"
-import * as Summary from "./summary.ts"
 import * as Text from "./text.ts"
 
 export interface Options extends Omit<Spinner.Options, "model"> {
@@ -23,8 +18,41 @@ export interface Options extends Omit<Spinner.Options, "model"> {
   readonly observe?: ((chunk: StreamingChunk) => void) | undefined
 }
 
+/** Prints an answer, and on standard error what is being waited for, thinking, and a summary. */
+export const print = Effect.fnUntraced(function* (request: CompletionRequest, options: Options) {
+  const { observe, provider, quiet } = options
+  const clock = yield* Clock.Clock
+  const startedAt = clock.currentTimeMillisUnsafe()
+  const writer = yield* makeWriter
+  const model = request.model ?? ""
+  const showWaiting = quiet ? () => Effect.void : yield* Spinner.start({ ...options, model })
+  let firstAt: number | undefined
+  const toolCalls: Array<string> = []
+  let summary = ""
+
+  const printChunk = Effect.fnUntraced(function* (chunk: StreamingChunk) {
+    const now = clock.currentTimeMillisUnsafe()
+    observe?.(chunk)
+    yield* showWaiting(chunk)
+    if (chunk.thinking || chunk.content) firstAt ??= now
+    if (!quiet) yield* writer.thinking(chunk.thinking ?? "")
+    yield* writer.answer(chunk.content)
+    for (const { name } of chunk.toolCalls ?? []) toolCalls.push(name)
+    if (!chunk.isFinal) return
+    const isEmpty = firstAt === undefined && toolCalls.length === 0
+    if (!(isEmpty && (yield* noteIfOnlyLoaded(provider, chunk)))) yield* writer.end
+    summary = summarize(provider.name, chunk, { startedAt, firstAt, endedAt: now })
+  })
+
+  yield* Effect.onError(Stream.runForEach(provider.stream(request), printChunk), () => writer.fail)
+  if (toolCalls.length > 0) {
+    yield* Output.note(`local-llm: the model called tools, but there are none here: ${toolCalls.join(", ")}`)
+  }
+  if (!quiet) yield* Output.dimNote(summary)
+}, Effect.scoped)
+
 /** The answer goes to standard output. Thinking is no part of it and goes to standard error. */
-const makeWriter = Effect.fnUntraced(function* () {
+const makeWriter = Effect.gen(function* () {
   const stdio = yield* Stdio.Stdio
   const answer = Text.makeCleaner(yield* stdio.stdoutIsTerminal)
   const thinking = Text.makeCleaner(yield* stdio.stderrIsTerminal)
@@ -54,10 +82,7 @@ const makeWriter = Effect.fnUntraced(function* () {
   }
 })
 
-/**
- * Reports an answer of Ollama to what it takes for an empty prompt: it has loaded the model, and counts no tokens. Returns whether it
- * is one.
- */
+/** If Ollama takes a prompt for empty, it loads the model, generates nothing and counts no tokens. Reports that, and returns whether. */
 export const noteIfOnlyLoaded = Effect.fnUntraced(function* (
   provider: Management,
   { finishReason, usage }: Pick<Completion, "finishReason" | "usage">
@@ -67,59 +92,42 @@ export const noteIfOnlyLoaded = Effect.fnUntraced(function* (
   return true
 })
 
-/** Prints an answer, and on standard error what is being waited for, thinking, and a summary. */
-export const print = Effect.fnUntraced(function* (
-  request: CompletionRequest,
-  options: Options
-): Effect.fn.Return<
-  void,
-  ProviderError | Output.OutputFailed | Output.ReaderGone,
-  Stdio.Stdio | Terminal.Terminal | Scope.Scope
-> {
-  const { observe, provider, quiet } = options
-  const clock = yield* Clock.Clock
-  const startedAt = clock.currentTimeMillisUnsafe()
-  const writer = yield* makeWriter()
-  const spinner = quiet ? undefined : yield* Spinner.start({ ...options, model: request.model })
-  let firstAt: number | undefined
-  const toolCalls: Array<string> = []
-  let summary = ""
+/** Times of events, in milliseconds. */
+interface Times {
+  readonly startedAt: number
+  /** The first text, or the first thinking. */
+  readonly firstAt: number | undefined
+  readonly endedAt: number
+}
 
-  const printChunk = Effect.fnUntraced(function* (chunk: StreamingChunk) {
-    const now = clock.currentTimeMillisUnsafe()
-    observe?.(chunk)
-    if (spinner !== undefined) yield* spinner.show(chunk)
-    if (chunk.thinking || chunk.content) firstAt ??= now
-    if (!quiet) yield* writer.thinking(chunk.thinking ?? "")
-    yield* writer.answer(chunk.content)
-    for (const { name } of chunk.toolCalls ?? []) toolCalls.push(name)
-    if (!chunk.isFinal) return
-    const isEmpty = firstAt === undefined && toolCalls.length === 0
-    if (!(isEmpty && (yield* noteIfOnlyLoaded(provider, chunk)))) yield* writer.end
-    summary = Summary.describe(provider.name, chunk, { startedAt, firstAt, endedAt: now })
-  })
+/** The line after an answer: the model, its tokens and its speed. Numbers that the server did not report are left out. */
+export const summarize = (
+  server: string,
+  { finishReason, model, timings, usage }: Pick<FinalChunk, "model" | "finishReason" | "usage" | "timings">,
+  times: Times
+): string => {
+  const { firstAt, startedAt } = times
+  const ofPrompt = usage?.promptTokens === undefined ? "" : ` after ${usage.promptTokens} of the prompt`
+  return [
+    `${model} on ${server}`,
+    usage?.completionTokens === undefined ? "" : `${usage.completionTokens} tokens${ofPrompt}`,
+    firstAt === undefined ? "" : `first after ${((firstAt - startedAt) / 1000).toFixed(2)} s`,
+    describeSpeed(usage?.completionTokens, timings?.completion, times),
+    finishReason === "stop" ? "" : `ended by ${finishReason}`
+  ]
+    .filter((part) => part !== "")
+    .join(" · ")
+}
 
-  yield* provider.stream(request).pipe(
-    Stream.runForEach(printChunk),
-    Effect.onError(() => writer.fail)
-  )
-  if (toolCalls.length > 0) {
-    yield* Output.note(`local-llm: the model called tools, but there are none here: ${toolCalls.join(", ")}`)
-  }
-  if (!quiet) yield* Output.dimNote(summary)
-}, Effect.scoped)
+/** An answer that took less time, in milliseconds, arrived all at once, so its speed is unknown. */
+const shortestMeasured = 100
 
-const encodeChunk = Schema.encodeEffect(FromJsonString)
-
-/** Each chunk is one line of JSON. */
-export const printChunks = Effect.fnUntraced(function* (provider: Provider & Management, request: CompletionRequest) {
-  let isEmpty = true
-  yield* Stream.runForEach(
-    provider.stream(request),
-    Effect.fnUntraced(function* (chunk) {
-      yield* Output.writeJsonLine(yield* Effect.orDie(encodeChunk(chunk)))
-      if (chunk.content !== "" || chunk.thinking || chunk.toolCalls !== undefined) isEmpty = false
-      if (chunk.isFinal && isEmpty) yield* noteIfOnlyLoaded(provider, chunk)
-    })
-  )
-})
+/** Uses the time that the server reported. With our own clock, counting starts at the first token. */
+const describeSpeed = (tokens: number | undefined, reported: Duration.Duration | undefined, times: Times): string => {
+  const { endedAt, firstAt } = times
+  if (tokens === undefined || firstAt === undefined) return ""
+  const measured = endedAt - firstAt < shortestMeasured ? 0 : endedAt - firstAt
+  const millis = reported === undefined ? measured : Duration.toMillis(reported)
+  const counted = reported === undefined ? tokens - 1 : tokens
+  return millis > 0 ? `${((counted * 1000) / millis).toFixed(1)} tokens/s` : ""
+}

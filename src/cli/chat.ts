@@ -1,44 +1,31 @@
 /** Sends one prompt to a model. */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { ChatRequest } from "../CompletionRequest.ts"
 import * as Answer from "./answer.ts"
 import * as Conversation from "./conversation/conversation.ts"
 import * as Failure from "./failure.ts"
+import type * as Flags from "./flags.ts"
+import * as Json from "./json.ts"
 import * as Prompt from "./prompt.ts"
 import * as Select from "./select.ts"
-import * as Typed from "./typed.ts"
 
-export interface Input extends Select.Input {
-  readonly words: ReadonlyArray<string>
-  readonly system: string | undefined
-  readonly images: ReadonlyArray<string>
-  readonly think: "on" | "off" | "low" | "medium" | "high" | "max" | undefined
-  readonly contextLength: number | undefined
-  readonly temperature: number | undefined
-  readonly maxTokens: number | undefined
-  readonly stop: ReadonlyArray<string>
-  readonly seed: number | undefined
-  /** The file of a JSON Schema. */
-  readonly schema: string | undefined
-  readonly json: boolean
-  readonly jsonl: boolean
-  readonly quiet: boolean
-}
-
-/** Flags that contradict each other, or a file that cannot be used. */
-export class WrongFlags extends Data.TaggedError("WrongFlags")<{ readonly message: string }> {}
+type Input = Flags.Input<typeof Flags.chat>
 
 export const chat = Effect.fnUntraced(function* (input: Input) {
   yield* check(input)
-  const format = input.schema === undefined ? undefined : yield* Typed.readSchema(input.schema)
+  const format = input.schema === undefined ? undefined : yield* Json.readSchema(input.schema)
   const images = yield* Effect.forEach(input.images, readImage)
-  const isConversation = yield* Conversation.isPossible
-  if (isConversation && input.words.length === 0 && !input.json && !input.jsonl && !format) {
+  const hasPrompt = input.words.length > 0 || input.json || input.jsonl || format !== undefined
+  if (!hasPrompt && (yield* Conversation.isPossible)) {
     const { quiet, system } = input
-    const selected = yield* Select.select(input)
-    return yield* Conversation.run({ ...selected, system, images, quiet, options: toOptions(input) })
+    return yield* Conversation.run({
+      ...(yield* Select.select(input)),
+      system,
+      images,
+      quiet,
+      options: toOptions(input)
+    })
   }
   const content = yield* Prompt.read(input.words)
   const { isQueued, model, provider } = yield* Select.select(input)
@@ -51,21 +38,17 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
     ],
     ...(format === undefined ? {} : { format: format.jsonSchema })
   }
-  if (input.jsonl) return yield* Answer.printChunks(provider, request)
-  if (input.json || format !== undefined) return yield* Typed.print(provider, request, format, input)
+  if (input.jsonl) return yield* Json.printChunks(provider, request)
+  if (input.json || format !== undefined) return yield* Json.print(provider, request, format, input)
   yield* Answer.print(request, { provider, isQueued, quiet: input.quiet })
 })
 
 const check = ({ hosts, json, jsonl, schema, url }: Input) => {
-  const message =
-    json && jsonl
-      ? "--json and --jsonl exclude each other"
-      : jsonl && schema !== undefined
-        ? "--jsonl prints the chunks of an answer that is not checked yet, so it excludes --schema"
-        : hosts.length > 0 && url !== undefined
-          ? "--host and --url exclude each other"
-          : undefined
-  return message === undefined ? Effect.void : Effect.fail(new WrongFlags({ message }))
+  if (json && jsonl) return Failure.fail("--json and --jsonl exclude each other")
+  if (jsonl && schema !== undefined) {
+    return Failure.fail("--jsonl prints the chunks of an answer that is not checked yet, so it excludes --schema")
+  }
+  return hosts.length > 0 && url !== undefined ? Failure.fail("--host and --url exclude each other") : Effect.void
 }
 
 const toOptions = (input: Input): Omit<ChatRequest, "messages"> => ({
@@ -73,16 +56,12 @@ const toOptions = (input: Input): Omit<ChatRequest, "messages"> => ({
   maxTokens: input.maxTokens,
   contextLength: input.contextLength,
   seed: input.seed,
-  ...(input.stop.length === 0 ? {} : { stop: input.stop }),
-  ...(input.think === undefined ? {} : { think: toThink(input.think) })
+  stop: input.stop.length === 0 ? undefined : input.stop,
+  think: input.think === "on" ? true : input.think === "off" ? false : input.think
 })
 
-const toThink = (think: NonNullable<Input["think"]>): NonNullable<ChatRequest["think"]> =>
-  think === "on" ? true : think === "off" ? false : think
-
 const readImage = (path: string) =>
-  Effect.mapError(
+  Effect.catch(
     FileSystem.FileSystem.use((files) => files.readFile(path)),
-    (error) =>
-      new WrongFlags({ message: `the file of --image cannot be read: ${Failure.describeFile(error)}: ${path}` })
+    (error) => Failure.fail(`the file of --image cannot be read: ${Failure.describeFile(error)}: ${path}`)
   )

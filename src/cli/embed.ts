@@ -1,65 +1,48 @@
 /** Turns texts into vectors. */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
-import type { Provider } from "../Provider.ts"
-import * as Discovery from "./discovery.ts"
-import * as Manage from "./manage.ts"
+import * as Failure from "./failure.ts"
+import type * as Flags from "./flags.ts"
+import * as Output from "./output.ts"
 import * as Prompt from "./prompt.ts"
+import * as Servers from "./servers.ts"
 
-export interface Input extends Manage.Input {
-  readonly words: ReadonlyArray<string>
-  readonly dimensions: number | undefined
-  readonly lines: boolean
-}
-
-/** There is no text, or it is given in two ways. */
-export class WrongTexts extends Data.TaggedError("WrongTexts")<{ readonly message: string }> {}
+type Input = Flags.Input<typeof Flags.embed>
 
 /** Prints the vector of one text, or with `--lines` that of each line of standard input. */
 export const embed = Effect.fnUntraced(function* (input: Input) {
   if (input.lines) return yield* embedLines(input)
   const text = yield* Prompt.read(input.words, "local-llm embed")
-  const { model, provider } = yield* Discovery.findModel(input, "embed")
-  const embedding = yield* provider.embed(toRequest(input, model, text))
-  yield* Manage.writeJson(input.json ? embedding : embedding.vectors[0])
+  const { model, provider } = yield* Servers.findModel(input, "embed")
+  const embedding = yield* provider.embed({ model, input: text, dimensions: input.dimensions })
+  yield* Output.writeJson(input.json ? embedding : embedding.vectors[0])
 })
 
 /** Texts of one request. Memory does not depend on the number of lines. */
 const batchSize = 32
 
-const embedLines = Effect.fnUntraced(function* (input: Input) {
-  if (input.words.length > 0) {
-    return yield* new WrongTexts({ message: "--lines reads the texts from standard input, so there are no words" })
-  }
+const embedLines = Effect.fnUntraced(function* ({ dimensions, json, words, ...selection }: Input) {
   const { stdinIsTerminal } = yield* Stdio.Stdio
-  if (yield* stdinIsTerminal) {
-    return yield* new WrongTexts({ message: "--lines needs texts on standard input: local-llm embed --lines < FILE" })
+  if (words.length > 0) {
+    return yield* Failure.fail("--lines reads the texts from standard input, so there are no words")
   }
-  const { model, provider } = yield* Discovery.findModel(input, "embed")
+  if (yield* stdinIsTerminal) {
+    return yield* Failure.fail("--lines needs texts on standard input: local-llm embed --lines < FILE")
+  }
+  const { model, provider } = yield* Servers.findModel(selection, "embed")
   yield* Prompt.input.pipe(
     Stream.splitLines,
     Stream.filter((line) => line.trim() !== ""),
     Stream.grouped(batchSize),
-    Stream.mapEffect((texts) => Effect.zip(Effect.succeed(texts), vectorsOf(provider, toRequest(input, model, texts)))),
-    Stream.runForEach(([texts, vectors]) =>
-      Effect.forEach(
-        texts,
-        (text, index) => Manage.writeJson(input.json ? { text, vector: vectors[index] } : vectors[index]),
-        { discard: true }
+    Stream.runForEach((texts) =>
+      Effect.flatMap(provider.embed({ model, input: texts, dimensions }), ({ vectors }) =>
+        Effect.forEach(
+          texts,
+          (text, index) => Output.writeJson(json ? { text, vector: vectors[index] } : vectors[index]),
+          { discard: true }
+        )
       )
     )
   )
-})
-
-type EmbeddingRequest = Parameters<Provider["embed"]>[0]
-
-const vectorsOf = (provider: Provider, request: EmbeddingRequest) =>
-  Effect.map(provider.embed(request), ({ vectors }) => vectors)
-
-const toRequest = ({ dimensions }: Input, model: string, input: string | ReadonlyArray<string>): EmbeddingRequest => ({
-  model,
-  input,
-  ...(dimensions === undefined ? {} : { dimensions })
 })

@@ -7,47 +7,43 @@ import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as Stdio from "effect/Stdio"
 import * as Fs from "node:fs"
-import * as Arguments from "./arguments.ts"
-import { builtIns, command, describe } from "./commands.ts"
+import { builtIns, command, expandHelp } from "./commands.ts"
 import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
 
-const readVersion = (): string => {
-  const manifest: { readonly version: string } = JSON.parse(
-    Fs.readFileSync(new URL("../../package.json", import.meta.url), "utf8")
-  )
-  return manifest.version
-}
+const readManifest = (): { readonly version: string } =>
+  JSON.parse(Fs.readFileSync(new URL("../../package.json", import.meta.url), "utf8"))
 
 /** The help goes to standard output only if it was requested. */
 const presenter: CliOutput.Presenter = {
   present: (event) => (event._tag === "InvalidInvocation" ? Effect.void : CliOutput.defaultPresenter.present(event))
 }
 
-const describeError = (error: unknown): string => {
-  if (CliError.isCliError(error) && error._tag === "ShowHelp") {
-    return `${error.errors.map(describeError).join("; ")}. See local-llm --help`
+/** The first error only: each letter of a word such as `-la` is one. */
+const describeInvocation = ({ errors: [error] }: CliError.ShowHelp): string => {
+  if (error?._tag === "UnrecognizedOption") {
+    const suggestions = error.suggestions.filter((name) => name.startsWith("--"))
+    const advice = suggestions.map((name) => `; did you mean ${name}?`).join("")
+    const rule = error.command?.[1] === undefined ? "" : "flags of a command follow its name, and "
+    return `unknown flag ${error.option}${advice} (${rule}words after -- are never flags)`
   }
-  if (CliError.isCliError(error) && error._tag === "UnrecognizedOption") {
-    const suggestions = error.suggestions.map((name) => `; did you mean ${name}?`).join("")
-    return `unknown flag ${error.option}${suggestions} (words after -- are never flags)`
-  }
-  if (CliError.isCliError(error) && error._tag === "UnexpectedArgument") {
+  if (error?._tag === "UnexpectedArgument") {
     return `${error.message}; to send a prompt that begins with the name of a command, put -- before it`
   }
-  return error instanceof Error ? Failure.describe(error) : String(error)
+  return error?.message ?? "no command"
 }
 
 /** One line for each failure. An interrupted program and one whose reader has gone end quietly. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   const error = Cause.squash(cause)
-  return Cause.hasInterruptsOnly(cause) || error instanceof Output.ReaderGone
-    ? Effect.void
-    : Output.note(`local-llm: ${describeError(error)}`)
+  if (Cause.hasInterruptsOnly(cause) || error instanceof Failure.ReaderGone) return Effect.void
+  if (CliError.isCliError(error) && error._tag === "ShowHelp") {
+    return Output.note(`local-llm: ${describeInvocation(error)}. See local-llm --help`)
+  }
+  return Output.note(`local-llm: ${error instanceof Error ? Failure.describe(error) : String(error)}`)
 }
 
 let signalCode: number | undefined
@@ -66,11 +62,8 @@ const teardown: Runtime.Teardown = (exit, onExit) =>
 
 Output.ignoreErrorEvents.pipe(
   Effect.andThen(Stdio.Stdio.use(({ args }) => args)),
-  Effect.map((args) => Arguments.arrange(Arguments.vocabularyOf(describe(command)), args)),
-  Effect.flatMap(Command.runWith(command, { version: readVersion() })),
+  Effect.flatMap((args) => Command.runWith(command, readManifest())(expandHelp(args))),
   Effect.tapCause(report),
-  Effect.provide(
-    Layer.mergeAll(NodeServices.layer, CliOutput.layerPresenter(presenter), CliConfig.layer({ builtIns }))
-  ),
+  Effect.provide([NodeServices.layer, CliOutput.layerPresenter(presenter), CliConfig.layer({ builtIns })]),
   (program) => NodeRuntime.runMain(program, { disableErrorReporting: true, teardown })
 )

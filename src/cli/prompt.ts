@@ -1,12 +1,9 @@
 /** The prompt, from the arguments and from standard input. */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
-
-/** There is no prompt, or it cannot be read. */
-export class PromptFailed extends Data.TaggedError("PromptFailed")<{ readonly message: string }> {}
 
 /**
  * The words, a blank line, and the text on standard input; either may be missing. Standard input is read to its end unless
@@ -15,31 +12,32 @@ export class PromptFailed extends Data.TaggedError("PromptFailed")<{ readonly me
 export const read = Effect.fnUntraced(function* (
   words: ReadonlyArray<string>,
   program = "local-llm"
-): Effect.fn.Return<string, PromptFailed, Stdio.Stdio> {
+): Effect.fn.Return<string, Failure.CommandFailed, Stdio.Stdio> {
   const stdio = yield* Stdio.Stdio
   const argument = words.join(" ")
   const input = (yield* stdio.stdinIsTerminal) ? "" : yield* readInput
   const parts = [argument, input].filter((part) => part.trim() !== "")
   if (parts.length === 0) {
     const example = `${program} "Why is the sky blue?"`
-    return yield* new PromptFailed({ message: `the prompt is empty; give one as an argument, for example: ${example}` })
+    return yield* Failure.fail(`the prompt is empty; give one as an argument, for example: ${example}`)
   }
   return parts.join("\n\n")
 })
 
 /** The text on standard input. What is not UTF-8 is an error, since replaced characters would go unnoticed. */
-export const input: Stream.Stream<string, PromptFailed, Stdio.Stdio> = Stream.unwrap(
+export const input: Stream.Stream<string, Failure.CommandFailed, Stdio.Stdio> = Stream.unwrap(
   Effect.map(Stdio.Stdio, ({ stdin }) => {
     const decoder = new TextDecoder("utf-8", { fatal: true })
     const decode = (bytes?: Uint8Array) =>
       Effect.try({
         try: () => decoder.decode(bytes, { stream: bytes !== undefined }),
-        catch: () => new PromptFailed({ message: "standard input is no text in UTF-8; an image belongs to --image" })
+        catch: () =>
+          new Failure.CommandFailed({ message: "standard input is no text in UTF-8; an image belongs to --image" })
       })
     return stdin.pipe(
       Stream.mapError(({ cause, message }) => {
         const description = cause instanceof Error ? cause.message : message
-        return new PromptFailed({ message: `standard input cannot be read: ${description}` })
+        return new Failure.CommandFailed({ message: `standard input cannot be read: ${description}` })
       }),
       Stream.mapEffect(decode),
       Stream.concat(Stream.fromEffect(Effect.suspend(() => decode())))

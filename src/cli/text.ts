@@ -7,12 +7,9 @@ export interface Cleaner {
   readonly end: () => string
 }
 
-/**
- * Cleans a text that arrives in pieces. Characters that were split between two pieces are joined. For a terminal, control
- * characters and invisible ones are replaced as well.
- */
+/** Joins characters that were split between two pieces. For a terminal, control characters and invisible ones are replaced as well. */
 export const makeCleaner = (isTerminal: boolean): Cleaner => {
-  // The first half of a character, or a carriage return that may belong to a line end.
+  /** The first half of a character, or a carriage return that may belong to a line end. */
   let held = ""
   /** The last character, if it decides about the next one. */
   let before = ""
@@ -53,10 +50,7 @@ const replacement = (character: string): string => {
   return character < " " ? String.fromCharCode(0x2400 + character.charCodeAt(0)) : "\uFFFD"
 }
 
-/**
- * The same for the text of JSON, whose value stays the same: what `JSON.stringify` leaves of such characters is written as
- * `\u` and its code.
- */
+/** Writes what `JSON.stringify` leaves of such characters as `\u` and its code, so that the value stays the same. */
 export const escapeControls = (json: string): string =>
   json.replaceAll(unsafe, (character) =>
     character === "\n" || character === "\t" ? character : character.split("").map(escapeUnit).join("")

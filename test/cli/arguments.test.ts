@@ -1,53 +1,73 @@
+/** Where flags may stand, and which words form the prompt. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Arguments from "../../src/cli/arguments.ts"
-import { command, describe as describeCommand } from "../../src/cli/commands.ts"
+import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
 
-const vocabulary = Arguments.vocabularyOf(describeCommand(command))
-
-const alone = ["--help", "-h", "--version", "-v", "--json", "--jsonl", "--quiet", "-q"]
+const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>) {
+  const server = yield* FakeServer.make({ text: "Yes" }, { models: ["m:latest", "a=b:latest"] })
+  const result = yield* CommandLine.run(args, { env: { OLLAMA_HOST: server.url } })
+  const { requests } = yield* server.state
+  return { ...result, body: requests.findLast(({ path }) => path === "/api/chat")?.body }
+})
 
 describe("arguments", () => {
-  it.each<[title: string, args: ReadonlyArray<string>, arranged: ReadonlyArray<string>]>([
-    ["nothing", [], []],
-    ["words", ["why", "is"], ["--", "why", "is"]],
-    ["flags between words", ["why", "--model", "m", "is"], ["--model=m", "--", "why", "is"]],
-    ["a flag with its value in one word", ["--model=a=b c", "why"], ["--model=a=b c", "--", "why"]],
-    ["a short flag with its value in one word", ["-m=a=b", "why"], ["-m=a=b", "--", "why"]],
-    ["a value that begins with a dash", ["--system", "- Be brief.", "x"], ["--system=- Be brief.", "--", "x"]],
-    ["a negative value", ["--temperature", "-1", "x"], ["--temperature=-1", "--", "x"]],
-    ["a flag without its value", ["--model", "--url", "u"], ["--model", "--url=u"]],
-    ["a flag without its value at the end", ["x", "--model"], ["--model", "--", "x"]],
-    ["a flag without its value before --", ["--model", "--", "x"], ["--model", "--", "x"]],
-    ["short flags", ["-h", "-v"], ["-h", "-v"]],
-    ["a subcommand after flags", ["--url", "u", "models"], ["models", "--url=u"]],
-    ["help alone", ["help"], ["--help"]],
-    ["help as a word", ["help", "me"], ["--", "help", "me"]],
-    ["help after --", ["--", "help"], ["--", "help"]],
-    ["a subcommand as a later word", ["the", "models"], ["--", "the", "models"]],
-    ["a subcommand after --", ["--", "models"], ["--", "models"]],
-    ["a quoted prompt that begins with a subcommand", ["models of"], ["--", "models of"]],
-    ["dashes", ["-", "---", "-5", "-la"], ["--", "-", "---", "-5", "-la"]],
-    ["a quoted prompt that begins with a flag", ["--help me", "--x y"], ["--", "--help me", "--x y"]],
-    ["an unknown flag", ["--modle", "m", "--x=1"], ["--modle", "--x=1", "--", "m"]],
-    ["flags after --", ["--", "--model", "--", "-h"], ["--", "--model", "--", "-h"]],
-    ["an empty word", [""], ["--", ""]]
-  ])("%s", (_, args, arranged) => {
-    expect(Arguments.arrange(vocabulary, args)).toEqual(arranged)
-  })
-
-  it.live("all flags of the help are known", () =>
+  it.live.each<[title: string, args: ReadonlyArray<string>, prompt: string, body?: object]>([
+    ["words", ["why", "is"], "why is"],
+    ["flags between words", ["why", "--model", "m", "is"], "why is", { model: "m" }],
+    ["flags after the words of a subcommand", ["chat", "the", "models", "-m", "m"], "the models", { model: "m" }],
+    ["a flag with its value in one word", ["--model=a=b", "why"], "why", { model: "a=b" }],
+    ["a short flag with its value in one word", ["-m=a=b", "why"], "why", { model: "a=b" }],
+    ["a value that begins with a dash", ["--stop=- Be brief.", "x"], "x", { options: { stop: ["- Be brief."] } }],
+    ["a negative value", ["--seed", "-1", "x"], "x", { options: { seed: -1 } }],
+    ["flags of all commands before a subcommand", ["--provider", "ollama", "chat", "x"], "x"],
+    ["help as a word", ["help", "me"], "help me"],
+    ["help after --", ["--", "help"], "help"],
+    ["a subcommand after --", ["--", "models", "of"], "models of"],
+    ["a quoted prompt that begins with a subcommand", ["models of"], "models of"],
+    ["numbers and a lone dash", ["-", "-5", "+", "3"], "- -5 + 3"],
+    ["dashes after --", ["-m", "m", "--", "ls", "-la", "-5 + 3"], "ls -la -5 + 3", { model: "m" }],
+    ["flags after --", ["--", "--model", "--", "-h"], "--model -- -h"]
+  ])("%s", ([, args, prompt, body = {}]) =>
     Effect.gen(function* () {
-      const { stdout } = yield* CommandLine.run(["--help"])
-      const flags = stdout.match(/(?<=[\s,])--?[a-z][a-z-]*/g) ?? []
-      expect(flags).toContain("--max-tokens")
-      // A known flag takes the next word as its value, or stands alone. An unknown one does neither.
-      for (const flag of flags) {
-        const arranged = Arguments.arrange(vocabulary, [flag, "m"])
-        expect([[`${flag}=m`], [flag, "--", "m"]]).toContainEqual(arranged)
-        if (arranged.length > 1) expect(alone).toContain(flag)
-      }
+      const result = yield* run(args)
+      expect(result).toMatchObject({ code: 0, stdout: "Yes\n" })
+      expect(result.body).toMatchObject({ ...body, messages: [{ role: "user", content: prompt }] })
+    })
+  )
+
+  it.live.each<[args: ReadonlyArray<string>, message: string]>([
+    [["--nope", "Why?"], "unknown flag --nope (words after -- are never flags)"],
+    [["--modle", "m", "--x=1"], "unknown flag --modle; did you mean --model? (words after -- are never flags)"],
+    [["what", "does", "ls", "-la", "do"], "unknown flag -l (words after -- are never flags)"],
+    [["--help me"], "unknown flag --help me (words after -- are never flags)"],
+    [["-m", "m", "models"], "unknown flag --model (flags of a command follow its name, and words after -- are never"],
+    [["models", "--model", "m"], "unknown flag --model (flags of a command follow its name"],
+    [["--model", "--url", "u"], "Missing value for flag --model."],
+    [["x", "--model"], "Missing value for flag --model."],
+    [["--model", "--", "x"], "Missing value for flag --model."],
+    [["--temperature", "warm", "Why?"], 'Invalid value for flag --temperature: "warm".'],
+    [["models", "of"], "to send a prompt that begins with the name of a command, put -- before it"],
+    [["x", "-m", "a", "-m", "b"], 'Invalid value for flag --model: "2 occurrences".']
+  ])("%j is an error of one line", ([args, message]) =>
+    Effect.gen(function* () {
+      const { body, code, stderr, stdout } = yield* run(args)
+      expect({ code, stdout, body }).toEqual({ code: 1, stdout: "", body: undefined })
+      expect(stderr).toMatch(/^local-llm: [^\n]+\n$/)
+      expect(stderr).toContain(message)
+    })
+  )
+
+  it.live.each<[args: ReadonlyArray<string>, usage: string]>([
+    [["help"], "local-llm <subcommand> [flags]"],
+    [["help", "embed"], "local-llm embed [flags]"],
+    [["embed", "--help"], "local-llm embed [flags]"],
+    [["--help", "embed"], "local-llm embed [flags]"]
+  ])("%j prints the help", ([args, usage]) =>
+    Effect.gen(function* () {
+      const { code, stderr, stdout } = yield* CommandLine.run(args)
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      expect(stdout).toContain(usage)
     })
   )
 })

@@ -6,7 +6,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
-import { command, describe as describeCommand } from "../../src/cli/commands.ts"
+import { describe as describeCommand } from "../../src/cli/commands.ts"
 import { complete } from "../../src/cli/conversation/commands.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import * as CommandLine from "../support/commandLine.ts"
@@ -20,7 +20,7 @@ const firstColumn = (text: string): string =>
     .map((line) => line.split("|")[1])
     .join("\n")
 
-const root = describeCommand(command)
+const root = describeCommand()
 const namesOf = ({ flags }: CommandDescriptor): ReadonlyArray<string> =>
   flags.flatMap(({ aliases, name }) => [`--${name}`, ...aliases.map((alias) => `-${alias}`)])
 

@@ -2,7 +2,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Table from "../../src/cli/table.ts"
-import * as Width from "../../src/cli/width.ts"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
 
@@ -20,7 +19,7 @@ describe("the width of text", () => {
     ["❤️", 2],
     ["→…█", 3]
   ])("%j is %i", (text, columns) => {
-    expect(Width.width(text)).toBe(columns)
+    expect(Table.width(text)).toBe(columns)
   })
 
   it.each<[text: string, columns: number, cut: string]>([
@@ -32,7 +31,7 @@ describe("the width of text", () => {
     ["abc", 1, "…"],
     ["abc", 0, ""]
   ])("%j is cut to %i columns: %j", (text, columns, cut) => {
-    expect(Width.cut(text, columns)).toBe(cut)
+    expect(Table.cut(text, columns)).toBe(cut)
   })
 })
 
@@ -55,7 +54,7 @@ describe("a table", () => {
       const { stdout } = yield* CommandLine.runShell(script, { env })
       const lines = stdout.split("\r\n").filter((line) => line !== "")
       expect(lines).toHaveLength(2)
-      for (const line of lines) expect(Width.width(line)).toBeLessThanOrEqual(40)
+      for (const line of lines) expect(Table.width(line)).toBeLessThanOrEqual(40)
       const piped = yield* CommandLine.run(["models"], { env })
       expect(piped.stdout.split("\n").map((line) => line.split("\t")[1])).toEqual([...models, undefined])
     })

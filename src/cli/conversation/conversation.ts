@@ -8,13 +8,12 @@ import type { ChatRequest } from "../../CompletionRequest.ts"
 import { isProviderError } from "../../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../../StreamingChunk.ts"
 import * as Answer from "../answer.ts"
-import * as Commands from "./commands.ts"
 import * as Failure from "../failure.ts"
-import * as History from "./history.ts"
-import * as LineEditor from "./lineEditor.ts"
 import * as Output from "../output.ts"
-import type { Message } from "./savedConversation.ts"
 import type { Selected } from "../select.ts"
+import * as Commands from "./commands.ts"
+import * as Files from "./files.ts"
+import * as LineEditor from "./lineEditor.ts"
 
 export interface Settings extends Selected {
   readonly system: string | undefined
@@ -30,9 +29,7 @@ export const isPossible = Effect.gen(function* () {
 })
 
 /**
- * Reads prompts and commands until the end of the input.
- *
- * A question and its answer become part of the conversation together:
+ * Reads prompts and commands until the end of the input. A question and its answer become part of the conversation together:
  * - A complete answer does, unless it is empty.
  * - An answer that the user stopped does if it has text. It is marked as incomplete, also in the file of `/save`. The model gets the
  *   text as it is.
@@ -49,7 +46,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings) {
     answeredBy: undefined,
     isOver: false
   }
-  const history = yield* History.make
+  const history = yield* Files.openHistory
   const hint = "Ctrl-D or /bye ends the program"
   const editor = yield* LineEditor.make({ history, hint, complete: Commands.complete(session) })
   if (!quiet) yield* Output.dimNote(`${model} on ${provider.name}. /help shows the commands`)
@@ -72,7 +69,8 @@ const takeTurn = Effect.fnUntraced(function* (
   content: string
 ) {
   const { images, messages, model, system } = session
-  const question: Message = { role: "user", content, ...(images.length === 0 ? {} : { images }) }
+  const question: Files.Message = { role: "user", content, ...(images.length === 0 ? {} : { images }) }
+  const hasAnswered = session.answeredBy === model
   let text = ""
   let final: FinalChunk | undefined
   const observe = (chunk: StreamingChunk): void => {
@@ -88,12 +86,14 @@ const takeTurn = Effect.fnUntraced(function* (
       ...[...messages, question].map(Struct.omit(["incomplete"]))
     ]
   }
-  const hasAnswered = session.answeredBy === model
   const exit = yield* editor.whileBusy(Answer.print(request, { ...settings, hasAnswered, observe }))
   const incomplete = findIncomplete(exit, final)
-  const isKept = incomplete !== "failed" && text !== ""
-  if (isKept) {
-    const answer: Message = { role: "assistant", content: text, ...(incomplete === undefined ? {} : { incomplete }) }
+  if (incomplete !== "failed" && text !== "") {
+    const answer: Files.Message = {
+      role: "assistant",
+      content: text,
+      ...(incomplete === undefined ? {} : { incomplete })
+    }
     session.messages = [...messages, question, answer]
     session.images = []
   }
@@ -113,7 +113,7 @@ const report = Effect.fnUntraced(function* (exit: Exit.Exit<void, unknown>) {
   if (Exit.isSuccess(exit)) return
   if (Cause.hasInterruptsOnly(exit.cause)) return yield* Output.dimNote("stopped")
   const error = Cause.squash(exit.cause)
-  if (error instanceof Output.ReaderGone || error instanceof Output.OutputFailed) return yield* error
+  if (error instanceof Failure.ReaderGone || error instanceof Failure.OutputFailed) return yield* error
   const advice =
     isProviderError(error) && error.reason._tag === "ContextOverflow"
       ? "; /clear forgets the conversation, and Ollama gives more room with --context"

@@ -1,5 +1,4 @@
 /** Prompts that a person types on a terminal, with a history. Node's `readline` does the editing. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -7,8 +6,8 @@ import * as FiberSet from "effect/FiberSet"
 import * as Terminal from "effect/Terminal"
 import * as Readline from "node:readline"
 import { PassThrough, Writable } from "node:stream"
-import type { History } from "./history.ts"
-import * as Keys from "./keys.ts"
+import { variable } from "../access.ts"
+import type { History } from "./files.ts"
 
 export interface LineEditor {
   /** The next prompt, of one or more lines. It may be empty, as after Ctrl-C. `undefined` at the end of the input. */
@@ -25,11 +24,8 @@ export interface Options {
   readonly hint: string
 }
 
-const shownLineEnd = "⏎"
-
 export const make = Effect.fnUntraced(function* (options: Options) {
-  const isDumb = (yield* Effect.orElseSucceed(Config.String("TERM"), () => "")) === "dumb"
-  return isDumb ? yield* makePlain(options) : yield* makeEditing(options)
+  return (yield* variable("TERM")) === "dumb" ? yield* makePlain(options) : yield* makeEditing(options)
 })
 
 /** On a terminal without control sequences, the terminal itself edits a line, and Ctrl-C ends the program. */
@@ -51,17 +47,22 @@ const makePlain = Effect.fnUntraced(function* ({ history }: Options) {
   return editor
 })
 
+/** What gets the keys at the moment. */
+interface Receiver {
+  readonly onKey: OnKey
+  readonly onEnd: () => void
+}
+
 const makeEditing = Effect.fnUntraced(function* (options: Options) {
-  const kept: Array<Parameters<Keys.OnKey>> = []
-  const keep: Keys.OnKey = (...key) => void kept.push(key)
-  let onKey = keep
-  let onEnd = (): void => undefined
+  const kept: Array<Parameters<OnKey>> = []
+  const keeping: Receiver = { onKey: (...key) => void kept.push(key), onEnd: () => undefined }
+  let receiver = keeping
   let isEnded = false
-  yield* Keys.open({
-    onKey: (...key) => onKey(...key),
+  yield* openKeys({
+    onKey: (...key) => receiver.onKey(...key),
     onEnd: () => {
       isEnded = true
-      onEnd()
+      receiver.onEnd()
     }
   })
   const run = yield* FiberSet.makeRuntime()
@@ -69,17 +70,15 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
   const readText = Effect.callback<string | undefined>((resume) => {
     if (isEnded) return resume(Effect.undefined)
     const editing = edit(options, run, (text) => {
-      onKey = keep
-      onEnd = () => undefined
+      receiver = keeping
       resume(Effect.succeed(text))
     })
-    onKey = editing.onKey
-    onEnd = editing.close
+    receiver = editing
     for (let key = kept.shift(); key !== undefined; key = kept.shift()) {
-      onKey(...key)
-      if (onKey === keep) break
+      editing.onKey(...key)
+      if (receiver !== editing) break
     }
-    return Effect.sync(editing.close)
+    return Effect.sync(editing.onEnd)
   })
 
   const editor: LineEditor = {
@@ -90,21 +89,17 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
         kept.length = 0
         fiber.interruptUnsafe()
       }
-      onKey = (text, key) => {
-        if (Keys.isControl(key, "c")) stop()
-        else if (Keys.isControl(key, "z")) run(Keys.suspend)
-        else keep(text, key)
+      const onKey: OnKey = (text, key) => {
+        if (isControl(key, "c")) stop()
+        else if (isControl(key, "z")) run(suspend)
+        else keeping.onKey(text, key)
       }
-      // The answer is not read any more.
-      onEnd = stop
+      receiver = { onKey, onEnd: stop }
       // It may have come before the effect began.
-      if (isEnded || kept.some(([, key]) => Keys.isControl(key, "c"))) stop()
+      if (isEnded || kept.some(([, key]) => isControl(key, "c"))) stop()
       return yield* Effect.ensuring(
         Fiber.await(fiber),
-        Effect.sync(() => {
-          onKey = keep
-          onEnd = () => undefined
-        })
+        Effect.sync(() => (receiver = keeping))
       )
     })
   }
@@ -116,19 +111,9 @@ const edit = (
   { complete, hint, history }: Options,
   run: (effect: Effect.Effect<void>) => unknown,
   done: (text: string | undefined) => void
-) => {
+): Receiver => {
   let isDone = false
   const parts: Array<string> = []
-  const finish = (text: string | undefined): void => {
-    if (isDone) return
-    isDone = true
-    lines.close()
-    stopResizing()
-    done(text)
-  }
-  const completer = (line: string, use: (error: null, result: [Array<string>, string]) => void): void => {
-    run(Effect.map(complete(line), (found) => (isDone ? undefined : use(null, [[...found], line]))))
-  }
   const { output, stopResizing } = makeOutput()
   const lines = Readline.createInterface({
     // It gets its keys from `onKey`, so that it gets none while something else is going on.
@@ -136,12 +121,21 @@ const edit = (
     output,
     terminal: true,
     prompt,
-    history: history.entries.map((entry) => entry.replaceAll("\n", Keys.lineEnd)),
+    history: history.entries.map((entry) => entry.replaceAll("\n", lineEnd)),
     historySize: history.entries.length + 1000,
-    completer
+    completer: (line: string, use: (error: null, result: [Array<string>, string]) => void): void => {
+      run(Effect.map(complete(line), (found) => (isDone ? undefined : use(null, [[...found], line]))))
+    }
   })
+  const finish = (text: string | undefined): void => {
+    if (isDone) return
+    isDone = true
+    lines.close()
+    stopResizing()
+    done(text)
+  }
   lines.on("line", (line) => {
-    parts.push(line.replaceAll(Keys.lineEnd, "\n"))
+    parts.push(line.replaceAll(lineEnd, "\n"))
     const text = parts.join("\n")
     if (!isOpen(text)) return finish(text)
     lines.setPrompt(continuation)
@@ -155,11 +149,10 @@ const edit = (
   })
   lines.on("close", () => finish(undefined))
   lines.on("SIGTSTP", () => {
-    run(Effect.andThen(Keys.suspend, () => Effect.sync(() => (isDone ? undefined : lines.prompt(true)))))
+    run(Effect.andThen(suspend, () => Effect.sync(() => (isDone ? undefined : lines.prompt(true)))))
   })
   lines.prompt()
-  const onKey: Keys.OnKey = (text, key) => lines.write(text ?? "", key)
-  return { onKey, close: () => lines.close() }
+  return { onKey: (text, key) => lines.write(text ?? "", key), onEnd: () => lines.close() }
 }
 
 const prompt = "> "
@@ -178,7 +171,7 @@ const makeOutput = () => {
     decodeStrings: false,
     write: (text, _, done) => {
       // It does not wait, so that nothing written to standard output directly comes before it.
-      stdout.write(String(text).replaceAll(Keys.lineEnd, shownLineEnd))
+      stdout.write(String(text).replaceAll(lineEnd, "⏎"))
       done()
     }
   })
@@ -187,3 +180,66 @@ const makeOutput = () => {
   stdout.on("resize", onResize)
   return { output, stopResizing: () => stdout.off("resize", onResize) }
 }
+
+/** A key as Node decodes it. A pasted text is one key without a name. */
+type OnKey = (text: string | undefined, key: Readline.Key) => void
+
+const isControl = ({ ctrl, name }: Readline.Key, letter: string): boolean => ctrl === true && name === letter
+
+/** Stands for a line end in a pasted text, since `readline` edits single lines. Unicode assigns it to no character of any text. */
+const lineEnd = "\uFDD0"
+
+/** Terminals mark pasted text if they are asked to, so that its line ends do not send it. */
+const markPastes = "\u001B[?2004h"
+const stopMarkingPastes = "\u001B[?2004l"
+
+/** In this mode each key reaches the program at once, Ctrl-C as well, and is not shown by the terminal. */
+const setKeyMode = (isOn: boolean): void => {
+  process.stdin.setRawMode(isOn)
+  process.stdout.write(isOn ? markPastes : stopMarkingPastes)
+}
+
+/** Reads keys from the terminal, one by one, until the scope closes. */
+const openKeys = ({ onEnd, onKey }: Receiver) => {
+  const { stdin } = process
+  let pasted: string | undefined
+  const onKeypress: OnKey = (text, key) => {
+    if (key.name === "paste-start") pasted = ""
+    else if (key.name === "paste-end") {
+      onKey((pasted ?? "").replaceAll(/\r\n|\r|\n/g, lineEnd), {})
+      pasted = undefined
+    } else if (pasted === undefined) onKey(text, key)
+    // Control characters of a pasted text are dropped.
+    else if (/^(\P{Cc}|[\t\r\n])$/u.test(key.sequence ?? "")) pasted += key.sequence
+  }
+  // Without a listener, the error of a terminal that has gone would end the process before its finalizers.
+  stdin.on("error", onEnd)
+  return Effect.acquireRelease(
+    Effect.sync(() => {
+      Readline.emitKeypressEvents(stdin)
+      stdin.on("keypress", onKeypress)
+      stdin.on("end", onEnd)
+      setKeyMode(true)
+      stdin.resume()
+    }),
+    () =>
+      Effect.sync(() => {
+        stdin.off("keypress", onKeypress)
+        stdin.off("end", onEnd)
+        stdin.pause()
+        setKeyMode(false)
+      })
+  )
+}
+
+/**
+ * Stops the process, as Ctrl-Z does elsewhere, and succeeds when it runs again. A process whose parent does not control jobs is not
+ * stopped and gets no signal to continue, so the time decides: it passes once the process runs.
+ */
+const suspend: Effect.Effect<void> =
+  process.platform === "win32"
+    ? Effect.void
+    : Effect.sync(() => {
+        setKeyMode(false)
+        process.kill(process.pid, "SIGTSTP")
+      }).pipe(Effect.andThen(Effect.sleep("100 millis")), Effect.andThen(Effect.sync(() => setKeyMode(true))))

@@ -6,13 +6,13 @@ import * as FileSystem from "effect/FileSystem"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import * as PrivateFile from "../../src/cli/conversation/privateFile.ts"
+import * as Files from "../../src/cli/conversation/files.ts"
 
 const makeFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-llm-"))
 
 const modeOf = (path: string): number => Fs.lstatSync(path).mode & 0o777
 
-const replace = (file: string, text: string) => Effect.provide(PrivateFile.replace(file, text), NodeServices.layer)
+const replace = (file: string, text: string) => Effect.provide(Files.replace(file, text), NodeServices.layer)
 
 it.live("a new file and one that others could read are private, and nothing else is left", () =>
   Effect.gen(function* () {
@@ -59,7 +59,7 @@ it.live("the temporary file has another name each time, is private from the star
       }
     })
     for (const text of ["a", "b"]) {
-      yield* Effect.provideService(PrivateFile.replace(Path.join(folder, "file"), text), FileSystem.FileSystem, spy)
+      yield* Effect.provideService(Files.replace(Path.join(folder, "file"), text), FileSystem.FileSystem, spy)
     }
     expect(written.map(([, options]) => options)).toEqual([
       { flag: "wx", mode: 0o600 },

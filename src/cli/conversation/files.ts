@@ -1,0 +1,193 @@
+/** What conversations leave in files: those that were saved, and the history of the prompts. Only the user can read them. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { randomUUID } from "node:crypto"
+import { platform } from "node:process"
+import { variable } from "../access.ts"
+import * as Failure from "../failure.ts"
+
+/** A message, and why an answer is not complete: it was stopped, or the reason for which the server ended it. */
+const Message = Schema.Struct({
+  role: Schema.Literals(["user", "assistant"]),
+  content: Schema.String,
+  images: Schema.optional(Schema.Array(Schema.Uint8ArrayFromBase64)),
+  incomplete: Schema.optional(Schema.Literals(["stopped", "length", "content-filter", "tool-calls", "other"]))
+})
+
+export interface Message extends Schema.Schema.Type<typeof Message> {}
+
+const Conversation = Schema.Struct({
+  model: Schema.String,
+  system: Schema.optional(Schema.String),
+  messages: Schema.Array(Message)
+})
+
+export interface Conversation extends Schema.Schema.Type<typeof Conversation> {}
+
+const encode = Schema.encodeEffect(Conversation)
+const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Conversation))
+
+/** Replaces an existing file only if it is a conversation. */
+export const save = Effect.fnUntraced(function* (name: string, conversation: Conversation) {
+  const files = yield* FileSystem.FileSystem
+  const file = yield* resolve(name)
+  if (yield* Effect.orElseSucceed(files.exists(file), () => false)) yield* load(name)
+  const json = yield* Effect.orDie(encode(conversation))
+  const written = replace(file, `${JSON.stringify(json, null, 2)}\n`)
+  yield* Effect.catch(written, () => Failure.fail(`${name} cannot be written`))
+})
+
+export const load = Effect.fnUntraced(function* (name: string) {
+  const text = new TextDecoder().decode(yield* read(name))
+  return yield* Effect.catch(decode(text), () => Failure.fail(`${name} is not a conversation that /save wrote`))
+})
+
+/** The bytes of a file. A pipe or a device might never end, so it is not read. */
+export const read = Effect.fnUntraced(function* (name: string) {
+  const files = yield* FileSystem.FileSystem
+  const fail = (reason: string) => Failure.fail(`${name} cannot be read: ${reason}`)
+  const failWith = (error: PlatformError) => fail(Failure.describeFile(error))
+  const file = yield* resolve(name)
+  const { type } = yield* Effect.catch(files.stat(file), failWith)
+  if (type !== "File") return yield* fail("it is not a regular file")
+  return yield* Effect.catch(files.readFile(file), failWith)
+})
+
+/** A leading `~` is the home of the user, as in a shell. */
+const resolve = Effect.fnUntraced(function* (file: string) {
+  const path = yield* Path.Path
+  const home = yield* variable("HOME")
+  return home !== "" && /^~(?=[/\\]|$)/.test(file) ? path.join(home, file.slice(1)) : file
+})
+
+const mode = 0o600
+
+/** Writes or replaces a file as a whole: if that fails, the file is as it was. A link is replaced, and its target stays as it is. */
+export const replace = Effect.fnUntraced(function* (file: string, text: string) {
+  const files = yield* FileSystem.FileSystem
+  // Nobody can foresee the name, and the file must not exist yet.
+  const temporary = `${file}.${randomUUID()}.tmp`
+  yield* files.writeFileString(temporary, text, { flag: "wx", mode }).pipe(
+    Effect.andThen(files.rename(temporary, file)),
+    Effect.onError(() => Effect.ignore(files.remove(temporary)))
+  )
+})
+
+export interface History {
+  /** The prompts of earlier conversations and of this one, the newest first. */
+  readonly entries: ReadonlyArray<string>
+  readonly add: (text: string) => Effect.Effect<void>
+}
+
+/** The most prompts that are kept. */
+export const maxEntries = 1000
+
+/** The most bytes of the file that are read: its end. */
+export const maxBytes = 1024 * 1024
+
+/** A longer prompt, in UTF-16 units, is kept for this conversation only. */
+const maxLength = 32 * 1024
+
+/**
+ * The history in a file that only the user can read, with a JSON string per line. A prompt is appended by one write, so programs that
+ * run at the same time keep the prompts of each other. When a conversation begins and the file is too long, it is replaced by its
+ * newest prompts. Lines that cannot be decoded are skipped. If the file cannot be used, the history lasts as long as the conversation.
+ */
+export const openHistory: Effect.Effect<History, never, FileSystem.FileSystem | Path.Path> = Effect.gen(function* () {
+  const files = yield* FileSystem.FileSystem
+  const found = yield* findFile
+  const file = found !== undefined && (yield* isUsable(found)) ? found : undefined
+  const saved = file === undefined ? [] : yield* Effect.orElseSucceed(loadPrompts(file), () => [])
+  const entries = saved.toReversed()
+  return {
+    entries,
+    add: (text) =>
+      Effect.suspend(() => {
+        if (text.trim() === "" || text === entries[0]) return Effect.void
+        entries.unshift(text)
+        entries.splice(maxEntries)
+        if (file === undefined || text.length > maxLength) return Effect.void
+        return Effect.ignore(files.writeFileString(file, encodeLine(text), { flag: "a", mode }))
+      })
+  }
+})
+
+/** `undefined` if the history is switched off, or no folder for it is known. */
+const findFile = Effect.gen(function* () {
+  const path = yield* Path.Path
+  if ((yield* variable("LOCAL_LLM_NOHISTORY")).trim() !== "") return undefined
+  const state = yield* variable("XDG_STATE_HOME")
+  const [home, ...parts] = path.isAbsolute(state)
+    ? [state]
+    : platform === "win32"
+      ? [yield* variable("LOCALAPPDATA")]
+      : [yield* variable("HOME"), ...(platform === "darwin" ? ["Library", "Application Support"] : [".local", "state"])]
+  return home === undefined || home.trim() === "" ? undefined : path.join(home, ...parts, "local-llm", "history")
+})
+
+/** Another user may have put a link there. A pipe would block, and a device is not meant for it. */
+const isUsable = Effect.fnUntraced(function* (file: string) {
+  const files = yield* FileSystem.FileSystem
+  if (yield* Effect.isSuccess(files.readLink(file))) return false
+  return yield* files.stat(file).pipe(
+    Effect.map(({ type }) => type === "File"),
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed(true)),
+    Effect.orElseSucceed(() => false)
+  )
+})
+
+/** Makes a folder and its parents. Node's own recursion never ends for some paths, such as those below `/proc`. */
+const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const parent = path.dirname(folder)
+    const make = files
+      .makeDirectory(folder, { mode: 0o700 })
+      .pipe(Effect.catchReason("PlatformError", "AlreadyExists", () => Effect.void))
+    if (parent === folder) return yield* make
+    yield* Effect.catchReason(make, "PlatformError", "NotFound", () => Effect.andThen(makeFolder(parent), make))
+  })
+
+/** The prompts in the file, the oldest first. */
+const loadPrompts = Effect.fnUntraced(function* (file: string) {
+  const files = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  yield* makeFolder(path.dirname(file))
+  yield* files.chmod(file, mode)
+  const { isWhole, text } = yield* Effect.scoped(readEnd(file))
+  const prompts = text.split("\n").flatMap(decodeLine)
+  const kept = prompts.slice(-maxEntries)
+  // What follows a line that was cut would be lost with it.
+  const isCut = text !== "" && !text.endsWith("\n")
+  if (!isWhole || isCut || prompts.length > 2 * maxEntries) {
+    yield* Effect.ignore(replace(file, kept.map(encodeLine).join("")))
+  }
+  return kept
+})
+
+const readEnd = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const file = yield* files.open(path)
+  const size = Number((yield* file.stat).size)
+  const start = Math.max(0, size - maxBytes)
+  const bytes = yield* file.readAlloc(size - start, { position: BigInt(start) })
+  return { isWhole: start === 0, text: new TextDecoder().decode(Option.getOrUndefined(bytes)) }
+})
+
+const encodeLine = (text: string): string => `${JSON.stringify(text)}\n`
+
+const decodePrompt = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.String))
+
+/** A terminal would interpret other control characters when the prompt is recalled. */
+const isHarmless = (text: string): boolean => /^[\P{Cc}\t\n]*$/u.test(text)
+
+const decodeLine = (line: string): ReadonlyArray<string> => {
+  const text = Result.getOrUndefined(decodePrompt(line))
+  return text !== undefined && isHarmless(text) ? [text] : []
+}

@@ -1,0 +1,211 @@
+/** Selects the server and the model: those that were named, or else those that run on this machine. */
+import * as Arr from "effect/Array"
+import type * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as Scope from "effect/Scope"
+import * as Discovery from "../Discovery.ts"
+import type { ModelInfo } from "../ModelInfo.ts"
+import type { LoadOptions, Ollama } from "../Ollama.ts"
+import type { Provider } from "../Provider.ts"
+import type { ProviderError } from "../ProviderError.ts"
+import * as Servers from "../servers/servers.ts"
+import * as Access from "./access.ts"
+import * as Failure from "./failure.ts"
+import type * as Flags from "./flags.ts"
+import * as Output from "./output.ts"
+
+/** What the flags name. */
+export type Selection = Access.Flags & Partial<Pick<Flags.Input<typeof Flags.chat>, "provider" | "url" | "model">>
+
+/** What some servers can do besides completions. */
+export type Management = Partial<Pick<Ollama, "running" | "show" | "pull" | "deleteModel" | "copyModel" | "unload">> & {
+  readonly load?: (model: string, options: LoadOptions) => Effect.Effect<unknown, ProviderError>
+}
+
+interface Connected {
+  readonly kind: Servers.Kind
+  readonly provider: Provider & Management
+}
+
+/** A server that listed its models. */
+export interface Server extends Connected {
+  readonly models: ReadonlyArray<ModelInfo>
+}
+
+export interface Selected {
+  readonly provider: Provider & Management
+  readonly model: string
+}
+
+type ServerFailure = ProviderError | Config.ConfigError | Failure.NotRunning | Failure.CommandFailed
+type Requirements = HttpClient.HttpClient | Scope.Scope
+
+/** The servers that can be used, in the order of preference. */
+export const findServers = (selection: Selection) => find(selection, withModels)
+
+/** The first server that has a suitable model. If server and model are named, no list of models is requested. */
+export const findModel = (selection: Selection, purpose: Purpose = "chat") => {
+  const { model, provider: kind } = selection
+  const found = find(selection, (server) =>
+    kind !== undefined && model !== undefined
+      ? Effect.succeed<Selected>({ provider: server.provider, model })
+      : Effect.flatMap(withModels(server), (server) => selectModel(server, model, purpose))
+  )
+  return Effect.map(found, ([first]) => first)
+}
+
+/** The servers that can be used. The failures of the others are reported. */
+const find = Effect.fnUntraced(function* <A, E extends ServerFailure>(
+  selection: Selection,
+  use: (server: Connected) => Effect.Effect<A, E, Requirements>
+) {
+  const { provider: kind, url } = selection
+  const address = { url, ...(yield* Access.read(selection)) }
+  const [candidates, unusable] = yield* findCandidates(kind, address)
+  const [found, failures] = yield* Effect.partition(
+    Arr.dedupeWith(candidates, isSame),
+    (candidate) => Effect.flatMap(check(candidate), use),
+    { concurrency: "unbounded" }
+  )
+  const all = [...unusable, ...failures]
+  if (!Arr.isReadonlyArrayNonEmpty(found)) return yield* nothingFound(all, url)
+  // With an address alone, several protocols are tried there, and it is normal that the others fail.
+  if (url === undefined) {
+    yield* Effect.forEach(all.filter(isUnexpected), (failure) => Output.dimNote(Failure.describe(failure)))
+  }
+  return found
+})
+
+/** It is normal that a server is not running. */
+const isUnexpected = ({ _tag }: ServerFailure): boolean => _tag !== "NotRunning"
+
+const nothingFound = (failures: ReadonlyArray<ServerFailure>, url: string | undefined) => {
+  const unexpected = failures.filter(isUnexpected)
+  const descriptions = (unexpected.length > 0 ? unexpected : failures).map((failure) => Failure.describe(failure))
+  // At an address, several protocols were tried, and the reason may be the same.
+  const keyOf = (text: string): string => (url === undefined ? text : text.replace(/^[^(:]*/, ""))
+  const message = Arr.dedupeWith(descriptions, (a, b) => keyOf(a) === keyOf(b)).join("; ")
+  if (unexpected.length > 0) return new Failure.CommandFailed({ message })
+  if (url !== undefined) return new Failure.CommandFailed({ message: `${message}; is the server running?` })
+  const advice = "start one, or name one with --url"
+  return new Failure.NotRunning({ message: `no model server is running (${message}); ${advice}` })
+}
+
+/** A server that may be used. */
+type Candidate = Servers.Service & { readonly state: Discovery.Probed["state"]; readonly isNamed: boolean }
+
+type Candidates = readonly [ReadonlyArray<Candidate>, ReadonlyArray<ProviderError | Config.ConfigError>]
+
+/** One probe recognises a server of any kind. Where it recognises none at an address, each protocol is tried there. */
+const findCandidates = Effect.fnUntraced(function* (
+  kind: Servers.Kind | undefined,
+  address: Access.Access & { readonly url: string | undefined }
+): Effect.fn.Return<Candidates, never, Requirements> {
+  // A program that does not respond must not delay the others for long.
+  const probe = (kind: Discovery.Kind) =>
+    Effect.map(Discovery.probe(kind, { ...address, timeLimit: "1 second" }), ({ isConfigured, ...probed }) => ({
+      ...probed,
+      isNamed: isConfigured && address.url === undefined
+    }))
+  const connectAs = (known: Pick<Candidate, "state" | "isNamed">) => (kind: Servers.Kind) =>
+    Effect.map(Servers.connect(kind, address), ({ service }) => ({ ...service, ...known }))
+
+  if (kind !== undefined) return yield* Effect.partition([kind], connectAs({ state: "unknown", isNamed: true }))
+  if (address.url === undefined) return yield* Effect.partition(Discovery.kinds, probe, { concurrency: "unbounded" })
+  const [[first], failures] = yield* Effect.partition(Discovery.kinds.slice(0, 1), probe)
+  if (first === undefined) return [[], failures]
+  if (first.state === "recognised") return [[first], []]
+  const [others, unusable] = yield* Effect.partition(
+    Discovery.kinds.slice(1),
+    connectAs({ state: first.state, isNamed: false })
+  )
+  return [[first, ...others], unusable]
+})
+
+const isSame = (a: Candidate, b: Candidate): boolean =>
+  a.state === "recognised" && b.state === "recognised" && a.kind === b.kind && a.provider.server === b.provider.server
+
+/**
+ * A server that is not recognised may be slow, and is used as the kind that was expected. It counts as not running only if it was
+ * not named, and its usual port is closed or shared with many other programs.
+ */
+const check = (candidate: Candidate): Effect.Effect<Connected, ProviderError | Failure.NotRunning> => {
+  const { isNamed, kind, provider, state } = candidate
+  const notRunning = (what: string) =>
+    new Failure.NotRunning({ message: `${provider.name}: ${what} on ${provider.server?.replace("http://", "")}` })
+  if (!isNamed && state === "closed") return Effect.fail(notRunning("nothing listens"))
+  if (!isNamed && state === "unknown" && Servers.definitions[kind].address.isPortShared) {
+    return Effect.fail(notRunning("no such server answers"))
+  }
+  return prepare(candidate, state === "recognised")
+}
+
+/** Each operation that only some servers have is used where it is present. */
+const prepare = (
+  { kind, provider }: Servers.Service,
+  isRecognised: boolean
+): Effect.Effect<Connected, ProviderError> => {
+  const server = {
+    kind,
+    provider: {
+      ...provider,
+      ...("download" in provider ? { pull: (model: string) => provider.download(model) } : {}),
+      // Other servers may also list their models on Ollama's path, but they report no version.
+      ...("version" in provider && !isRecognised
+        ? { listModels: Effect.andThen(provider.version, provider.listModels) }
+        : {})
+    }
+  }
+  if (!("ready" in provider)) return Effect.succeed(server)
+  // While it loads its model, it rejects every request with 503.
+  const note = Output.withNoteIfSlow(`local-llm: waiting until ${provider.name} has loaded its model`, "500 millis")
+  return Effect.as(note(provider.ready), server)
+}
+
+/** A slow server is waited for, as long as the deadlines of its layer allow. */
+const withModels = (server: Connected): Effect.Effect<Server, ProviderError> =>
+  server.provider.listModels.pipe(
+    Output.withNoteIfSlow(`local-llm: waiting for ${server.provider.name} to list its models`),
+    Effect.map((models) => ({ ...server, models }))
+  )
+
+/** The most models that an error names. */
+const maxNames = 10
+
+const selectModel = Effect.fnUntraced(function* (
+  { models, provider }: Server,
+  wanted: string | undefined,
+  purpose: Purpose
+): Effect.fn.Return<Selected, ServerFailure> {
+  const { isSuitable, missing } = purposes[purpose]
+  const names = models.filter(isSuitable).map(({ id }) => id)
+  const [first] = names
+  const server = provider.server === undefined ? provider.name : `${provider.name} (${provider.server})`
+  if (wanted === undefined) {
+    return first === undefined ? yield* Failure.fail(`${server}: ${missing}`) : { provider, model: first }
+  }
+  const isListed = models.some(({ id }) => provider.isSameModel(id, wanted))
+  if (isListed || (yield* provider.supportsModel(wanted))) return { provider, model: wanted }
+  const more = names.length > maxNames ? ` and ${names.length - maxNames} more` : ""
+  const others = names.length === 0 ? "" : `; it has ${names.slice(0, maxNames).join(", ")}${more}`
+  return yield* Failure.fail(`${server}: there is no model "${wanted}"${others}`)
+})
+
+/** LM Studio lists embedding models together with chat models, and only their names tell them apart. */
+const isNamedAsEmbedding = ({ id }: ModelInfo): boolean => /embed|minilm|\bbge\b/i.test(id)
+
+const purposes = {
+  chat: {
+    isSuitable: (model: ModelInfo) =>
+      (model.capabilities === undefined || model.capabilities.includes("completion")) && !isNamedAsEmbedding(model),
+    missing: "there is no model to chat with; get one there first"
+  },
+  embed: {
+    isSuitable: (model: ModelInfo) => model.capabilities?.includes("embedding") === true || isNamedAsEmbedding(model),
+    missing: "there is no embedding model; get one there first, or name a model with --model"
+  }
+}
+
+/** What a model is for. */
+export type Purpose = keyof typeof purposes

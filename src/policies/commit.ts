@@ -14,6 +14,7 @@ import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import * as Monotonic from "../values/monotonic.ts"
 import * as Attempt from "./attempt.ts"
+import * as History from "./history.ts"
 import * as Race from "./race.ts"
 import * as SharedDeadlines from "./sharedDeadlines.ts"
 
@@ -46,14 +47,18 @@ export const attempts = (
   plan: Effect.Effect<Plan<CompletionRequest, Attempt.Answer>>
 ): Attempt.Answer =>
   Stream.fromChannel(
-    Channel.fromTransform((_, scope) =>
-      Effect.flatMap(plan, (plan) => Effect.map(Clock.Clock, (clock) => run(request, plan, clock, scope)))
+    Channel.fromTransform(
+      Effect.fnUntraced(function* (_, scope) {
+        const withHistory = History.provide(yield* History.current)
+        return run(request, yield* withHistory(plan), withHistory, yield* Clock.Clock, scope)
+      })
     )
   )
 
 const run = (
   request: CompletionRequest,
   { acquire, alongside, onEnd, recover, shared }: Plan<CompletionRequest, Attempt.Answer>,
+  withHistory: ReturnType<typeof History.provide>,
   clock: Clock.Clock,
   scope: Scope.Scope
 ): Attempt.ChunkPull => {
@@ -98,11 +103,13 @@ const run = (
   const next: Attempt.ChunkPull = Effect.flatMap(
     Effect.suspend(() => start(acquire)),
     (attempt) => {
-      current = beforeCommit(attempt)
-      return current
+      const pull = beforeCommit(attempt)
+      current = withHistory(pull)
+      return pull
     }
   )
-  let current = next
+  const first = withHistory(next)
+  let current = first
   return Effect.suspend(() => current)
 }
 
@@ -111,7 +118,8 @@ export const call = Effect.fnUntraced(function* <R extends SharedDeadlines.Reque
   request: R,
   plan: Effect.Effect<Plan<R, Effect.Effect<A, ProviderError>>>
 ): Effect.fn.Return<A, ProviderError> {
-  const { acquire, onEnd, recover, shared } = yield* plan
+  const withHistory = History.provide(yield* History.current)
+  const { acquire, onEnd, recover, shared } = yield* withHistory(plan)
   const clock = yield* Clock.Clock
   const now = () => Monotonic.millisOf(clock)
   const deadlines = SharedDeadlines.make(request, shared, now)
@@ -121,7 +129,7 @@ export const call = Effect.fnUntraced(function* <R extends SharedDeadlines.Reque
     startedAt = now()
     return Effect.result(toError === undefined ? open() : Effect.mapError(open(), toError))
   })
-  const ending = onEnd === undefined ? attempt : Effect.onExit(attempt, (exit) => onEnd(endOf(exit)))
+  const ending = withHistory(onEnd === undefined ? attempt : Effect.onExit(attempt, (exit) => onEnd(endOf(exit))))
   for (;;) {
     const result = yield* ending
     if (Result.isSuccess(result)) return result.success

@@ -132,7 +132,7 @@ const makeHedging = (provider: Provider.Provider, options: Options): Provider.Pr
     return undefined
   })
 
-  const plan = (model: string | undefined, startedAt: number): Commit.Plan<CompletionRequest, Attempt.Answer> => {
+  const plan = (model: string | undefined, startedAt: number): Commit.Plan<CompletionRequest, Attempt.Completion> => {
     const onCommit = Effect.map(Monotonic.now, (now) => waits.add(model ?? "", now - startedAt))
     const from = ({ name, stream }: Provider.Provider) => ({ name, open: stream, onCommit })
     return {

@@ -165,7 +165,7 @@ const makeFallback = (candidates: Candidates, name: string): Provider.Provider =
 /**
  * Provides a `Provider` made of several. Each candidate is a layer, so policies of its own can be added to it.
  *
- * **Example** (Ollama, and LM Studio if it fails, each with retries of its own)
+ * **Example** (Ollama with retries, and LM Studio if it fails)
  *
  * ```ts
  * import { NodeHttpClient } from "@effect/platform-node"
@@ -173,7 +173,7 @@ const makeFallback = (candidates: Candidates, name: string): Provider.Provider =
  * import { Fallback, LmStudio, Ollama, Retry } from "effect-local-llm"
  *
  * const live = Fallback.layer([
- *   { provider: Retry.layer().pipe(Layer.provide(Ollama.layer({ baseUrl: "http://gpu-1:11434" }))) },
+ *   { provider: Retry.layer().pipe(Layer.provide(Ollama.layer())) },
  *   { provider: LmStudio.layer(), model: "qwen2.5-7b-instruct" }
  * ]).pipe(Layer.provide(NodeHttpClient.layerUndici))
  * ```

@@ -27,8 +27,7 @@ import type { ProviderError } from "./ProviderError.ts"
 export interface Options extends Server.Options {}
 
 /**
- * The LM Studio server: a `Provider`, and what only LM Studio can do, which needs 0.4.0 or later (before:
- * `Unsupported`).
+ * The LM Studio server: a `Provider`, and what only LM Studio can do. Before 0.4.0, that fails with `Unsupported`.
  *
  * @category services
  * @since 0.1.0
@@ -42,9 +41,8 @@ export interface LmStudio extends Provider.Provider {
   /** Removes a model with all its instances, or one instance, from memory. */
   readonly unload: (modelOrInstance: string) => Effect.Effect<void, ProviderError>
   /**
-   * Downloads a model and reports the progress once a second. It cannot be stopped: if the consumer stops, the download
-   * goes on. Fails with `StreamError` if the download fails, and with `Timeout` (`idle`) if nothing moves for 5
-   * minutes.
+   * Downloads a model and reports the progress once a second. If the consumer stops, the download goes on. Fails with
+   * `StreamError` if it fails, and with `Timeout` (`idle`) if nothing moves for 5 minutes.
    */
   readonly download: (model: string, options?: DownloadOptions) => Stream.Stream<ModelProgress, ProviderError>
 }

@@ -166,7 +166,8 @@ export class ModelNotAvailable extends Schema.TaggedError<ModelNotAvailable>(id(
 }
 
 /**
- * The request is invalid: rejected before it was sent, or by the server (400, 413, 422, or a 500 of Ollama).
+ * The request is invalid: rejected before it was sent, or by the server (400, 413, 422, or a 500 of Ollama for a wrong
+ * option or format).
  *
  * @category errors
  * @since 0.1.0
@@ -237,8 +238,8 @@ export class ApiError extends Schema.TaggedError<ApiError>(id("ApiError"))("ApiE
 }
 
 /**
- * The server failed while it generated: an error inside a 200 without a status of its own below 500, a finish reason
- * such as `error`, or an engine failure that LM Studio reports as 400. Retryable.
+ * The server failed while it generated: an error inside a 200, unless it has a status below 500 and so its reason; a
+ * finish reason such as `error`; or an engine failure that LM Studio reports as 400. Retryable.
  *
  * @category errors
  * @since 0.1.0

@@ -11,9 +11,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { once } from "node:events"
 import * as Http from "node:http"
-import { text } from "node:stream/consumers"
 import * as Json from "../values/json.ts"
 import * as Delivery from "./delivery.ts"
 import { wires } from "./records.ts"
@@ -279,18 +277,19 @@ const fail = (response: Http.ServerResponse, defect: unknown): void => {
 }
 
 const readBody = (request: Http.IncomingMessage): Effect.Effect<unknown> =>
-  Effect.map(
-    Effect.promise(() => text(request)),
-    (text) => {
-      const value = Json.parse(text)
-      return value === undefined && text !== "" ? text : value
-    }
-  )
+  Effect.promise(async () => {
+    let text = ""
+    for await (const part of request.setEncoding("utf8")) text += part
+    const value = Json.parse(text)
+    return value === undefined && text !== "" ? text : value
+  })
 
 /** The port. */
 const listen = (server: Http.Server): Effect.Effect<number> =>
-  Effect.promise(async () => {
-    await once(server.listen(0, "127.0.0.1"), "listening")
-    const address = server.address()
-    return typeof address === "object" && address !== null ? address.port : 0
+  Effect.callback((resume) => {
+    server.once("error", (error) => resume(Effect.die(error)))
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+    })
   })

@@ -38,10 +38,10 @@ export const describe = (
   meaning: Kind | ((description: string) => Meaning),
   patterns: Readonly<Record<string, RegExp | ReadonlyArray<RegExp>>>
 ): ReadonlyArray<ErrorRule> =>
-  Object.entries(patterns).map(([description, each]) => [
-    typeof meaning === "function" ? meaning(description) : { kind: meaning, description },
-    ...[each].flat()
-  ])
+  Object.entries(patterns).flatMap(([description, each]) => {
+    const described = typeof meaning === "function" ? meaning(description) : { kind: meaning, description }
+    return [each].flat().map((pattern): ErrorRule => [described, pattern])
+  })
 
 /** The meaning that a field of the request is wrong. */
 export const invalid =

@@ -225,8 +225,6 @@ const ofKnown = (facts: Facts): ProviderErrorReason | undefined => {
     case "invalid":
       // Whatever the server takes its own fault for: the same request fails again.
       return status === undefined || status >= 500 ? new InvalidRequest({ ...texts, field }) : undefined
-    default:
-      return undefined
   }
 }
 
@@ -235,18 +233,9 @@ const ofStatus = (facts: Facts): ProviderErrorReason => {
   const { detail, description = detail && "the server's text is in the redacted `detail`" } = facts.texts
   const texts = { description, detail }
   if (status === undefined || (isInside && status >= 500)) return new StreamError(texts)
-  switch (status) {
-    case 400:
-    case 413:
-    case 422:
-      return new InvalidRequest({ ...texts, field })
-    case 404:
-    case 405:
-    case 501:
-      return ofEndpoint({ ...facts, texts })
-    default:
-      return new ApiError({ ...texts, status, retryAfter })
-  }
+  if ([400, 413, 422].includes(status)) return new InvalidRequest({ ...texts, field })
+  if ([404, 405, 501].includes(status)) return ofEndpoint({ ...facts, texts })
+  return new ApiError({ ...texts, status, retryAfter })
 }
 
 /** The server does not have the endpoint. */

@@ -7,7 +7,6 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { Defaults } from "../CompletionRequest.ts"
 import type { ModelProgress } from "../ModelProgress.ts"
-import * as Dialect from "../protocol/openai/dialect.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/lmStudio.ts"
 import type { ProviderError } from "../ProviderError.ts"
@@ -30,12 +29,12 @@ const loadOptions = OptionSchema.define<LoadOptions>({ contextLength: Defaults.f
 const thinkingLevels: ReadonlySet<unknown> = new Set([true, false, "none", "low", "medium", "high"])
 
 /** Facts: LM Studio's documentation, versions 0.3 to 0.4. Messages have no field for thinking. */
-export const dialect: Dialect.Dialect = {
+export const dialect: Endpoints.Dialect = {
   jsonFormat: "json_schema",
   keepAlive: (seconds) => ({ ttl: seconds }),
   think: (think) =>
     thinkingLevels.has(think)
-      ? Dialect.reasoningEffort(think)
+      ? Endpoints.reasoningEffort(think)
       : Result.fail(
           new Unsupported({
             feature: "this level of think",

@@ -3,8 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as OllamaModels from "../protocol/ollama/models.ts"
-import type { Dialect } from "../protocol/openai/dialect.ts"
-import { enableThinking, reasoningEffort } from "../protocol/openai/dialect.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import type { Server, ServerDefinition } from "./definition.ts"
@@ -12,7 +10,7 @@ import * as OptionSchema from "./options.ts"
 
 export interface DialectOptions {
   /** How `format: "json"` is requested: `json_object`, or `json_schema` with a schema of any object. Default: `json_object`. */
-  readonly jsonFormat?: Dialect["jsonFormat"] | undefined
+  readonly jsonFormat?: Endpoints.Dialect["jsonFormat"] | undefined
   /**
    * How `think` is requested: `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs` (vLLM, SGLang), which
    * supports on and off only. Default: `reasoning_effort`.
@@ -22,7 +20,7 @@ export interface DialectOptions {
    * The field in which the `thinking` of an earlier answer is sent back, which some models need between their tool calls. `"none"`
    * leaves it out, for gateways that reject the field. Default: `reasoning_content`. Ollama's `/v1` reads `reasoning`.
    */
-  readonly thinkingField?: NonNullable<Dialect["thinkingField"]> | "none" | undefined
+  readonly thinkingField?: NonNullable<Endpoints.Dialect["thinkingField"]> | "none" | undefined
   /**
    * Whether `stream_options` is sent, which requests the usage. Some gateways reject it, and most servers do not report the usage
    * without it. Default: `true`.
@@ -42,11 +40,11 @@ const toDialect = ({
   streamOptions,
   think,
   thinkingField = "reasoning_content"
-}: DialectOptions): Dialect => ({
+}: DialectOptions): Endpoints.Dialect => ({
   jsonFormat,
   streamOptions,
   thinkingField: thinkingField === "none" ? undefined : thinkingField,
-  think: think === "enable_thinking" ? enableThinking : reasoningEffort,
+  think: think === "enable_thinking" ? Endpoints.enableThinking : Endpoints.reasoningEffort,
   namedToolChoice: true,
   // Several servers and gateways send none.
   hasFinishReason: false

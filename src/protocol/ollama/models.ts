@@ -163,13 +163,9 @@ export interface LoadOptions {
   readonly contextLength?: number | undefined
 }
 
-interface LoadRequest extends LoadOptions {
-  readonly model: string
-}
-
 /** A request without a prompt loads the model; with a `keep_alive` of 0 it unloads it. */
 const loadWith = (path: string, input: Json.JsonObject) =>
-  command<LoadRequest>("POST", path, ({ contextLength, keepAlive, model }) => {
+  command<LoadOptions & { readonly model: string }>("POST", path, ({ contextLength, keepAlive, model }) => {
     const options = contextLength === undefined ? undefined : { num_ctx: contextLength }
     return Result.succeed({ model, keep_alive: toKeepAlive(keepAlive), options, ...input })
   })

@@ -29,7 +29,7 @@ export interface Dialect {
   readonly keepAlive?: ((seconds: number) => Json.JsonObject) | undefined
   /** How thinking is switched on, off or to a level. */
   readonly think: (think: NonNullable<CompletionRequest["think"]>) => Result.Result<Json.JsonObject, Unsupported>
-  /** The field of a message in which the thinking of an earlier answer is sent back. `undefined`: the server has none. */
+  /** The field of a message in which the thinking of an earlier completion is sent back. `undefined`: the server has none. */
   readonly thinkingField?: "reasoning_content" | "reasoning" | "thinking" | undefined
   /** Whether `tool_choice` can name one tool. */
   readonly namedToolChoice: boolean
@@ -40,7 +40,7 @@ export interface Dialect {
   /** Fields of every request. */
   readonly always?: Json.JsonObject | undefined
   /**
-   * Whether every complete answer of the server has a finish reason. If not, `[DONE]` alone completes an answer that has
+   * Whether every complete response has a finish reason. If not, `[DONE]` alone completes a response that has
    * content or tool calls, with the finish reason `other`.
    */
   readonly hasFinishReason: boolean

@@ -5,7 +5,7 @@ import * as AiTool from "effect/ai/Tool"
 import * as Result from "effect/Result"
 import type { ChatRequest, ContentPart, Message, Tool, ToolChoice } from "../CompletionRequest.ts"
 import { InvalidRequest, Unsupported } from "../ProviderError.ts"
-import * as Parameters from "../protocol/parameters.ts"
+import * as RequestBody from "../protocol/requestBody.ts"
 import * as RequestBody from "../protocol/requestBody.ts"
 
 type Fault = InvalidRequest | Unsupported
@@ -142,7 +142,7 @@ const toTool = (tool: AiTool.Any, i: number): Result.Result<Tool, InvalidRequest
     catch: () => new InvalidRequest({ field, description: "this Schema has no JSON Schema" })
   })
   return Result.map(
-    Result.flatMap(schema, (schema) => Parameters.fromJsonSchema(schema, field)),
+    Result.flatMap(schema, (schema) => RequestBody.toParameters(schema, field)),
     (parameters) => ({ name: tool.name, description: AiTool.getDescription(tool), parameters })
   )
 }

@@ -91,7 +91,7 @@ export const make = Effect.fnUntraced(function* (
 
           const send = Effect.gen(function* () {
             const body = yield* Effect.fromResult(endpoint.encode(request))
-            const text = yield* Effect.fromResult(RequestBody.stringifyBody(body))
+            const text = yield* Effect.fromResult(RequestBody.stringify(body))
             const response = yield* execute(prepared, text)
             const pull = yield* Channel.toPullScoped(response.stream.channel, bodyScope)
             const bytes = Stream.fromPull(Effect.succeed(pull))

@@ -38,10 +38,10 @@ export const describe = (
   meaning: Kind | ((description: string) => Meaning),
   patterns: Readonly<Record<string, RegExp | ReadonlyArray<RegExp>>>
 ): ReadonlyArray<ErrorRule> =>
-  Object.entries(patterns).map(([description, each]) => [
-    typeof meaning === "function" ? meaning(description) : { kind: meaning, description },
-    ...[each].flat()
-  ])
+  Object.entries(patterns).flatMap(([description, each]) => {
+    const described = typeof meaning === "function" ? meaning(description) : { kind: meaning, description }
+    return [each].flat().map((pattern): ErrorRule => [described, pattern])
+  })
 
 /** The meaning that a field of the request is wrong. */
 export const invalid =
@@ -104,17 +104,16 @@ const fieldNames: ReadonlyMap<string, string> = new Map([
 
 /** A path as servers report it, as far as it consists of known names and indices, such as `messages[0].content`. */
 export const toField = (path: ReadonlyArray<unknown>): string | undefined => {
-  let field: string | undefined
+  let field = ""
   const start = path.findIndex((segment) => segment !== "body" && segment !== "options")
   for (const segment of path.slice(start, 10)) {
     const index = typeof segment === "string" && /^\d{1,4}$/.test(segment) ? Number(segment) : segment
     const name = typeof segment === "string" ? fieldNames.get(segment) : undefined
-    if (name !== undefined) field = field === undefined ? name : `${field}.${name}`
-    else if (typeof index === "number" && Number.isInteger(index) && index >= 0 && field !== undefined) {
-      field = `${field}[${index}]`
-    } else break
+    if (name !== undefined) field += field === "" ? name : `.${name}`
+    else if (field !== "" && typeof index === "number" && Number.isInteger(index) && index >= 0) field += `[${index}]`
+    else break
   }
-  return field
+  return field === "" ? undefined : field
 }
 
 /** The same for a path written as one text. */

@@ -6,18 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
-import type { ProviderErrorReason } from "../ProviderError.ts"
-import {
-  ApiError,
-  AuthenticationError,
-  ContextOverflow,
-  InvalidRequest,
-  ModelNotAvailable,
-  NetworkError,
-  RateLimited,
-  StreamError,
-  Unsupported
-} from "../ProviderError.ts"
+import * as Reasons from "../ProviderError.ts"
 import * as Json from "../values/json.ts"
 import * as ErrorRule from "./errorRule.ts"
 import * as KnownErrors from "./knownErrors.ts"
@@ -153,7 +142,7 @@ export interface Failure extends Context {
 }
 
 /** The reason that a failure stands for. */
-export const toReason = (failure: Failure): ProviderErrorReason => {
+export const toReason = (failure: Failure): Reasons.ProviderErrorReason => {
   const { report } = failure
   const known = findKnown(failure)
   const facts: Facts = {
@@ -171,7 +160,7 @@ export const toReason = (failure: Failure): ProviderErrorReason => {
 }
 
 /** The reason that an error body of a success stands for. */
-export const ofBody = (body: string, context: Context): ProviderErrorReason =>
+export const ofBody = (body: string, context: Context): Reasons.ProviderErrorReason =>
   toReason({ ...context, report: readBody(body) })
 
 interface Facts extends Failure {
@@ -180,7 +169,7 @@ interface Facts extends Failure {
   /** Whether the error is inside a stream or a success. */
   readonly isInside: boolean
   readonly field: string | undefined
-  readonly texts: Pick<ApiError, "description" | "detail">
+  readonly texts: Pick<Reasons.ApiError, "description" | "detail">
 }
 
 /** What the text means at this endpoint, or else at every one. An endpoint's rules apply to all of the body. */
@@ -194,64 +183,55 @@ const findKnown = ({ errorRules = [], model, report }: Failure): ErrorRule.Known
   )
 }
 
-const ofRefusal = (facts: Facts): ProviderErrorReason | undefined => {
+const ofRefusal = (facts: Facts): Reasons.ProviderErrorReason | undefined => {
   const { known, originHint, report, retryAfter, status, texts } = facts
   if (status === 401 || status === 403 || report.signinUrl !== undefined) {
     const isOrigin = status === 403 && report.body.trim() === "" && originHint !== undefined
-    if (isOrigin) return new AuthenticationError({ kind: "origin", description: originHint })
+    if (isOrigin) return new Reasons.AuthenticationError({ kind: "origin", description: originHint })
     const signinUrl = report.signinUrl === undefined ? undefined : Redacted.make(report.signinUrl)
-    return new AuthenticationError({ ...texts, signinUrl, kind: known?.refusal })
+    return new Reasons.AuthenticationError({ ...texts, signinUrl, kind: known?.refusal })
   }
-  return status === 429 ? new RateLimited({ ...texts, retryAfter }) : undefined
+  return status === 429 ? new Reasons.RateLimited({ ...texts, retryAfter }) : undefined
 }
 
-const ofKnown = (facts: Facts): ProviderErrorReason | undefined => {
+const ofKnown = (facts: Facts): Reasons.ProviderErrorReason | undefined => {
   const { field, isInside, known, model = "", report, status, texts } = facts
   switch (known?.kind) {
     case "model-missing": {
       const description = [known.description, facts.missingModelHint].filter(Boolean).join("; ")
-      return new ModelNotAvailable({ ...texts, description, model })
+      return new Reasons.ModelNotAvailable({ ...texts, description, model })
     }
     case "model-unloadable":
-      return new ModelNotAvailable({ ...texts, model })
+      return new Reasons.ModelNotAvailable({ ...texts, model })
     case "overflow":
-      return new ContextOverflow({ ...texts, ...findLengths(report) })
+      return new Reasons.ContextOverflow({ ...texts, ...findLengths(report) })
     case "unsupported":
-      return known.feature === undefined ? ofEndpoint(facts) : new Unsupported({ ...texts, feature: known.feature })
+      return known.feature === undefined
+        ? ofEndpoint(facts)
+        : new Reasons.Unsupported({ ...texts, feature: known.feature })
     case "engine":
-      return isInside || status === 400 ? new StreamError(texts) : undefined
+      return isInside || status === 400 ? new Reasons.StreamError(texts) : undefined
     case "network":
-      return new NetworkError(texts)
+      return new Reasons.NetworkError(texts)
     case "invalid":
       // Whatever the server takes its own fault for: the same request fails again.
-      return status === undefined || status >= 500 ? new InvalidRequest({ ...texts, field }) : undefined
-    default:
-      return undefined
+      return status === undefined || status >= 500 ? new Reasons.InvalidRequest({ ...texts, field }) : undefined
   }
 }
 
-const ofStatus = (facts: Facts): ProviderErrorReason => {
+const ofStatus = (facts: Facts): Reasons.ProviderErrorReason => {
   const { field, isInside, retryAfter, status } = facts
   const { detail, description = detail && "the server's text is in the redacted `detail`" } = facts.texts
   const texts = { description, detail }
-  if (status === undefined || (isInside && status >= 500)) return new StreamError(texts)
-  switch (status) {
-    case 400:
-    case 413:
-    case 422:
-      return new InvalidRequest({ ...texts, field })
-    case 404:
-    case 405:
-    case 501:
-      return ofEndpoint({ ...facts, texts })
-    default:
-      return new ApiError({ ...texts, status, retryAfter })
-  }
+  if (status === undefined || (isInside && status >= 500)) return new Reasons.StreamError(texts)
+  if ([400, 413, 422].includes(status)) return new Reasons.InvalidRequest({ ...texts, field })
+  if ([404, 405, 501].includes(status)) return ofEndpoint({ ...facts, texts })
+  return new Reasons.ApiError({ ...texts, status, retryAfter })
 }
 
 /** The server does not have the endpoint. */
-const ofEndpoint = ({ endpoint = "this request", texts }: Facts): Unsupported =>
-  new Unsupported({ ...texts, feature: endpoint, endpoint })
+const ofEndpoint = ({ endpoint = "this request", texts }: Facts): Reasons.Unsupported =>
+  new Reasons.Unsupported({ ...texts, feature: endpoint, endpoint })
 
 type Lengths = Pick<Report, "promptTokens" | "contextLength">
 

@@ -40,12 +40,11 @@ const loadFaults = describe("model-unloadable", {
 const unloadable = ({ input }: RegExpExecArray): KnownError =>
   apply(loadFaults, input, true) ?? { kind: "model-unloadable", description: "the server could not load it" }
 
-const unsupported = ([, feature]: RegExpExecArray): KnownError => ({
+const lacks = (feature: string | undefined, description?: string): KnownError => ({
   kind: "unsupported",
-  feature: feature?.toLowerCase()
+  feature,
+  description
 })
-
-const lacks = (feature: string, description?: string): KnownError => ({ kind: "unsupported", feature, description })
 
 /** A parameter that the server does not take. Tools need a template, which llama.cpp's server may be told not to use. */
 const unsupportedParameter = ({ 1: name = "", input }: RegExpExecArray): KnownError => {
@@ -53,7 +52,7 @@ const unsupportedParameter = ({ 1: name = "", input }: RegExpExecArray): KnownEr
   const feature = parseField(name)
   return feature === undefined
     ? { kind: "invalid", description: description ?? "the server does not take a parameter of the request" }
-    : { kind: "unsupported", feature, description }
+    : lacks(feature, description)
 }
 
 /** Applies if the text names a known field. Other words in its place may mean anything. */
@@ -106,10 +105,7 @@ export const rules: ReadonlyArray<ErrorRule> = [
 
   // The engine below the server failed.
   [
-    ([, code]) => ({
-      kind: "engine",
-      description: `the model crashed${code === undefined ? "" : ` (exit code ${code})`}`
-    }),
+    ([, code = ""]) => ({ kind: "engine", description: `the model crashed${code && ` (exit code ${code})`}` }),
     /model has crashed(?:[^\n(]{0,60}\(exit code: (\d{1,10})\))?/i
   ],
   ...describe("engine", {
@@ -152,7 +148,7 @@ export const rules: ReadonlyArray<ErrorRule> = [
   [lacks("thinking"), /think value [^\n]{0,40} is not supported/i],
   [lacks("tools"), /requires? [^\n]{0,40}--(?:enable-auto-tool-choice|tool-call-parser)\b/i],
   [
-    unsupported,
+    ([, feature]) => lacks(feature?.toLowerCase()),
     pattern`(?:does|do) not support (?:the )?(${features})\b`,
     pattern`\b(${features})['"\x60]? (?:is |are )?(?:not supported|unsupported|not enabled|disabled|not available)\b`,
     pattern`^no endpoints found that support (${features})\b`

@@ -6,7 +6,6 @@ import type { ProviderErrorReason } from "../ProviderError.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import * as Content from "./content.ts"
 import * as Json from "../values/json.ts"
-import * as Parameters from "./parameters.ts"
 
 /** A part of a body, or why it cannot be sent. */
 export type Encoded<A = Json.JsonObject> = Result.Result<A, ProviderErrorReason>
@@ -96,11 +95,94 @@ export const encodeTools = ({ tools = [] }: CompletionRequest): Encoded<Readonly
   const encoded = tools.map(({ description, name, parameters = {} }, i) => {
     const field = `tools[${i}].parameters`
     return Result.map(
-      Result.flatMap(toJsonSchema(parameters, field), (schema) => Parameters.fromJsonSchema(schema, field)),
+      Result.flatMap(toJsonSchema(parameters, field), (schema) => toParameters(schema, field)),
       (parameters) => ({ type: "function", function: { name, description, parameters } })
     )
   })
   return encoded.length === 0 ? Result.succeed(undefined) : Result.all(encoded)
+}
+
+/**
+ * The JSON Schema of an object, or of nothing, as servers require the parameters of a tool: with `type: "object"` and `properties`
+ * at its top. A reference at the top is followed. Alternatives at the top stay, and their properties are repeated beside them,
+ * because Ollama reads those alone.
+ */
+export const toParameters = (
+  schema: Json.JsonObject,
+  field: string
+): Result.Result<Json.JsonObject, InvalidRequest> => {
+  const parts = partsOf(schema)
+  if (!isOfObject(parts)) {
+    return Result.fail(new InvalidRequest({ field, description: "Expected the schema of an object" }))
+  }
+  const properties = propertiesOf(parts)
+  const { not, ...top } = resolve(schema)
+  // `Schema.Struct({})` is "not null", and `Schema.Never` "not anything": neither has properties.
+  const negation = not === undefined || Object.keys(properties).length === 0 ? {} : { not }
+  return Result.succeed({ ...top, ...negation, type: "object", properties })
+}
+
+/** The schema itself, and those that it refers to at its top: by a reference, as alternatives, or as parts. Each once. */
+const partsOf = (whole: Json.JsonObject): ReadonlyArray<Json.JsonObject> => {
+  const parts = new Set([whole])
+  for (const part of parts) {
+    for (const other of [find(part.$ref, whole), part.anyOf, part.oneOf, part.allOf].flat()) {
+      if (Json.isObject(other)) parts.add(other)
+    }
+  }
+  return [...parts]
+}
+
+/** A schema without any type may be one of an object. `null` is nothing: it is the schema of `Schema.Void`. */
+const isOfObject = (parts: ReadonlyArray<Json.JsonObject>): boolean => {
+  const types = parts.flatMap(({ type }) => (type === undefined ? [] : type))
+  return (
+    types.length === 0 ||
+    types.some((type) => type === "object" || type === "null") ||
+    parts.some(({ properties }) => properties !== undefined)
+  )
+}
+
+/** The properties of all parts. One that differs between them is any of its forms. */
+const propertiesOf = (parts: ReadonlyArray<Json.JsonObject>): Json.JsonObject => {
+  const forms = new Map<string, Map<string | undefined, unknown>>()
+  for (const { properties } of parts) {
+    for (const [name, property] of Object.entries(Json.isObject(properties) ? properties : {})) {
+      forms.set(name, (forms.get(name) ?? new Map<string, unknown>()).set(Json.stringify(property), property))
+    }
+  }
+  return Object.fromEntries(
+    Array.from(forms, ([name, form]) => {
+      const [first, ...others] = form.values()
+      return [name, others.length === 0 ? first : { anyOf: [first, ...others] }]
+    })
+  )
+}
+
+/** The most references that lead to one another. Those of a hostile schema may go round in a circle. */
+const maxReferences = 32
+
+/** What a schema that is a reference refers to, with what is written beside the reference. */
+const resolve = (whole: Json.JsonObject): Json.JsonObject => {
+  let resolved = whole
+  for (let i = 0; i < maxReferences; i++) {
+    const { $ref, ...beside } = resolved
+    const target = find($ref, whole)
+    if (target === undefined) break
+    resolved = { ...target, ...beside }
+  }
+  return resolved
+}
+
+/** The part that a reference such as `#/$defs/Name` points to. */
+const find = (reference: unknown, whole: Json.JsonObject): Json.JsonObject | undefined => {
+  if (typeof reference !== "string" || !reference.startsWith("#/")) return undefined
+  let part: unknown = whole
+  for (const key of reference.slice(2).split("/")) {
+    const name = key.replaceAll("~1", "/").replaceAll("~0", "~")
+    part = Json.isObject(part) && Object.hasOwn(part, name) ? part[name] : undefined
+  }
+  return Json.isObject(part) ? part : undefined
 }
 
 /** The JSON Schema of a field of a request. */
@@ -115,20 +197,21 @@ export const toBase64 = (image: Image): string => {
   return text.includes("%") ? decodeURIComponent(text) : text
 }
 
-/** Tool arguments and `extra` are values of the caller, which JSON may be unable to represent. */
-export const stringify = (value: unknown, field?: string): Result.Result<string, InvalidRequest> =>
+/**
+ * The JSON text of a body, or of tool arguments, which are values of the caller; `undefined` for nothing. llama.cpp rejects lone
+ * surrogates, so they are replaced.
+ */
+export const stringify = (value: unknown, field?: string): Result.Result<string | undefined, InvalidRequest> =>
   Result.try({
     try: () => toWellFormed(JSON.stringify(value)),
     catch: () => new InvalidRequest({ field, description: "it contains a value that JSON cannot represent" })
   })
 
 /**
- * JSON text without lone surrogates, which llama.cpp rejects. They are the only characters that `JSON.stringify` writes as
- * `\ud800` to `\udfff`. Any other escape is matched as a whole, because `\\ud800` is a backslash and five letters.
+ * Lone surrogates are the only characters that `JSON.stringify` writes as `\ud800` to `\udfff`. Any other escape is matched as a
+ * whole, because `\\ud800` is a backslash and five letters.
  */
-const toWellFormed = (json: string): string =>
-  /\\ud/.test(json) ? json.replace(/\\(?:ud[\da-f]{3}|.)/g, (text) => (text.length > 2 ? "\\ufffd" : text)) : json
-
-/** The text of a body; `undefined` for none. */
-export const stringifyBody = (body: Json.JsonObject | undefined): Result.Result<string | undefined, InvalidRequest> =>
-  body === undefined ? Result.succeed(undefined) : stringify(body)
+const toWellFormed = (json: string | undefined): string | undefined =>
+  json !== undefined && json.includes("\\ud")
+    ? json.replace(/\\(?:ud[\da-f]{3}|.)/g, (text) => (text.length > 2 ? "\\ufffd" : text))
+    : json

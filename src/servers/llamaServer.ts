@@ -3,13 +3,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import type { Dialect } from "../protocol/openai/dialect.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/llamaServer.ts"
 import type { DiscoverableServer, Server } from "./definition.ts"
 
 /** Facts: llama.cpp's `tools/server/README.md`. */
-export const dialect: Dialect = {
+export const dialect: Endpoints.Dialect = {
   jsonFormat: "json_object",
   think: (think) =>
     Result.succeed(

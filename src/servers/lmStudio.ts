@@ -6,7 +6,6 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { Defaults } from "../CompletionRequest.ts"
 import type { ModelProgress } from "../ModelProgress.ts"
-import * as Dialect from "../protocol/openai/dialect.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/lmStudio.ts"
 import type { ProviderError } from "../ProviderError.ts"
@@ -32,10 +31,10 @@ const unknownLevel = () =>
   new Unsupported({ feature: "this level of think", description: '"low", "medium" and "high" are the levels here' })
 
 /** Facts: LM Studio's documentation, versions 0.3 to 0.4. Messages have no field for thinking. */
-export const dialect: Dialect.Dialect = {
+export const dialect: Endpoints.Dialect = {
   jsonFormat: "json_schema",
   keepAlive: (seconds) => ({ ttl: seconds }),
-  think: (think) => (thinkingLevels.has(think) ? Dialect.reasoningEffort(think) : Result.fail(unknownLevel())),
+  think: (think) => (thinkingLevels.has(think) ? Endpoints.reasoningEffort(think) : Result.fail(unknownLevel())),
   namedToolChoice: false,
   hasFinishReason: true
 }

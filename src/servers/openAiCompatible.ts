@@ -3,8 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as OllamaModels from "../protocol/ollama/models.ts"
-import type { Dialect } from "../protocol/openai/dialect.ts"
-import { enableThinking, reasoningEffort } from "../protocol/openai/dialect.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import type { Server, ServerDefinition } from "./definition.ts"
@@ -37,11 +35,11 @@ const toDialect = ({
   streamOptions,
   think,
   thinkingField = "reasoning_content"
-}: DialectOptions): Dialect => ({
+}: DialectOptions): Endpoints.Dialect => ({
   jsonFormat,
   streamOptions,
   thinkingField: thinkingField === "none" ? undefined : thinkingField,
-  think: think === "enable_thinking" ? enableThinking : reasoningEffort,
+  think: think === "enable_thinking" ? Endpoints.enableThinking : Endpoints.reasoningEffort,
   namedToolChoice: true,
   // Several servers and gateways send none.
   hasFinishReason: false

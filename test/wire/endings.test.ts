@@ -3,7 +3,6 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as OllamaProtocol from "../../src/protocol/ollama/endpoints.ts"
-import type { Dialect } from "../../src/protocol/openai/dialect.ts"
 import { dialect as llamaServer } from "../../src/servers/llamaServer.ts"
 import { dialect as lmStudio } from "../../src/servers/lmStudio.ts"
 import * as Endpoints from "../../src/protocol/openai/endpoints.ts"
@@ -29,7 +28,7 @@ import {
 } from "../support/openaiEvents.ts"
 import { record } from "../support/transcript.ts"
 
-const tolerant: Dialect = { ...lmStudio, hasFinishReason: false }
+const tolerant: Endpoints.Dialect = { ...lmStudio, hasFinishReason: false }
 const chat = Endpoints.chat(lmStudio)
 const noWords = [
   "",

@@ -22,7 +22,7 @@ const messages: ReadonlyArray<Message> = [{ role: "user", content: "Why?" }]
 
 const toText = (endpoint: (typeof chats)[keyof typeof chats], request: Partial<ChatRequest>): string =>
   Result.getOrThrow(
-    Result.map(Result.flatMap(endpoint.encode({ model: "m", messages, ...request }), RequestBody.stringifyBody), String)
+    Result.map(Result.flatMap(endpoint.encode({ model: "m", messages, ...request }), RequestBody.stringify), String)
   )
 
 class Nothing extends Schema.Class<Nothing>("Nothing")({}) {}
@@ -133,7 +133,7 @@ describe("text is well-formed", () => {
   })) {
     it(name, () => {
       const body = name.startsWith("prompts") ? { model: text, prompt: text, stop: [text] } : request
-      const json = Result.getOrThrow(Result.flatMap(endpoint.encode(body), RequestBody.stringifyBody))
+      const json = Result.getOrThrow(Result.flatMap(endpoint.encode(body), RequestBody.stringify))
       const strings: Array<string> = []
       JSON.parse(String(json), (key, value: unknown) => {
         strings.push(key, ...(typeof value === "string" ? [value] : []))
@@ -153,7 +153,7 @@ describe("text is well-formed", () => {
 
   for (const [name, endpoint] of Object.entries({ Ollama: Ollama.embed, OpenAI: OpenAi.embed(lmStudio) })) {
     it(`embeddings, ${name}`, () => {
-      const body = Result.flatMap(endpoint.encode({ model: "m", input: [text, emoji] }), RequestBody.stringifyBody)
+      const body = Result.flatMap(endpoint.encode({ model: "m", input: [text, emoji] }), RequestBody.stringify)
       expect(JSON.parse(String(Result.getOrThrow(body))).input).toEqual([mended, emoji])
     })
   }

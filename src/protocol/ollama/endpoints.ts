@@ -46,9 +46,9 @@ const encodeMessage = (message: Message, i: number): Encoded => {
     content: Content.toText(message),
     thinking: message.thinking,
     images: images.length === 0 ? undefined : images.map(RequestBody.toBase64),
-    tool_calls: message.toolCalls?.map((call) => ({
-      id: call.id,
-      function: { name: call.name, arguments: call.arguments }
+    tool_calls: message.toolCalls?.map(({ arguments: input, id, name }) => ({
+      id,
+      function: { name, arguments: input }
     })),
     tool_call_id: message.toolCallId,
     tool_name: message.toolName

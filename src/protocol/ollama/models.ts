@@ -24,6 +24,13 @@ const Model = Schema.Struct({
   ...Struct.Record(["size", "details", "capabilities"], WireSchema.metadata)
 })
 
+const toModelInfo = ({ capabilities, details, name, size }: typeof Model.Type): ModelInfo => ({
+  id: name,
+  sizeBytes: Json.toCount(size),
+  ...toDetails(details),
+  capabilities: Json.toTexts(capabilities)
+})
+
 const toDetails = (details: unknown) => ({
   family: Json.toText(Json.get(details, "family")),
   parameterSize: Json.toText(Json.get(details, "parameter_size")),
@@ -35,13 +42,7 @@ const toDetails = (details: unknown) => ({
 export const tags = Endpoint.get(
   "/api/tags",
   Schema.Struct({ models: WireSchema.nullish(Schema.Array(Model)) }),
-  ({ models }): ReadonlyArray<ModelInfo> =>
-    (models ?? []).map(({ capabilities, details, name, size }) => ({
-      id: name,
-      sizeBytes: Json.toCount(size),
-      ...toDetails(details),
-      capabilities: Json.toTexts(capabilities)
-    }))
+  ({ models }): ReadonlyArray<ModelInfo> => (models ?? []).map(toModelInfo)
 )
 
 /** `model_info` has keys such as `llama.context_length`. */
@@ -162,25 +163,17 @@ export interface LoadOptions {
   readonly contextLength?: number | undefined
 }
 
-interface LoadRequest extends LoadOptions {
-  readonly model: string
-}
-
-const encodeLoad = ({ contextLength, keepAlive, model }: LoadRequest): Json.JsonObject => ({
-  model,
-  keep_alive: toKeepAlive(keepAlive),
-  options: contextLength === undefined ? undefined : { num_ctx: contextLength }
-})
-
 /** A request without a prompt loads the model; with a `keep_alive` of 0 it unloads it. */
-export const load = command<LoadRequest>("POST", "/api/generate", (request) =>
-  Result.succeed({ ...encodeLoad(request), stream: false })
-)
+const loadWith = (path: string, input: Json.JsonObject) =>
+  command<LoadOptions & { readonly model: string }>("POST", path, ({ contextLength, keepAlive, model }) => {
+    const options = contextLength === undefined ? undefined : { num_ctx: contextLength }
+    return Result.succeed({ model, keep_alive: toKeepAlive(keepAlive), options, ...input })
+  })
 
-/** The same for a model that only embeds, and cannot generate. */
-export const loadForEmbeddings = command<LoadRequest>("POST", "/api/embed", (request) =>
-  Result.succeed({ ...encodeLoad(request), input: [] })
-)
+export const load = loadWith("/api/generate", { stream: false })
+
+/** For a model that only embeds, and cannot generate. */
+export const loadForEmbeddings = loadWith("/api/embed", { input: [] })
 
 /** Whether two names mean the same model: what a name leaves out is filled in, and case does not count. */
 export const isSame = (a: string, b: string): boolean => a === b || complete(a) === complete(b)

@@ -6,7 +6,6 @@ import * as Result from "effect/Result"
 import type { ChatRequest, ContentPart, Message, Tool, ToolChoice } from "../CompletionRequest.ts"
 import { InvalidRequest, Unsupported } from "../ProviderError.ts"
 import * as RequestBody from "../protocol/requestBody.ts"
-import * as RequestBody from "../protocol/requestBody.ts"
 
 type Fault = InvalidRequest | Unsupported
 

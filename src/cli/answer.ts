@@ -8,7 +8,7 @@ import type { Completion } from "../Completion.ts"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
 import * as Output from "./output.ts"
-import type { Management } from "./servers.ts"
+import type { Management } from "./selection.ts"
 import * as Spinner from "./spinner.ts"
 import * as Text from "./text.ts"
 

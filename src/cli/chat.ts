@@ -3,12 +3,12 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { ChatRequest } from "../CompletionRequest.ts"
 import * as Answer from "./answer.ts"
+import * as ChatServer from "./chatServer.ts"
 import * as Conversation from "./conversation/conversation.ts"
 import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
 import * as Json from "./json.ts"
 import * as Prompt from "./prompt.ts"
-import * as Select from "./select.ts"
 
 type Input = Flags.Input<typeof Flags.chat>
 
@@ -20,7 +20,7 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
   if (!hasPrompt && (yield* Conversation.isPossible)) {
     const { quiet, system } = input
     return yield* Conversation.run({
-      ...(yield* Select.select(input)),
+      ...(yield* ChatServer.select(input)),
       system,
       images,
       quiet,
@@ -28,7 +28,7 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
     })
   }
   const content = yield* Prompt.read(input.words)
-  const { isQueued, model, provider } = yield* Select.select(input)
+  const { isQueued, model, provider } = yield* ChatServer.select(input)
   const request: ChatRequest = {
     ...toOptions(input),
     model,

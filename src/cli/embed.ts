@@ -6,7 +6,7 @@ import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
 import * as Prompt from "./prompt.ts"
-import * as Servers from "./servers.ts"
+import * as Selection from "./selection.ts"
 
 type Input = Flags.Input<typeof Flags.embed>
 
@@ -14,7 +14,7 @@ type Input = Flags.Input<typeof Flags.embed>
 export const embed = Effect.fnUntraced(function* (input: Input) {
   if (input.lines) return yield* embedLines(input)
   const text = yield* Prompt.read(input.words, "local-llm embed")
-  const { model, provider } = yield* Servers.findModel(input, "embed")
+  const { model, provider } = yield* Selection.findModel(input, "embed")
   const embedding = yield* provider.embed({ model, input: text, dimensions: input.dimensions })
   yield* Output.writeJson(input.json ? embedding : embedding.vectors[0])
 })
@@ -30,7 +30,7 @@ const embedLines = Effect.fnUntraced(function* ({ dimensions, json, words, ...se
   if (yield* stdinIsTerminal) {
     return yield* Failure.fail("--lines needs texts on standard input: local-llm embed --lines < FILE")
   }
-  const { model, provider } = yield* Servers.findModel(selection, "embed")
+  const { model, provider } = yield* Selection.findModel(selection, "embed")
   yield* Prompt.input.pipe(
     Stream.splitLines,
     Stream.filter((line) => line.trim() !== ""),

@@ -13,9 +13,9 @@ import type { Provider } from "../Provider.ts"
 import { ProviderError } from "../ProviderError.ts"
 import { FromJsonString } from "../StreamingChunk.ts"
 import * as Answer from "./answer.ts"
-import type { Management } from "./servers.ts"
 import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
+import type { Management } from "./selection.ts"
 
 export type Format = ReturnType<typeof parseSchema>
 

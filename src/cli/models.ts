@@ -5,26 +5,26 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { ModelInfo } from "../ModelInfo.ts"
-import * as Registry from "../servers/servers.ts"
+import * as Servers from "../servers/servers.ts"
 import * as Access from "./access.ts"
 import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
-import * as Servers from "./servers.ts"
+import * as Selection from "./selection.ts"
 import * as Table from "./table.ts"
 import * as Text from "./text.ts"
 
-type Able<K extends keyof Servers.Management> = Servers.Server & {
-  readonly provider: Required<Pick<Servers.Management, K>>
+type Able<K extends keyof Selection.Management> = Selection.Server & {
+  readonly provider: Required<Pick<Selection.Management, K>>
 }
 
 /** The servers that have an operation. */
-const findAble = Effect.fnUntraced(function* <K extends keyof Servers.Management>(
-  selection: Servers.Selection,
+const findAble = Effect.fnUntraced(function* <K extends keyof Selection.Management>(
+  named: Selection.Named,
   operation: K,
   what: string
 ) {
-  const servers = yield* Servers.findServers(selection)
+  const servers = yield* Selection.findServers(named)
   const able = servers.filter((server): server is Able<K> => server.provider[operation] !== undefined)
   if (Arr.isReadonlyArrayNonEmpty(able)) return able
   const names = servers.map(({ provider }) => provider.name).join(", ")
@@ -32,19 +32,19 @@ const findAble = Effect.fnUntraced(function* <K extends keyof Servers.Management
 })
 
 /** The first server, preferably one that has the model. */
-const choose = <A extends Servers.Server>(servers: Arr.NonEmptyReadonlyArray<A>, model: string | undefined): A =>
+const choose = <A extends Selection.Server>(servers: Arr.NonEmptyReadonlyArray<A>, model: string | undefined): A =>
   servers.find((server) => model !== undefined && has(server, model)) ?? servers[0]
 
-const has = ({ models, provider }: Servers.Server, model: string): boolean =>
+const has = ({ models, provider }: Selection.Server, model: string): boolean =>
   models.some(({ id }) => provider.isSameModel(id, model))
 
 /** The first server that has an operation, preferably one that has the model. */
-export const find = <K extends keyof Servers.Management>(
-  selection: Servers.Selection,
+export const find = <K extends keyof Selection.Management>(
+  named: Selection.Named,
   operation: K,
   what: string,
   model?: string
-) => Effect.map(findAble(selection, operation, what), (servers) => choose(servers, model))
+) => Effect.map(findAble(named, operation, what), (servers) => choose(servers, model))
 
 const done = ({ json }: Flags.Input, model: string, status: string) =>
   json ? Output.writeJson({ model, status }) : Output.writeLine(`${status} ${model}`)
@@ -55,7 +55,7 @@ const orEmpty = <A>(value: A | undefined, format: (value: A) => string): string 
 const formatTokens = (count: number): string => `${count} tokens`
 
 export const list = Effect.fnUntraced(function* (input: Flags.Input) {
-  const servers = yield* Servers.findServers(input)
+  const servers = yield* Selection.findServers(input)
   // Several protocols may list the same models at one address.
   const shown = input.url === undefined ? servers : servers.slice(0, 1)
   const listed = shown.flatMap(({ models, provider }) => models.map((model) => ({ provider: provider.name, ...model })))
@@ -74,7 +74,7 @@ export const list = Effect.fnUntraced(function* (input: Flags.Input) {
 })
 
 export const show = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.model>) {
-  const { provider } = choose(yield* Servers.findServers(input), input.name)
+  const { provider } = choose(yield* Selection.findServers(input), input.name)
   const info = { ...(yield* provider.model(input.name)), ...(provider.show && (yield* provider.show(input.name))) }
   if (input.json) return yield* Output.writeJson({ provider: provider.name, ...info })
   const rows = Object.entries({ server: provider.name, ...info }).map(([key, value]) => [key, toText(key, value)])
@@ -90,7 +90,7 @@ const toText = (key: string, value: unknown): string => {
 
 /** Servers without a list of the models in memory mark them in the list of all models. */
 export const ps = Effect.fnUntraced(function* (input: Flags.Input) {
-  const servers = yield* Servers.findServers(input)
+  const servers = yield* Selection.findServers(input)
   const found: Array<ModelInfo & { readonly provider: string }> = []
   for (const { models, provider } of servers) {
     const running = provider.running === undefined ? models.filter(({ isLoaded }) => isLoaded) : yield* provider.running
@@ -150,7 +150,7 @@ export const load = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags
     ...(keepAlive === undefined ? {} : { keepAlive: yield* Access.parseTime("--keep-alive", keepAlive, "always") })
   }
   const { kind, provider } = yield* find(input, "load", "load models", input.name)
-  const accepted = Registry.definitions[kind].management.options
+  const accepted = Servers.definitions[kind].management.options
   if (Object.keys(options).some((option) => !accepted.has(option))) {
     const flag = keepAlive === undefined ? "--context" : "--keep-alive"
     return yield* Failure.fail(`${provider.name}: ${flag} has no effect there; leave it out`)

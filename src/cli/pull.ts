@@ -4,7 +4,7 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type { ModelProgress } from "../ModelProgress.ts"
 import type { ProviderError } from "../ProviderError.ts"
-import * as Registry from "../servers/servers.ts"
+import * as Servers from "../servers/servers.ts"
 import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
 import * as Models from "./models.ts"
@@ -15,7 +15,7 @@ import * as Text from "./text.ts"
 /** With `--json`, each report is a line of standard output. Otherwise the progress goes to standard error. */
 export const pull = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.pull>) {
   const { kind, provider } = yield* Models.find(input, "pull", "download models")
-  const { downloadGoesOn = false, options } = Registry.definitions[kind].management
+  const { downloadGoesOn = false, options } = Servers.definitions[kind].management
   if (input.insecure && !options.has("insecure")) {
     return yield* Failure.fail(`${provider.name}: --insecure has no effect there; leave it out`)
   }

@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Terminal from "effect/Terminal"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import * as Output from "./output.ts"
-import type { Selected } from "./servers.ts"
+import type { Selected } from "./selection.ts"
 
 export interface Options extends Selected {
   /** Whether the request waits for a host of a pool. Servers do not report that a request waits. */

@@ -16,7 +16,7 @@ import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
 
 /** What the flags name. */
-export type Selection = Access.Flags & Partial<Pick<Flags.Input<typeof Flags.chat>, "provider" | "url" | "model">>
+export type Named = Access.Flags & Partial<Pick<Flags.Input<typeof Flags.chat>, "provider" | "url" | "model">>
 
 /** What some servers can do besides completions. */
 export type Management = Partial<Pick<Ollama, "running" | "show" | "pull" | "deleteModel" | "copyModel" | "unload">> & {
@@ -42,12 +42,12 @@ type ServerFailure = ProviderError | Config.ConfigError | Failure.NotRunning | F
 type Requirements = HttpClient.HttpClient | Scope.Scope
 
 /** The servers that can be used, in the order of preference. */
-export const findServers = (selection: Selection) => find(selection, withModels)
+export const findServers = (named: Named) => find(named, withModels)
 
 /** The first server that has a suitable model. If server and model are named, no list of models is requested. */
-export const findModel = (selection: Selection, purpose: Purpose = "chat") => {
-  const { model, provider: kind } = selection
-  const found = find(selection, (server) =>
+export const findModel = (named: Named, purpose: Purpose = "chat") => {
+  const { model, provider: kind } = named
+  const found = find(named, (server) =>
     kind !== undefined && model !== undefined
       ? Effect.succeed<Selected>({ provider: server.provider, model })
       : Effect.flatMap(withModels(server), (server) => selectModel(server, model, purpose))
@@ -57,11 +57,11 @@ export const findModel = (selection: Selection, purpose: Purpose = "chat") => {
 
 /** The servers that can be used. The failures of the others are reported. */
 const find = Effect.fnUntraced(function* <A, E extends ServerFailure>(
-  selection: Selection,
+  named: Named,
   use: (server: Connected) => Effect.Effect<A, E, Requirements>
 ) {
-  const { provider: kind, url } = selection
-  const address = { url, ...(yield* Access.read(selection)) }
+  const { provider: kind, url } = named
+  const address = { url, ...(yield* Access.read(named)) }
   const [candidates, unusable] = yield* findCandidates(kind, address)
   const [found, failures] = yield* Effect.partition(
     Arr.dedupeWith(candidates, isSame),

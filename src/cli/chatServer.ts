@@ -8,37 +8,37 @@ import * as Stdio from "effect/Stdio"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as LmStudio from "../LmStudio.ts"
 import * as Pool from "../Pool.ts"
-import * as Registry from "../servers/servers.ts"
+import * as Servers from "../servers/servers.ts"
 import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
-import * as Servers from "./servers.ts"
+import * as Selection from "./selection.ts"
 
-export interface Selection extends Servers.Selection {
+interface Input extends Selection.Named {
   readonly hosts: ReadonlyArray<string>
 }
 
-export interface Selected extends Servers.Selected {
+export interface Selected extends Selection.Selected {
   /** Whether the request waits for a host. Default: never. */
   readonly isQueued?: Effect.Effect<boolean>
 }
 
-export const select = Effect.fnUntraced(function* (selection: Selection) {
-  if (selection.hosts.length > 0) return yield* selectHosts(selection)
+export const select = Effect.fnUntraced(function* (input: Input) {
+  if (input.hosts.length > 0) return yield* selectHosts(input)
   const found: Selected = yield* Effect.catchTag(
-    Servers.findModel(selection),
+    Selection.findModel(input),
     "NotRunning",
     Effect.fnUntraced(function* (error) {
-      return selection.model === undefined && (yield* isFakeAllowed) ? yield* startFake : yield* error
+      return input.model === undefined && (yield* isFakeAllowed) ? yield* startFake : yield* error
     })
   )
   return found
 })
 
 /** Several hosts become a pool. A host that does not answer is reported, and the others are used. */
-const selectHosts = Effect.fnUntraced(function* (selection: Selection) {
+const selectHosts = Effect.fnUntraced(function* (input: Input) {
   const [hosts, failures] = yield* Effect.partition(
-    selection.hosts,
-    (url) => Effect.map(Servers.findModel({ ...selection, url }), (selected) => ({ ...selected, name: url })),
+    input.hosts,
+    (url) => Effect.map(Selection.findModel({ ...input, url }), (selected) => ({ ...selected, name: url })),
     { concurrency: "unbounded" }
   )
   const [first, ...others] = hosts
@@ -48,7 +48,7 @@ const selectHosts = Effect.fnUntraced(function* (selection: Selection) {
   if (others.length === 0) return { model: first.model, provider: first.provider }
   const provider = yield* Pool.make({ hosts: hosts.map(({ name, provider }) => ({ name, provider })) })
   const isQueued = Effect.map(SubscriptionRef.get(provider.state), ({ waiting }) => waiting > 0)
-  const pool: Selected = { model: selection.model ?? first.model, provider, isQueued }
+  const pool: Selected = { model: input.model ?? first.model, provider, isQueued }
   return pool
 })
 
@@ -64,7 +64,7 @@ const isFakeAllowed = Effect.gen(function* () {
   return isNpmStart || (yield* stdoutIsTerminal)
 })
 
-const { localNames } = Registry
+const { localNames } = Servers
 
 const fakeText =
   `This is the built-in fake server, not a model. No ${localNames.slice(0, -1).join(", ")} or ${localNames.at(-1)} is running on this machine. ` +

@@ -1,5 +1,5 @@
 /**
- * Several providers as one: if one fails before its answer begins, the next one answers.
+ * Several providers as one: if one fails before its completion begins, the next one gets the request.
  *
  * @category Policies
  * @since 0.3.0
@@ -66,9 +66,9 @@ export interface Options {
  * Every request starts with the first candidate. If it fails before the first chunk that carries anything, the next one gets
  * the request. Later failures are passed on, so no text is delivered twice.
  *
- * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once. A prompt that does not fit
- * (`ContextOverflow`) may fit elsewhere, for example. If all fail, the error is `AllProvidersFailed`, with the error of each
- * candidate in order. A `total` deadline in a completion request bounds all candidates together.
+ * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once. If all fail, the error is
+ * `AllProvidersFailed`, with the error of each candidate in order. A `total` deadline in a completion request bounds all candidates
+ * together.
  *
  * `provider` of the final chunk, or of the embedding, is the name of the provider that answered, and so is the attribute
  * `effect_local_llm.provider` of the current span.
@@ -76,7 +76,6 @@ export interface Options {
  * - `embed` and `model` ask the candidates in order. `model` fails with `ModelNotAvailable` if no candidate has the model.
  * - `listModels` has the models of all candidates that answer, each name once. It fails if none answers.
  * - `supportsModel` is true if any candidate has the model by its name there, and fails if none answers.
- * - `isSameModel` is true if it is for any candidate.
  *
  * If an option or a candidate is invalid, or if there is no candidate, every operation fails with `InvalidRequest`, which names it.
  *
@@ -85,7 +84,6 @@ export interface Options {
  * - Vectors of different models cannot be compared. For `embed`, all candidates should have the same model.
  * - Give the candidates names if several are of one kind: `Ollama.layer({ name: "gpu-1", … })`.
  *
- * @see {@link layer} for candidates that are layers
  * @category constructors
  * @since 0.3.0
  */

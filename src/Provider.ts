@@ -170,9 +170,6 @@ export const object = <A, RD>(
     )
   })
 
-/** What `make` needs. It derives the rest, unless it is given. */
-type Needed = "name" | "stream" | "listModels"
-
 /**
  * Makes a provider from its operations, and derives those that follow from others: `complete`, `model` and `supportsModel`.
  *
@@ -195,8 +192,8 @@ type Needed = "name" | "stream" | "listModels"
  * @since 0.1.0
  */
 export const make = (
-  options: Pick<Provider, Needed> & {
-    readonly [K in Exclude<keyof Provider, Needed | "complete">]?: Provider[K] | undefined
+  options: Pick<Provider, "name" | "stream" | "listModels"> & {
+    readonly [K in Exclude<keyof Provider, "name" | "stream" | "listModels" | "complete">]?: Provider[K] | undefined
   }
 ): Provider => {
   const { isSameModel = (a, b) => a === b, kind, listModels, name, server, stream, unload } = options

@@ -42,9 +42,8 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  *
  * **Gotchas**
  *
- * `Ollama`, `LmStudio`, `LlamaServer`, `OpenAiCompatible`, `MockProvider` and `Pool` extend this type, and `Effect.provide` subtracts
- * services by type. So a program that needs one of those also compiles with another layer of `Provider`, such as a mock, and dies
- * with `Service not found: effect-local-llm/Ollama`. Provide its own layer.
+ * `Ollama`, `Pool` and the other services extend this type, and `Effect.provide` subtracts services by type. So a program that needs
+ * `Ollama` also compiles with the layer of a mock, and dies with `Service not found: effect-local-llm/Ollama`. Provide its own layer.
  *
  * **Example** (a completion while it is generated)
  *
@@ -132,24 +131,22 @@ export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
  * **Details**
  *
  * The schema is sent as `format`, so servers constrain the completion to its JSON form while they generate it. One that does not
- * match fails with `InvalidAnswer`, which has the text, redacted, and reports whether it was truncated. JSON in a Markdown
- * code block is accepted, and so is JSON that LM Studio puts into the thinking of an answer without content.
+ * match fails with `InvalidAnswer`, which has the text, redacted, and reports whether it was truncated. JSON in a Markdown code block
+ * is accepted, and so is JSON that LM Studio puts into the thinking of a completion without content.
  *
  * **Gotchas**
  *
  * Models answer better if a message also says what the fields mean.
  *
- * **Example** (a typed answer)
+ * **Example** (a typed completion)
  *
  * ```ts
  * import { Schema } from "effect"
  * import { Provider } from "effect-local-llm"
  *
- * const City = Schema.Struct({ city: Schema.String, celsius: Schema.Number })
- *
  * const program = Provider.object(
  *   { model: "llama3.2", messages: [{ role: "user", content: "Where is it warm today? Answer as JSON." }] },
- *   City
+ *   Schema.Struct({ city: Schema.String, celsius: Schema.Number })
  * )
  * ```
  *
@@ -173,9 +170,6 @@ export const object = <A, RD>(
     )
   })
 
-/** What `make` needs. It derives the rest, unless it is given. */
-type Needed = "name" | "stream" | "listModels"
-
 /**
  * Makes a provider from its operations, and derives those that follow from others: `complete`, `model` and `supportsModel`.
  *
@@ -198,8 +192,8 @@ type Needed = "name" | "stream" | "listModels"
  * @since 0.1.0
  */
 export const make = (
-  options: Pick<Provider, Needed> & {
-    readonly [K in Exclude<keyof Provider, Needed | "complete">]?: Provider[K] | undefined
+  options: Pick<Provider, "name" | "stream" | "listModels"> & {
+    readonly [K in Exclude<keyof Provider, "name" | "stream" | "listModels" | "complete">]?: Provider[K] | undefined
   }
 ): Provider => {
   const { isSameModel = (a, b) => a === b, kind, listModels, name, server, stream, unload } = options

@@ -45,24 +45,18 @@ export interface Options {
 
 type Attributes = Readonly<Record<string, unknown>>
 
-interface Scale {
-  readonly unit: string
-  /** The first bound, how much larger each one is than the one before, and how many there are. */
-  readonly bounds: readonly [start: number, factor: number, count: number]
-}
-
-/** 10 ms to 82 s, as the conventions have it. */
-const seconds: Scale = { unit: "s", bounds: [0.01, 2, 14] }
+/** Bounds of 10 ms to 82 s, as the conventions have it. */
+const seconds = { unit: "s", start: 0.01, factor: 2, count: 14 }
 
 /** 10 ms to 44 minutes: models of many gigabytes load for minutes. */
-const loadSeconds: Scale = { unit: "s", bounds: [0.01, 2, 19] }
+const loadSeconds = { ...seconds, count: 19 }
 
 /** 1 to 67,108,864, as the conventions have it. */
-const tokens: Scale = { unit: "{token}", bounds: [1, 4, 14] }
+const tokens = { unit: "{token}", start: 1, factor: 4, count: 14 }
 
 /** A series has its attributes from the start: to add them to each value takes longer than to record it. */
 const histogram =
-  (name: string, description: string, { bounds: [start, factor, count], unit }: Scale) =>
+  (name: string, description: string, { count, factor, start, unit }: typeof seconds) =>
   (attributes: Readonly<Record<string, string>> = {}): Metric.Histogram<number> =>
     Metric.histogram(name, {
       description,
@@ -191,10 +185,7 @@ interface Operation {
   readonly span: Tracer.Span
   readonly now: () => number
   readonly startedAt: number
-  readonly findSeries: (
-    responseModel: string | undefined,
-    errorType: string | undefined
-  ) => ReturnType<typeof makeSeries>
+  readonly findSeries: ReturnType<ReturnType<typeof makeFindSeries>>
   firstChunkAt?: number
   lastChunkAt?: number
   chunks: number
@@ -218,13 +209,7 @@ const makeBegin = (own: Attributes) => {
     })
     const clock = yield* Clock.Clock
     const now = (): number => Monotonic.millisOf(clock) / 1000
-    const operation: Operation = {
-      span,
-      now,
-      startedAt: now(),
-      findSeries: (responseModel, errorType) => findSeries(name, model, responseModel, errorType),
-      chunks: 0
-    }
+    const operation: Operation = { span, now, startedAt: now(), findSeries: findSeries(name, model), chunks: 0 }
     return operation
   })
 }
@@ -360,12 +345,7 @@ const makeFindSeries = (own: Attributes) => {
   const boundRequest = GenAi.makeBounded(maxRequestModels)
   const boundResponses = new Map<string | undefined, (value: string) => string>()
   const all = new Map<string, ReturnType<typeof makeSeries>>()
-  return (
-    name: string,
-    requestModel: string | undefined,
-    responseModel: string | undefined,
-    errorType: string | undefined
-  ) => {
+  return (name: string, requestModel?: string) => (responseModel?: string, errorType?: string) => {
     const request = requestModel === undefined ? undefined : boundRequest(requestModel)
     const boundResponse = boundResponses.get(request) ?? GenAi.makeBounded(maxResponseModels)
     boundResponses.set(request, boundResponse)

@@ -13,7 +13,7 @@ import * as Tracer from "effect/Tracer"
 import type { Embedding } from "../Embedding.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
-import * as Carries from "../protocol/carries.ts"
+import * as Delivered from "../protocol/delivered.ts"
 import * as GenAi from "../values/genAi.ts"
 
 export type Answer = Stream.Stream<StreamingChunk, ProviderError>
@@ -25,7 +25,7 @@ export type PullError = ProviderError | Cause.Done<void>
 export type ChunkPull = Pull.Pull<Chunks, ProviderError>
 
 /** Whether the answer commits with these chunks. Prompt progress, for example, says nothing of the answer. */
-export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(Carries.carries)
+export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(Delivered.carries)
 
 /** What an attempt runs on. */
 export interface Acquired<in Request, out Out> {

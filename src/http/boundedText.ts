@@ -105,13 +105,15 @@ const makeReader = (maxBytes: number, hasLines: boolean) => {
     pending = end === -1 ? pending + block.length : block.length - end - 1
   }
 
+  const hasNext = (): boolean => blocks.hasNext() && !isTooLong
+
   return {
     add: blocks.add,
-    hasNext: () => blocks.hasNext() && !isTooLong,
+    hasNext,
     isTooLong: () => isTooLong,
     read: (): ReadonlyArray<string> => {
       const texts: Array<string> = []
-      for (let room = maxBlock; room > 0 && blocks.hasNext() && !isTooLong;) {
+      for (let room = maxBlock; room > 0 && hasNext();) {
         const block = blocks.next()
         room -= block.length
         addBlock(fit(block), texts)

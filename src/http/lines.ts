@@ -73,24 +73,22 @@ const readRecords = <Out>(
   const settle = (progress: Progress, data: string, isLast: boolean): void => {
     if (progress === "open") withinGrace = undefined
     else if (progress === "ending") withinGrace ??= TimeLimit.withinTotal(grace)
-    else if (progress === "complete") ending = complete()
-    else ending = isLast && isCutOff(progress, data) ? truncatedOr(progress, pull) : Effect.fail(progress)
-  }
-
-  const complete = (): ManyPull<Out> => {
-    onComplete()
-    return Cause.done()
+    else if (progress === "complete") {
+      onComplete()
+      ending = Cause.done()
+    } else ending = isLast && isCutOff(progress, data) ? truncatedOr(progress, pull) : Effect.fail(progress)
   }
 
   const read = (lines: Arr.NonEmptyReadonlyArray<string>): ManyPull<Out> => {
     const out: Array<Out> = []
-    for (let i = 0; i < lines.length && ending === undefined; i++) {
+    for (let i = 0; i < lines.length; i++) {
       const line = lines[i] ?? ""
       const record = framing.line(line)
       if (record === undefined) continue
       const isLast = i === lines.length - 1
       if ("_tag" in record) settle(record, line, isLast)
       else settle(decoder.record(record, out), record.data, isLast && kind === "ndjson")
+      if (ending !== undefined) break
     }
     return give(out)
   }
@@ -101,9 +99,7 @@ const readRecords = <Out>(
   // Nothing follows the lines that were read.
   const finish = (): ManyPull<Out> => {
     const out: Array<Out> = []
-    const progress = readEnd(framing, decoder, out)
-    if (progress === "complete") ending = complete()
-    else ending = Effect.fail(typeof progress === "string" ? new StreamTruncated() : progress)
+    settle(readEnd(framing, decoder, out), "", false)
     return give(out)
   }
 
@@ -132,7 +128,11 @@ const truncatedOr = (
   })
 
 /** The body ended: its last record, and what the decoder makes of the end. */
-const readEnd = <Out>(framing: JsonLines.Framing, decoder: RecordDecoder<Out>, out: Array<Out>): Progress => {
+const readEnd = <Out>(
+  framing: JsonLines.Framing,
+  decoder: RecordDecoder<Out>,
+  out: Array<Out>
+): "complete" | ProviderErrorReason => {
   const rest = framing.end()
   if (rest !== undefined && "_tag" in rest) return rest
   let progress = rest === undefined ? "open" : decoder.record(rest, out)
@@ -141,7 +141,8 @@ const readEnd = <Out>(framing: JsonLines.Framing, decoder: RecordDecoder<Out>, o
     if (rest.data.trimStart().startsWith("{")) return new StreamTruncated()
     progress = "open"
   }
-  return progress === "open" || progress === "ending" ? (decoder.end?.(out) ?? "open") : progress
+  if (progress === "open" || progress === "ending") progress = decoder.end?.(out) ?? "open"
+  return progress === "open" || progress === "ending" ? new StreamTruncated() : progress
 }
 
 const isCutOff = (reason: ProviderErrorReason, data: string): boolean =>

@@ -1,4 +1,4 @@
-/** One request and its answer over HTTP, for every endpoint. Fails with bare reasons. */
+/** One request and its response over HTTP, for every endpoint. Fails with bare reasons. */
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -49,7 +49,7 @@ export interface Transport {
 
 const defaultMaxLineBytes = 8 * 1024 * 1024
 
-/** How long the end of a body is read after the answer, so that the connection can be used again. */
+/** How long the end of a body is read after the response, so that the connection can be used again. */
 const drainTime = Duration.millis(50)
 
 export const make = Effect.fnUntraced(function* (

@@ -20,7 +20,7 @@ export interface Guard {
   readonly toError: (reason: ProviderErrorReason) => ProviderError
   /** The items of a source, under the deadlines of the call and those of the layer. */
   readonly stream: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Stream.Stream<A, ProviderError>
-  /** Adds the defaults to a request, validates it, and opens its answer. */
+  /** Adds the defaults to a request, validates it, and opens its completion. */
   readonly completions: (open: (request: CompletionRequest.ValidRequest) => Open<StreamingChunk>) => Completions
   /** Adds the defaults to a request and validates it. */
   readonly embeddings: (

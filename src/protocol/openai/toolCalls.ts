@@ -35,14 +35,14 @@ export interface ToolCallAssembly {
   /** How many calls have begun. */
   readonly count: () => number
   /**
-   * The calls with their arguments parsed, when all fragments have arrived. Of an answer that was cut, a call that is not
+   * The calls with their arguments parsed, when all fragments have arrived. Of a completion that was cut, a call that is not
    * complete is left out.
    */
   readonly complete: (isCut: boolean) => Result.Result<ReadonlyArray<ToolCall>, ParseError>
 }
 
 interface Call {
-  /** Place among the calls of this answer. */
+  /** Place among the calls of this completion. */
   readonly position: number
   /** The server's index. */
   index: number | undefined

@@ -40,7 +40,7 @@ export const Deadlines = Schema.Struct({
   firstChunk: Schema.optional(Limit),
   /** From the moment the consumer requests the next chunk until it arrives. Default: 2 minutes; 5 minutes with `tools`. */
   idle: Schema.optional(Limit),
-  /** From the request to the end of the answer, including the consumer's own time. Default: none. */
+  /** From the request to the end of the completion, including the consumer's own time. Default: none. */
   total: Schema.optional(Limit)
 })
 
@@ -62,7 +62,7 @@ export const defaults = {
   firstChunk: "5 minutes",
   /** Between two chunks. For requests with tools, `idleWithTools` takes its place. */
   idle: "2 minutes",
-  /** The whole answer: no limit. */
+  /** The whole completion: no limit. */
   total: "Infinity"
 } as const satisfies Deadlines
 
@@ -122,7 +122,7 @@ export interface Opened<A, E> {
  * **Details**
  *
  * `firstChunk` and `idle` count only while the consumer waits, so a slow consumer does not cause a timeout. They count on through
- * items that carry nothing: those are delivered, but the answer is late as if they had not come. `total` counts from the start, and
+ * items that carry nothing: those are delivered, but the completion is late as if they had not come. `total` counts from the start, and
  * aborts also while the consumer is busy. Time is measured by the monotonic clock.
  *
  * One fiber for each stream watches the clock. An item costs two readings of it, and no timer, race or fiber of its own.

@@ -9,6 +9,7 @@ import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { LineTooLong } from "../ProviderError.ts"
+import * as Parts from "../values/text.ts"
 
 export interface Options<E> {
   /** The most bytes of a line, or of the body if `unit` is `body`. More fail with `LineTooLong`. */
@@ -75,25 +76,14 @@ const noBytes = new Uint8Array(0)
 
 /** Reads pieces until a line, or the body without `hasLines`, has more than `maxBytes`. */
 const makeReader = (maxBytes: number, hasLines: boolean) => {
-  const decoder = makeDecoder()
-  // Pieces that are not read yet, from the byte `offset` of the first one on.
-  let pieces: ReadonlyArray<Uint8Array> = []
-  let index = 0
-  let offset = 0
+  const decoder = new TextDecoder()
+  const blocks = makeBlocks()
   // Bytes since the last line end; with whole bodies, since the start.
   let pending = 0
+  // The text of small pieces of an unfinished line.
+  let held = Parts.make()
   let isTooLong = false
 
-  const nextBlock = (): Uint8Array => {
-    const piece = pieces[index] ?? noBytes
-    const block = cutBlock(piece, offset)
-    offset += block.length
-    if (offset >= piece.length) {
-      index++
-      offset = 0
-    }
-    return block
-  }
   const fit = (block: Uint8Array): Uint8Array => {
     const room = maxBytes - pending
     if (block.length <= room) return block
@@ -101,90 +91,77 @@ const makeReader = (maxBytes: number, hasLines: boolean) => {
     isTooLong = fitting < block.length
     return block.subarray(0, fitting)
   }
+  const flush = (texts: Array<string>): void => {
+    if (held.length === 0) return
+    texts.push(Parts.join(held))
+    held = Parts.make()
+  }
   const addBlock = (block: Uint8Array, texts: Array<string>): void => {
     const end = hasLines ? lastLineEnd(block) : -1
-    if (end === -1) {
-      pending += block.length
-      decoder.hold(block, texts)
-    } else {
-      pending = block.length - end - 1
-      decoder.flush(texts)
-      texts.push(decoder.decode(block))
-    }
+    if (end !== -1 || held.length + block.length > maxBlock) flush(texts)
+    const text = decoder.decode(block, streaming)
+    if (end === -1) Parts.append(held, text)
+    else texts.push(text)
+    pending = end === -1 ? pending + block.length : block.length - end - 1
   }
-  const hasNext = (): boolean => index < pieces.length && !isTooLong
+
+  const hasNext = (): boolean => blocks.hasNext() && !isTooLong
 
   return {
+    add: blocks.add,
     hasNext,
     isTooLong: () => isTooLong,
+    read: (): ReadonlyArray<string> => {
+      const texts: Array<string> = []
+      for (let room = maxBlock; room > 0 && hasNext();) {
+        const block = blocks.next()
+        room -= block.length
+        addBlock(fit(block), texts)
+      }
+      if (isTooLong) flush(texts)
+      return texts
+    },
+    end: (): ReadonlyArray<string> => {
+      Parts.append(held, decoder.decode())
+      const texts: Array<string> = []
+      flush(texts)
+      return texts
+    }
+  }
+}
+
+const streaming = { stream: true }
+
+/** Pieces of any size as blocks that are read at once. */
+const makeBlocks = () => {
+  let pieces: ReadonlyArray<Uint8Array> = []
+  let index = 0
+  let offset = 0
+
+  return {
     /** Nothing may be left of the pieces before. */
     add: (more: ReadonlyArray<Uint8Array>): void => {
       pieces = more
       index = 0
     },
-    read: (): ReadonlyArray<string> => {
-      const texts: Array<string> = []
-      for (let room = maxBlock; room > 0 && hasNext();) {
-        const block = nextBlock()
-        room -= block.length
-        addBlock(fit(block), texts)
+    hasNext: () => index < pieces.length,
+    next: (): Uint8Array => {
+      const piece = pieces[index] ?? noBytes
+      const block = cutBlock(piece, offset)
+      offset += block.length
+      if (offset >= piece.length) {
+        index++
+        offset = 0
       }
-      if (isTooLong) decoder.flush(texts)
-      return texts
-    },
-    end: (): ReadonlyArray<string> => decoder.end()
-  }
-}
-
-/** The next bytes of a piece that are read at once. */
-const cutBlock = (piece: Uint8Array, offset: number): Uint8Array => {
-  if (piece.length <= maxBlockWithCr) return piece
-  const block = piece.subarray(offset, offset + maxBlock)
-  return block.includes(CR) ? block.subarray(0, maxBlockWithCr) : block
-}
-
-/** A text decoder that can hold bytes back. */
-const makeDecoder = () => {
-  const decoder = new TextDecoder()
-  const streaming = { stream: true }
-  let held = noBytes
-  let length = 0
-
-  const decode = (bytes: Uint8Array): string => decoder.decode(bytes, streaming)
-
-  const flush = (texts: Array<string>): void => {
-    if (length === 0) return
-    texts.push(decode(held.subarray(0, length)))
-    length = 0
-  }
-
-  return {
-    /** Nothing may be held. */
-    decode,
-    flush,
-    /** Holds bytes, at most `maxBlock` at once. Those before become text if there is no room for both. */
-    hold: (bytes: Uint8Array, texts: Array<string>): void => {
-      if (length + bytes.length > maxBlock) flush(texts)
-      if (length + bytes.length > held.length) held = enlarge(held, length, length + bytes.length)
-      held.set(bytes, length)
-      length += bytes.length
-    },
-    /** The rest, as text. */
-    end: (): ReadonlyArray<string> => {
-      const texts: Array<string> = []
-      flush(texts)
-      const rest = decoder.decode()
-      if (rest !== "") texts.push(rest)
-      return texts
+      return block
     }
   }
 }
 
-/** The first `length` bytes in an array with room for `needed`. It doubles, so that each byte is copied once on average. */
-const enlarge = (bytes: Uint8Array, length: number, needed: number): Uint8Array<ArrayBuffer> => {
-  const larger = new Uint8Array(Math.min(maxBlock, Math.max(256, 2 * needed)))
-  larger.set(bytes.subarray(0, length))
-  return larger
+const cutBlock = (piece: Uint8Array, offset: number): Uint8Array => {
+  if (piece.length <= maxBlockWithCr) return piece
+  const block = piece.subarray(offset, offset + maxBlock)
+  return block.includes(CR) ? block.subarray(0, maxBlockWithCr) : block
 }
 
 const lastLineEnd = (bytes: Uint8Array): number => {

@@ -41,7 +41,7 @@ export const decode = <E, Out>(
     framing === "json"
       ? Stream.fromEffect(BoundedText.whole(body, { maxBytes, toReason }))
       : Stream.splitLines(BoundedText.make(body, { maxBytes, unit: "line", toReason }))
-  return records(lines, makeFraming(framing, maxBytes), options)
+  return Stream.transformPull(lines, (pull) => Effect.sync(() => readRecords(pull, options)))
 }
 
 const makeFraming = (framing: Options<never, never>["framing"], maxBytes: number): JsonLines.Framing => {
@@ -55,73 +55,67 @@ const lookAhead = Duration.millis(50)
 /** How long an end marker is awaited after everything else, since some servers send none and leave the body open. */
 const grace = Duration.seconds(3)
 
+type ManyPull<A> = Pull.Pull<Arr.NonEmptyReadonlyArray<A>, ProviderErrorReason>
+
 /** Lines to values. The decoder decides how the stream ends. */
-const records = <Out>(
-  lines: Stream.Stream<string, ProviderErrorReason>,
-  framing: JsonLines.Framing,
-  { decoder, framing: kind, isAborted, onComplete }: Options<never, Out>
-): Stream.Stream<Out, ProviderErrorReason> =>
-  Stream.transformPull(lines, (pull) =>
-    Effect.sync(() => {
-      type OutPull = Pull.Pull<Arr.NonEmptyReadonlyArray<Out>, ProviderErrorReason>
-      // What follows the last value, once that is known.
-      let ending: OutPull | undefined
-      // Limits the wait for the next lines, while only the end marker may be missing.
-      let withinGrace: ReturnType<typeof TimeLimit.withinTotal> | undefined
+const readRecords = <Out>(
+  pull: ManyPull<string>,
+  { decoder, framing: kind, isAborted, maxLineBytes, onComplete }: Omit<Options<never, Out>, "toReason">
+): ManyPull<Out> => {
+  const framing = makeFraming(kind, maxLineBytes)
+  // What follows the last value, once that is known.
+  let ending: ManyPull<Out> | undefined
+  // Limits the wait for the next lines, while only the end marker may be missing.
+  let withinGrace: ReturnType<typeof TimeLimit.withinTotal> | undefined
 
-      const give = (out: Array<Out>): OutPull => (Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : next)
+  const give = (out: Array<Out>): ManyPull<Out> => (Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : next)
 
-      const settle = (progress: Progress, data: string, isLast: boolean): void => {
-        if (progress === "open") withinGrace = undefined
-        else if (progress === "ending") withinGrace ??= TimeLimit.withinTotal(grace)
-        else if (progress === "complete") ending = complete()
-        else ending = isLast && isCutOff(progress, data) ? truncatedOr(progress, pull) : Effect.fail(progress)
-      }
+  const settle = (progress: Progress, data: string, isLast: boolean): void => {
+    if (progress === "open") withinGrace = undefined
+    else if (progress === "ending") withinGrace ??= TimeLimit.withinTotal(grace)
+    else if (progress === "complete") {
+      onComplete()
+      ending = Cause.done()
+    } else ending = isLast && isCutOff(progress, data) ? truncatedOr(progress, pull) : Effect.fail(progress)
+  }
 
-      const complete = (): OutPull => {
-        onComplete()
-        return Cause.done()
-      }
+  const read = (lines: Arr.NonEmptyReadonlyArray<string>): ManyPull<Out> => {
+    const out: Array<Out> = []
+    for (let i = 0; i < lines.length; i++) {
+      const line = lines[i] ?? ""
+      const record = framing.line(line)
+      if (record === undefined) continue
+      const isLast = i === lines.length - 1
+      if ("_tag" in record) settle(record, line, isLast)
+      else settle(decoder.record(record, out), record.data, isLast && kind === "ndjson")
+      if (ending !== undefined) break
+    }
+    return give(out)
+  }
 
-      const read = (lines: Arr.NonEmptyReadonlyArray<string>): OutPull => {
-        const out: Array<Out> = []
-        for (let i = 0; i < lines.length && ending === undefined; i++) {
-          const line = lines[i] ?? ""
-          const record = framing.line(line)
-          if (record === undefined) continue
-          const isLast = i === lines.length - 1
-          if ("_tag" in record) settle(record, line, isLast)
-          else settle(decoder.record(record, out), record.data, isLast && kind === "ndjson")
-        }
-        return give(out)
-      }
+  const end = (failure: ProviderErrorReason | Cause.Done<void>): ManyPull<Out> =>
+    Cause.isDone(failure) ? finish() : Effect.fail(failure)
 
-      const end = (failure: ProviderErrorReason | Cause.Done<void>): OutPull =>
-        Cause.isDone(failure) ? finish() : Effect.fail(failure)
+  // Nothing follows the lines that were read.
+  const finish = (): ManyPull<Out> => {
+    const out: Array<Out> = []
+    settle(readEnd(framing, decoder, out), "", false)
+    return give(out)
+  }
 
-      // Nothing follows the lines that were read.
-      const finish = (): OutPull => {
-        const out: Array<Out> = []
-        const progress = readEnd(framing, decoder, out)
-        if (progress === "complete") ending = complete()
-        else ending = Effect.fail(typeof progress === "string" ? new StreamTruncated() : progress)
-        return give(out)
-      }
-
-      const whenOpen: OutPull = Effect.matchEffect(pull, { onSuccess: read, onFailure: end })
-      const whenEnding = (within: NonNullable<typeof withinGrace>): OutPull =>
-        Effect.matchEffect(within(pull), {
-          onSuccess: Option.match({ onNone: finish, onSome: read }),
-          // A deadline that passes within the grace ends the grace: the response itself was in time.
-          onFailure: (failure) => (isAborted() ? finish() : end(failure))
-        })
-
-      const next: OutPull = Effect.suspend(
-        () => ending ?? (withinGrace === undefined ? whenOpen : whenEnding(withinGrace))
-      )
-      return next
+  const whenOpen: ManyPull<Out> = Effect.matchEffect(pull, { onSuccess: read, onFailure: end })
+  const whenEnding = (within: NonNullable<typeof withinGrace>): ManyPull<Out> =>
+    Effect.matchEffect(within(pull), {
+      onSuccess: Option.match({ onNone: finish, onSome: read }),
+      // A deadline that passes within the grace ends the grace: the response itself was in time.
+      onFailure: (failure) => (isAborted() ? finish() : end(failure))
     })
+
+  const next: ManyPull<Out> = Effect.suspend(
+    () => ending ?? (withinGrace === undefined ? whenOpen : whenEnding(withinGrace))
   )
+  return next
+}
 
 /** A line that is not JSON and ends the body is the beginning of a record that was cut off. */
 const truncatedOr = (
@@ -134,7 +128,11 @@ const truncatedOr = (
   })
 
 /** The body ended: its last record, and what the decoder makes of the end. */
-const readEnd = <Out>(framing: JsonLines.Framing, decoder: RecordDecoder<Out>, out: Array<Out>): Progress => {
+const readEnd = <Out>(
+  framing: JsonLines.Framing,
+  decoder: RecordDecoder<Out>,
+  out: Array<Out>
+): "complete" | ProviderErrorReason => {
   const rest = framing.end()
   if (rest !== undefined && "_tag" in rest) return rest
   let progress = rest === undefined ? "open" : decoder.record(rest, out)
@@ -143,7 +141,8 @@ const readEnd = <Out>(framing: JsonLines.Framing, decoder: RecordDecoder<Out>, o
     if (rest.data.trimStart().startsWith("{")) return new StreamTruncated()
     progress = "open"
   }
-  return progress === "open" || progress === "ending" ? (decoder.end?.(out) ?? "open") : progress
+  if (progress === "open" || progress === "ending") progress = decoder.end?.(out) ?? "open"
+  return progress === "open" || progress === "ending" ? new StreamTruncated() : progress
 }
 
 const isCutOff = (reason: ProviderErrorReason, data: string): boolean =>

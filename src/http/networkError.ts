@@ -51,7 +51,7 @@ const meanings: ReadonlyMap<string, Meaning> = new Map([
 ] satisfies ReadonlyArray<readonly [string, Meaning]>)
 
 /**
- * What browsers say, of which none has a code: Chromium, Safari and Firefox before the headers of an answer, Chromium and Firefox
+ * What browsers say, of which none has a code: Chromium, Safari and Firefox before the headers of a response, Chromium and Firefox
  * after them. They do not tell a page whether there is no server or the page is not allowed to read what it answers.
  */
 const browserMeanings: ReadonlyMap<string, Meaning> = new Map([
@@ -83,7 +83,7 @@ export const networkError = (cause: unknown): NetworkError => {
 }
 
 /**
- * The failure of a request that got no answer. A connection that an answer came through before may have been closed while nobody
+ * The failure of a request that got no response. A connection that a response came through before may have been closed while nobody
  * used it, and the server did not read the request then.
  */
 export const unanswered = (cause: unknown): NetworkError => {
@@ -103,7 +103,7 @@ export const isClosed = ({ kind }: NetworkError): boolean =>
   kind === "reset" || kind === "closed" || kind === "closed-while-idle"
 
 /**
- * The status of an interim answer, such as `100 Continue`, that undici gives up on, and so does the `fetch` of Node. Only its
+ * The status of an interim response, such as `100 Continue`, that undici gives up on, and so does the `fetch` of Node. Only its
  * messages tell: the code is that of a closed connection.
  */
 export const interimStatus = (cause: unknown): number | undefined =>
@@ -145,7 +145,7 @@ const readCodes = (failure: object): ReadonlyArray<string> => {
   const code = Predicate.hasProperty(failure, "code") && typeof failure.code === "string" ? [failure.code] : []
   if (/\bwrong version number\b|\bpacket length too long\b/i.test(message))
     return ["ERR_SSL_WRONG_VERSION_NUMBER", ...code]
-  // undici gives no code to an answer that is not HTTP, and its own assertions fail on some.
+  // undici gives no code to a response that is not HTTP, and its own assertions fail on some.
   if (/\bExpected HTTP\//.test(message) || code.includes("ERR_ASSERTION")) return ["HPE_INVALID_CONSTANT", ...code]
   return [...code, ...(message.match(/\b[A-Z][A-Z_]{3,60}\b/g) ?? []).filter((word) => meanings.has(word))]
 }

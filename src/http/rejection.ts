@@ -1,4 +1,4 @@
-/** Answers that are not read at all: statuses, redirects, pages, encoded bodies, and requests that got no answer. */
+/** Responses that are not read at all: statuses, redirects, pages, encoded bodies, and requests that got no response. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,7 +23,7 @@ export type Body = Stream.Stream<Uint8Array, HttpClientError.HttpClientError | P
 interface Context extends Omit<ErrorReport.Failure, "report" | "retryAfter" | "status"> {
   readonly framing: Endpoint<never, unknown>["framing"]
   readonly baseUrl: string
-  /** The most bytes of an answer that is one JSON value. */
+  /** The most bytes of a response that is one JSON value. */
   readonly maxLineBytes: number
   /** Makes reading the body fail. */
   readonly abort: Effect.Effect<void>
@@ -33,7 +33,7 @@ interface Context extends Omit<ErrorReport.Failure, "report" | "retryAfter" | "s
 const maxErrorBytes = 64 * 1024
 const maxErrorTime = Duration.seconds(3)
 
-/** The body of a response if it is an answer; fails with the reason why it is not. */
+/** The body of a response that can be decoded; fails with the reason why it cannot. */
 export const accept = (
   response: HttpClientResponse.HttpClientResponse,
   body: Body,
@@ -62,7 +62,7 @@ export const accept = (
 const hasType = (headers: Headers.Headers, type: string): boolean =>
   (headers["content-type"] ?? "").toLowerCase().startsWith(type)
 
-/** Some servers send events as `application/json`. A JSON value instead of events is an error, or a whole answer. */
+/** Some servers send events as `application/json`. A JSON value instead of events is an error, or a whole response. */
 const acceptEvents = (
   status: number,
   body: Body,
@@ -105,7 +105,7 @@ const acceptEvents = (
     return yield* Effect.fromResult(acceptValue(value, text, status, context))
   })
 
-/** A whole answer becomes its only event. */
+/** A whole response becomes its only event. */
 const acceptValue = (
   value: unknown,
   text: string,
@@ -198,7 +198,7 @@ export const toReason = (failure: HttpClientError.HttpClientError | ProviderErro
   }
 }
 
-/** The server has read a request that it gives an interim answer to, so the request must not be sent again. */
+/** The server has read a request that it gives an interim response to, so the request must not be sent again. */
 const ofNoAnswer = (cause: unknown): ProviderErrorReason => {
   const status = NetworkError.interimStatus(cause)
   if (status === undefined) return NetworkError.unanswered(cause)

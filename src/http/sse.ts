@@ -177,7 +177,7 @@ const ofStrayLine = (line: string, isFirst: boolean): Record | ParseError | unde
 const isPage = /^<(?:!doctype|html|\?xml|head|body)/i
 
 /**
- * JSON without a field is an error of the server, all of the answer from a server that ignores `stream`, or a part of the answer
+ * JSON without a field is an error of the server, all of the response from a server that ignores `stream`, or a part of the response
  * that would be lost.
  */
 const ofJson = (text: string, isFirst: boolean): Record | ParseError | undefined => {
@@ -200,11 +200,11 @@ const isWholeAnswer = (value: unknown): boolean => {
   )
 }
 
-/** An object that is not complete may be a part of the answer. */
+/** An object that is not complete may be a part of the response. */
 const ofBrokenJson = (text: string): ParseError | undefined =>
   text.includes("{") ? WireSchema.parseError(text, "not JSON, and not a field of an event") : undefined
 
-/** The fields of records that have a part of an answer, in any protocol. */
+/** The fields of records that have a part of a response, in any protocol. */
 const recordFields = [
   "choices",
   "error",

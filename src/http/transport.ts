@@ -1,4 +1,4 @@
-/** One request and its answer over HTTP, for every endpoint. Fails with bare reasons. */
+/** One request and its response over HTTP, for every endpoint. Fails with bare reasons. */
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -9,6 +9,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -48,89 +49,93 @@ export interface Transport {
 
 const defaultMaxLineBytes = 8 * 1024 * 1024
 
-/** How long the end of a body is read after the answer, so that the connection can be used again. */
+/** How long the end of a body is read after the response, so that the connection can be used again. */
 const drainTime = Duration.millis(50)
 
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Transport, InvalidRequest, HttpClient.HttpClient> {
-  const { baseUrl, maxLineBytes = defaultMaxLineBytes } = options
   const headers = yield* Effect.fromResult(makeHeaders(options))
-  const baseRequest = HttpClientRequest.make("GET")(baseUrl).pipe(HttpClientRequest.setHeaders(headers))
+  const base = HttpClientRequest.make("GET")(options.baseUrl).pipe(HttpClientRequest.setHeaders(headers))
   // A request is aborted when its scope is closed, before the headers as well.
   const client = HttpClient.withScope(yield* HttpClient.HttpClient)
-
-  const prepare = <Request, Out>({ framing, method, path }: Endpoint<Request, Out>) =>
-    baseRequest.pipe(
-      HttpClientRequest.setMethod(method),
-      HttpClientRequest.appendUrl(path),
-      HttpClientRequest.setHeader("accept", mediaTypes[framing])
-    )
-
-  const execute = (prepared: HttpClientRequest.HttpClientRequest, body: string | undefined) => {
-    const request = body === undefined ? prepared : HttpClientRequest.bodyText(prepared, body, "application/json")
-    const send = (request: HttpClientRequest.HttpClientRequest) =>
-      Effect.mapError(withRequestOptions(client.execute(request)), Rejection.toReason)
-    return options.traceHeaders === true ? Effect.flatMap(addTraceHeaders(request), send) : send(request)
-  }
-
   return {
     open: (endpoint) => {
-      const prepared = prepare(endpoint)
-      return (request, model = "") =>
-        Effect.sync(() => {
-          const requestScope = Scope.makeUnsafe()
-          const bodyScope = Scope.makeUnsafe()
-          const closeBody = Scope.close(bodyScope, Exit.void)
-          let isAborted = false
-          const abort = Effect.suspend(() => {
-            isAborted = true
-            return Scope.close(requestScope, Exit.void)
-          })
-          let release: Effect.Effect<unknown> = Effect.andThen(abort, closeBody)
-
-          const send = Effect.gen(function* () {
-            const body = yield* Effect.fromResult(endpoint.encode(request))
-            const text = yield* Effect.fromResult(RequestBody.stringify(body))
-            const response = yield* execute(prepared, text)
-            const pull = yield* Channel.toPullScoped(response.stream.channel, bodyScope)
-            const bytes = Stream.fromPull(Effect.succeed(pull))
-            const context = {
-              model,
-              endpoint: endpoint.name ?? `${endpoint.method} ${endpoint.path}`,
-              maxLineBytes,
-              missingModelHint: options.missingModelHint?.(model),
-              errorRules: endpoint.errorRules
-            }
-            const accepted = yield* Rejection.accept(response, bytes, {
-              ...context,
-              framing: endpoint.framing,
-              baseUrl,
-              originHint: options.originHint,
-              abort
-            })
-            // The consumer need not wait for the end of the body.
-            const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
-            return Lines.decode(accepted, {
-              framing: endpoint.framing,
-              decoder: endpoint.decoder(context, { request, body }),
-              maxLineBytes,
-              toReason: Rejection.toReason,
-              isAborted: () => isAborted,
-              onComplete: () => {
-                release = Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
-              }
-            })
-          })
-          return {
-            items: Stream.unwrap(Scope.provide(send, requestScope)),
-            abort,
-            release: Effect.asVoid(Effect.suspend(() => release))
-          }
-        })
+      const prepared = base.pipe(
+        HttpClientRequest.setMethod(endpoint.method),
+        HttpClientRequest.appendUrl(endpoint.path),
+        HttpClientRequest.setHeader("accept", mediaTypes[endpoint.framing])
+      )
+      const execute = (body: string | undefined) => {
+        const request = body === undefined ? prepared : HttpClientRequest.bodyText(prepared, body, "application/json")
+        const sent =
+          options.traceHeaders === true
+            ? Effect.flatMap(addTraceHeaders(request), client.execute)
+            : client.execute(request)
+        return Effect.mapError(withRequestOptions(sent), Rejection.toReason)
+      }
+      return (request, model = "") => openResponse(endpoint, request, model, options, execute)
     }
   }
 })
+
+const openResponse = <Request, Out>(
+  endpoint: Endpoint<Request, Out>,
+  request: Request,
+  model: string,
+  { baseUrl, maxLineBytes = defaultMaxLineBytes, missingModelHint, originHint }: Options,
+  execute: (
+    body: string | undefined
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, ProviderErrorReason, Scope.Scope>
+): Effect.Effect<Opened<Out, ProviderErrorReason>> =>
+  Effect.sync(() => {
+    const requestScope = Scope.makeUnsafe()
+    const bodyScope = Scope.makeUnsafe()
+    const closeBody = Scope.close(bodyScope, Exit.void)
+    let isAborted = false
+    const abort = Effect.suspend(() => {
+      isAborted = true
+      return Scope.close(requestScope, Exit.void)
+    })
+    let release: Effect.Effect<unknown> = Effect.andThen(abort, closeBody)
+
+    const context = {
+      model,
+      endpoint: endpoint.name ?? `${endpoint.method} ${endpoint.path}`,
+      maxLineBytes,
+      missingModelHint: missingModelHint?.(model),
+      errorRules: endpoint.errorRules
+    }
+    const send = Effect.gen(function* () {
+      const body = yield* Effect.fromResult(endpoint.encode(request))
+      const response = yield* execute(yield* Effect.fromResult(RequestBody.stringify(body)))
+      const pull = yield* Channel.toPullScoped(response.stream.channel, bodyScope)
+      const accepted = yield* Rejection.accept(response, Stream.fromPull(Effect.succeed(pull)), {
+        ...context,
+        framing: endpoint.framing,
+        baseUrl,
+        originHint,
+        abort
+      })
+      return Lines.decode(accepted, {
+        framing: endpoint.framing,
+        decoder: endpoint.decoder(context, { request, body }),
+        maxLineBytes,
+        toReason: Rejection.toReason,
+        isAborted: () => isAborted,
+        onComplete: () => {
+          // The consumer need not wait for the end of the body.
+          const drain = Effect.ignore(abortAfter(Effect.forever(pull), drainTime, abort))
+          release = Effect.forkDetach(Effect.andThen(drain, closeBody), { startImmediately: true })
+        }
+      })
+    })
+    return {
+      items: Stream.unwrap(Scope.provide(send, requestScope)),
+      abort,
+      release: Effect.asVoid(Effect.suspend(() => release))
+    }
+  })
 
 const mediaTypes: { readonly [K in Endpoint<never, unknown>["framing"]]: string } = {
   ndjson: "application/x-ndjson",

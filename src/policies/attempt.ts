@@ -15,7 +15,7 @@ import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Embedding } from "../Embedding.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
-import * as Carries from "../protocol/carries.ts"
+import * as Delivered from "../protocol/delivered.ts"
 import * as GenAi from "../values/genAi.ts"
 import type { SharedDeadlines } from "./sharedDeadlines.ts"
 
@@ -28,7 +28,7 @@ export type PullError = ProviderError | Cause.Done<void>
 export type ChunkPull = Pull.Pull<Chunks, ProviderError>
 
 /** Whether an attempt commits with these chunks: one of them carries anything. Prompt progress, for example, does not. */
-export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(Carries.carries)
+export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(Delivered.carries)
 
 /** What an attempt runs on. */
 export interface Acquired<in Request, out Out> {

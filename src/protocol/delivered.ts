@@ -1,9 +1,46 @@
 /**
- * What was delivered of an answer. Servers that send an answer in pieces may send all of it again: in another field, or with its
- * last chunk. To tell that, the length and the beginning of the text are kept, not the text.
+ * The parts of a completion: which chunks carry any, and what was delivered. Servers may send empty chunks for as long as they like, and
+ * may send all of a completion again, in another field or with its last chunk.
  */
+import type { StreamingChunk, ToolCallDelta } from "../StreamingChunk.ts"
 
-/** So much of the beginning is compared. */
+const hasText = (chunk: StreamingChunk): boolean =>
+  chunk.isFinal ||
+  chunk.content !== "" ||
+  (chunk.thinking !== undefined && chunk.thinking !== "") ||
+  (chunk.toolCalls !== undefined && chunk.toolCalls.length > 0)
+
+const isEmpty = ({ argumentsDelta, id, name }: ToolCallDelta): boolean =>
+  argumentsDelta === "" && id === undefined && name === undefined
+
+/** Whether a chunk has a part of the completion. */
+export const carries = (chunk: StreamingChunk): boolean =>
+  hasText(chunk) || (chunk.toolCallDeltas !== undefined && !chunk.toolCallDeltas.every(isEmpty))
+
+/**
+ * For one completion: whether a chunk advances it. Only these chunks count for deadlines. Besides the parts of the completion, prompt
+ * progress counts, but not what was reported before.
+ */
+export const makeAdvances = (): ((chunk: StreamingChunk) => boolean) => {
+  let processed = -1
+  let calls = 0
+  return (chunk) => {
+    if (chunk.isFinal || hasText(chunk)) return true
+    let isFurther = false
+    for (const delta of chunk.toolCallDeltas ?? []) {
+      if (delta.argumentsDelta !== "" || (delta.index >= calls && !isEmpty(delta))) isFurther = true
+      calls = Math.max(calls, delta.index + 1)
+    }
+    const reported = chunk.promptProgress?.processed ?? -1
+    if (reported > processed) {
+      processed = reported
+      isFurther = true
+    }
+    return isFurther
+  }
+}
+
+/** Only the beginning of what was delivered is kept, and compared. */
 const headLength = 64
 
 /** `longestPiece`: up to this length, a single piece that comes again may be a word that the model wrote twice. */
@@ -27,7 +64,7 @@ export const make = (longestPiece: number) => {
   }
 }
 
-/** One kind of text of an answer, such as its thinking. `longestPiece` as for `make`. */
+/** One kind of text of a completion, such as its thinking. `longestPiece` as for `make`. */
 export const makeText = (longestPiece: number) => {
   const delivered = make(longestPiece)
   let lowestRank = Infinity
@@ -40,7 +77,7 @@ export const makeText = (longestPiece: number) => {
   return {
     add,
     /**
-     * What is new in a text. `isLast`: the server says that the answer ends. `rank`: a field with a higher one repeats those with
+     * What is new in a text. `isLast`: the server reports the end. `rank`: a field with a higher one repeats those with
      * lower ones.
      */
     read: (text: string, isLast: boolean, rank = 0): string => {

@@ -6,10 +6,10 @@ import type { FinishReason } from "../StreamingChunk.ts"
 import * as Json from "../values/json.ts"
 import * as WireSchema from "./wireSchema.ts"
 
-/** How servers write that an answer goes on. */
+/** How servers write that a completion goes on. */
 const noWords: ReadonlySet<string> = new Set(["", "null", "none", "undefined", "nil", "false"])
 
-/** The server's word for why an answer ended, in lower case; `undefined` if the value says that the answer goes on. */
+/** The server's word for why a completion ended, in lower case; `undefined` if the value says that the completion goes on. */
 export const toWord = (value: unknown): string | undefined => {
   if (typeof value !== "string") return undefined
   const word = value.trim().toLowerCase()
@@ -82,12 +82,12 @@ const failures: ReadonlySet<string | undefined> = new Set(
   )
 )
 
-/** Whether an answer ended because the server could not go on. */
+/** Whether a completion ended because the server could not go on. */
 export const isFailure = (word: string | undefined): boolean => failures.has(word)
 
-/** Whether an answer ended because no more tokens were allowed. */
+/** Whether a completion ended because no more tokens were allowed. */
 export const isLength = (word: string | undefined): boolean => meanings.get(word) === "length"
 
-/** Whether the body of a request offers tools, so that its answer may have calls. */
+/** Whether the body of a request offers tools, so that its completion may have calls. */
 export const hasTools = (body: Json.JsonObject | undefined): boolean =>
   body !== undefined && body.tool_choice !== "none" && [body.tools, body.functions].some(Json.isContent)

@@ -2,6 +2,7 @@
  * Lines that differ only in their text. A server repeats the same JSON around each text of a response, so one such line is parsed and
  * checked as a whole, and of the lines that repeat it only the text is parsed.
  */
+import type { ContentChunk } from "../StreamingChunk.ts"
 import * as Json from "../values/json.ts"
 
 /** What a line adds to a response if it adds a single text. */
@@ -9,6 +10,9 @@ export interface Text {
   readonly kind: "content" | "thinking"
   readonly text: string
 }
+
+export const toChunk = ({ kind, text }: Text): ContentChunk =>
+  kind === "content" ? { content: text, isFinal: false } : { content: "", isFinal: false, thinking: text }
 
 export interface TextLines {
   /** The text of a line that repeats the learned one with another text. `undefined`: the line has to be parsed as a whole. */

@@ -16,10 +16,10 @@ const nothing = Schema.Union([
   Schema.Record(Schema.String, Schema.Never)
 ])
 
-/** A field that has a part of an answer if it is there and not empty. Any other shape violates the protocol. */
+/** A field that has a part of a completion if it is there and not empty. Any other shape violates the protocol. */
 export const part = <S extends Schema.Constraint>(schema: S) => nullish(Schema.Union([schema, nothing]))
 
-/** A field that is no part of an answer. It may have any shape, and one that is not known is left out. */
+/** A field that is no part of a completion. It may have any shape, and one that is not known is left out. */
 export const metadata = Schema.optionalKey(Schema.Unknown)
 
 /** An error with the beginning of a line, redacted. */
@@ -29,7 +29,7 @@ export const parseError = (line: string, description: string): ParseError =>
 /** The beginning of a text as a text of its own: a slice would keep all of the text in memory. */
 export const beginning = (text: string): string => Array.from(text.slice(0, 200)).join("")
 
-/** The check of each line of an answer. A line that passes is used unchanged. */
+/** The check of each line of a completion. A line that passes is used unchanged. */
 export interface LineSchema<A> {
   readonly is: (u: unknown) => u is A
   /** The reason why a text does not pass. */

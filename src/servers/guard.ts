@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 import * as CompletionRequest from "../CompletionRequest.ts"
 import * as Deadlines from "../Deadlines.ts"
 import * as Embedding from "../Embedding.ts"
-import * as Carries from "../protocol/carries.ts"
+import * as Delivered from "../protocol/delivered.ts"
 import * as PromptTruncation from "../protocol/promptTruncation.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ProviderError, StreamTruncated, Timeout } from "../ProviderError.ts"
@@ -20,7 +20,7 @@ export interface Guard {
   readonly toError: (reason: ProviderErrorReason) => ProviderError
   /** The items of a source, under the deadlines of the call and those of the layer. */
   readonly stream: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Stream.Stream<A, ProviderError>
-  /** Adds the defaults to a request, validates it, and opens its answer. */
+  /** Adds the defaults to a request, validates it, and opens its completion. */
   readonly completions: (open: (request: CompletionRequest.ValidRequest) => Open<StreamingChunk>) => Completions
   /** Adds the defaults to a request and validates it. */
   readonly embeddings: (
@@ -80,7 +80,7 @@ export const make = ({
         if (Result.isFailure(valid)) return Stream.fail(toError(valid.failure))
         const { deadlines, model, overflow, tools = [] } = valid.success
         const limits = Deadlines.override(tools.length > 0 ? ownWithTools : own, deadlines)
-        const chunks = Deadlines.apply(open(valid.success), limits, addHint(model), Carries.makeAdvances)
+        const chunks = Deadlines.apply(open(valid.success), limits, addHint(model), Delivered.makeAdvances)
         return overflow === "truncate" ? Stream.map(chunks, reportTruncation(valid.success)) : chunks
       }),
     embeddings: (embed) => (request) =>

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import * as Carries from "../../src/protocol/carries.ts"
+import * as Delivered from "../../src/protocol/delivered.ts"
 import * as Deadlines from "../../src/Deadlines.ts"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import type { ProviderErrorReason, Timeout } from "../../src/ProviderError.ts"
@@ -40,7 +40,7 @@ const abortable = (stream: Chunks) =>
   }))
 
 const apply = (stream: Chunks, deadlines: Parameters<typeof Deadlines.apply>[1]) =>
-  Deadlines.apply(abortable(stream), deadlines, (timeout): Failure => timeout, Carries.makeAdvances)
+  Deadlines.apply(abortable(stream), deadlines, (timeout): Failure => timeout, Delivered.makeAdvances)
 
 /** Runs a stream while the test's clock goes on by a second at a time; gives what came and how it ended. */
 const play = (stream: Chunks, seconds: number) =>
@@ -181,7 +181,7 @@ describe("Deadlines", () => {
         source,
         { ...limits, total: Infinity },
         toFailure,
-        Carries.makeAdvances
+        Delivered.makeAdvances
       ).pipe(
         Stream.runForEach(() => Effect.sleep("1 minute")),
         Effect.flip,

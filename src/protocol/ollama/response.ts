@@ -35,12 +35,12 @@ const fields = {
 const Message = Schema.Struct({
   content: WireSchema.part(Schema.String),
   ...fields,
-  // Parts of an answer that no chunk can carry.
+  // Parts of a completion that no chunk can carry.
   images: WireSchema.metadata,
   refusal: WireSchema.metadata
 })
 
-/** A line of either route: chat puts the answer into `message`, generate puts it at the top, with `response` for the text. */
+/** A line of either route: chat puts the completion into `message`, generate puts it at the top, with `response` for the text. */
 const Line = Schema.Struct({
   message: WireSchema.part(Message),
   response: WireSchema.part(Schema.String),
@@ -92,10 +92,10 @@ export const makeDecoder = (context: DecoderContext, sent?: Sent<unknown>): Reco
   }
 }
 
-const addText = ({ parts, seen }: State, { kind, text }: Text, chunks: Array<StreamingChunk>): Progress => {
-  parts[kind].add(text)
-  if (kind === "content") seen.hasAnswer = true
-  chunks.push(kind === "content" ? { content: text, isFinal: false } : { content: "", isFinal: false, thinking: text })
+const addText = ({ parts, seen }: State, text: Text, chunks: Array<StreamingChunk>): Progress => {
+  parts[text.kind].add(text.text)
+  if (text.kind === "content") seen.hasAnswer = true
+  chunks.push(TextLines.toChunk(text))
   return "open"
 }
 
@@ -254,12 +254,12 @@ const toArguments = (value: unknown): unknown => {
   return value.trim() === "" ? {} : Json.parse(value)
 }
 
-/** Whether a record may have a part of the answer in a field that is not read, such as `image`. */
+/** Whether a record may have a part of the completion in a field that is not read, such as `image`. */
 const hasUnreadContent = (record: Line): boolean =>
   Json.hasOtherContent(record, lineFields) ||
   (Json.isObject(record.message) && Json.hasOtherContent(record.message, messageFields))
 
-/** Fields that are read, and those that are not parts of an answer. */
+/** Fields that are read, and those that are not parts of a completion. */
 const lineFields = new Set([
   ...Object.keys(Line.fields),
   "created_at",

@@ -1,5 +1,5 @@
 /**
- * One chunk of an OpenAI-style answer. Servers differ in what they leave out, send as null or name differently, so every
+ * One chunk of an OpenAI-style completion. Servers differ in what they leave out, send as null or name differently, so every
  * known form is read.
  */
 import * as Duration from "effect/Duration"
@@ -20,7 +20,7 @@ const Part = Schema.Struct({
   thinking: WireSchema.nullish(Schema.Union([Schema.String, Schema.Array(Schema.Struct({ text: Schema.String }))]))
 })
 
-/** A part of the answer, or all of it. */
+/** A part of the completion, or all of it. */
 const Delta = Schema.Struct({
   content: WireSchema.part(Schema.Union([Schema.String, Schema.Array(Part)])),
   refusal: partText,
@@ -31,7 +31,7 @@ const Delta = Schema.Struct({
   // One call without a list: TGI.
   tool_calls: WireSchema.part(Schema.Union([Schema.Array(ToolCalls.Fragment), ToolCalls.Fragment])),
   function_call: WireSchema.part(ToolCalls.FunctionFragment),
-  // Parts of an answer that no chunk can carry.
+  // Parts of a completion that no chunk can carry.
   images: WireSchema.metadata,
   audio: WireSchema.metadata
 })
@@ -68,7 +68,7 @@ export const chunkSchema = WireSchema.lineSchema(Chunk)
 /** The choices of a chunk. */
 export const toChoices = ({ choices }: Chunk): ReadonlyArray<Choice> => (Json.isList(choices) ? choices : [])
 
-/** What a choice adds to the answer. */
+/** What a choice adds to the completion. */
 export interface Piece {
   readonly content: string
   readonly thinking: string
@@ -80,7 +80,7 @@ export interface Piece {
 export const emptyPiece: Piece = { content: "", thinking: "", refusal: "", fragments: [] }
 
 /**
- * The parts of an answer in one choice, in the order in which servers prefer these fields: if several are sent, or one after
+ * The parts of a completion in one choice, in the order in which servers prefer these fields: if several are sent, or one after
  * another, each repeats those before it. `undefined` if a part of the content has no known form.
  */
 export const toPieces = ({ delta, message, text }: Choice): ReadonlyArray<Piece | undefined> => [
@@ -121,7 +121,7 @@ export const findOnlyText = (chunk: Chunk): Text | undefined => {
   return piece.content === "" ? { kind: "thinking", text: piece.thinking } : { kind: "content", text: piece.content }
 }
 
-/** `function_call` is how calls were sent before there were several in one answer. */
+/** `function_call` is how calls were sent before there were several in one completion. */
 const toFragments = ({ function_call: call, tool_calls: calls }: Delta): Piece["fragments"] => {
   if (Json.isList(calls) && calls.length > 0) return calls
   if (Json.isObject(calls) && Json.isContent(calls)) return [calls]
@@ -135,13 +135,13 @@ export const isEmpty = (piece: Piece): boolean =>
 export const hasMedia = ({ delta, message }: Choice): boolean =>
   [delta, message].some((part) => [Json.get(part, "images"), Json.get(part, "audio")].some(Json.isContent))
 
-/** Whether a choice has any part of an answer. */
+/** Whether a choice has any part of a completion. */
 export const hasAnswer = (choice: Choice): boolean =>
   toPieces(choice).some((piece) => piece === undefined || !isEmpty(piece)) ||
   hasMedia(choice) ||
   hasUnreadContent(choice)
 
-/** Whether a choice may have a part of the answer in a field that is not read. */
+/** Whether a choice may have a part of the completion in a field that is not read. */
 export const hasUnreadContent = (choice: Choice): boolean =>
   Json.hasOtherContent(choice, choiceFields) ||
   [choice.delta, choice.message].some(
@@ -152,7 +152,7 @@ export const hasUnreadContent = (choice: Choice): boolean =>
 const hasOtherThinking = ({ reasoning, reasoning_content, thinking }: Delta): boolean =>
   [reasoning_content, reasoning, thinking].some((value) => typeof value === "object" && Json.isContent(value))
 
-/** Fields that are read, and those that are not parts of an answer. */
+/** Fields that are read, and those that are not parts of a completion. */
 const deltaFields = new Set([...Object.keys(Delta.fields), "role", "name", "reasoning_details", "annotations"])
 
 const choiceFields = new Set([
@@ -175,7 +175,7 @@ export const hasUnknownContent = (chunk: Chunk): boolean =>
   chunk.prompt_progress == null &&
   Json.hasOtherContent(chunk, chunkFields)
 
-/** Fields that are read, and those that are not parts of an answer. */
+/** Fields that are read, and those that are not parts of a completion. */
 const chunkFields = new Set([
   ...Object.keys(Chunk.fields),
   "object",
@@ -186,7 +186,7 @@ const chunkFields = new Set([
 ])
 
 /**
- * Whether an event without choices has a part of an answer: at its top, where a delta or a message belongs, or as a chunk in one
+ * Whether an event without choices has a part of a completion: at its top, where a delta or a message belongs, or as a chunk in one
  * of its fields. A `message` that is a text belongs to a proxy.
  */
 export const isAnswerWithoutChoice = (value: unknown): boolean => {

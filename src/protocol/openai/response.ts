@@ -1,4 +1,4 @@
-/** Answers of the OpenAI-compatible routes: server-sent events, each with one JSON chunk, then `[DONE]`. */
+/** Completions of the OpenAI-compatible routes: server-sent events, each with one JSON chunk, then `[DONE]`. */
 import * as Result from "effect/Result"
 import { ContextOverflow, LineTooLong, StreamTruncated } from "../../ProviderError.ts"
 import type { ContentChunk, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
@@ -18,7 +18,7 @@ import * as ToolCalls from "./toolCalls.ts"
 const isDone = (data: string): boolean => !data.startsWith("{") && data.trim() === "[DONE]"
 
 export interface Options extends DecoderContext {
-  /** Whether every complete answer of the server has a finish reason. */
+  /** Whether every complete completion of the server has a finish reason. */
   readonly hasFinishReason: boolean
   /** Whether the request offered tools. */
   readonly hasTools: boolean
@@ -64,11 +64,7 @@ const addText = ({ ending, parts, seen }: State, text: Text, chunks: Array<Strea
   parts.addText(text)
   ending.start()
   if (text.kind === "content") seen.hasAnswer = true
-  chunks.push(
-    text.kind === "content"
-      ? { content: text.text, isFinal: false }
-      : { content: "", isFinal: false, thinking: text.text }
-  )
+  chunks.push(TextLines.toChunk(text))
   return "open"
 }
 
@@ -196,7 +192,7 @@ const finish = ({ calls, ending, metadata, options, seen }: State, chunks: Array
 /** vLLM and SGLang send the last token together with the finish reason. */
 const longestToken = 16
 
-/** The parts of an answer. What another field of a choice or the last chunk repeats is left out. */
+/** The parts of a completion. What another field of a choice or the last chunk repeats is left out. */
 const makeParts = () => {
   const content = Delivered.makeText(longestToken)
   const thinking = Delivered.makeText(longestToken)
@@ -229,7 +225,7 @@ const makeParts = () => {
 }
 
 /**
- * Whether an answer is over. A finish reason does not prove it: some servers send one with every chunk, so that only the end
+ * Whether a completion is over. A finish reason does not prove it: some servers send one with every chunk, so that only the end
  * marker or the end of the body counts.
  */
 const makeEnding = () => {
@@ -243,14 +239,14 @@ const makeEnding = () => {
     /** The server's finish reason. The last one counts, but nothing hides a failure. */
     word: () => word,
     isOpen: () => word === undefined,
-    /** Whether a finish reason says that its chunk is the last one: not if one came with an earlier part of the answer. */
+    /** Whether a finish reason says that its chunk is the last one: not if one came with an earlier part of the completion. */
     isLast: (next: string | undefined): boolean => next !== undefined && !hadWordWithPart,
     /** A part of the completion came. */
     start: (): void => {
       isStarted = true
     },
     progress: (): Progress => (isEnding ? "ending" : "open"),
-    /** Reads the finish reason of a chunk. `isFirst`: nothing of the answer came before or with it. */
+    /** Reads the finish reason of a chunk. `isFirst`: nothing of the completion came before or with it. */
     read: (
       next: string | undefined,
       { isEmpty, isFirst }: { readonly isEmpty: boolean; readonly isFirst: boolean }
@@ -265,7 +261,7 @@ const makeEnding = () => {
   }
 }
 
-/** What the chunks of an answer report besides its parts. The last report counts. */
+/** What the chunks of a completion report besides its parts. The last report counts. */
 const makeMetadata = (requestedModel: string, isPromptCut: (usage: Usage) => boolean) => {
   let model = requestedModel
   let responseId: string | undefined

@@ -35,14 +35,14 @@ export interface ToolCallAssembly {
   /** How many calls have begun. */
   readonly count: () => number
   /**
-   * The calls with their arguments parsed, when all fragments have arrived. Of an answer that was cut, a call that is not
+   * The calls with their arguments parsed, when all fragments have arrived. Of a completion that was cut, a call that is not
    * complete is left out.
    */
   readonly complete: (isCut: boolean) => Result.Result<ReadonlyArray<ToolCall>, ParseError>
 }
 
 interface Call {
-  /** Place among the calls of this answer. */
+  /** Place among the calls of this completion. */
   readonly position: number
   /** The server's index. */
   index: number | undefined
@@ -56,74 +56,16 @@ const bytesPerCall = 64
 const bytesPerName = 64
 
 export const make = (): ToolCallAssembly => {
-  const calls: Array<Call> = []
-  const byId = new Map<string, Call>()
-  const byIndex = new Map<number, Call>()
-  let bytes = 0
-
-  const begin = (index: number | undefined): Call => {
-    const call = { position: calls.length, index, id: "", name: "", arguments: Parts.make() }
-    calls.push(call)
-    if (index !== undefined) byIndex.set(index, call)
-    bytes += bytesPerCall
-    return call
-  }
-
-  /** The call with that index. Without an index, or if only this fragment has one, the latest call. */
-  const findByIndex = (index: number | undefined, isContinuation: boolean): Call | undefined => {
-    const latest = calls.at(-1)
-    if (index === undefined) return latest
-    const known = byIndex.get(index)
-    if (known !== undefined || !isContinuation || latest === undefined || latest.index !== undefined) return known
-    latest.index = index
-    byIndex.set(index, latest)
-    return latest
-  }
-
-  /** The id decides, then the index, then the order. An id not seen before begins a new call. */
-  const find = (part: Part): Call => {
-    const { id, index, name } = part
-    const known = id === "" ? undefined : byId.get(id)
-    if (known !== undefined) {
-      // Two calls can have the same id, but then not the same index.
-      const isOther = index !== undefined && known.index !== undefined && index !== known.index
-      if (!isOther) return known
-      const other = byIndex.get(index)
-      if (other !== undefined && other.id === "") return other
-      return hasOtherName(known, part) || beginsCall(known, part) ? begin(index) : known
-    }
-    const call = findByIndex(index, id === "" && name === "")
-    if (call === undefined || (id !== "" && call.id !== "")) return begin(index)
-    const isRepeated = index !== undefined && isRepetition(call, part)
-    return !isRepeated && beginsCall(call, part) ? begin(index) : call
-  }
-
-  const rename = (call: Call, { id, name }: Part): void => {
-    if (call.id === "" && id !== "" && !byId.has(id)) {
-      call.id = id
-      byId.set(id, call)
-      bytes += utf8Length(id)
-    }
-    if (name !== "" && name !== call.name) {
-      // Some servers send a name in fragments, some repeat what they sent of it.
-      bytes += utf8Length(name) + (call.name === "" ? 0 : bytesPerName)
-      const isLonger = name.length > call.name.length && name.startsWith(call.name)
-      call.name = isLonger ? name : call.name + name
-    }
-  }
-
+  const state = makeCalls()
   return {
     add: (fragment) => {
       const part = toPart(fragment)
       if (part === undefined)
         return Result.fail(WireSchema.parseError("", "arguments of a tool call are nested too deeply"))
-      const call = find(part)
+      const call = find(state, part)
       const argumentsDelta = isRepetition(call, part) ? "" : part.arguments
-      rename(call, part)
-      if (argumentsDelta !== "") {
-        Parts.append(call.arguments, argumentsDelta)
-        bytes += utf8Length(argumentsDelta)
-      }
+      state.name(call, part)
+      state.append(call, argumentsDelta)
       return Result.succeed({
         index: call.position,
         ...(part.id === "" || part.id !== call.id ? {} : { id: part.id }),
@@ -131,30 +73,100 @@ export const make = (): ToolCallAssembly => {
         argumentsDelta
       })
     },
+    bytes: state.bytes,
+    count: () => state.calls.length,
+    complete: (isCut) => complete(state, isCut)
+  }
+}
+
+/** The calls that have begun, by their order, ids and indexes, and the bytes that they keep. */
+const makeCalls = () => {
+  const calls: Array<Call> = []
+  const byId = new Map<string, Call>()
+  const byIndex = new Map<number, Call>()
+  let bytes = 0
+
+  return {
+    calls,
+    byId,
+    byIndex,
     bytes: () => bytes,
-    count: () => calls.length,
-    complete: (isCut) => {
-      const complete: Array<ToolCall> = []
-      for (const call of calls) {
-        if (call.id === "" && call.name === "" && call.arguments.length === 0) continue
-        const isLast = call.position === calls.length - 1
-        const text = Parts.join(call.arguments)
-        // The arguments of the last call may not have begun when the answer was cut.
-        const value = text.trim() !== "" ? Json.parse(text) : isCut && isLast ? undefined : {}
-        const problem = ToolCallRules.findProblem(call.position, { name: call.name, arguments: value })
-        if (problem === undefined) {
-          complete.push({
-            id: call.id === "" ? ToolCallRules.makeId(call.position, byId) : call.id,
-            name: call.name,
-            arguments: value
-          })
-        } else if (!isCut) {
-          return Result.fail(WireSchema.parseError(text, problem))
-        }
+    begin: (index: number | undefined): Call => {
+      const call = { position: calls.length, index, id: "", name: "", arguments: Parts.make() }
+      calls.push(call)
+      if (index !== undefined) byIndex.set(index, call)
+      bytes += bytesPerCall
+      return call
+    },
+    name: (call: Call, { id, name }: Part): void => {
+      if (call.id === "" && id !== "" && !byId.has(id)) {
+        call.id = id
+        byId.set(id, call)
+        bytes += utf8Length(id)
       }
-      return Result.succeed(complete)
+      if (name === "" || name === call.name) return
+      // Some servers send a name in fragments, some repeat what they sent of it.
+      bytes += utf8Length(name) + (call.name === "" ? 0 : bytesPerName)
+      const isLonger = name.length > call.name.length && name.startsWith(call.name)
+      call.name = isLonger ? name : call.name + name
+    },
+    append: (call: Call, text: string): void => {
+      if (text === "") return
+      Parts.append(call.arguments, text)
+      bytes += utf8Length(text)
     }
   }
+}
+
+type Calls = ReturnType<typeof makeCalls>
+
+/** The call of a fragment: the id decides, then the index, then the order. An id not seen before begins a new call. */
+const find = (state: Calls, part: Part): Call => {
+  const { begin, byId, byIndex } = state
+  const { id, index, name } = part
+  const known = id === "" ? undefined : byId.get(id)
+  if (known !== undefined) {
+    // Two calls can have the same id, but then not the same index.
+    const isOther = index !== undefined && known.index !== undefined && index !== known.index
+    if (!isOther) return known
+    const other = byIndex.get(index)
+    if (other !== undefined && other.id === "") return other
+    return hasOtherName(known, part) || beginsCall(known, part) ? begin(index) : known
+  }
+  const call = findByIndex(state, index, id === "" && name === "")
+  if (call === undefined || (id !== "" && call.id !== "")) return begin(index)
+  const isRepeated = index !== undefined && isRepetition(call, part)
+  return !isRepeated && beginsCall(call, part) ? begin(index) : call
+}
+
+/** The call with that index. Without an index, or if only this fragment has one, the latest call. */
+const findByIndex = (
+  { byIndex, calls }: Calls,
+  index: number | undefined,
+  isContinuation: boolean
+): Call | undefined => {
+  const latest = calls.at(-1)
+  if (index === undefined) return latest
+  const known = byIndex.get(index)
+  if (known !== undefined || !isContinuation || latest === undefined || latest.index !== undefined) return known
+  latest.index = index
+  byIndex.set(index, latest)
+  return latest
+}
+
+const complete = ({ byId, calls }: Calls, isCut: boolean): Result.Result<ReadonlyArray<ToolCall>, ParseError> => {
+  const complete: Array<ToolCall> = []
+  for (const { arguments: parts, id, name, position } of calls) {
+    if (id === "" && name === "" && parts.length === 0) continue
+    const text = Parts.join(parts)
+    // The arguments of the last call may not have begun when the response was cut.
+    const isMissing = isCut && position === calls.length - 1
+    const call = { name, arguments: text.trim() !== "" ? Json.parse(text) : isMissing ? undefined : {} }
+    const problem = ToolCallRules.findProblem(position, call)
+    if (problem === undefined) complete.push({ id: id === "" ? ToolCallRules.makeId(position, byId) : id, ...call })
+    else if (!isCut) return Result.fail(WireSchema.parseError(text, problem))
+  }
+  return Result.succeed(complete)
 }
 
 /** A fragment with its defaults. */

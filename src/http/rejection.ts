@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ApiError, InvalidRequest, LineTooLong, StreamTruncated } from "../ProviderError.ts"
-import * as ErrorReport from "../protocol/errors.ts"
+import * as Errors from "../protocol/errors.ts"
 import * as NetworkError from "./networkError.ts"
 import * as BoundedText from "./boundedText.ts"
 import type { Endpoint } from "../protocol/endpoint.ts"
@@ -20,7 +20,7 @@ import { abortAfter } from "./timeLimit.ts"
 /** The bytes of a response; also what fails before they are decoded. */
 export type Body = Stream.Stream<Uint8Array, HttpClientError.HttpClientError | ProviderErrorReason>
 
-interface Context extends Omit<ErrorReport.Failure, "report" | "retryAfter" | "status"> {
+interface Context extends Omit<Errors.Failure, "report" | "retryAfter" | "status"> {
   readonly framing: Endpoint<never, unknown>["framing"]
   readonly baseUrl: string
   /** The most bytes of a response that is one JSON value. */
@@ -42,15 +42,15 @@ export const accept = (
   const { headers, status } = response
   if (status === 0 || (status >= 300 && status < 400)) return Effect.fail(ofRedirect(response, context.baseUrl))
   if (status < 200 || status >= 300) {
-    const retryAfter = ErrorReport.retryAfter(headers)
+    const retryAfter = Errors.retryAfter(headers)
     return Effect.flatMap(readBeginning(body, context.abort), (text) =>
-      Effect.fail(ErrorReport.toReason({ ...context, status, retryAfter, report: ErrorReport.readBody(text) }))
+      Effect.fail(Errors.toReason({ ...context, status, retryAfter, report: Errors.readBody(text) }))
     )
   }
   if (hasType(headers, "text/html")) {
     const description = "an HTML page instead of an answer; check baseUrl and the proxy in front of the server"
     return Effect.flatMap(readBeginning(body, context.abort), (text) =>
-      Effect.fail(new ApiError({ status, description, detail: ErrorReport.toDetail(ErrorReport.readBody(text).body) }))
+      Effect.fail(new ApiError({ status, description, detail: Errors.toDetail(Errors.readBody(text).body) }))
     )
   }
   const text = checkEncoding(response, body)
@@ -94,7 +94,7 @@ const acceptEvents = (
     // that the time is linear.
     let value = Json.parse(text)
     let triedAt = bytes
-    while (isOpen && !ErrorReport.isError(value)) {
+    while (isOpen && !Errors.isError(value)) {
       isOpen = yield* read
       if (isOpen && bytes < 2 * triedAt) continue
       value = Json.parse(text)
@@ -112,15 +112,15 @@ const acceptValue = (
   status: number,
   context: Context
 ): Result.Result<Body, ProviderErrorReason> => {
-  const report = ErrorReport.readBody(text)
-  if (ErrorReport.isError(value)) return Result.fail(ErrorReport.toReason({ ...context, report }))
+  const report = Errors.readBody(text)
+  if (Errors.isError(value)) return Result.fail(Errors.toReason({ ...context, report }))
   if (Json.isObject(value) && Json.isContent(value.choices)) {
     // Line ends are only between the tokens of JSON.
     const event = `data: ${text.replaceAll(/[\r\n]+/g, " ")}\n\ndata: [DONE]\n\n`
     return Result.succeed(Stream.make(new TextEncoder().encode(event)))
   }
   const description = "JSON instead of a stream; a proxy in front of the server may ignore `stream`"
-  return Result.fail(new ApiError({ status, description, detail: ErrorReport.toDetail(text) }))
+  return Result.fail(new ApiError({ status, description, detail: Errors.toDetail(text) }))
 }
 
 /** A part of an error body is better than none. If it does not come in time, the status decides. */
@@ -150,7 +150,7 @@ const ofRedirect = (
   return new ApiError({
     status,
     description: `it redirects${to}; set baseUrl to the address of the server`,
-    detail: ErrorReport.toDetail(target?.origin ?? "")
+    detail: Errors.toDetail(target?.origin ?? "")
   })
 }
 

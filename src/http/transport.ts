@@ -74,7 +74,7 @@ export const make = Effect.fnUntraced(function* (
             : client.execute(request)
         return Effect.mapError(withRequestOptions(sent), Rejection.toReason)
       }
-      return (request, model = "") => openResponse(endpoint, request, model, options, execute)
+      return (request, model) => openResponse(endpoint, request, model, options, execute)
     }
   }
 })
@@ -82,7 +82,7 @@ export const make = Effect.fnUntraced(function* (
 const openResponse = <Request, Out>(
   endpoint: Endpoint<Request, Out>,
   request: Request,
-  model: string,
+  model: string | undefined,
   { baseUrl, maxLineBytes = defaultMaxLineBytes, missingModelHint, originHint }: Options,
   execute: (
     body: string | undefined
@@ -103,7 +103,7 @@ const openResponse = <Request, Out>(
       model,
       endpoint: endpoint.name ?? `${endpoint.method} ${endpoint.path}`,
       maxLineBytes,
-      missingModelHint: missingModelHint?.(model),
+      missingModelHint: model === undefined ? undefined : missingModelHint?.(model),
       errorRules: endpoint.errorRules
     }
     const send = Effect.gen(function* () {

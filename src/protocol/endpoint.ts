@@ -39,8 +39,6 @@ export type Call = <Request, Out>(
 ) => Effect.Effect<Out, ProviderError>
 
 export interface DecoderContext extends Errors.Context {
-  /** The requested model; `""` where a request names none. */
-  readonly model: string
   /** The most bytes that a decoder may keep in memory until what they belong to is complete. */
   readonly maxLineBytes: number
 }

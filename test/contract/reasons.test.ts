@@ -173,7 +173,9 @@ describe("a list of models with status 200 that is an error", () => {
       { object: "error", message: "boom" },
       { _tag: "StreamError", detail: "boom" }
     ],
-    [{ signin_url: "https://a.example" }, { _tag: "AuthenticationError", signinUrl: "https://a.example" }]
+    [{ signin_url: "https://a.example" }, { _tag: "AuthenticationError", signinUrl: "https://a.example" }],
+    // The list is not a request for that model.
+    [{ error: "model 'x' not found" }, { _tag: "StreamError", detail: "model 'x' not found" }]
   ]
   it.live.each(serverNames)("of %s", (provider) =>
     Effect.gen(function* () {

@@ -124,7 +124,7 @@ export const embed: Endpoint.Endpoint<EmbeddingRequest, Embedding> = {
     ),
   decoder: Endpoint.json(Embedded, ({ embeddings, model, prompt_eval_count }, context) =>
     Result.succeed<Embedding>({
-      model: Json.toText(model) ?? context.model,
+      model: Json.toText(model) ?? context.model ?? "",
       vectors: embeddings ?? [],
       promptTokens: Json.toCount(prompt_eval_count)
     })

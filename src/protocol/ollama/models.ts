@@ -68,7 +68,7 @@ export interface Definition {
 /** `POST /api/show`: the model, and the texts that belong to it. */
 export const show = Endpoint.post(
   "/api/show",
-  Endpoint.json(Shown, (shown, { model }) => {
+  Endpoint.json(Shown, (shown, { model = "" }) => {
     const details = toDetails(shown.details)
     const trained = Object.entries(Json.isObject(shown.model_info) ? shown.model_info : {}).find(([key]) =>
       key.endsWith(".context_length")

@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import type { ParseError } from "../../ProviderError.ts"
 import { LineTooLong } from "../../ProviderError.ts"
 import type { ContentChunk, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
-import * as ErrorReport from "../errors.ts"
+import * as Errors from "../errors.ts"
 import type { DecoderContext, Progress, RecordDecoder, Sent, Writable } from "../endpoint.ts"
 import * as Delivered from "../delivered.ts"
 import * as FinishReason from "../finishReason.ts"
@@ -100,14 +100,12 @@ const addText = ({ parts, seen }: State, text: Text, chunks: Array<StreamingChun
 }
 
 const readLine = (state: State, data: string, chunks: Array<StreamingChunk>): Progress => {
-  const fail = () => ErrorReport.toReason({ ...state.context, report: ErrorReport.readBody(data) })
+  const fail = () => Errors.toReason({ ...state.context, report: Errors.readBody(data) })
   const record = Json.parse(data)
-  if (!lineSchema.is(record)) return ErrorReport.isError(record) ? fail() : lineSchema.parseError(data)
+  if (!lineSchema.is(record)) return Errors.isError(record) ? fail() : lineSchema.parseError(data)
   if (record.error != null) return fail()
   if (record.message == null && record.response == null && record.done == null && record.done_reason == null) {
-    return ErrorReport.isError(record)
-      ? fail()
-      : WireSchema.parseError(data, "neither a part of an answer nor an error")
+    return Errors.isError(record) ? fail() : WireSchema.parseError(data, "neither a part of an answer nor an error")
   }
   const text = findOnlyText(record)
   if (text === undefined) {
@@ -158,7 +156,7 @@ const finish = (
   chunks.push({
     ...chunk,
     isFinal: true,
-    model: Json.toText(record.model) ?? context.model,
+    model: Json.toText(record.model) ?? context.model ?? "",
     finishReason: finishReason.success,
     ...(usage === undefined ? {} : { usage }),
     ...(timings === undefined ? {} : { timings })

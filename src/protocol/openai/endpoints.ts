@@ -202,7 +202,7 @@ export const embed = (dialect: Dialect): Endpoint.Endpoint<EmbeddingRequest, Emb
     if (vectors === undefined)
       return Result.fail(WireSchema.parseError("", "the indices of the vectors are not 0, 1, 2, …"))
     return Result.succeed<Embedding>({
-      model: Json.toText(model) ?? context.model,
+      model: Json.toText(model) ?? context.model ?? "",
       vectors,
       promptTokens: Json.toCount(Json.get(usage, "prompt_tokens"))
     })

@@ -2,7 +2,7 @@
 import * as Result from "effect/Result"
 import { ContextOverflow, LineTooLong, StreamTruncated } from "../../ProviderError.ts"
 import type { ContentChunk, StreamingChunk, Timings, Usage } from "../../StreamingChunk.ts"
-import * as ErrorReport from "../errors.ts"
+import * as Errors from "../errors.ts"
 import type { DecoderContext, Progress, RecordDecoder, Writable } from "../endpoint.ts"
 import * as Delivered from "../delivered.ts"
 import * as FinishReason from "../finishReason.ts"
@@ -41,7 +41,7 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
     options,
     calls: ToolCalls.make(),
     parts: makeParts(),
-    metadata: makeMetadata(options.model, options.isPromptCut),
+    metadata: makeMetadata(options.model ?? "", options.isPromptCut),
     ending: makeEnding(),
     seen: { hasAnswer: false, hasTools: options.hasTools, media: "audio" },
     lines: TextLines.make(findText)
@@ -57,7 +57,7 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
 
 const findText = (data: string): Text | undefined => {
   const value = Json.parse(data)
-  return Chunks.chunkSchema.is(value) && !ErrorReport.isError(value) ? Chunks.findOnlyText(value) : undefined
+  return Chunks.chunkSchema.is(value) && !Errors.isError(value) ? Chunks.findOnlyText(value) : undefined
 }
 
 const addText = ({ ending, parts, seen }: State, text: Text, chunks: Array<StreamingChunk>): Progress => {
@@ -69,7 +69,7 @@ const addText = ({ ending, parts, seen }: State, text: Text, chunks: Array<Strea
 }
 
 const fail = ({ options }: State, body: string): Progress =>
-  ErrorReport.toReason({ ...options, report: ErrorReport.readBody(body) })
+  Errors.toReason({ ...options, report: Errors.readBody(body) })
 
 const readRecord = (state: State, data: string, eventName: string, chunks: Array<StreamingChunk>): Progress => {
   const { ending, lines, metadata } = state
@@ -77,7 +77,7 @@ const readRecord = (state: State, data: string, eventName: string, chunks: Array
   if (data === "" && !isErrorEvent) return ending.progress()
   if (!isErrorEvent && isDone(data)) return finish(state, chunks)
   const value = Json.parse(data)
-  if (isErrorEvent || ErrorReport.isError(value)) return fail(state, data)
+  if (isErrorEvent || Errors.isError(value)) return fail(state, data)
   const isChunk = Json.isObject(value) && "choices" in value
   // Proxies add events of their own, such as pings. Only an event without a name must be a chunk.
   if (!isChunk && eventName !== "" && eventName !== "message" && !Chunks.isAnswerWithoutChoice(value)) {

@@ -1,5 +1,5 @@
-// Every public export has a docstring with @since, every example in the docs compiles against the sources, blocks of the
-// docs that name a file are parts of it, and links to files lead somewhere.
+// Every public module has a docstring with @since and every public export a docstring, every example in the docs compiles against the
+// sources, blocks of the docs that name a file are parts of it, and links to files lead somewhere.
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -14,22 +14,24 @@ interface Example {
 
 const read = (file: string): string => readFileSync(join(root, file), "utf8")
 
-/** What is exported from elsewhere is documented there. A schema or service and its type have one docstring. */
+/**
+ * What is exported from elsewhere is documented there. A schema or service and its type have one docstring. An export has the `@since`
+ * of its module unless it has its own.
+ */
 const findUndocumented = (file: string): ReadonlyArray<string> => {
   const lines = read(file).split("\n")
+  const header = lines[0] === "/**" && lines.slice(0, lines.indexOf(" */")).join("\n").includes(" * @since ")
   const exports = lines.flatMap((line, index) => {
     const [, name] = /^export (?!type \{)\w+ (\w+)/.exec(line) ?? []
-    const isDocumented = lines[index - 1] === " */" && docstringAbove(lines, index).includes(" * @since ")
-    return name === undefined
-      ? []
-      : [{ name, isDocumented, text: `${index + 1}: needs a docstring with @since: ${line}` }]
+    const isDocumented = lines[index - 1]?.endsWith(" */") === true
+    return name === undefined ? [] : [{ name, isDocumented, text: `${index + 1}: needs a docstring: ${line}` }]
   })
   const documented = new Set(exports.filter(({ isDocumented }) => isDocumented).map(({ name }) => name))
-  return exports.filter(({ name }) => !documented.has(name)).map(({ text }) => `${file}:${text}`)
+  return [
+    ...(header ? [] : ["1: needs a docstring with @since"]),
+    ...exports.filter(({ name }) => !documented.has(name)).map(({ text }) => text)
+  ].map((text) => `${file}:${text}`)
 }
-
-const docstringAbove = (lines: ReadonlyArray<string>, index: number): string =>
-  lines.slice(lines.lastIndexOf("/**", index), index).join("\n")
 
 /** Blocks fenced as `ts`, on a page or in a docstring. */
 const findExamples = (file: string): ReadonlyArray<Example> =>

@@ -21,7 +21,6 @@ import { makeToFault } from "./values/objects.ts"
  * schema.
  *
  * @category models
- * @since 0.2.0
  */
 export const Completion = Schema.Struct({
   /** The whole text. */
@@ -39,7 +38,6 @@ export interface Completion extends Schema.Schema.Type<typeof Completion> {}
  * no final chunk. A failure of the stream is passed on, and the text before it is lost.
  *
  * @category constructors
- * @since 0.2.0
  */
 export const fromStream = <E, R>(
   chunks: Stream.Stream<StreamingChunk, E, R>

@@ -181,7 +181,6 @@ export interface PromptRequest extends Schema.Schema.Type<typeof PromptRequest> 
  * defaults of the layer apply, or else the model's own settings on the server.
  *
  * @category models
- * @since 0.1.0
  */
 export const CompletionRequest = Schema.Union([ChatRequest, PromptRequest])
 export type CompletionRequest = ChatRequest | PromptRequest

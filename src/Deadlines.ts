@@ -33,7 +33,6 @@ const Limit = Values.durationInput(Duration.isPositive, "a duration of more than
  * end. Empty chunks are delivered, but they extend no deadline.
  *
  * @category models
- * @since 0.1.0
  */
 export const Deadlines = Schema.Struct({
   /** From the request to the first chunk, including model loading and prompt processing. Default: 5 minutes. */
@@ -46,7 +45,6 @@ export const Deadlines = Schema.Struct({
 
 /**
  * @category models
- * @since 0.1.0
  */
 export interface Deadlines extends Schema.Schema.Type<typeof Deadlines> {}
 
@@ -55,7 +53,6 @@ export interface Deadlines extends Schema.Schema.Type<typeof Deadlines> {}
  * gigabytes may need to load, 2 minutes between chunks, no limit on the whole.
  *
  * @category constants
- * @since 0.1.0
  */
 export const defaults = {
   /** From the request to the first chunk. */
@@ -90,7 +87,6 @@ export const resolve = (deadlines: Deadlines = {}): { readonly [K in keyof Deadl
  * The deadlines of a layer, replaced by those that a request sets.
  *
  * @category combinators
- * @since 0.1.0
  */
 export const override = (base: Deadlines, over: Deadlines | undefined): Deadlines =>
   over === undefined
@@ -129,7 +125,6 @@ export interface Opened<A, E> {
  * Therefore a waiting pull has to fail when the response is aborted. `open` itself starts nothing: the items do when they are pulled.
  *
  * @category combinators
- * @since 0.1.0
  */
 export const apply = <A, E, E2>(
   open: Effect.Effect<Opened<A, E>, E>,

@@ -27,30 +27,16 @@ import * as Values from "./values/objects.ts"
 
 /**
  * The servers that are looked for: `ollama`, `llama-server` and `lmstudio`, in the order in which they are preferred.
- *
- * @since 0.3.0
  */
 export type Kind = Servers.LocalKind
 
-/**
- * All kinds, in the order in which they are preferred.
- *
- * @since 0.3.0
- */
+/** All kinds, in the order in which they are preferred. */
 export const kinds: ReadonlyArray<Kind> = Servers.localKinds
 
-/**
- * The service of a server. `kind` tells whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`.
- *
- * @since 0.3.0
- */
+/** The service of a server. `kind` tells whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`. */
 export type Service = Servers.Service<Kind>
 
-/**
- * A server that answers.
- *
- * @since 0.3.0
- */
+/** A server that answers. */
 export type Found = Service & {
   /** Whether an environment variable names its address or holds its token. Otherwise it is at a usual address. */
   readonly isConfigured: boolean
@@ -64,37 +50,23 @@ export type Found = Service & {
  * - `recognised`: the server there answered as only servers of its kind do. For the other states, `kind` is the one that was expected.
  * - `unknown`: there was no such answer in time. It may be a server that is slow or behind a proxy, or another program.
  * - `closed`: nothing accepts connections there.
- *
- * @since 0.3.0
  */
 export type Probed = Found & { readonly state: "recognised" | "unknown" | "closed" }
 
-/**
- * The servers that answer, and the errors of those that an environment variable names and that do not.
- *
- * @since 0.3.0
- */
+/** The servers that answer, and the errors of those that an environment variable names and that do not. */
 export interface Discovered {
   /** Those that are configured first, then in the order of `Kind`. Each server occurs once. */
   readonly found: ReadonlyArray<Found>
   readonly failures: ReadonlyArray<ProviderError | Config.ConfigError>
 }
 
-/**
- * No server was found.
- *
- * @since 0.3.0
- */
+/** No server was found. */
 export class NoServerFound extends Data.TaggedError("NoServerFound")<{
   readonly message: string
   readonly failures: Discovered["failures"]
 }> {}
 
-/**
- * Options of the search. All fields are optional.
- *
- * @since 0.3.0
- */
+/** Options of the search. All fields are optional. */
 export interface Options {
   /** Where each server is looked for if no environment variable names it. Default: its usual port on 127.0.0.1. */
   readonly urls?: { readonly [K in Kind]?: string | undefined } | undefined
@@ -104,11 +76,7 @@ export interface Options {
   readonly defaults?: Defaults | undefined
 }
 
-/**
- * Options of `probe`. All fields are optional.
- *
- * @since 0.3.0
- */
+/** Options of `probe`. All fields are optional. */
 export interface ProbeOptions extends Pick<Options, "defaults"> {
   /** The address. It replaces the environment variable. Default: the variable, or else the usual port on 127.0.0.1. */
   readonly url?: string | undefined
@@ -145,8 +113,6 @@ export interface ProbeOptions extends Pick<Options, "defaults"> {
  *   return yield* Effect.forEach(found, ({ provider }) => provider.listModels, { concurrency: "unbounded" })
  * }).pipe(Effect.provide(NodeHttpClient.layerUndici))
  * ```
- *
- * @since 0.3.0
  */
 export const discover = (options: Options = {}): Effect.Effect<Discovered, never, HttpClient.HttpClient> =>
   Effect.catch(searchAll(options), (failure) => Effect.succeed({ found: [], failures: [failure] }))
@@ -164,19 +130,13 @@ const searchAll = Effect.fnUntraced(function* (
   return { found: Arr.dedupeWith(ordered, isSameServer), failures }
 })
 
-/**
- * Whether two services are of the same kind and at the same address.
- *
- * @since 0.3.0
- */
+/** Whether two services are of the same kind and at the same address. */
 export const isSameServer = (a: Service, b: Service): boolean =>
   a.kind === b.kind && a.provider.server === b.provider.server
 
 /**
  * Provides `Provider` from the first server that is found. Fails with `NoServerFound` if there is none, and with `InvalidRequest` if an
  * option is invalid.
- *
- * @since 0.3.0
  */
 export const layer = (
   options: Options = {}
@@ -196,8 +156,6 @@ export const layer = (
 /**
  * Makes the service of a kind, without looking whether it is there. Sends nothing. The token comes from the environment variable, and so
  * does the address unless `url` is given.
- *
- * @since 0.3.0
  */
 export const connect = Effect.fnUntraced(function* (
   kind: Kind,
@@ -221,8 +179,6 @@ export const connect = Effect.fnUntraced(function* (
  *
  * `probe` sends no token. If `url` is given, the service that is returned has the token of its own kind. Otherwise its token is chosen as
  * by `discover`.
- *
- * @since 0.3.0
  */
 export const probe = (
   kind: Kind,

@@ -28,7 +28,6 @@ import * as Values from "./values/objects.ts"
  * Options of every request of a model: those of a `CompletionRequest`, except its messages and tools.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Options extends Omit<Defaults, "model" | "tools" | "toolChoice"> {
   /** The model's name on the server. */
@@ -39,7 +38,6 @@ export interface Options extends Omit<Defaults, "model" | "tools" | "toolChoice"
  * Options of one request of a language model, which replace those of the model.
  *
  * @category services
- * @since 0.3.0
  */
 export interface Config extends Partial<Options> {}
 export const Config = Context.Service<Config>("effect-local-llm/EffectAi/Config")
@@ -49,7 +47,6 @@ export const Config = Context.Service<Config>("effect-local-llm/EffectAi/Config"
  * For a stream, provide `Config` with `Stream.provideService`.
  *
  * @category combinators
- * @since 0.3.0
  */
 export const withConfigOverride: {
   (config: Config): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, Config>>
@@ -93,7 +90,6 @@ const currentConfig: Effect.Effect<Config> = Effect.map(
  * reason `length`). Tool calls have the ids of the server, unless an earlier call of the prompt has the same one.
  *
  * @category constructors
- * @since 0.3.0
  */
 export const makeLanguageModel = (
   options: Options
@@ -115,7 +111,6 @@ const definition = OptionSchema.define<Options>({ ...configFields, model: Schema
  * Provides the `LanguageModel` of `makeLanguageModel`.
  *
  * @category layers
- * @since 0.3.0
  */
 export const layerLanguageModel = (
   options: Options
@@ -127,7 +122,6 @@ export const layerLanguageModel = (
  * `effect-local-llm`, whichever server is used.
  *
  * @category layers
- * @since 0.3.0
  */
 export const model = <const Name extends string>(
   name: Name,
@@ -143,7 +137,6 @@ const named = <O extends object>(model: string, options: O): O & { readonly mode
  * Options of every request of an embedding model: those of an `EmbeddingRequest`, except its input.
  *
  * @category options
- * @since 0.3.0
  */
 export interface EmbeddingOptions extends Omit<EmbeddingRequest, "model" | "input"> {
   /** The model's name on the server. */
@@ -154,7 +147,6 @@ export interface EmbeddingOptions extends Omit<EmbeddingRequest, "model" | "inpu
  * Makes an `EmbeddingModel` from the `Provider` of the context. Failures are those of `makeLanguageModel`.
  *
  * @category constructors
- * @since 0.3.0
  */
 export const makeEmbeddingModel = (
   options: EmbeddingOptions
@@ -191,7 +183,6 @@ const modelDefinition = OptionSchema.define<EmbeddingOptions>({
  * Provides the `EmbeddingModel` of `makeEmbeddingModel`.
  *
  * @category layers
- * @since 0.3.0
  */
 export const layerEmbeddingModel = (
   options: EmbeddingOptions
@@ -202,7 +193,6 @@ export const layerEmbeddingModel = (
  * A `Model` of `effect/ai`: `layerEmbeddingModel`, with the name of the model and the length of its vectors.
  *
  * @category layers
- * @since 0.3.0
  */
 export const embeddingModel = <const Name extends string>(
   name: Name,

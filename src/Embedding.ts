@@ -16,7 +16,6 @@ const { deadlines, extra, keepAlive, model, overflow } = CompletionRequest.membe
  * A request for the vectors of any number of texts. Large inputs are sent in several requests.
  *
  * @category models
- * @since 0.3.0
  */
 export const EmbeddingRequest = Schema.Struct({
   /** The model's name on the server, such as `nomic-embed-text`. Required here or in the `defaults` of the layer. */
@@ -43,7 +42,6 @@ export interface EmbeddingRequest extends Schema.Schema.Type<typeof EmbeddingReq
  * An embedding request that passed `validate`, so it names a model.
  *
  * @category models
- * @since 0.3.0
  */
 export type ValidRequest = EmbeddingRequest & { readonly model: string }
 
@@ -51,7 +49,6 @@ export type ValidRequest = EmbeddingRequest & { readonly model: string }
  * The vectors of a request's texts.
  *
  * @category models
- * @since 0.3.0
  */
 export const Embedding = Schema.Struct({
   /** The model that was used. It can differ from the one that was requested. */
@@ -69,7 +66,6 @@ export interface Embedding extends Schema.Schema.Type<typeof Embedding> {}
  * The request with defaults for `model`, `keepAlive`, `overflow` and `deadlines`, where it does not set them.
  *
  * @category combinators
- * @since 0.3.0
  */
 export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingRequest): EmbeddingRequest => {
   // What is not an object stays as it is, for `validate` to reject.
@@ -85,7 +81,6 @@ export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingR
  * Validates a request, defaults included. The error names the first invalid field and does not quote the request.
  *
  * @category validation
- * @since 0.3.0
  */
 export const validate = (request: unknown): Result.Result<ValidRequest, InvalidRequest> =>
   Result.flatMap(check(request), requireModel)
@@ -94,7 +89,6 @@ export const validate = (request: unknown): Result.Result<ValidRequest, InvalidR
  * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
  *
  * @category validation
- * @since 0.3.0
  */
 export const check = (request: unknown): Result.Result<EmbeddingRequest, InvalidRequest> =>
   Result.mapError(validateRequest(request), (error) => new InvalidRequest(toFault(error)))

@@ -24,7 +24,6 @@ import { AllProvidersFailed, ModelNotAvailable, ProviderError } from "./Provider
  * One of the providers, and the model's name there.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Candidate {
   /** The provider. Its name is in the final chunk of its completions. */
@@ -40,7 +39,6 @@ export interface Candidate {
  * One of the providers as a layer, and the model's name there.
  *
  * @category options
- * @since 0.3.0
  */
 export interface LayerCandidate<out E = never, out R = never> extends Pick<Candidate, "model"> {
   /** The layer of the provider. */
@@ -51,7 +49,6 @@ export interface LayerCandidate<out E = never, out R = never> extends Pick<Candi
  * Options besides the candidates. All fields are optional.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Options {
   /** The name in errors. Default: `Fallback`. */
@@ -85,7 +82,6 @@ export interface Options {
  * - Give the candidates names if several are of one kind: `Ollama.layer({ name: "gpu-1", … })`.
  *
  * @category constructors
- * @since 0.3.0
  */
 export const make = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, options: Options = {}): Provider.Provider =>
   OptionSchema.providerFrom(definition, options, { name: "Fallback" }, ({ name = "Fallback" }) =>
@@ -171,7 +167,6 @@ const makeFallback = (providers: Providers, name: string): Provider.Provider => 
  *
  * @see {@link make} for what leads to the next candidate.
  * @category layers
- * @since 0.3.0
  */
 export const layer = <const Candidates extends Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>>(
   candidates: Candidates,

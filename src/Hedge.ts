@@ -24,7 +24,6 @@ import * as Provider from "./Provider.ts"
  * When a second request is sent, and how often. All fields are optional.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Settings {
   /**
@@ -50,7 +49,6 @@ interface Alternatives<out Alternative> extends Settings {
  * The options of `apply`.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Options extends Alternatives<Provider.Provider> {}
 
@@ -58,7 +56,6 @@ export interface Options extends Alternatives<Provider.Provider> {}
  * The options of `layer`: as those of `apply`, with layers in place of providers.
  *
  * @category options
- * @since 0.3.0
  */
 export interface LayerOptions<out Alternative extends Layers.Any> extends Alternatives<Alternative> {}
 
@@ -93,7 +90,6 @@ export interface LayerOptions<out Alternative extends Layers.Any> extends Altern
  * - For another name of the model at an alternative, use `Fallback.make([{ provider, model }])` as the alternative.
  *
  * @category combinators
- * @since 0.3.0
  */
 export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
   OptionSchema.providerFrom(definition, options, provider, (options) => makeHedging(provider, options))
@@ -180,7 +176,6 @@ const makeHedging = (provider: Provider.Provider, options: Options): Provider.Pr
  *
  * @see {@link apply} for when that happens.
  * @category layers
- * @since 0.3.0
  */
 export const layer = <Alternative extends Layers.Any = never>(
   options: LayerOptions<Alternative> = {}

@@ -19,7 +19,6 @@ import type { ProviderError } from "./ProviderError.ts"
  * 8080 if it has neither scheme nor port. A prefix (`--api-prefix`) is part of it; a `/v1` at its end is ignored.
  *
  * @category options
- * @since 0.2.0
  */
 export interface Options extends Server.Options {}
 
@@ -28,7 +27,6 @@ export interface Options extends Server.Options {}
  * text report `promptProgress`, so the `idle` deadline does not pass.
  *
  * @category services
- * @since 0.2.0
  */
 export interface LlamaServer extends Provider.Provider {
   /**
@@ -64,7 +62,6 @@ export interface Slot {
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
  * @category constructors
- * @since 0.2.0
  */
 export const make = (options: Options = {}): Effect.Effect<LlamaServer, ProviderError, HttpClient.HttpClient> =>
   Server.make(Definition.llamaServer, options)
@@ -73,7 +70,6 @@ export const make = (options: Options = {}): Effect.Effect<LlamaServer, Provider
  * Provides `Provider` and `LlamaServer` for one server.
  *
  * @category layers
- * @since 0.2.0
  */
 export const layer = (
   options: Options = {}
@@ -85,7 +81,6 @@ export const layer = (
  * `LLAMA_API_KEY`. Both are optional.
  *
  * @category layers
- * @since 0.2.0
  */
 export const layerConfig = (
   config: Config.Wrap<Options> = {}

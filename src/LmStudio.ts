@@ -22,7 +22,6 @@ import type { ProviderError } from "./ProviderError.ts"
  * 1234 if it has neither scheme nor port. A `/v1` at its end is ignored.
  *
  * @category options
- * @since 0.1.0
  */
 export interface Options extends Server.Options {}
 
@@ -30,7 +29,6 @@ export interface Options extends Server.Options {}
  * The LM Studio server: a `Provider`, and what only LM Studio can do. Before 0.4.0, that fails with `Unsupported`.
  *
  * @category services
- * @since 0.1.0
  */
 export interface LmStudio extends Provider.Provider {
   /**
@@ -68,7 +66,6 @@ export interface DownloadOptions extends Definition.DownloadOptions {}
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<LmStudio, ProviderError, HttpClient.HttpClient> =>
   Server.make(Definition.lmStudio, options)
@@ -77,7 +74,6 @@ export const make = (options: Options = {}): Effect.Effect<LmStudio, ProviderErr
  * Provides `Provider` and `LmStudio` for one server.
  *
  * @category layers
- * @since 0.1.0
  */
 export const layer = (
   options: Options = {}
@@ -89,7 +85,6 @@ export const layer = (
  * `LM_API_TOKEN`. Both are optional.
  *
  * @category layers
- * @since 0.1.0
  */
 export const layerConfig = (
   config: Config.Wrap<Options> = {}

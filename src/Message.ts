@@ -33,7 +33,6 @@ export type Image = typeof Image.Type
  * A part of a message: a text, or an image at its place among the texts.
  *
  * @category models
- * @since 0.3.0
  */
 export const ContentPart = Schema.Union([
   Schema.Struct({

@@ -34,7 +34,6 @@ import { StreamingChunk } from "./StreamingChunk.ts"
  * `InvalidRequest`.
  *
  * @category models
- * @since 0.1.0
  */
 export type Step = string | Partial<ContentChunk> | (Partial<FinalChunk> & { readonly isFinal: true }) | Wait | Failure
 
@@ -44,7 +43,6 @@ export type Step = string | Partial<ContentChunk> | (Partial<FinalChunk> & { rea
  * handler of provider errors hides a fault of the test.
  *
  * @category models
- * @since 0.1.0
  */
 export type Script = Iterable<Step>
 
@@ -52,7 +50,6 @@ export type Script = Iterable<Step>
  * The step that `wait` makes.
  *
  * @category models
- * @since 0.1.0
  */
 export class Wait extends Data.TaggedClass("Wait")<{ readonly duration: Duration.Input }> {}
 
@@ -60,7 +57,6 @@ export class Wait extends Data.TaggedClass("Wait")<{ readonly duration: Duration
  * The step that `fail` makes.
  *
  * @category models
- * @since 0.1.0
  */
 export class Failure extends Data.TaggedClass("Failure")<{ readonly reason: ProviderErrorReason }> {}
 
@@ -68,7 +64,6 @@ export class Failure extends Data.TaggedClass("Failure")<{ readonly reason: Prov
  * A pause before the next step, measured by Effect's clock: `TestClock.adjust` advances it.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const wait = (duration: Duration.Input): Step => new Wait({ duration })
 
@@ -76,7 +71,6 @@ export const wait = (duration: Duration.Input): Step => new Wait({ duration })
  * A pause without end: nothing arrives until a deadline passes or the consumer stops.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const hang: Step = wait("Infinity")
 
@@ -84,7 +78,6 @@ export const hang: Step = wait("Infinity")
  * The stream fails here, with any reason.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const fail = (reason: ProviderErrorReason): Step => new Failure({ reason })
 
@@ -92,7 +85,6 @@ export const fail = (reason: ProviderErrorReason): Step => new Failure({ reason 
  * The options of a mock. All fields are optional.
  *
  * @category options
- * @since 0.1.0
  */
 export interface Options {
   /** The name in errors. Default: `Mock`. */
@@ -114,7 +106,6 @@ export interface Options {
  * The mock: a `Provider`, and the requests that it received.
  *
  * @category services
- * @since 0.1.0
  */
 export interface MockProvider extends Provider.Provider {
   /** The requests it received, with the defaults, the oldest first: without invalid ones and streams that never ran. */
@@ -128,7 +119,6 @@ export const MockProvider = Context.Service<MockProvider>("effect-local-llm/Mock
  * once, as a generator object; a generator function can be played again.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const make = (
   script: Script | ((request: ValidRequest) => Script),
@@ -191,7 +181,6 @@ const invalidScript = (field: string, description: string): InvalidRequest => ne
  * Provides `Provider` and `MockProvider`.
  *
  * @category layers
- * @since 0.1.0
  */
 export const layer = (
   script: Script | ((request: ValidRequest) => Script),

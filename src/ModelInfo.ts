@@ -11,7 +11,6 @@ import * as Schema from "effect/Schema"
  * report are absent. Only `Provider.model` returns those from `isLoaded` on.
  *
  * @category models
- * @since 0.1.0
  */
 export const ModelInfo = Schema.Struct({
   /** The name to use as `model` in a request. */

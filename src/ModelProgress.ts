@@ -10,7 +10,6 @@ import * as Schema from "effect/Schema"
  * How much of one layer is transferred. A layer is a file of the model: the weights, the template, the license.
  *
  * @category models
- * @since 0.3.0
  */
 export const Layer = Schema.Struct({
   /** The hash of the layer's content, such as `sha256:5cb6…`. */
@@ -26,7 +25,6 @@ export interface Layer extends Schema.Schema.Type<typeof Layer> {}
  * One report of the progress. `isFinal` is true on exactly one report of a successful stream, its last.
  *
  * @category models
- * @since 0.3.0
  */
 export const ModelProgress = Schema.Struct({
   /** What the server is doing, in its own words, such as `pulling manifest`. `success` on the final report. */

@@ -23,7 +23,6 @@ import type { ProviderError } from "./ProviderError.ts"
  * 11434 if it has neither scheme nor port.
  *
  * @category options
- * @since 0.1.0
  */
 export interface Options extends Server.Options {}
 
@@ -32,7 +31,6 @@ export interface Options extends Server.Options {}
  * if the server does not have it.
  *
  * @category services
- * @since 0.1.0
  */
 export interface Ollama extends Provider.Provider {
   /** The server's version, such as `0.33.0`; `0.0.0` for builds without a release stamp. */
@@ -103,7 +101,6 @@ export interface LoadOptions extends Models.LoadOptions {}
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Ollama, ProviderError, HttpClient.HttpClient> =>
   Server.make(Definition.ollama, options)
@@ -112,7 +109,6 @@ export const make = (options: Options = {}): Effect.Effect<Ollama, ProviderError
  * Provides `Provider` and `Ollama` for one server.
  *
  * @category layers
- * @since 0.1.0
  */
 export const layer = (
   options: Options = {}
@@ -123,7 +119,6 @@ export const layer = (
  * Ollama itself reads it, and `token` from `OLLAMA_API_KEY`. Both are optional.
  *
  * @category layers
- * @since 0.1.0
  */
 export const layerConfig = (
   config: Config.Wrap<Options> = {}

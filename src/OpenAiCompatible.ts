@@ -22,7 +22,6 @@ import type { ProviderError } from "./ProviderError.ts"
  * 8000 if it has neither scheme nor port. A `/v1` at its end is ignored.
  *
  * @category options
- * @since 0.2.0
  */
 export interface Options extends Server.Options {
   /** What the server accepts, where servers differ. The defaults suit most servers. */
@@ -33,7 +32,6 @@ export interface Options extends Server.Options {
  * The differences between servers with this API.
  *
  * @category options
- * @since 0.2.0
  */
 export interface DialectOptions extends Definition.DialectOptions {}
 
@@ -41,7 +39,6 @@ export interface DialectOptions extends Definition.DialectOptions {}
  * The server: a `Provider` under its own key, so that a program can use several servers.
  *
  * @category services
- * @since 0.2.0
  */
 export interface OpenAiCompatible extends Provider.Provider {}
 export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-llm/OpenAiCompatible")
@@ -50,7 +47,6 @@ export const OpenAiCompatible = Context.Service<OpenAiCompatible>("effect-local-
  * Makes the service for one server. Fails with `InvalidRequest` if an option is invalid. Sends nothing.
  *
  * @category constructors
- * @since 0.2.0
  */
 export const make = (options: Options = {}): Effect.Effect<OpenAiCompatible, ProviderError, HttpClient.HttpClient> =>
   Effect.flatMap(
@@ -67,7 +63,6 @@ const optionsDefinition = OptionSchema.define<Options>(
  * Provides `Provider` and `OpenAiCompatible` for one server.
  *
  * @category layers
- * @since 0.2.0
  */
 export const layer = (
   options: Options = {}
@@ -79,7 +74,6 @@ export const layer = (
  * `OPENAI_API_KEY`. Both are optional.
  *
  * @category layers
- * @since 0.2.0
  */
 export const layerConfig = (
   config: Config.Wrap<Options> = {}

@@ -60,7 +60,6 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  * ```
  *
  * @category services
- * @since 0.1.0
  */
 export interface Provider {
   /** The name in errors. */
@@ -121,7 +120,6 @@ export interface Provider {
 
 /**
  * @category services
- * @since 0.1.0
  */
 export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
 
@@ -189,7 +187,6 @@ export const object = <A, RD>(
  * policy that changes `listModels` may have to change `model` and `supportsModel` as well.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const make = (
   options: Pick<Provider, "name" | "stream" | "listModels"> & {

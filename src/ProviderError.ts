@@ -17,7 +17,6 @@ const id = (name: string) => `effect-local-llm/ProviderError/${name}`
  * Every provider of a fallback failed, or every host of a pool is off.
  *
  * @category errors
- * @since 0.1.0
  */
 export class AllProvidersFailed extends Schema.TaggedError<AllProvidersFailed>(id("AllProvidersFailed"))(
   "AllProvidersFailed",
@@ -38,7 +37,6 @@ export class AllProvidersFailed extends Schema.TaggedError<AllProvidersFailed>(i
  * Why an operation failed: the reason of one provider, or `AllProvidersFailed`.
  *
  * @category errors
- * @since 0.1.0
  */
 export const ProviderErrorReason = Schema.Union([...Reason.members, AllProvidersFailed])
 export type ProviderErrorReason = typeof ProviderErrorReason.Type
@@ -48,7 +46,6 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  * in JSON: read them with `Redacted.value`.
  *
  * @category errors
- * @since 0.1.0
  */
 export class ProviderError extends Schema.TaggedError<ProviderError>(id("ProviderError"))("ProviderError", {
   /** The configured name of the provider that failed, such as `Ollama`. */
@@ -77,7 +74,6 @@ export class ProviderError extends Schema.TaggedError<ProviderError>(id("Provide
  * Whether a value is a `ProviderError`.
  *
  * @category guards
- * @since 0.1.0
  */
 export const isProviderError = (u: unknown): u is ProviderError =>
   Predicate.isTagged(u, "ProviderError") && u instanceof ProviderError

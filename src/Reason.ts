@@ -337,7 +337,6 @@ export class Unsupported extends Schema.TaggedError<Unsupported>(id("Unsupported
  * The completion does not match the schema of `Provider.object`.
  *
  * @category errors
- * @since 0.3.0
  */
 export class InvalidAnswer extends Schema.TaggedError<InvalidAnswer>(id("InvalidAnswer"))("InvalidAnswer", {
   /** The whole text. */
@@ -359,7 +358,6 @@ export class InvalidAnswer extends Schema.TaggedError<InvalidAnswer>(id("Invalid
  * Why a provider failed. `isRetryable` is true if the same request may succeed later.
  *
  * @category errors
- * @since 0.3.0
  */
 export const Reason = Schema.Union([
   NetworkError,

@@ -24,7 +24,6 @@ import type { ProviderError } from "./ProviderError.ts"
  * When and how often a request is sent again. All fields are optional.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Options {
   /** How often a request is sent at most, the first time included. Default: 3. */
@@ -42,7 +41,6 @@ export interface Options {
  * and 2 after a `Timeout`, because the server may still work on the request that was given up.
  *
  * @category options
- * @since 0.3.0
  */
 export interface BudgetOptions {
   /** Retries for each request. Default: 0.2. */
@@ -55,7 +53,6 @@ export interface BudgetOptions {
  * 100 ms, doubling up to 10 seconds, each varied at random by up to 20 %. It never ends by itself.
  *
  * @category constants
- * @since 0.3.0
  */
 export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.min([
   Schedule.jittered(Schedule.exponential("100 millis")),
@@ -95,7 +92,6 @@ export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.mi
  * ```
  *
  * @category combinators
- * @since 0.3.0
  */
 export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
   OptionSchema.providerFrom(definition, options, provider, (options) => makeRetrying(provider, options))
@@ -147,7 +143,6 @@ const makeRetrying = (provider: Provider.Provider, options: Options): Provider.P
  *
  * @see {@link apply} for what is retried.
  * @category layers
- * @since 0.3.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>
   Layers.from((provider) => apply(provider, options))

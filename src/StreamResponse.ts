@@ -27,7 +27,6 @@ import * as StreamingChunk from "./StreamingChunk.ts"
  * What is sent. All fields are optional.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Options extends KeepAlive {
   /**
@@ -41,7 +40,6 @@ export interface Options extends KeepAlive {
  * What is sent while the stream has no items.
  *
  * @category options
- * @since 0.3.0
  */
 export interface KeepAlive {
   /**
@@ -63,7 +61,6 @@ export interface KeepAlive {
  * server stops generating.
  *
  * @category constructors
- * @since 0.3.0
  */
 export const sse = <R = never>(
   chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
@@ -76,7 +73,6 @@ export const sse = <R = never>(
  * …}`, and `keepAlive` sends a space, which belongs to the line after it.
  *
  * @category constructors
- * @since 0.3.0
  */
 export const ndjson = <R = never>(
   chunks: Stream.Stream<StreamingChunk.StreamingChunk, ProviderError, R>,
@@ -88,7 +84,6 @@ export const ndjson = <R = never>(
  * How to send the items of any stream.
  *
  * @category options
- * @since 0.3.0
  */
 export interface MakeOptions<A, E> extends KeepAlive {
   readonly format: "sse" | "ndjson"
@@ -102,7 +97,6 @@ export interface MakeOptions<A, E> extends KeepAlive {
  * A failure as a client gets it.
  *
  * @category models
- * @since 0.3.0
  */
 export interface Failure {
   /** The status, if the response has not begun. */
@@ -118,7 +112,6 @@ export interface Failure {
  * item that is sent.
  *
  * @category constructors
- * @since 0.3.0
  */
 export const make = <A, E, R>(
   items: Stream.Stream<A, E, R>,
@@ -151,7 +144,6 @@ const makeDefinition = OptionSchema.define<MakeOptions<unknown, unknown>>({
  * do nothing about.
  *
  * @category accessors
- * @since 0.3.0
  */
 export const statusOf = ({ reason }: ProviderError): number => statuses[reason._tag] ?? 502
 
@@ -169,7 +161,6 @@ const statuses: { readonly [Tag in ProviderError["reason"]["_tag"]]?: number } =
  * later. Unlike the message of the error, this one has no description, which may contain the address of a server.
  *
  * @category accessors
- * @since 0.3.0
  */
 export const toJson = ({
   isRetryable,

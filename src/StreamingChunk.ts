@@ -18,7 +18,6 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
  * - `other`: any other word of the server, or none.
  *
  * @category models
- * @since 0.1.0
  */
 export const FinishReason = Schema.Literals(["stop", "length", "content-filter", "tool-calls", "other"])
 export type FinishReason = typeof FinishReason.Type
@@ -28,7 +27,6 @@ export type FinishReason = typeof FinishReason.Type
  * absent.
  *
  * @category models
- * @since 0.1.0
  */
 export const Usage = Schema.Struct({
   /** Tokens of the prompt, including cached ones. */
@@ -50,7 +48,6 @@ const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaT
  * How long the server took, as it reported; LM Studio reports nothing. Durations are encoded as milliseconds.
  *
  * @category models
- * @since 0.1.0
  */
 export const Timings = Schema.Struct({
   /** From the receipt of the request to the end of the completion. */
@@ -84,7 +81,6 @@ export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress
  * A complete tool call: the model requests that `name` be called with `arguments`.
  *
  * @category models
- * @since 0.1.0
  */
 export const ToolCall = Schema.Struct({
   /**
@@ -103,7 +99,6 @@ export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
  * A fragment of a tool call while the model writes it. Only the OpenAI-compatible servers send fragments.
  *
  * @category models
- * @since 0.1.0
  */
 export const ToolCallDelta = Schema.Struct({
   /** Which call of this completion the fragment belongs to, counted from 0. */
@@ -181,7 +176,6 @@ export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
  * type. The text is the `content` of all chunks, including the final one; likewise for `thinking` and `toolCalls`.
  *
  * @category models
- * @since 0.1.0
  */
 export const StreamingChunk = Schema.Union([ContentChunk, FinalChunk])
 export type StreamingChunk = ContentChunk | FinalChunk

@@ -36,7 +36,6 @@ import type { FinalChunk, Usage } from "./StreamingChunk.ts"
  * How requests are named. All fields are optional.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Options {
   /** The value of `gen_ai.provider.name`. Default: the `kind` of the provider, such as `ollama`, or its name if it has none. */
@@ -88,7 +87,6 @@ const series = {
  * `gen_ai.client.operation.duration`: from the request to the end of the completion, failures included, in seconds.
  *
  * @category metrics
- * @since 0.3.0
  */
 export const operationDuration = series.duration()
 
@@ -96,7 +94,6 @@ export const operationDuration = series.duration()
  * `gen_ai.client.operation.time_to_first_chunk`: from the request to the first chunk, in seconds.
  *
  * @category metrics
- * @since 0.3.0
  */
 export const timeToFirstChunk = series.firstChunk()
 
@@ -105,7 +102,6 @@ export const timeToFirstChunk = series.firstChunk()
  * of its chunks.
  *
  * @category metrics
- * @since 0.3.0
  */
 export const timePerOutputChunk = series.perChunk()
 
@@ -113,7 +109,6 @@ export const timePerOutputChunk = series.perChunk()
  * `gen_ai.client.token.usage`: tokens by `gen_ai.token.type` (`input` or `output`), if the server reports them.
  *
  * @category metrics
- * @since 0.3.0
  */
 export const tokenUsage = series.tokens()
 
@@ -121,7 +116,6 @@ export const tokenUsage = series.tokens()
  * `effect_local_llm.client.load.duration`: how long the server loaded the model for a request, in seconds, if it reports it.
  *
  * @category metrics
- * @since 0.3.0
  */
 export const loadDuration = series.load()
 
@@ -140,7 +134,6 @@ export const loadDuration = series.load()
  * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
  * @category combinators
- * @since 0.3.0
  */
 export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
   OptionSchema.providerFrom(definition, options, provider, (options) => makeObserved(provider, options))
@@ -152,7 +145,6 @@ const definition = OptionSchema.define<Options>({ providerName: OptionSchema.tex
  *
  * @see {@link apply}
  * @category layers
- * @since 0.3.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>
   Layers.from((provider) => apply(provider, options))

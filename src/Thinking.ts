@@ -21,7 +21,6 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  * The tags, and where an answer begins. All fields are optional.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Options {
   /** The tag before the thinking. Default: `<think>`. */
@@ -52,7 +51,6 @@ const definition = OptionSchema.define<Options>({
  * Thinking that is not closed is thinking. Fails with `InvalidRequest` if an option is invalid.
  *
  * @category combinators
- * @since 0.3.0
  */
 export const split = <E, R>(
   chunks: Stream.Stream<StreamingChunk, E, R>,
@@ -92,7 +90,6 @@ const splitBy = <E, R>(
  * A provider whose answers are split, by `split`. If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
  * @category combinators
- * @since 0.3.0
  */
 export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
   OptionSchema.providerFrom(definition, options, provider, (options) =>
@@ -104,7 +101,6 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
  *
  * @see {@link apply}
  * @category layers
- * @since 0.3.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>
   Layers.from((provider) => apply(provider, options))

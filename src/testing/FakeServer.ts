@@ -24,7 +24,6 @@ export type { Answer, Completion, Cut, Delivery, Piece, ReceivedRequest, Reply, 
  * A running fake server.
  *
  * @category services
- * @since 0.1.0
  */
 export class FakeServer extends Context.Service<
   FakeServer,
@@ -44,7 +43,6 @@ export class FakeServer extends Context.Service<
  * Options besides the script. All fields are optional.
  *
  * @category options
- * @since 0.1.0
  */
 export interface Options {
   /** The models that it lists. It generates completions for any model. Default: one, `fake:latest`. */
@@ -61,7 +59,6 @@ export interface Options {
  * Starts a server that listens on a free port of 127.0.0.1, and closes it, with all its connections, at the end of the scope.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (
   script: Script = { text: "This answer comes from a fake server." },
@@ -233,7 +230,6 @@ const makeLog = () => {
  * ```
  *
  * @category layers
- * @since 0.1.0
  */
 export const layer = (script?: Script, options?: Options): Layer.Layer<FakeServer> =>
   Layer.effect(FakeServer, make(script, options))
@@ -242,7 +238,6 @@ export const layer = (script?: Script, options?: Options): Layer.Layer<FakeServe
  * A script without any response, not even headers: each request waits until its client gives up.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const silence: Reply = { status: 200, delay: { headers: Infinity } }
 
@@ -251,7 +246,6 @@ export const silence: Reply = { status: 200, delay: { headers: Infinity } }
  * line that does not.
  *
  * @category constructors
- * @since 0.1.0
  */
 export const endless = (piece: Piece): Iterable<Piece> => ({
   *[Symbol.iterator]() {

@@ -112,5 +112,6 @@ const findCircles = (file: string, path: ReadonlyArray<string>, done: Set<string
 const done = new Set<string>()
 const files = [...imports.keys()]
 const problems = files.flatMap(check).concat(files.flatMap((file) => findCircles(file, [], done)))
+console.log(layers.map((layer) => `${layer} ${files.filter((file) => findLayer(file) === layer).length}`).join(" ← "))
 for (const problem of problems) console.error(problem)
 if (problems.length > 0) process.exitCode = 1

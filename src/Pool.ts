@@ -27,10 +27,10 @@ import * as Commit from "./policies/commit.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as Attempts from "./policies/pool/attempts.ts"
-import * as Conversation from "./policies/pool/conversation.ts"
-import * as Lists from "./policies/pool/lists.ts"
+import * as Knowledge from "./policies/pool/knowledge.ts"
 import * as Models from "./policies/pool/models.ts"
 import * as PoolOptions from "./policies/pool/options.ts"
+import * as Prompt from "./policies/pool/prompt.ts"
 import * as Queue from "./policies/pool/queue.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
@@ -175,24 +175,25 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const run = yield* FiberSet.makeRuntime<never, void, never>()
   const now = (): number => Monotonic.millisOf(clock)
   const wait = Metric.withAttributes(waitSeconds, { pool: name })
+  const knowledge = Knowledge.make()
   const queue = yield* Queue.make({
     maxWaiting,
-    abandonedMillis,
     unloadHanging,
+    knowledge,
     now,
     random: () => random.nextDoubleUnsafe(),
     run,
     onWaited: (seconds) => Metric.update(wait, seconds)
   })
   const models = Models.make({ now, run, refresh: queue.refresh })
-  const parts: Attempts.Parts = { name, queue, models, turns: yield* Conversation.make(now) }
+  const parts: Attempts.Parts = { name, queue, models, knowledge }
 
   const names = () => queue.hosts().map(({ name }) => name)
   const invalid = (field: string, description: string) =>
     Effect.fail(new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) }))
 
   const add: Pool["add"] = (host) =>
-    PoolOptions.resolveHost(host, permits, names).pipe(
+    PoolOptions.resolveHost(host, { abandonedMillis, permits }, names).pipe(
       // Another host may have been added while the provider was made.
       Effect.flatMap(queue.add),
       Effect.flatMap((isAdded) => (isAdded ? Effect.void : invalid("hosts", "Expected a different name for each host")))
@@ -222,28 +223,32 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
         const valid = CompletionRequest.check(CompletionRequest.withDefaults(defaults, input))
         if (Result.isFailure(valid)) return Stream.fromEffect(fail(valid.failure))
         const request = valid.success
-        const plan = Attempts.plan(parts, request, ({ provider }) => provider.stream, Conversation.of(request))
+        const plan = Attempts.plan(parts, request, Prompt.ofRequest(request), ({ provider }) => provider.stream)
         return Commit.attempts(request, plan)
       }),
     embed: (input) =>
       Effect.suspend(() => {
         const valid = Embedding.check(Embedding.withDefaults(defaults, input))
         if (Result.isFailure(valid)) return fail(valid.failure)
-        const plan = Attempts.plan(
-          parts,
-          valid.success,
-          ({ name, provider }) =>
-            (request) =>
-              Attempt.namedEmbedding(provider.embed(request), name)
-        )
-        return Commit.call(valid.success, plan)
+        return embed(parts, valid.success)
       }),
-    listModels: Lists.listModels(parts),
-    model: Lists.model(parts),
-    supportsModel: Lists.supportsModel(parts),
+    ...Models.makeLists(name, queue.hosts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
   })
 }
+
+const embed = (parts: Attempts.Parts, request: Embedding.EmbeddingRequest) =>
+  Commit.call(
+    request,
+    Attempts.plan(
+      parts,
+      request,
+      Prompt.ofTexts(request),
+      ({ name, provider }) =>
+        (request) =>
+          Attempt.namedEmbedding(provider.embed(request), name)
+    )
+  )
 
 /**
  * Provides `Provider` and `Pool`.

@@ -35,8 +35,8 @@ export interface PoolOptions {
   /** How many requests may wait for a host, 0 or more. Further ones fail with `RateLimited` at once. Default: 100. */
   readonly maxWaiting?: number | undefined
   /**
-   * How long a request that was given up before its first chunk still counts against the permits of its host: servers cannot
-   * stop reading a prompt. Default: 30 seconds.
+   * How long a request that was given up before its first chunk still counts against its host, at most: most servers read a prompt to
+   * its end. Default: 0 for Ollama, which stops reading when the connection is closed; 30 seconds for others.
    */
   readonly abandonedFor?: Duration.Input | undefined
   /**
@@ -117,7 +117,7 @@ export const resolve = (options: AllOptions) =>
   Effect.map(
     OptionSchema.readFor(definition, options, poolName),
     ({
-      abandonedFor = "30 seconds",
+      abandonedFor,
       defaults,
       maxWaiting = 100,
       name = poolName,
@@ -128,7 +128,7 @@ export const resolve = (options: AllOptions) =>
       name,
       permits,
       maxWaiting,
-      abandonedMillis: Duration.toMillis(Duration.fromInputUnsafe(abandonedFor)),
+      abandonedMillis: abandonedFor === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(abandonedFor)),
       defaults
     })
   )
@@ -136,7 +136,7 @@ export const resolve = (options: AllOptions) =>
 /** Makes the provider of a host if it is not there yet. `taken` returns the names of the other hosts. */
 export const resolveHost = Effect.fnUntraced(function* <E, R>(
   host: HostOptions<E, R>,
-  permits: number,
+  { abandonedMillis, permits }: { readonly abandonedMillis: number | undefined; readonly permits: number },
   taken: () => ReadonlyArray<string>
 ): Effect.fn.Return<Host.Settings, ProviderError | E, R> {
   yield* OptionSchema.readFor(hostDefinition, host, poolName)
@@ -148,6 +148,8 @@ export const resolveHost = Effect.fnUntraced(function* <E, R>(
     name: host.name ?? findName(provider.name, taken()),
     provider,
     permits: host.permits ?? permits,
+    // Measured with Ollama 0.34. The others read on, and nothing shows when they are done.
+    abandonedMillis: abandonedMillis ?? (provider.kind === "ollama" ? 0 : 30_000),
     oneModelAtATime: host.oneModelAtATime ?? provider.oneModelAtATime
   }
 })

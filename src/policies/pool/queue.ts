@@ -5,15 +5,19 @@
  * Everything that changes the hosts happens in one synchronous step, so no interruption can come in between. What a request has,
  * its place in the list or its permit, belongs to its ticket, and `leave` gives it back whenever the request is interrupted.
  */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { isProviderError } from "../../ProviderError.ts"
+import { isProviderError, NetworkError, RateLimited, Timeout } from "../../ProviderError.ts"
 import type { End } from "../attempt.ts"
-import * as Blame from "./blame.ts"
+import * as Choose from "./choose.ts"
+import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
-import * as Permits from "./permits.ts"
+import type { Knowledge } from "./knowledge.ts"
+import type { Predicted } from "./predict.ts"
 import * as Recovery from "./recovery.ts"
 import * as WaitingList from "./waitingList.ts"
 
@@ -25,10 +29,14 @@ export interface HostState {
   readonly permits: number
   /** How many requests it answers now. */
   readonly active: number
-  /** How many requests were given up before their first chunk and still count against the permits. */
+  /** How many requests were given up before their first chunk and may still be read. */
   readonly abandoned: number
   /** `off`: its requests fail, or hang for every model that was asked for, so it gets none for now. `draining`: it gets no new requests. */
   readonly status: "ready" | "off" | "draining"
+  /** What was predicted for the last request that could have gone there. Absent before the first one. */
+  readonly prediction?: Host.Prediction
+  /** When the last first chunk was expected and when it came, in milliseconds after the request was sent. Absent before the first one. */
+  readonly firstChunk?: NonNullable<Host.Host["firstChunk"]>
 }
 
 /** What `state` reports. */
@@ -39,44 +47,71 @@ export interface State {
   readonly waiting: number
 }
 
-export interface Queue extends Pick<WaitingList.WaitingList, "enter"> {
+/** A request in the pool: it waits, or it has a host, or neither. */
+export interface Ticket extends Choose.Wanted, WaitingList.Item {
+  readonly request: object
+  /** When it entered the pool, in milliseconds. */
+  readonly since: number
+  host: Host.Host | undefined
+  /** Its permit, while it has a host. */
+  running: Host.Running | undefined
+  /** When it was sent to its host, if it was. */
+  sentAt: number | undefined
+}
+
+export interface WaitLimit {
+  readonly kind: Timeout["kind"]
+  /** The deadline as it is configured. */
+  readonly limit: number
+  /** What is left of it, in milliseconds. */
+  readonly left: number
+}
+
+export interface Queue {
   readonly hosts: () => ReadonlyArray<Host.Host>
   readonly now: () => number
-  readonly blame: Blame.Blame
+  readonly blame: Failures.Blame
   readonly state: SubscriptionRef.SubscriptionRef<State>
+  /** Waits for a host, at most this long. */
+  readonly enter: (ticket: Ticket, limit: WaitLimit) => Effect.Effect<Host.Host, Choose.Failure>
   /** The request has its first chunk that carries anything. */
-  readonly begin: (ticket: WaitingList.Ticket) => Effect.Effect<void>
+  readonly begin: (ticket: Ticket) => Effect.Effect<void>
   /** The request gives its permit back, or stops waiting. Has no effect the second time. */
-  readonly leave: (ticket: WaitingList.Ticket, end: End) => Effect.Effect<void>
+  readonly leave: (ticket: Ticket, end: End) => Effect.Effect<void>
   /** Returns whether the host was added: its name may be taken. */
   readonly add: (settings: Host.Settings) => Effect.Effect<boolean>
-  /** Returns whether there is such a host, after its answers have ended and it was removed. */
+  /** Returns whether there is such a host, after its requests have ended and it was removed. */
   readonly drain: (name: string) => Effect.Effect<boolean>
   /** Something that is known about the hosts has changed. */
   readonly refresh: Effect.Effect<void>
 }
 
-export interface Options
-  extends Omit<WaitingList.Options, "hosts" | "publish">, Omit<Recovery.Options, "blame" | "hosts" | "refresh"> {
-  readonly abandonedMillis: number
+export interface Options extends Omit<Recovery.Options, "blame" | "hosts" | "refresh"> {
+  readonly maxWaiting: number
+  readonly knowledge: Knowledge
+  readonly random: () => number
+  /** Run for each request that has waited, or need not. */
+  readonly onWaited: (seconds: number) => Effect.Effect<void>
 }
 
+/** How long requests for the loaded model may overtake one for another model, so that a server does not load for each request. */
+const overtakingMillis = 5000
+
+/** Predictions change with time, so requests that wait although a host is free are tried again. */
+const retryEvery = "250 millis"
+
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
-  const { now, random } = options
-  const blame = Blame.make()
+  const { knowledge, now, random, run } = options
+  const blame = Failures.makeBlame()
   let all: ReadonlyArray<Host.Host> = []
   const hosts = () => all
   const state = yield* SubscriptionRef.make<State>({ hosts: [], waiting: 0 })
-  const publish = SubscriptionRef.update(state, () => ({ hosts: all.map(toState), waiting: waiting.size() }))
-  const waiting = WaitingList.make({ ...options, hosts, publish })
-  const refresh = Effect.andThen(Effect.sync(waiting.dispatch), publish)
+  const publish = SubscriptionRef.update(state, () => ({ hosts: all.map(toState), waiting: line.size() }))
+  const line = makeLine({ ...options, hosts, publish })
+  const refresh = Effect.andThen(Effect.sync(line.dispatch), publish)
   const judge = Recovery.make({ ...options, hosts, blame, refresh })
-  yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(waiting.close), publish))
-
-  const endAbandoned = (host: Host.Host, which: (each: Host.Abandoned) => boolean) =>
-    Effect.suspend(() => (Permits.endAbandoned(host, which) ? refresh : Effect.void))
-
-  const giveBack = makeGiveBack(options, judge, endAbandoned)
+  const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
+  yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(line.close), publish))
 
   return {
     hosts,
@@ -84,23 +119,25 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     blame,
     state,
     refresh,
-    enter: waiting.enter,
-    begin: (ticket) =>
+    enter: line.enter,
+    begin: ({ host, model, running }) =>
       Effect.suspend(() => {
-        const { host, model, sentAt } = ticket
-        if (host === undefined || sentAt === undefined) return Effect.void
-        Host.observeAnswer(host, model, { sentAt, now: now() })
+        if (host === undefined || running === undefined) return Effect.void
+        knowledge.begin(host, running, now())
         // A server reads prompts in their order, so it has read or dropped those before.
-        return endAbandoned(host, (each) => each.model === model && each.sentAt < sentAt)
+        for (const each of host.abandoned) {
+          if (each.model === model && each.sentAt < running.sentAt) host.abandoned.delete(each)
+        }
+        return refresh
       }),
     leave: (ticket, end) =>
       // A second call would not publish what an interrupt kept the first one from.
       Effect.uninterruptible(
         Effect.suspend(() => {
-          if (ticket.host === undefined) return waiting.remove(ticket) ? publish : Effect.void
-          giveBack(ticket, ticket.host, end)
-          waiting.dispatch()
-          return publish
+          const { host, running } = ticket
+          if (host === undefined || running === undefined) return line.remove(ticket) ? publish : Effect.void
+          giveBack(ticket, host, running, end)
+          return refresh
         })
       ),
     add: (settings) =>
@@ -114,7 +151,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       if (host === undefined) return false
       host.isDraining = true
       yield* refresh
-      yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), () => host.active === 0))
+      yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), () => host.running.size === 0))
       all = all.filter((each) => each !== host)
       yield* refresh
       return true
@@ -122,29 +159,153 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   }
 })
 
-/** Gives the permit of a request back when it leaves its host, or keeps it for a while. */
+interface LineOptions extends Options {
+  readonly hosts: Queue["hosts"]
+  /** Run when the list or the permits have changed. */
+  readonly publish: Effect.Effect<void>
+}
+
+/** Requests get a host at once, or wait in line for it. */
+const makeLine = ({ hosts, maxWaiting, now, onWaited, publish, random, run }: LineOptions) => {
+  const waiting = WaitingList.make<Ticket>()
+  const grants = new Map<Ticket, Deferred.Deferred<Host.Host, Choose.Failure>>()
+  const reserved = new Set<Host.Host>()
+  let isClosed = false
+  let isTicking = false
+
+  const choose = (ticket: Ticket, ahead: number): Choose.Choice =>
+    isClosed
+      ? { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
+      : Choose.choose(hosts(), ticket, { now: now(), random, reserved, ahead })
+
+  const grant = (ticket: Ticket, host: Host.Host, predicted: Predicted): void => {
+    const { model, prompt } = ticket
+    const running: Host.Running = { ...predicted, model, prompt, sentAt: now(), begunAt: undefined }
+    ticket.host = host
+    ticket.running = running
+    ticket.history.inUse.add(host)
+    Host.take(host, running)
+  }
+
+  /** Returns whether the request has left the line. */
+  const serve = (ticket: Ticket, choice: Choose.Choice): boolean => {
+    if (choice._tag === "Wait") return false
+    const isChosen = choice._tag === "Chosen"
+    const granted = grants.get(ticket)
+    waiting.remove(ticket, isChosen)
+    grants.delete(ticket)
+    if (isChosen) grant(ticket, choice.host, choice.predicted)
+    if (granted !== undefined)
+      Deferred.doneUnsafe(granted, isChosen ? Effect.succeed(choice.host) : Effect.fail(choice.failure))
+    return true
+  }
+
+  /** The first request of each group, or else the last: it would wait for so long that it may go to a host that has to load. */
+  const dispatch = (): void => {
+    reserved.clear()
+    const stuck = new Set<WaitingList.Group<Ticket>>()
+    for (let group = waiting.next(now(), stuck); group !== undefined; group = waiting.next(now(), stuck)) {
+      const { entries } = group
+      const first = entries[0]?.item
+      const last = entries.at(-1)?.item
+      if (first === undefined || last === undefined) return
+      const choice = choose(first, 0)
+      if (serve(first, choice)) continue
+      if (last !== first && serve(last, choose(last, entries.length - 1))) continue
+      stuck.add(group)
+      const other = choice._tag === "Wait" ? choice.otherModel : undefined
+      if (other !== undefined && now() - first.waitingSince >= overtakingMillis) reserved.add(other)
+    }
+  }
+
+  const tick: Effect.Effect<void> = Effect.suspend(() => {
+    const before = waiting.size()
+    dispatch()
+    const isOver = waiting.size() === 0
+    if (isOver) isTicking = false
+    const next = isOver ? Effect.void : Effect.delay(tick, retryEvery)
+    return waiting.size() === before ? next : Effect.andThen(publish, next)
+  })
+
+  const wait = (ticket: Ticket, { kind, left, limit }: WaitLimit): Effect.Effect<Host.Host, Choose.Failure> => {
+    const granted = Deferred.makeUnsafe<Host.Host, Choose.Failure>()
+    ticket.waitingSince = now()
+    grants.set(ticket, granted)
+    waiting.add(ticket)
+    if (!isTicking) {
+      isTicking = true
+      run(Effect.delay(tick, retryEvery))
+    }
+    const timeout = new Timeout({ kind, limit: Duration.millis(limit) })
+    return Effect.andThen(publish, Deferred.await(granted)).pipe(
+      Effect.timeoutOrElse({ duration: Math.max(0, left), orElse: () => Effect.fail(timeout) }),
+      Effect.ensuring(
+        Effect.suspend(() => {
+          remove(ticket)
+          return Effect.andThen(onWaited((now() - ticket.waitingSince) / 1000), publish)
+        })
+      )
+    )
+  }
+
+  const remove = (ticket: Ticket): boolean => {
+    grants.delete(ticket)
+    return waiting.remove(ticket, false)
+  }
+
+  return {
+    size: waiting.size,
+    dispatch,
+    remove,
+    enter: (ticket: Ticket, limit: WaitLimit): Effect.Effect<Host.Host, Choose.Failure> =>
+      Effect.suspend(() => {
+        const choice = choose(ticket, waiting.countBefore(ticket))
+        if (choice._tag === "Wait") {
+          if (waiting.size() < maxWaiting) return wait(ticket, limit)
+          const retryAfter = Duration.millis(Math.max(1000, Math.ceil(choice.millis)))
+          return Effect.fail(
+            new RateLimited({ retryAfter, description: `${maxWaiting} requests already wait for a host` })
+          )
+        }
+        serve(ticket, choice)
+        const outcome = choice._tag === "Chosen" ? Effect.succeed(choice.host) : Effect.fail(choice.failure)
+        return Effect.andThen(Effect.andThen(onWaited(0), publish), outcome)
+      }),
+    close: (): void => {
+      isClosed = true
+      for (const ticket of waiting.items()) serve(ticket, choose(ticket, 0))
+    }
+  }
+}
+
+interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
+  readonly judge: ReturnType<typeof Recovery.make>
+  readonly refresh: Effect.Effect<void>
+}
+
+/** Gives the permit of a request back when it leaves its host, and learns from how it ended. */
 const makeGiveBack =
-  (
-    { abandonedMillis, now, run }: Options,
-    judge: ReturnType<typeof Recovery.make>,
-    endAbandoned: (host: Host.Host, which: (each: Host.Abandoned) => boolean) => Effect.Effect<void>
-  ) =>
-  (ticket: WaitingList.Ticket, host: Host.Host, { outcome, progress }: End): void => {
-    const { model, request, sentAt, since } = ticket
+  ({ judge, knowledge, now, refresh, run }: GiveBackOptions) =>
+  (ticket: Ticket, host: Host.Host, running: Host.Running, { final, outcome, progress }: End): void => {
+    const { history, model, request, sentAt, since } = ticket
     ticket.host = undefined
+    ticket.running = undefined
     ticket.sentAt = undefined
-    if (sentAt === undefined) return Permits.give(host, undefined)
+    history.inUse.delete(host)
+    Host.giveBack(host, running)
+    if (sentAt === undefined) return
+    if (outcome === "succeeded") {
+      // Embeddings come as a whole.
+      if (running.begunAt === undefined) knowledge.begin(host, running, now())
+      knowledge.end(host, running, final, now())
+    }
     const isStopped = outcome === "stopped" || (isProviderError(outcome) && outcome.reason._tag === "Timeout")
     const isGivenUp = isStopped && progress === "none"
-    const abandoned = isGivenUp ? { model, sentAt } : undefined
-    Permits.give(host, abandoned)
-    if (abandoned !== undefined)
-      run(
-        Effect.delay(
-          endAbandoned(host, (each) => each === abandoned),
-          abandonedMillis
-        )
-      )
+    if (isGivenUp && host.abandonedMillis > 0) {
+      Host.abandon(host, running)
+      const forget = Effect.suspend(() => (host.abandoned.delete(running) ? refresh : Effect.void))
+      run(Effect.delay(forget, host.abandonedMillis))
+    }
     // A deadline that passed mostly in the pool says nothing about the host.
     const waitedLonger = now() - sentAt < sentAt - since
     judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, request, sentAt })
@@ -153,7 +314,9 @@ const makeGiveBack =
 const toState = (host: Host.Host): HostState => ({
   name: host.name,
   permits: host.permits,
-  active: host.active,
+  active: host.running.size,
   abandoned: host.abandoned.size,
-  status: host.isDraining ? "draining" : Host.isAllOff(host) ? "off" : "ready"
+  status: host.isDraining ? "draining" : Host.isAllOff(host) ? "off" : "ready",
+  ...(host.prediction !== undefined && { prediction: host.prediction }),
+  ...(host.firstChunk !== undefined && { firstChunk: host.firstChunk })
 })

@@ -1,0 +1,186 @@
+/** The prompt of a request as a chain of blocks, and which prefixes of prompts a host has in its cache. */
+import type { CompletionRequest } from "../../CompletionRequest.ts"
+import type { EmbeddingRequest } from "../../Embedding.ts"
+import type { Image, Message } from "../../Message.ts"
+import * as Content from "../../protocol/content.ts"
+
+/** Only hashes and lengths are kept, no text. The hash of a block covers all blocks before it. */
+export interface Prompt {
+  readonly hashes: ReadonlyArray<number>
+  /** How many characters the prompt has up to the end of each block. */
+  readonly ends: ReadonlyArray<number>
+  /** How many characters it has in all. */
+  readonly characters: number
+}
+
+const blockCharacters = 1024
+/** What follows in a longer prompt is not looked up. */
+const maxBlocks = 4096
+/** An image takes about as long to read as a text of this length. */
+const imageCharacters = 2000
+
+/**
+ * Completions are not part of the hashes, because programs trim and reformat them. They count as cached where the prompt before them is:
+ * the host that generated them has them.
+ */
+export const ofRequest = (request: CompletionRequest): Prompt => {
+  const chain = makeChain(request.model ?? "")
+  if (request.messages === undefined) {
+    chain.add(request.prompt, request.images)
+    return chain.prompt()
+  }
+  for (const { description = "", name } of request.tools ?? []) chain.add(`${name} ${description}`)
+  for (const message of request.messages) addMessage(chain, message)
+  return chain.prompt()
+}
+
+/** The texts of an embedding request have nothing in common. */
+export const ofTexts = ({ input }: EmbeddingRequest): Prompt => ({
+  hashes: [],
+  ends: [],
+  characters: typeof input === "string" ? input.length : input.reduce((sum, text) => sum + text.length, 0)
+})
+
+const addMessage = (chain: Chain, message: Message): void => {
+  const text = Content.toText(message)
+  if (message.role === "assistant") return chain.skip(text.length)
+  chain.mix(message.role)
+  chain.add(text, Content.toImages(message))
+}
+
+type Chain = ReturnType<typeof makeChain>
+
+/** The hash is cyrb53: 53 bits, of which the state runs through all blocks. */
+const makeChain = (seed: string) => {
+  const hashes: Array<number> = []
+  const ends: Array<number> = []
+  let characters = 0
+  let a = 0xdeadbeef
+  let b = 0x41c6ce57
+  const mix = (text: string, from = 0, to = text.length): void => {
+    for (let i = from; i < to; i++) {
+      const code = text.charCodeAt(i)
+      a = Math.imul(a ^ code, 2_654_435_761)
+      b = Math.imul(b ^ code, 1_597_334_677)
+    }
+  }
+  const close = (length: number): void => {
+    characters += length
+    if (hashes.length === maxBlocks) return
+    hashes.push(finish(a, b))
+    ends.push(characters)
+  }
+  mix(seed)
+  return {
+    mix,
+    add: (text: string, images: ReadonlyArray<Image> = []): void => {
+      for (let from = 0; from === 0 || from < text.length; from += blockCharacters) {
+        const to = Math.min(from + blockCharacters, text.length)
+        mix(text, from, to)
+        close(to - from)
+      }
+      for (const image of images) {
+        mix(sample(image))
+        close(imageCharacters)
+      }
+    },
+    skip: (length: number): void => {
+      characters += length
+      if (ends.length > 0) ends[ends.length - 1] = characters
+    },
+    prompt: (): Prompt => ({ hashes, ends, characters })
+  }
+}
+
+const finish = (a: number, b: number): number => {
+  const low = Math.imul(a ^ (a >>> 16), 2_246_822_507) ^ Math.imul(b ^ (b >>> 13), 3_266_489_909)
+  const high = Math.imul(b ^ (b >>> 16), 2_246_822_507) ^ Math.imul(low ^ (low >>> 13), 3_266_489_909)
+  return 4_294_967_296 * (2_097_151 & high) + (low >>> 0)
+}
+
+/** Images are large. */
+const sample = (image: Image): string => {
+  if (image instanceof Uint8Array) return `${image.length} ${image.subarray(-256).join()}`
+  const text = String(image)
+  return `${text.length} ${text.slice(-1024)}`
+}
+
+/** What a host has of a prompt. */
+export interface Cached {
+  /** How many characters are expected in its cache. */
+  readonly characters: number
+  /** How many characters it has read at any time. */
+  readonly known: number
+  /** How many characters it has read since then. */
+  readonly distance: number
+}
+
+const nothing: Cached = { characters: 0, known: 0, distance: 0 }
+
+/** The prefixes that a host has read. */
+export interface Prefixes {
+  /** Reading before `since` does not count: the model was unloaded since. */
+  readonly find: (prompt: Prompt, since: number) => Cached
+  /** The host has read the prompt. */
+  readonly add: (prompt: Prompt, cached: number) => void
+  /** How much the host has read so far, in characters. It only grows, so it serves as a time. */
+  readonly read: () => number
+  /** Corrects what is known of the size of the cache by what was cached in fact. */
+  readonly correct: (expected: Cached, cached: number) => void
+}
+
+const maxEntries = 8192
+const firstCapacity = 1_000_000
+const minCapacity = 8192
+
+export const makePrefixes = (): Prefixes => {
+  /** The time of the last reading of each block, the oldest first. A block is at least as new as those after it. */
+  const blocks = new Map<number, number>()
+  let read = 0
+  /** A prefix is expected in the cache until the host has read so many other characters. */
+  let capacity = firstCapacity
+
+  /** The number of blocks from the first one that were read since. */
+  const count = ({ hashes }: Prompt, since: number): number => {
+    const isNew = (i: number): boolean => (blocks.get(hashes[i] ?? Number.NaN) ?? -1) >= since
+    let low = 0
+    let high = isNew(0) ? hashes.length : 0
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1
+      if (isNew(middle - 1)) low = middle
+      else high = middle - 1
+    }
+    return low
+  }
+
+  return {
+    find: (prompt, since) => {
+      const known = count(prompt, since)
+      if (known === 0) return nothing
+      const cached = count(prompt, Math.max(since, read - capacity))
+      return {
+        characters: prompt.ends[cached - 1] ?? 0,
+        known: prompt.ends[known - 1] ?? 0,
+        distance: read - (blocks.get(prompt.hashes[known - 1] ?? Number.NaN) ?? read)
+      }
+    },
+    add: ({ characters, hashes }, cached) => {
+      read += Math.max(0, characters - cached)
+      for (let i = hashes.length - 1; i >= 0; i--) {
+        const hash = hashes[i] ?? 0
+        blocks.delete(hash)
+        blocks.set(hash, read)
+      }
+      for (const oldest of blocks.keys()) {
+        if (blocks.size <= maxEntries) return
+        blocks.delete(oldest)
+      }
+    },
+    read: () => read,
+    correct: ({ characters, distance, known }, cached) => {
+      if (known === 0) return
+      if (cached >= known / 2) capacity = Math.max(capacity, 2 * distance)
+      else if (characters > 0) capacity = Math.max(minCapacity, Math.sqrt(capacity * Math.min(capacity, distance)))
+    }
+  }
+}

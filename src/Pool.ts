@@ -24,6 +24,8 @@ import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./values/baseUrl.ts"
 import * as Attempt from "./policies/attempt.ts"
 import * as Commit from "./policies/commit.ts"
+import * as History from "./policies/history.ts"
+import * as Embeddings from "./servers/embeddings.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as Attempts from "./policies/pool/attempts.ts"
@@ -237,7 +239,28 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
   })
 }
 
-const embed = (parts: Attempts.Parts, request: Embedding.EmbeddingRequest) =>
+/** A large input is split into batches, each with a permit of its own, so that the hosts share them. */
+const embed = Effect.fnUntraced(function* (
+  parts: Attempts.Parts,
+  request: Embedding.EmbeddingRequest
+): Effect.fn.Return<Embedding.Embedding, ProviderError> {
+  const { input, model = "" } = request
+  if (input.length === 0) return yield* embedBatch(parts, request)
+  const history = yield* History.current
+  let provider: string | undefined
+  const send = (batch: { readonly input: ReadonlyArray<string> }) =>
+    embedBatch(parts, { ...request, input: batch.input }).pipe(
+      // Several batches may be on one host, although not two attempts of one.
+      History.provide({ ...history, inUse: new Set() }),
+      Effect.tap((embedding) => Effect.sync(() => void (provider ??= embedding.provider)))
+    )
+  const toError = (reason: ProviderErrorReason) => new ProviderError({ provider: parts.name, reason })
+  const concurrency = Math.max(1, parts.queue.freePermits())
+  const embedding = yield* Embeddings.embed({ ...request, model }, send, toError, concurrency)
+  return provider === undefined ? embedding : { ...embedding, provider }
+})
+
+const embedBatch = (parts: Attempts.Parts, request: Embedding.EmbeddingRequest) =>
   Commit.call(
     request,
     Attempts.plan(

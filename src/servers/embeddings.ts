@@ -3,8 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { Embedding, ValidRequest } from "../Embedding.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import type { ProviderError } from "../ProviderError.ts"
-import { ContextOverflow, InvalidRequest, ParseError, Unsupported } from "../ProviderError.ts"
+import { ContextOverflow, InvalidRequest, ParseError, ProviderError, Unsupported } from "../ProviderError.ts"
 
 /** The texts that one request to a server has. */
 export interface BatchRequest extends ValidRequest {
@@ -16,7 +15,8 @@ type Send = (request: BatchRequest) => Effect.Effect<Embedding, ProviderError>
 /** Servers read a whole batch before they answer. These keep each request short and its answer within `maxLineBytes`. */
 const maxTexts = 32
 const maxCharacters = 64 * 1024
-const concurrency = 4
+/** How many requests of one input a server gets at a time. */
+const defaultConcurrency = 4
 
 interface Batch {
   /** The index of its first text in the whole input. */
@@ -27,7 +27,8 @@ interface Batch {
 export const embed = Effect.fnUntraced(function* (
   request: ValidRequest,
   send: Send,
-  toError: (reason: ProviderErrorReason) => ProviderError
+  toError: (reason: ProviderErrorReason) => ProviderError,
+  concurrency = defaultConcurrency
 ): Effect.fn.Return<Embedding, ProviderError> {
   const batches = toBatches(typeof request.input === "string" ? [request.input] : request.input)
   const sendBatch = ({ start, texts }: Batch): Effect.Effect<ReadonlyArray<Embedding>, ProviderError> =>
@@ -39,7 +40,11 @@ export const embed = Effect.fnUntraced(function* (
       onFailure: (error) => {
         const named = nameText(error.reason, start)
         if (named === undefined) return Effect.fail(error)
-        if (texts.length === 1) return Effect.fail(toError(named))
+        const isNamed = "index" in error.reason && error.reason.index !== undefined
+        if (texts.length === 1 || isNamed) {
+          const { provider, server } = error
+          return Effect.fail(new ProviderError({ provider, server, reason: named }))
+        }
         // The server does not report which text it is.
         const middle = Math.ceil(texts.length / 2)
         const halves = [
@@ -53,9 +58,11 @@ export const embed = Effect.fnUntraced(function* (
 })
 
 /** The reason with the index of the text, if it is about one text of the batch: it does not fit, or it has no vector. */
-const nameText = (reason: ProviderErrorReason, index: number): ProviderErrorReason | undefined => {
+const nameText = (reason: ProviderErrorReason, start: number): ProviderErrorReason | undefined => {
+  if (reason._tag !== "ContextOverflow" && reason._tag !== "InvalidRequest") return undefined
+  const index = start + (reason.index ?? 0)
   if (reason._tag === "ContextOverflow") return new ContextOverflow({ ...reason, index })
-  return reason._tag === "InvalidRequest" && reason.field === "input"
+  return reason.field === "input" || reason.index !== undefined
     ? new InvalidRequest({ ...reason, field: `input[${index}]`, index })
     : undefined
 }

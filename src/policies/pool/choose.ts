@@ -29,8 +29,13 @@ export interface Wanted extends Predict.Subject {
 /** What a request fails with. */
 export type Failure = ProviderErrorReason | ProviderError
 
+export interface Candidate {
+  readonly host: Host.Host
+  readonly predicted: Predict.Predicted
+}
+
 export type Choice =
-  | { readonly _tag: "Chosen"; readonly host: Host.Host; readonly predicted: Predict.Predicted }
+  | ({ readonly _tag: "Chosen" } & Candidate)
   /** To wait is expected to take less time, or nothing else is possible. */
   | {
       readonly _tag: "Wait"
@@ -38,6 +43,8 @@ export type Choice =
       readonly millis: number
       /** A host whose free permits are of no use until the requests for another model have ended. */
       readonly otherModel: Host.Host | undefined
+      /** Another host that is free now. */
+      readonly free?: Candidate | undefined
     }
   | { readonly _tag: "None"; readonly failure: Failure }
 
@@ -57,7 +64,7 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
   const suitable = findSuitable(present, wanted)
   if (suitable.length === 0) return explain(present, wanted, situation.now)
   const { now, random, reserved } = situation
-  const ahead = situation.ahead / countPermits(prefer(suitable, ({ models }) => Host.isLoaded(models.get(model ?? ""))))
+  const ahead = situation.ahead / countPermits(prefer(suitable, ({ models }) => Host.isLoaded(models.get(model ?? ""), now)))
   const best = makeBest(random)
   const bestFree = makeBest(random)
   const otherModel = makeBest(random)
@@ -76,7 +83,7 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
   if (free === undefined) return { _tag: "Wait", millis, otherModel: otherModel.get()?.host }
   if (first === undefined || first.host === free.host || reserved.has(first.host)) return { _tag: "Chosen", ...free }
   wanted.patientUntil ??= now + patience * first.predicted.prediction.permit
-  return now >= wanted.patientUntil ? { _tag: "Chosen", ...free } : { _tag: "Wait", millis, otherModel: undefined }
+  return now >= wanted.patientUntil ? { _tag: "Chosen", ...free } : { _tag: "Wait", millis, otherModel: undefined, free }
 }
 
 const countPermits = (hosts: ReadonlyArray<Host.Host>): number => hosts.reduce((sum, { permits }) => sum + permits, 0)
@@ -85,11 +92,6 @@ const countPermits = (hosts: ReadonlyArray<Host.Host>): number => hosts.reduce((
 const maxCrashes = 2
 
 const patience = 2
-
-interface Candidate {
-  readonly host: Host.Host
-  readonly predicted: Predict.Predicted
-}
 
 /** The candidate with the smallest prediction. Of equal ones, each is as likely. */
 const makeBest = (random: () => number) => {

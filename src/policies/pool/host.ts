@@ -180,11 +180,15 @@ export const lastErrorOf = (host: Host, name: string | undefined): ProviderError
 export const hasAnsweredOthers = ({ models }: Host, name: string | undefined, since: number): boolean =>
   [...models].some(([other, { answeredAt }]) => other !== name && answeredAt >= since)
 
+/** How long a completion counts as evidence that the model is in memory, although an older description says otherwise. */
+const answerTrustMillis = 30_000
+
 /** Whether the model is in memory, as far as is known. A host that does not report it is trusted. */
-export const isLoaded = (model: Model | undefined): boolean => {
+export const isLoaded = (model: Model | undefined, now: number): boolean => {
   if (model === undefined) return false
   const { answeredAt, describedAt, info } = model
-  return (answeredAt > -Infinity && answeredAt >= describedAt) || (info !== undefined && info.isLoaded !== false)
+  const isShown = answeredAt >= describedAt && now - answeredAt < answerTrustMillis
+  return isShown || (info !== undefined && info.isLoaded !== false)
 }
 
 /** The most tokens that are known to fit, or `Infinity`. */

@@ -28,6 +28,9 @@ export const make = (): Learned => ({
 /** Used until something is measured. */
 const defaults: Times = { base: 20, perToken: 1, perRunning: 1, load: 10_000, generation: 5000 }
 
+/** What seems to take no time still costs something, so that a cached prompt and an idle host are preferred. */
+const least: Times = { base: 1, perToken: 0.02, perRunning: 0.1, load: 200, generation: 1 }
+
 /** Without requests, what is known of a host becomes what is known of all, so that a host that was slow once is tried again. */
 const forgetMillis = 5 * 60_000
 
@@ -36,8 +39,8 @@ export const estimate = (own: Learned | undefined, all: Learned | undefined, now
   const weight = own === undefined ? 0 : Math.exp(Math.min(0, own.at - now) / forgetMillis)
   const of = (key: keyof Times): number => {
     const general = all?.values[key] ?? defaults[key]
-    const measured = own?.values[key]
-    return measured === undefined ? general : general + (measured - general) * weight
+    const measured = own?.values[key] ?? general
+    return Math.max(least[key], general + (measured - general) * weight)
   }
   return {
     base: of("base"),

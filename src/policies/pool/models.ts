@@ -77,7 +77,7 @@ export const make = (options: {
             })
           }
           if (model.asking !== undefined) pending.push(model.asking)
-          isKnown ||= Host.isLoaded(model)
+          isKnown ||= Host.isLoaded(model, time)
         }
         return isKnown || pending.length === 0
           ? Effect.void
@@ -96,7 +96,7 @@ const observeMemory = (host: Host.Host, model: Host.Model, now: number): void =>
   if (model.info?.isLoaded === true) {
     const isSeen = ({ describedAt, info }: Host.Model) => info?.isLoaded === true && now - describedAt < 2 * freshMillis
     host.holds = Math.max(host.holds, [...host.models.values()].filter(isSeen).length)
-  } else if (!Host.isLoaded(model)) model.cachedSince = host.prefixes.read() + 1
+  } else if (!Host.isLoaded(model, now)) model.cachedSince = host.prefixes.read() + 1
 }
 
 /** A host that does not answer does not hold up the others for longer. */

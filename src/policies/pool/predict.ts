@@ -32,7 +32,7 @@ export const predict = (host: Host.Host, subject: Subject, now: number, ahead: n
   const isOpen = Host.hasPermit(host) && Host.isLaneOpen(host, name)
   const read = times.base + (promptTokens - cachedTokens) * times.perToken + work.generating * times.perRunning
   const load =
-    work.isLoading || name === undefined || Host.isLoaded(model) ? 0 : times.load + evicting(host, name, times.load, now)
+    work.isLoading || name === undefined || Host.isLoaded(model, now) ? 0 : times.load + evicting(host, name, times.load, now)
   const permit = isOpen ? 0 : waitForPermit(host, work, times, now) + ahead * (times.generation + read)
   const failed = subject.hasFailedOn(host) ? failedMillis : 0
   const total = Math.max(permit, work.queue) + load + read + failed
@@ -66,7 +66,6 @@ const observe = (host: Host.Host, model: string | undefined, now: number): Work 
   let expected = 0
   let since = Infinity
   let generating = 0
-  let isReading = false
   let isLoading = false
   const add = ({ model: other, prediction, sentAt }: Host.Running): void => {
     expected += prediction.load + prediction.read
@@ -74,17 +73,13 @@ const observe = (host: Host.Host, model: string | undefined, now: number): Work 
     isLoading ||= other === model
   }
   for (const running of host.running) {
-    if (running.begunAt !== undefined) {
-      generating++
-      continue
-    }
-    isReading = true
-    add(running)
+    if (running.begunAt === undefined) add(running)
+    else generating++
   }
   host.abandoned.forEach(add)
   if (since === Infinity) return { queue: 0, generating, isLoading }
   const left = expected - (now - Math.max(since, host.lastBegunAt))
-  return { queue: left >= 0 ? left : isReading ? -left / 2 : 0, generating, isLoading }
+  return { queue: left >= 0 ? left : -left / 2, generating, isLoading }
 }
 
 /** Until the first of the requests that run ends, or all of them if another model is in the way. */
@@ -106,7 +101,7 @@ const evicting = (host: Host.Host, name: string, load: number, now: number): num
   let loaded = 0
   let cost = 0
   for (const [other, model] of host.models) {
-    if (other === name || !Host.isLoaded(model)) continue
+    if (other === name || !Host.isLoaded(model, now)) continue
     loaded++
     if (now - model.answeredAt < usedMillis) cost = Math.max(cost, model.learned.values.load ?? load)
   }

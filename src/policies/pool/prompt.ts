@@ -142,7 +142,10 @@ export const makePrefixes = (): Prefixes => {
 
   /** The number of blocks from the first one that were read since. */
   const count = ({ hashes }: Prompt, since: number): number => {
-    const isNew = (i: number): boolean => (blocks.get(hashes[i] ?? Number.NaN) ?? -1) >= since
+    const isNew = (i: number): boolean => {
+      const at = blocks.get(hashes[i] ?? Number.NaN)
+      return at !== undefined && at >= since
+    }
     let low = 0
     let high = isNew(0) ? hashes.length : 0
     while (low < high) {

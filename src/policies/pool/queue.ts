@@ -69,6 +69,8 @@ export interface WaitLimit {
 
 export interface Queue {
   readonly hosts: () => ReadonlyArray<Host.Host>
+  /** Of all hosts together. */
+  readonly freePermits: () => number
   readonly now: () => number
   readonly blame: Failures.Blame
   readonly state: SubscriptionRef.SubscriptionRef<State>
@@ -115,6 +117,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 
   return {
     hosts,
+    freePermits: () =>
+      all.reduce((sum, { isDraining, permits, running }) => sum + (isDraining ? 0 : permits - running.size), 0),
     now,
     blame,
     state,
@@ -244,7 +248,9 @@ const makeLine = ({ hosts, maxWaiting, now, onWaited, publish, random, run }: Li
           remove(ticket)
           return Effect.andThen(onWaited((now() - ticket.waitingSince) / 1000), publish)
         })
-      )
+      ),
+      // A grant resumes the request inside the step that gave the permit back. Without a yield, a long line would be one call stack.
+      Effect.tap(() => Effect.yieldNow)
     )
   }
 
@@ -259,9 +265,11 @@ const makeLine = ({ hosts, maxWaiting, now, onWaited, publish, random, run }: Li
     remove,
     enter: (ticket: Ticket, limit: WaitLimit): Effect.Effect<Host.Host, Choose.Failure> =>
       Effect.suspend(() => {
-        const choice = choose(ticket, waiting.countBefore(ticket))
+        const best = choose(ticket, waiting.countBefore(ticket))
+        if (best._tag === "Wait" && waiting.size() < maxWaiting) return wait(ticket, limit)
+        const choice: Choose.Choice =
+          best._tag === "Wait" && best.free !== undefined ? { _tag: "Chosen", ...best.free } : best
         if (choice._tag === "Wait") {
-          if (waiting.size() < maxWaiting) return wait(ticket, limit)
           const retryAfter = Duration.millis(Math.max(1000, Math.ceil(choice.millis)))
           return Effect.fail(
             new RateLimited({ retryAfter, description: `${maxWaiting} requests already wait for a host` })

@@ -4,19 +4,19 @@
  * @category Policies
  * @since 0.3.0
  */
-import type * as Arr from "effect/Array"
-import * as Context from "effect/Context"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Attempt from "./policies/attempt.ts"
 import * as Commit from "./policies/commit.ts"
+import * as Layers from "./policies/layers.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Values from "./values/objects.ts"
-import type { ModelInfo } from "./ModelInfo.ts"
 import * as Provider from "./Provider.ts"
 import { AllProvidersFailed, ModelNotAvailable, ProviderError } from "./ProviderError.ts"
 
@@ -27,7 +27,7 @@ import { AllProvidersFailed, ModelNotAvailable, ProviderError } from "./Provider
  * @since 0.3.0
  */
 export interface Candidate {
-  /** The provider. Its name is in the final chunk of its answers. */
+  /** The provider. Its name is in the final chunk of its completions. */
   readonly provider: Provider.Provider
   /**
    * The model that this provider is asked for: always the same one, or what the function returns for the name in the request.
@@ -66,10 +66,9 @@ export interface Options {
  * Every request starts with the first candidate. If it fails before the first chunk that carries anything, the next one gets
  * the request. Later failures are passed on, so no text is delivered twice.
  *
- * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once: the request itself is wrong.
- * For example, a prompt that does not fit (`ContextOverflow`) may fit elsewhere, and a missing model may exist elsewhere. If
- * all fail, the error is `AllProvidersFailed`, with the error of each candidate in order. A `total` deadline in a completion
- * request bounds all candidates together.
+ * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once. A prompt that does not fit
+ * (`ContextOverflow`) may fit elsewhere, for example. If all fail, the error is `AllProvidersFailed`, with the error of each
+ * candidate in order. A `total` deadline in a completion request bounds all candidates together.
  *
  * `provider` of the final chunk, or of the embedding, is the name of the provider that answered, and so is the attribute
  * `effect_local_llm.provider` of the current span.
@@ -86,22 +85,7 @@ export interface Options {
  * - Vectors of different models cannot be compared. For `embed`, all candidates should have the same model.
  * - Give the candidates names if several are of one kind: `Ollama.layer({ name: "gpu-1", … })`.
  *
- * **Example** (two providers with retries of their own)
- *
- * ```ts
- * import { Effect } from "effect"
- * import { Fallback, LmStudio, Ollama, Retry } from "effect-local-llm"
- *
- * const provider = Effect.gen(function*() {
- *   const ollama = yield* Ollama.make()
- *   const lmStudio = yield* LmStudio.make()
- *   return Fallback.make([
- *     { provider: Retry.apply(ollama, { attempts: 2 }) },
- *     { provider: Retry.apply(lmStudio), model: "qwen2.5-7b-instruct" }
- *   ])
- * })
- * ```
- *
+ * @see {@link layer} for candidates that are layers
  * @category constructors
  * @since 0.3.0
  */
@@ -112,6 +96,8 @@ export const make = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, options: 
     )
   )
 
+type Candidates = Arr.NonEmptyReadonlyArray<Candidate>
+
 const definition = OptionSchema.define<Options>({ name: OptionSchema.text })
 
 const model = Schema.optional(
@@ -121,57 +107,60 @@ const model = Schema.optional(
   )
 )
 
-const candidateFields: OptionSchema.Fields<Candidate> = { provider: OptionSchema.provider, model }
-
-const candidatesDefinition = OptionSchema.define<{ readonly candidates: Arr.NonEmptyReadonlyArray<Candidate> }>(
-  { candidates: Schema.Array(Schema.Struct(candidateFields)).check(Schema.isMinLength(1)) },
-  { candidates: candidateFields }
-)
-
-const layerFields: OptionSchema.Fields<LayerCandidate<unknown, unknown>> = {
-  provider: OptionSchema.is(Layer.isLayer, "a layer"),
-  model
+/** A list of at least one candidate, whose provider has this schema. */
+const defineCandidates = <C extends { readonly provider: unknown; readonly model?: unknown }>(
+  provider: Schema.ConstraintDecoder<unknown>
+) => {
+  const fields = { provider, model }
+  return OptionSchema.define<{ readonly candidates: Arr.NonEmptyReadonlyArray<C> }>(
+    { candidates: Schema.Array(Schema.Struct(fields)).check(Schema.isMinLength(1)) },
+    { candidates: fields }
+  )
 }
 
-const layersDefinition = OptionSchema.define<{
-  readonly candidates: Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>
-}>({ candidates: Schema.Array(Schema.Struct(layerFields)).check(Schema.isMinLength(1)) }, { candidates: layerFields })
+const candidatesDefinition = defineCandidates(OptionSchema.provider)
 
-const makeFallback = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: string): Provider.Provider =>
-  Provider.make({
+const layersDefinition = defineCandidates(OptionSchema.is(Layer.isLayer, "a layer"))
+
+const makeFallback = (candidates: Candidates, name: string): Provider.Provider => {
+  const inTurn = <A>(ask: (candidate: Candidate) => Effect.Effect<A, ProviderError>) =>
+    Commit.call(
+      {},
+      makePlan(candidates, name, (candidate) => () => ask(candidate))
+    )
+  return Provider.make({
     name,
     kind: GenAi.sharedKind(candidates.map(({ provider }) => provider)),
     stream: (request) =>
       Commit.attempts(
         request,
-        inTurn(candidates, name, (candidate, request) => candidate.provider.stream(withModel(candidate, request)))
+        makePlan(candidates, name, (candidate) => (request) => candidate.provider.stream(withModel(candidate, request)))
       ),
     embed: (request) =>
-      firstAnswer(candidates, name, (candidate) =>
+      inTurn((candidate) =>
         Attempt.namedEmbedding(candidate.provider.embed(withModel(candidate, request)), candidate.provider.name)
       ),
-    listModels: Effect.flatMap(
-      Effect.forEach(candidates, ({ provider }) => Effect.result(provider.listModels), { concurrency: "unbounded" }),
-      (lists) =>
-        lists.some(Result.isSuccess)
-          ? Effect.succeed(union(lists.filter(Result.isSuccess).map(({ success }) => success)))
-          : fail(
-              name,
-              lists.filter(Result.isFailure).map(({ failure }) => failure)
-            )
+    listModels: Effect.map(
+      askAll(candidates, name, ({ provider }) => provider.listModels),
+      (lists) => Arr.dedupeWith(lists.flat(), (a, b) => a.id === b.id)
     ),
     model: (model, options) =>
-      firstAnswer(candidates, name, (candidate) => candidate.provider.model(nameAt(candidate, model), options)).pipe(
+      inTurn((candidate) => candidate.provider.model(nameAt(candidate, model), options)).pipe(
         Effect.catchReason("ProviderError", "AllProvidersFailed", (reason, error) =>
           reason.errors.every((error) => error.reason._tag === "ModelNotAvailable")
             ? Effect.fail(new ProviderError({ provider: name, reason: new ModelNotAvailable({ model }) }))
             : Effect.fail(error)
         )
       ),
-    supportsModel: supportsModel(candidates, name),
+    supportsModel: (model) =>
+      Effect.map(
+        askAll(candidates, name, (candidate) => candidate.provider.supportsModel(nameAt(candidate, model))),
+        Arr.some(identity<boolean>)
+      ),
     isSameModel: (a, b) => candidates.some(({ provider }) => provider.isSameModel(a, b)),
     hasUnlistedModels: candidates.some(({ provider }) => provider.hasUnlistedModels)
   })
+}
 
 /**
  * Provides a `Provider` made of several. Each candidate is a layer, so policies of its own can be added to it.
@@ -193,7 +182,25 @@ const makeFallback = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: st
  * @category layers
  * @since 0.3.0
  */
-export const layer = fromLayers
+export const layer = <const Candidates extends Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>>(
+  candidates: Candidates,
+  options?: Options
+): Layer.Layer<
+  Provider.Provider,
+  Layer.Error<Candidates[number]["provider"]>,
+  Layer.Services<Candidates[number]["provider"]>
+> =>
+  Layer.effect(
+    Provider.Provider,
+    Effect.gen(function* () {
+      const valid = OptionSchema.read(layersDefinition, { candidates })
+      if (Result.isFailure(valid)) return OptionSchema.rejecting({ name: "Fallback" }, valid.failure)
+      const built = yield* Effect.forEach(candidates, ({ model, provider }: Candidates[number]) =>
+        Effect.map(Layers.build<Candidates[number]["provider"]>(provider), (provider) => ({ model, provider }))
+      )
+      return make(built, options)
+    })
+  )
 
 const nameAt = ({ model }: Candidate, requested: string): string =>
   model === undefined ? requested : typeof model === "string" ? model : model(requested)
@@ -213,19 +220,16 @@ const fail = (provider: string, errors: ReadonlyArray<ProviderError>) =>
   Effect.fail(new ProviderError({ provider, reason: new AllProvidersFailed({ errors }) }))
 
 /** The candidates for one request: the first, and the next one after each failure. */
-const inTurn = <Request, Out>(
-  candidates: Arr.NonEmptyReadonlyArray<Candidate>,
+const makePlan = <Request, Out>(
+  candidates: Candidates,
   name: string,
-  open: (candidate: Candidate, request: Request) => Out
+  open: (candidate: Candidate) => (request: Request) => Out
 ): Effect.Effect<Commit.Plan<Request, Out>> =>
   Effect.sync(() => {
     const errors: Array<ProviderError> = []
     let [candidate] = candidates
     return {
-      acquire: Effect.sync(() => {
-        const acquired = candidate
-        return { name: acquired.provider.name, open: (request) => open(acquired, request) }
-      }),
+      acquire: Effect.sync(() => ({ name: candidate.provider.name, open: open(candidate) })),
       recover: ({ error, timeLeft }) => {
         if (timeLeft <= 0 || error.reason._tag === "InvalidRequest") return Effect.fail(error)
         errors.push(error)
@@ -237,58 +241,12 @@ const inTurn = <Request, Out>(
     }
   })
 
-const firstAnswer = <A>(
-  candidates: Arr.NonEmptyReadonlyArray<Candidate>,
+/** What the candidates answer, at least one of them. */
+const askAll = <A>(
+  candidates: Candidates,
   name: string,
   ask: (candidate: Candidate) => Effect.Effect<A, ProviderError>
-): Effect.Effect<A, ProviderError> => Commit.call({}, inTurn(candidates, name, ask))
-
-const supportsModel =
-  (candidates: Arr.NonEmptyReadonlyArray<Candidate>, name: string) =>
-  (model: string): Effect.Effect<boolean, ProviderError> =>
-    Effect.flatMap(
-      Effect.forEach(
-        candidates,
-        (candidate) => Effect.result(candidate.provider.supportsModel(nameAt(candidate, model))),
-        { concurrency: "unbounded" }
-      ),
-      (answers) =>
-        answers.some(Result.isSuccess)
-          ? Effect.succeed(answers.some((answer) => Result.isSuccess(answer) && answer.success))
-          : fail(
-              name,
-              answers.filter(Result.isFailure).map(({ failure }) => failure)
-            )
-    )
-
-const union = (lists: ReadonlyArray<ReadonlyArray<ModelInfo>>): ReadonlyArray<ModelInfo> => {
-  const models = new Map<string, ModelInfo>()
-  for (const info of lists.flat()) if (!models.has(info.id)) models.set(info.id, info)
-  return [...models.values()]
-}
-
-/** The errors and services of all layers together. */
-function fromLayers<const Candidates extends Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>>(
-  candidates: Candidates,
-  options?: Options
-): Layer.Layer<
-  Provider.Provider,
-  Layer.Error<Candidates[number]["provider"]>,
-  Layer.Services<Candidates[number]["provider"]>
->
-function fromLayers(
-  candidates: Arr.NonEmptyReadonlyArray<LayerCandidate<unknown, unknown>>,
-  options?: Options
-): Layer.Layer<Provider.Provider, unknown, unknown> {
-  return Layer.effect(
-    Provider.Provider,
-    Effect.gen(function* () {
-      const valid = OptionSchema.read(layersDefinition, { candidates })
-      if (Result.isFailure(valid)) return OptionSchema.rejecting({ name: "Fallback" }, valid.failure)
-      const [first, ...rest] = valid.success.candidates
-      const toCandidate = ({ model, provider }: LayerCandidate<unknown, unknown>) =>
-        Effect.map(Layer.build(provider), (context) => ({ model, provider: Context.get(context, Provider.Provider) }))
-      return make([yield* toCandidate(first), ...(yield* Effect.forEach(rest, toCandidate))], options)
-    })
+): Effect.Effect<ReadonlyArray<A>, ProviderError> =>
+  Effect.flatMap(Effect.partition(candidates, ask, { concurrency: "unbounded" }), ([answers, errors]) =>
+    answers.length > 0 ? Effect.succeed(answers) : fail(name, errors)
   )
-}

@@ -4,7 +4,6 @@
  * @category Policies
  * @since 0.3.0
  */
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,6 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Attempt from "./policies/attempt.ts"
 import * as Budget from "./policies/budget.ts"
 import * as Commit from "./policies/commit.ts"
+import * as Layers from "./policies/layers.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Values from "./values/objects.ts"
@@ -41,16 +41,18 @@ export interface Settings {
   readonly isLoaded?: ((provider: Provider.Provider, model: string) => Effect.Effect<boolean>) | undefined
 }
 
+interface Alternatives<out Alternative> extends Settings {
+  /** Who may get the second request, in the order of preference. Default: the provider itself. */
+  readonly alternatives?: ReadonlyArray<Alternative> | undefined
+}
+
 /**
  * The options of `apply`.
  *
  * @category options
  * @since 0.3.0
  */
-export interface Options extends Settings {
-  /** Who may get the second request, in the order of preference. Default: the provider itself. */
-  readonly alternatives?: ReadonlyArray<Provider.Provider> | undefined
-}
+export interface Options extends Alternatives<Provider.Provider> {}
 
 /**
  * The options of `layer`: as those of `apply`, with layers in place of providers.
@@ -58,13 +60,10 @@ export interface Options extends Settings {
  * @category options
  * @since 0.3.0
  */
-export interface LayerOptions<out Alternative extends AnyLayer> extends Settings {
-  /** Who may get the second request, in the order of preference. Default: the provider itself. */
-  readonly alternatives?: ReadonlyArray<Alternative> | undefined
-}
+export interface LayerOptions<out Alternative extends Layers.Any> extends Alternatives<Alternative> {}
 
 /**
- * A provider that sends a stream's request a second time if its answer is late to begin, and delivers the answer that begins
+ * A provider that sends a stream's request a second time if its first chunk is late, and delivers the completion that begins
  * first.
  *
  * **When to use**
@@ -74,15 +73,14 @@ export interface LayerOptions<out Alternative extends AnyLayer> extends Settings
  *
  * **Details**
  *
- * An answer begins with the first chunk that carries anything: content, thinking, a tool call or the end. The other request is
+ * A completion begins with the first chunk that carries anything: content, thinking, a tool call or the end. The other request is
  * then interrupted and its connection is closed, so no text is delivered twice. Before that, other chunks of the first request,
  * such as prompt progress, are passed on.
  *
  * The second request is sent after the 95th percentile of the recent waits for this model, or after `minDelay` if that is
- * longer, to the first alternative that has the model in memory. Failures are not its purpose: if the first request fails
- * before the second one is sent, that failure is passed on; if it fails later, the second one decides, and if both fail, the
- * failure of the first is passed on. Failures of the second request are ignored otherwise. A defect of the first is passed on at
- * once.
+ * longer, to the first alternative that has the model in memory. If the first request fails before that, its failure is passed
+ * on; if it fails later, the second one decides, and if both fail, the failure of the first is passed on. Failures of the second
+ * request are ignored otherwise. A defect of the first is passed on at once.
  *
  * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider`
  * of the current span. `embed`, `listModels` and `model` are those of the first provider.
@@ -113,7 +111,7 @@ const definition = OptionSchema.define<Options>({
   alternatives: Schema.optional(Schema.Array(OptionSchema.provider))
 })
 
-const layerDefinition = OptionSchema.define<LayerOptions<AnyLayer>>({
+const layerDefinition = OptionSchema.define<LayerOptions<Layers.Any>>({
   ...settings,
   alternatives: Schema.optional(Schema.Array(OptionSchema.is(Layer.isLayer, "a layer")))
 })
@@ -132,34 +130,35 @@ const makeHedging = (provider: Provider.Provider, options: Options): Provider.Pr
     return undefined
   })
 
-  const plan = (model: string | undefined, startedAt: number): Commit.Plan<CompletionRequest, Attempt.Answer> => {
+  const plan = (model: string | undefined, startedAt: number): Commit.Plan<CompletionRequest, Attempt.Completion> => {
     const onCommit = Effect.map(Monotonic.now, (now) => waits.add(model ?? "", now - startedAt))
     const from = ({ name, stream }: Provider.Provider) => ({ name, open: stream, onCommit })
+    const second = Effect.fnUntraced(function* (model: string, timeLeft: () => number) {
+      yield* Effect.sleep(Math.max(minDelay, waits.percentile(model)))
+      const alternative = yield* findLoaded(model)
+      if (alternative === undefined || timeLeft() <= 0 || !(yield* budget.take(1))) return undefined
+      return from(alternative)
+    })
     return {
       acquire: Effect.succeed(from(provider)),
       recover: ({ error }) => Effect.fail(error),
-      ...(model !== undefined && {
-        alongside: Effect.fnUntraced(function* (timeLeft: () => number) {
-          yield* Effect.sleep(Math.max(minDelay, waits.percentile(model)))
-          const alternative = yield* findLoaded(model)
-          if (alternative === undefined || timeLeft() <= 0 || !(yield* budget.take(1))) return undefined
-          return from(alternative)
-        })
-      })
+      ...(model !== undefined && { alongside: (timeLeft) => second(model, timeLeft) })
     }
   }
 
   return Provider.make({
     ...provider,
-    stream: (request) =>
-      Commit.attempts(
+    stream: (request) => {
+      // An invalid request is rejected by the provider.
+      const model = Values.isRecord(request) ? request.model : undefined
+      return Commit.attempts(
         request,
-        // An invalid request is rejected by the provider.
         Effect.andThen(
           budget.count,
-          Effect.map(Monotonic.now, (now) => plan(Values.isRecord(request) ? request.model : undefined, now))
+          Effect.map(Monotonic.now, (now) => plan(model, now))
         )
       )
+    }
   })
 }
 
@@ -185,14 +184,10 @@ const makeHedging = (provider: Provider.Provider, options: Options): Provider.Pr
  * @category layers
  * @since 0.3.0
  */
-export const layer = fromLayers
-
-/** The errors and services of all layers together. */
-function fromLayers<Alternative extends AnyLayer = never>(
-  options?: LayerOptions<Alternative>
-): Layer.Layer<Provider.Provider, Layer.Error<Alternative>, Layer.Services<Alternative> | Provider.Provider>
-function fromLayers(options: LayerOptions<AnyLayer> = {}): Layer.Layer<Provider.Provider, unknown, unknown> {
-  return Layer.effect(
+export const layer = <Alternative extends Layers.Any = never>(
+  options: LayerOptions<Alternative> = {}
+): Layer.Layer<Provider.Provider, Layer.Error<Alternative>, Layer.Services<Alternative> | Provider.Provider> =>
+  Layer.effect(
     Provider.Provider,
     Effect.gen(function* () {
       const provider = yield* Provider.Provider
@@ -200,13 +195,12 @@ function fromLayers(options: LayerOptions<AnyLayer> = {}): Layer.Layer<Provider.
       if (Result.isFailure(valid)) return OptionSchema.rejecting(provider, valid.failure)
       const { alternatives, ...settings } = valid.success
       if (alternatives === undefined) return apply(provider, settings)
-      const contexts = yield* Effect.forEach(alternatives, (alternative) => Layer.build(alternative))
-      return apply(provider, { ...settings, alternatives: contexts.map(Context.get(Provider.Provider)) })
+      return apply(provider, {
+        ...settings,
+        alternatives: yield* Effect.forEach(alternatives, (each) => Layers.build(each))
+      })
     })
   )
-}
-
-type AnyLayer = Layer.Layer<Provider.Provider, unknown, unknown>
 
 /** How long an alternative may take to say whether it has the model in memory. */
 const askTimeout = "2 seconds"
@@ -223,13 +217,11 @@ const maxModels = 100
 
 /** The recent waits for the first chunk, in milliseconds, for each model. Mutable state. */
 const makeWaits = () => {
-  const waits = new Map<string, Array<number>>()
+  /** The model that was used last is the last. */
+  const waits = new Map<string, ReadonlyArray<number>>()
   return {
     add: (model: string, millis: number): void => {
-      const recent = waits.get(model) ?? []
-      recent.push(millis)
-      if (recent.length > maxWaits) recent.shift()
-      // The model that was used last is the last.
+      const recent = [...(waits.get(model) ?? []), millis].slice(-maxWaits)
       waits.delete(model)
       waits.set(model, recent)
       for (const oldest of waits.keys()) if (waits.size > maxModels) waits.delete(oldest)

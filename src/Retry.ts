@@ -7,13 +7,14 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Budget from "./policies/budget.ts"
 import * as Commit from "./policies/commit.ts"
+import * as Layers from "./policies/layers.ts"
 import * as NetworkError from "./http/networkError.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Provider from "./Provider.ts"
@@ -28,24 +29,17 @@ import type { ProviderError } from "./ProviderError.ts"
 export interface Options {
   /** How often a request is sent at most, the first time included. Default: 3. */
   readonly attempts?: number | undefined
-  /**
-   * The wait before each further attempt, and whether there is one. Its input is the error. Default: 100 ms, doubling up to 10
-   * seconds, each varied at random by up to 20 %.
-   */
+  /** The wait before each further attempt, and whether there is one. Its input is the error. Default: `defaultSchedule`. */
   readonly schedule?: Schedule.Schedule<unknown, ProviderError> | undefined
-  /**
-   * The longest wait that a server may ask for with `Retry-After`. If it asks for more, the request fails at once. Default: 1
-   * minute.
-   */
+  /** The longest `Retry-After` of a server. If it asks for a longer wait, the request fails at once. Default: 1 minute. */
   readonly maxRetryAfter?: Duration.Input | undefined
-  /** How many retries all requests may have together. Default: 10, and 0.2 for each request, within 10 seconds. */
+  /** How many retries all requests may have together. */
   readonly budget?: BudgetOptions | undefined
 }
 
 /**
  * The retries that all requests of one policy may have together within 10 seconds: `floor + share * requests`. A retry costs 1,
- * and 2 after a `Timeout`, because the server may still work on the request that was given up. It keeps retries from
- * multiplying the load on a server that is down or overloaded.
+ * and 2 after a `Timeout`, because the server may still work on the request that was given up.
  *
  * @category options
  * @since 0.3.0
@@ -58,8 +52,7 @@ export interface BudgetOptions {
 }
 
 /**
- * The schedule where no other is set: 100 ms, doubling up to 10 seconds, each varied at random by up to 20 %. It never ends by
- * itself.
+ * 100 ms, doubling up to 10 seconds, each varied at random by up to 20 %. It never ends by itself.
  *
  * @category constants
  * @since 0.3.0
@@ -74,23 +67,21 @@ export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.mi
  *
  * **Details**
  *
- * Only errors with `isRetryable` lead to a retry, and an answer only before its first chunk that carries anything: content,
- * thinking, a tool call or the end. After that, failures are passed on, so no text is delivered twice. Chunks before it, such
- * as prompt progress, are passed on and may repeat.
+ * Only errors with `isRetryable` lead to a retry, and only before the first chunk that carries anything: content, thinking, a
+ * tool call or the end. Later failures are passed on, so no text is delivered twice. Chunks before it, such as prompt progress,
+ * are passed on and may repeat.
  *
- * A wait that the server asks for takes precedence over that of the schedule. When there is no further attempt, the last error
- * is passed on unchanged.
+ * A `Retry-After` of the server takes precedence over the schedule. When there is no further attempt, the last error is passed on
+ * unchanged.
  *
- * A server may close an idle connection at the moment when a request is sent on it. So if the connection is closed within the
- * first second of a request, the request is sent again at once, and neither `attempts` nor the budget counts that. This happens
- * once for each request.
+ * If a connection is closed within the first second of a request, it may have been idle, so the request is sent again at once.
+ * That happens once for each request, and neither `attempts` nor the budget counts it.
  *
  * `firstChunk` and `idle` deadlines apply to each attempt. A `total` deadline in a completion request bounds all attempts and
  * the waits between them. One that comes from the options of a layer bounds each attempt. A `Timeout` of the kind `total` is
  * not retried.
  *
- * It applies to all operations. Retries happen below the policies around it: apply it to each provider of a `Fallback`, since
- * `AllProvidersFailed` is not retryable.
+ * It applies to all operations. Apply it to each provider of a `Fallback`, since `AllProvidersFailed` is not retryable.
  *
  * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
@@ -125,11 +116,12 @@ const definition = OptionSchema.define<Options>(
 const makeRetrying = (provider: Provider.Provider, options: Options): Provider.Provider => {
   const { floor = 10, share = 0.2 } = options.budget ?? {}
   const budget = Budget.make({ floor, share, window: Duration.seconds(10) })
-  const plan = <Request, Out>(open: (request: Request) => Out): Effect.Effect<Commit.Plan<Request, Out>> =>
-    Effect.map(budget.count, () => ({
-      acquire: Effect.succeed({ open }),
-      recover: makeRecovery(options, budget)
-    }))
+  const makeRecover = makeRecovery(options, budget)
+  const plan = <Request, Out>(open: (request: Request) => Out): Effect.Effect<Commit.Plan<Request, Out>> => {
+    const acquire = Effect.succeed({ open })
+    return Effect.map(budget.count, () => ({ acquire, recover: makeRecover() }))
+  }
+  const streamPlan = plan(provider.stream)
   const retrying = <A>(call: Effect.Effect<A, ProviderError>) =>
     Commit.call(
       {},
@@ -138,7 +130,7 @@ const makeRetrying = (provider: Provider.Provider, options: Options): Provider.P
 
   return Provider.make({
     ...provider,
-    stream: (request) => Commit.attempts(request, plan(provider.stream)),
+    stream: (request) => Commit.attempts(request, streamPlan),
     embed: (request) => retrying(provider.embed(request)),
     listModels: retrying(provider.listModels),
     model: (name, options) => retrying(provider.model(name, options)),
@@ -165,45 +157,42 @@ const makeRetrying = (provider: Provider.Provider, options: Options): Provider.P
  * @since 0.3.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>
-  Layer.effect(
-    Provider.Provider,
-    Effect.map(Provider.Provider, (provider) => apply(provider, options))
-  )
+  Layers.from((provider) => apply(provider, options))
 
 /** A connection that was idle is found to be closed as soon as it is used. */
 const staleWithin = 1000
 
-/** For one request: waits until its next attempt, or fails with the error. */
+/** For each request, what waits until its next attempt, or fails with the error. */
 const makeRecovery = (options: Options, budget: Budget.Budget) => {
   const { attempts = 3, schedule = defaultSchedule } = options
   const maxRetryAfter = Duration.fromInputUnsafe(options.maxRetryAfter ?? "1 minute")
   const makeStep = Schedule.toStep(schedule)
-  let step: Effect.Success<typeof makeStep> | undefined
-  let sent = 1
-  let isResent = false
 
-  return Effect.fnUntraced(function* ({
-    elapsed,
-    error,
-    timeLeft
-  }: Commit.Failure): Effect.fn.Return<void, ProviderError> {
+  const recover = Effect.fnUntraced(function* (
+    state: { sent: number; isResent: boolean; step?: Effect.Success<typeof makeStep> },
+    { elapsed, error, timeLeft }: Commit.Failure
+  ): Effect.fn.Return<void, ProviderError> {
     const { reason } = error
     const isStale = reason._tag === "NetworkError" && NetworkError.isClosed(reason) && elapsed < staleWithin
-    if (isStale && sent === 1 && !isResent && timeLeft > 0) {
-      isResent = true
+    if (isStale && state.sent === 1 && !state.isResent && timeLeft > 0) {
+      state.isResent = true
       return
     }
-    if (!isWorthRetrying(error) || sent >= attempts) return yield* Effect.fail(error)
-    step ??= yield* makeStep
+    if (!isWorthRetrying(error) || state.sent >= attempts) return yield* Effect.fail(error)
+    const step = (state.step ??= yield* makeStep)
     const { currentTimeMillisUnsafe } = yield* Clock.Clock
     const [, delay] = yield* Pull.catchDone(step(currentTimeMillisUnsafe(), error), () => Effect.fail(error))
     const { retryAfter = delay } = error
     const isTooLong = retryAfter !== delay && Duration.isGreaterThan(retryAfter, maxRetryAfter)
     if (isTooLong || !(Duration.toMillis(retryAfter) < timeLeft)) return yield* Effect.fail(error)
     if (!(yield* budget.take(reason._tag === "Timeout" ? 2 : 1))) return yield* Effect.fail(error)
-    sent++
+    state.sent++
     yield* Effect.sleep(retryAfter)
   })
+  return () => {
+    const state = { sent: 1, isResent: false }
+    return (failure: Commit.Failure) => recover(state, failure)
+  }
 }
 
 /** The `total` deadline is the time that the caller has. */

@@ -4,13 +4,14 @@
  * @category Policies
  * @since 0.3.0
  */
-import type * as Arr from "effect/Array"
+import * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as Layers from "./policies/layers.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Provider from "./Provider.ts"
 import { ProviderError } from "./ProviderError.ts"
@@ -63,6 +64,8 @@ export const split = <E, R>(
     onFailure: (reason) => Stream.fail(new ProviderError({ provider: "Thinking", reason }))
   })
 
+type Chunks = Arr.NonEmptyReadonlyArray<StreamingChunk>
+
 const splitBy = <E, R>(
   chunks: Stream.Stream<StreamingChunk, E, R>,
   options: Options
@@ -71,32 +74,18 @@ const splitBy = <E, R>(
     Effect.sync(() => {
       const splitter = makeSplitter(options)
       let ended: Cause.Cause<E | Cause.Done<void>> | undefined
-
-      const convert = (chunk: StreamingChunk): StreamingChunk => {
-        const text = splitter.add(chunk.content)
-        if (chunk.isFinal) merge(text, splitter.end())
-        const thinking = (chunk.thinking ?? "") + text.thinking
-        return { ...chunk, content: text.content, ...(thinking === "" ? {} : { thinking }) }
-      }
-
-      return Effect.suspend((): Pull.Pull<Arr.NonEmptyReadonlyArray<StreamingChunk>, E, void, R> => {
-        if (ended !== undefined) return Effect.failCause(ended)
-        return Effect.matchCauseEffect(pull, {
-          onSuccess: (received) => {
-            if (splitter.isOver()) return Effect.succeed(received)
-            const [first, ...rest] = received
-            return Effect.succeed<Arr.NonEmptyReadonlyArray<StreamingChunk>>([convert(first), ...rest.map(convert)])
-          },
-          onFailure: (cause) => {
-            const { content, thinking } = splitter.end()
-            if (content === "" && thinking === "") return Effect.failCause(cause)
-            ended = cause
-            return Effect.succeed<Arr.NonEmptyReadonlyArray<StreamingChunk>>([
-              { content, isFinal: false, ...(thinking === "" ? {} : { thinking }) }
-            ])
-          }
-        })
+      const splitting = Effect.matchCauseEffect(pull, {
+        onSuccess: (chunks) => Effect.succeed<Chunks>(splitter.isOver() ? chunks : Arr.map(chunks, splitter.convert)),
+        onFailure: (cause): Pull.Pull<Chunks, E> => {
+          const text = splitter.end()
+          if (text.content === "" && text.thinking === "") return Effect.failCause(cause)
+          ended = cause
+          return Effect.succeed<Chunks>([withText({ content: "", isFinal: false }, text)])
+        }
       })
+      return Effect.suspend((): Pull.Pull<Chunks, E, void, R> =>
+        ended === undefined ? splitting : Effect.failCause(ended)
+      )
     })
   )
 
@@ -127,80 +116,94 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
  * @since 0.3.0
  */
 export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>
-  Layer.effect(
-    Provider.Provider,
-    Effect.map(Provider.Provider, (provider) => apply(provider, options))
-  )
+  Layers.from((provider) => apply(provider, options))
 
 interface Text {
-  content: string
-  thinking: string
+  readonly content: string
+  readonly thinking: string
 }
 
-const merge = (text: Text, more: Text): void => {
-  text.content += more.content
-  text.thinking += more.thinking
+const withText = (chunk: StreamingChunk, text: Text): StreamingChunk => {
+  const thinking = (chunk.thinking ?? "") + text.thinking
+  return { ...chunk, content: text.content, ...(thinking === "" ? {} : { thinking }) }
 }
 
 /** The most white space that is held back while the opening tag may still follow. */
 const maxSpace = 1000
 
-const makeSplitter = ({ close = "</think>", open = "<think>", startsInside = false }: Options) => {
-  let phase: "before" | "inside" | "after" | "over" = startsInside ? "inside" : "before"
-  let held = ""
+type Phase = "before" | "inside" | "after" | "over"
 
-  /** Returns what follows the part that was read. */
-  const step = (text: string, out: Text): string => {
+/** What is known after a part of a text: the phase, what belongs to the thinking or else to the content, and what is not decided. */
+interface Step {
+  readonly phase: Phase
+  readonly content?: string
+  readonly thinking?: string
+  /** What may be the beginning of a tag. */
+  readonly held?: string
+  /** What follows the part that was read. */
+  readonly rest?: string
+}
+
+const makeStep =
+  ({ close = "</think>", open = "<think>" }: Options) =>
+  (phase: Phase, text: string): Step => {
     switch (phase) {
       case "before": {
         const rest = text.trimStart()
-        if (rest.startsWith(open)) {
-          phase = "inside"
-          return rest.slice(open.length)
-        }
-        if (open.startsWith(rest) && text.length <= maxSpace) held = text
-        else {
-          phase = "over"
-          out.content += text
-        }
-        return ""
+        if (rest.startsWith(open)) return { phase: "inside", rest: rest.slice(open.length) }
+        return open.startsWith(rest) && text.length <= maxSpace
+          ? { phase, held: text }
+          : { phase: "over", content: text }
       }
       case "inside": {
         const end = text.indexOf(close)
-        if (end !== -1) {
-          out.thinking += text.slice(0, end)
-          phase = "after"
-          return text.slice(end + close.length)
-        }
-        const length = beginningAtEnd(text, close)
-        held = text.slice(text.length - length)
-        out.thinking += text.slice(0, text.length - length)
-        return ""
+        if (end !== -1) return { phase: "after", thinking: text.slice(0, end), rest: text.slice(end + close.length) }
+        const decided = text.length - beginningAtEnd(text, close)
+        return { phase, thinking: text.slice(0, decided), held: text.slice(decided) }
       }
       default: {
-        const rest = phase === "after" ? text.trimStart() : text
-        if (rest !== "") phase = "over"
-        out.content += rest
-        return ""
+        const content = phase === "after" ? text.trimStart() : text
+        return { phase: content === "" ? phase : "over", content }
       }
     }
   }
 
+/** Splits one completion. Mutable state. */
+const makeSplitter = (options: Options) => {
+  const step = makeStep(options)
+  let phase: Phase = options.startsInside === true ? "inside" : "before"
+  let held = ""
+
+  const add = (text: string): Text => {
+    let content = ""
+    let thinking = ""
+    let left = held + text
+    held = ""
+    while (left !== "") {
+      const next = step(phase, left)
+      phase = next.phase
+      content += next.content ?? ""
+      thinking += next.thinking ?? ""
+      held = next.held ?? ""
+      left = next.rest ?? ""
+    }
+    return { content, thinking }
+  }
+  /** What was held back. */
+  const end = (): Text => {
+    const text = held
+    held = ""
+    return phase === "inside" ? { content: "", thinking: text } : { content: text, thinking: "" }
+  }
   return {
     isOver: () => phase === "over",
-    add: (content: string): Text => {
-      const out = { content: "", thinking: "" }
-      let rest = held + content
-      held = ""
-      while (rest !== "") rest = step(rest, out)
-      return out
+    convert: (chunk: StreamingChunk): StreamingChunk => {
+      const text = add(chunk.content)
+      if (!chunk.isFinal) return withText(chunk, text)
+      const { content, thinking } = end()
+      return withText(chunk, { content: text.content + content, thinking: text.thinking + thinking })
     },
-    /** What was held back. */
-    end: (): Text => {
-      const text = held
-      held = ""
-      return phase === "inside" ? { content: "", thinking: text } : { content: text, thinking: "" }
-    }
+    end
   }
 }
 

@@ -1,22 +1,25 @@
-/** One attempt at an answer: what it runs on, how far it comes, and how it ends. */
+/** One attempt at a completion: what it runs on, how far it comes, and how it ends. */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { Embedding } from "../Embedding.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
 import * as Carries from "../protocol/carries.ts"
 import * as GenAi from "../values/genAi.ts"
+import type { SharedDeadlines } from "./sharedDeadlines.ts"
 
-export type Answer = Stream.Stream<StreamingChunk, ProviderError>
+export type Completion = Stream.Stream<StreamingChunk, ProviderError>
 
 export type Chunks = Arr.NonEmptyReadonlyArray<StreamingChunk>
 
@@ -24,17 +27,17 @@ export type PullError = ProviderError | Cause.Done<void>
 
 export type ChunkPull = Pull.Pull<Chunks, ProviderError>
 
-/** Whether the answer commits with these chunks. Prompt progress, for example, says nothing of the answer. */
+/** Whether an attempt commits with these chunks: one of them carries anything. Prompt progress, for example, does not. */
 export const commits = (chunks: ReadonlyArray<StreamingChunk>): boolean => chunks.some(Carries.carries)
 
 /** What an attempt runs on. */
 export interface Acquired<in Request, out Out> {
   readonly open: (request: Request) => Out
-  /** Who answers: in the final chunk, and as an attribute of the current span. An inner policy knows better. */
+  /** Who answers: in the final chunk, and as an attribute of the current span. That of an inner policy takes precedence. */
   readonly name?: string
   /** How an error of this attempt is reported. */
   readonly toError?: (error: ProviderError) => ProviderError
-  /** Run when the answer commits. */
+  /** Run when the attempt commits. */
   readonly onCommit?: Effect.Effect<void>
 }
 
@@ -49,67 +52,63 @@ export interface End {
 }
 
 export interface Attempt {
-  /** The chunks before the commit, and those with which the answer commits. */
+  /** The chunks before the commit, and those with which the attempt commits. Closes the connection when it fails or ends. */
   readonly pull: ChunkPull
   /** The chunks after the commit. */
   readonly rest: ChunkPull
-  readonly toError: (error: ProviderError) => ProviderError
-  /** Notes how far the answer has come. To be run for all chunks of `pull` that are delivered. */
-  readonly advance: (chunks: Chunks, isCommitted: boolean) => Effect.Effect<Chunks>
+  /** Whether chunks have come with which it commits. */
+  readonly hasCommitted: () => boolean
+  /** To be run when the first chunks that carry anything are delivered. */
+  readonly onCommit: Effect.Effect<void>
   /** Closes the connection. Has no effect the second time. */
   readonly close: (outcome: End["outcome"]) => Effect.Effect<void>
 }
 
 export interface Options {
-  readonly acquire: Effect.Effect<Acquired<void, Answer>, ProviderError>
+  readonly acquire: Effect.Effect<Acquired<CompletionRequest, Completion>, ProviderError>
   /** Run once when the connection is closed, whatever ends the attempt, and also if `acquire` fails. */
   readonly onEnd?: ((end: End) => Effect.Effect<void>) | undefined
+  readonly deadlines: SharedDeadlines<CompletionRequest>
 }
 
 /** Starts an attempt in a scope of its own, which ends with the outer one at the latest. */
 export const start = Effect.fnUntraced(function* (
-  { acquire, onEnd }: Options,
+  { acquire, deadlines, onEnd }: Options,
   outer: Scope.Scope
 ): Effect.fn.Return<Attempt, ProviderError> {
   const end: { -readonly [K in keyof End]: End[K] } = { outcome: "stopped", progress: "none" }
   const scope = Scope.forkUnsafe(outer)
-  if (onEnd !== undefined)
-    yield* Scope.addFinalizer(
-      scope,
-      Effect.suspend(() => onEnd(end))
-    )
-  const { name, onCommit = Effect.void, open, toError } = yield* acquire
+  if (onEnd !== undefined) yield* Scope.addFinalizerExit(scope, () => onEnd(end))
+  const { name, onCommit = Effect.void, open, toError = identity } = yield* acquire
   const onCommitted = name === undefined ? onCommit : Effect.andThen(onCommit, yield* annotation(name))
-  const pull = yield* Channel.toPullScoped(open().channel, scope)
+  const pull = yield* Channel.toPullScoped(open(deadlines.remaining()).channel, scope)
 
   const close = (outcome: End["outcome"]) =>
     Effect.suspend(() => {
       end.outcome = outcome
       return Scope.close(scope, Exit.void)
     })
-  const deliver = (chunks: Chunks): Chunks => {
-    const last = Arr.lastNonEmpty(chunks)
-    if (!last.isFinal) return chunks
-    end.final = last
-    return name === undefined || last.provider !== undefined ? chunks : addName(chunks, name)
-  }
   const observed: ChunkPull = Effect.matchCauseEffect(pull, {
-    onSuccess: (chunks) => Effect.succeed(deliver(chunks)),
+    onSuccess: (chunks) => {
+      if (end.progress !== "committed") end.progress = commits(chunks) ? "committed" : "begun"
+      const last = Arr.lastNonEmpty(chunks)
+      if (!last.isFinal) return Effect.succeed(chunks)
+      end.final = last
+      return Effect.succeed(name === undefined || last.provider !== undefined ? chunks : addName(chunks, name))
+    },
     onFailure: (cause): ChunkPull => {
       const failure = findFailure(cause)
       if (failure === undefined) return Effect.failCause(cause)
-      const error = Cause.isDone(failure) || toError === undefined ? failure : toError(failure)
+      const error = Cause.isDone(failure) ? failure : toError(deadlines.toError(failure))
       return Effect.andThen(close(Cause.isDone(error) ? "succeeded" : error), Effect.fail(error))
     }
   })
+  const isObserved = name !== undefined || onEnd !== undefined || toError !== identity || deadlines.exist
   return {
-    pull,
-    rest: name === undefined && onEnd === undefined && toError === undefined ? pull : observed,
-    toError: toError ?? ((error) => error),
-    advance: (chunks, isCommitted) => {
-      end.progress = isCommitted ? "committed" : "begun"
-      return isCommitted ? Effect.as(onCommitted, deliver(chunks)) : Effect.succeed(chunks)
-    },
+    pull: observed,
+    rest: isObserved ? observed : pull,
+    hasCommitted: () => end.progress === "committed",
+    onCommit: onCommitted,
     close
   }
 })
@@ -132,10 +131,7 @@ export const namedEmbedding = <E, R>(
 /** The attribute of a span with the name of the provider that answered. */
 const providerAttribute = "effect_local_llm.provider"
 
-/**
- * What to run when the provider has answered. To be made before the answer: if the attribute has changed since, an inner policy has
- * set it.
- */
+/** What to run when the provider has answered. To be made before: an attribute that has changed since is that of an inner policy. */
 const annotation = (name: string): Effect.Effect<Effect.Effect<void>> =>
   Effect.withFiberSucceed(({ context }) => {
     const span = Context.getOrUndefined(context, Tracer.ParentSpan)

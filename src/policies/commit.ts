@@ -1,5 +1,5 @@
 /**
- * The state machine of all policies. An answer commits with its first chunk that carries anything. Until then another attempt may run;
+ * The state machine of all policies. An attempt commits with its first chunk that carries anything. Until then another attempt may run;
  * from then on none may, because text would be delivered twice.
  */
 import * as Cause from "effect/Cause"
@@ -7,6 +7,7 @@ import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -41,31 +42,38 @@ export interface Plan<in Request, out Out> {
   readonly alongside?: (timeLeft: () => number) => Effect.Effect<Attempt.Acquired<Request, Out> | undefined>
 }
 
-/** Runs a request until an answer commits. After the commit, chunks and failures are passed on. Nothing is acquired before the first pull. */
+/** What the attempts of one request have in common. */
+interface Run<R, out Out> {
+  readonly plan: Plan<R, Out>
+  readonly now: () => number
+  readonly deadlines: SharedDeadlines.SharedDeadlines<R>
+  readonly withHistory: ReturnType<typeof History.provide>
+}
+
+const begin = Effect.fnUntraced(function* <R extends SharedDeadlines.Request, Out>(
+  request: R,
+  plan: Effect.Effect<Plan<R, Out>>
+): Effect.fn.Return<Run<R, Out>> {
+  const clock = yield* Clock.Clock
+  const withHistory = History.provide(yield* History.current)
+  const made = yield* withHistory(plan)
+  const now = () => Monotonic.millisOf(clock)
+  return { plan: made, now, deadlines: SharedDeadlines.make(request, made.shared ?? ["total"], now), withHistory }
+})
+
+/** Runs a request until an attempt commits. After that, chunks and failures are passed on. Nothing is acquired before the first pull. */
 export const attempts = (
   request: CompletionRequest,
-  plan: Effect.Effect<Plan<CompletionRequest, Attempt.Answer>>
-): Attempt.Answer =>
-  Stream.fromChannel(
-    Channel.fromTransform(
-      Effect.fnUntraced(function* (_, scope) {
-        const withHistory = History.provide(yield* History.current)
-        return run(request, yield* withHistory(plan), withHistory, yield* Clock.Clock, scope)
-      })
-    )
-  )
+  plan: Effect.Effect<Plan<CompletionRequest, Attempt.Completion>>
+): Attempt.Completion =>
+  Stream.fromChannel(Channel.fromTransform((_, scope) => Effect.map(begin(request, plan), (run) => toPull(run, scope))))
 
-const run = (
-  request: CompletionRequest,
-  { acquire, alongside, onEnd, recover, shared }: Plan<CompletionRequest, Attempt.Answer>,
-  withHistory: ReturnType<typeof History.provide>,
-  clock: Clock.Clock,
+const toPull = (
+  { deadlines, now, plan, withHistory }: Run<CompletionRequest, Attempt.Completion>,
   scope: Scope.Scope
 ): Attempt.ChunkPull => {
-  const now = () => Monotonic.millisOf(clock)
-  const deadlines = SharedDeadlines.make(request, shared, now)
-  const start = (acquire: Plan<CompletionRequest, Attempt.Answer>["acquire"]) =>
-    Attempt.start({ acquire: Effect.map(acquire, deadlines.limit), onEnd }, scope)
+  const { alongside, onEnd, recover } = plan
+  const start = (acquire: typeof plan.acquire) => Attempt.start({ acquire, deadlines, onEnd }, scope)
 
   const step: (attempt: Attempt.Attempt) => Effect.Effect<Race.Step, Attempt.PullError> =
     alongside === undefined
@@ -81,35 +89,23 @@ const run = (
     const startedAt = now()
     return Effect.matchCauseEffect(step(attempt), {
       onSuccess: ({ attempt, chunks }) => {
-        const isCommitted = Attempt.commits(chunks)
-        if (isCommitted) current = attempt.rest
-        return attempt.advance(chunks, isCommitted)
+        if (!attempt.hasCommitted()) return Effect.succeed(chunks)
+        current = attempt.rest
+        return Effect.as(attempt.onCommit, chunks)
       },
       onFailure: (cause) => {
-        const failure = Attempt.findFailure(cause)
-        if (failure === undefined || Cause.isDone(failure)) return Effect.failCause(cause)
-        const error = attempt.toError(failure)
-        return attempt
-          .close(error)
-          .pipe(
-            Effect.andThen(
-              Effect.suspend(() => recover({ error, elapsed: now() - startedAt, timeLeft: deadlines.timeLeft() }))
-            ),
-            Effect.andThen(next)
-          )
+        const error = Attempt.findFailure(cause)
+        if (error === undefined || Cause.isDone(error)) return Effect.failCause(cause)
+        return Effect.andThen(recover({ error, elapsed: now() - startedAt, timeLeft: deadlines.timeLeft() }), next)
       }
     })
   }
-  const next: Attempt.ChunkPull = Effect.flatMap(
-    Effect.suspend(() => start(acquire)),
-    (attempt) => {
-      const pull = beforeCommit(attempt)
-      current = withHistory(pull)
-      return pull
-    }
-  )
-  const first = withHistory(next)
-  let current = first
+  const next: Attempt.ChunkPull = Effect.flatMap(start(plan.acquire), (attempt) => {
+    const pull = beforeCommit(attempt)
+    current = withHistory(pull)
+    return pull
+  })
+  let current = withHistory(next)
   return Effect.suspend(() => current)
 }
 
@@ -118,16 +114,16 @@ export const call = Effect.fnUntraced(function* <R extends SharedDeadlines.Reque
   request: R,
   plan: Effect.Effect<Plan<R, Effect.Effect<A, ProviderError>>>
 ): Effect.fn.Return<A, ProviderError> {
-  const withHistory = History.provide(yield* History.current)
-  const { acquire, onEnd, recover, shared } = yield* withHistory(plan)
-  const clock = yield* Clock.Clock
-  const now = () => Monotonic.millisOf(clock)
-  const deadlines = SharedDeadlines.make(request, shared, now)
+  const {
+    deadlines,
+    now,
+    plan: { acquire, onEnd, recover },
+    withHistory
+  } = yield* begin(request, plan)
   let startedAt = now()
-  const attempt = Effect.flatMap(acquire, (acquired) => {
-    const { open, toError } = deadlines.limit(acquired)
+  const attempt = Effect.flatMap(acquire, ({ open, toError = identity }) => {
     startedAt = now()
-    return Effect.result(toError === undefined ? open() : Effect.mapError(open(), toError))
+    return Effect.result(Effect.mapError(open(deadlines.remaining()), (error) => toError(deadlines.toError(error))))
   })
   const ending = withHistory(onEnd === undefined ? attempt : Effect.onExit(attempt, (exit) => onEnd(endOf(exit))))
   for (;;) {

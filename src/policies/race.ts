@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import * as Attempt from "./attempt.ts"
+import type * as Attempt from "./attempt.ts"
 
 /** Chunks, and the attempt that they come from. */
 export interface Step {
@@ -16,8 +16,8 @@ type Steps<A = Step> = Effect.Effect<A, Attempt.PullError>
 
 /**
  * The next chunks of the first attempt, or those with which the second one commits. The second one begins with the first pull, unless
- * `openSecond` returns none. Its other chunks and its failures are ignored. Each pull is in a fiber of its own, so that the answer
- * need not wait until the other attempt is closed.
+ * `openSecond` returns none. Its other chunks and its failures are ignored. Each pull is in a fiber of its own, so that a chunk need not
+ * wait until the other attempt is closed.
  */
 export const make = (
   openSecond: Effect.Effect<Attempt.Attempt | undefined, Attempt.PullError>,
@@ -38,18 +38,16 @@ export const make = (
     const ofFirst = yield* fork(Effect.map(first.pull, (chunks): Step => ({ attempt: first, chunks })))
     const exit = yield* either(ofFirst, ofSecond)
     if (Exit.isSuccess(exit)) {
-      const { attempt, chunks } = exit.value
+      const { attempt } = exit.value
       if (attempt !== first) yield* giveUp(ofFirst, first)
-      else if (Attempt.commits(chunks)) yield* giveUp(ofSecond, second)
+      else if (first.hasCommitted()) yield* giveUp(ofSecond, second)
       return exit.value
     }
-    // No other answer mends a defect.
+    // No other attempt mends a defect.
     if (second === undefined || Cause.hasDies(exit.cause)) {
       yield* giveUp(ofSecond, second)
       return yield* exit
     }
-    // The second attempt may wait for what the first one still holds, such as the permit of a pool.
-    yield* giveUp(ofFirst, first)
     const other = yield* Fiber.await(ofSecond)
     return Exit.isSuccess(other) && other.value !== undefined ? other.value : yield* exit
   })
@@ -57,7 +55,7 @@ export const make = (
 
 const untilCommit = (attempt: Attempt.Attempt): Steps =>
   Effect.flatMap(attempt.pull, (chunks) =>
-    Attempt.commits(chunks) ? Effect.succeed({ attempt, chunks }) : untilCommit(attempt)
+    attempt.hasCommitted() ? Effect.succeed({ attempt, chunks }) : untilCommit(attempt)
   )
 
 /** The exit of the first fiber, or of the second one if it has a step. */
@@ -76,7 +74,7 @@ const either = (
     })
   })
 
-/** Closes a connection at once. The answer does not wait until that is done. */
+/** Closes a connection at once. Nothing waits until that is done. */
 const giveUp = (fiber: Fiber.Fiber<unknown, unknown>, attempt: Attempt.Attempt | undefined): Effect.Effect<void> =>
   attempt === undefined
     ? Effect.sync(() => fiber.interruptUnsafe())

@@ -1,31 +1,31 @@
-// npm run bench:balancing: the pool beside other ways to choose a host.
+// npm run bench:balancing: the pool beside other ways to choose a host, with models of hosts in virtual time. A seed gives the same
+// figures on every machine.
+//   --seeds 4 --workload chat --balancer pool --balancer oracle   a part of it
 import { parseArgs } from "node:util"
-import { balancers } from "./balancing/balancers.ts"
-import { makeMeasurements, randomOf, simulate } from "./balancing/simulation.ts"
-import { workloads } from "./balancing/workloads.ts"
-import { table } from "./report/page.ts"
-import { quantile } from "./statistics.ts"
+import * as Balancers from "./balancing/balancers.ts"
+import { simulateSeeds } from "./balancing/parallel.ts"
+import type { Results } from "./balancing/report.ts"
+import { cachedTable, ratiosTable, summarize, waitsTable } from "./balancing/report.ts"
+import * as Workloads from "./balancing/workloads.ts"
 
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "32" },
-    workload: { type: "string", multiple: true, default: Object.keys(workloads) },
-    balancer: { type: "string", multiple: true, default: Object.keys(balancers) }
+    workload: { type: "string", multiple: true, default: [...Workloads.names] },
+    balancer: { type: "string", multiple: true, default: [...Balancers.names] }
   }
 })
-const rows = []
-for (const name of values.workload) {
-  const results = new Map(values.balancer.map((balancer) => [balancer, makeMeasurements()]))
-  for (let seed = 0; seed < Number(values.seeds); seed++) {
-    const workload = workloads[name]!(randomOf(`${name} ${seed}`))
-    for (const [balancer, measurements] of results) {
-      const t = performance.now()
-      simulate(balancer, workload, seed, measurements)
-      if (seed === 0) console.log(name, balancer, Math.round(performance.now() - t), "ms")
-    }
-  }
-  for (const [balancer, { waits, failed, laterTurns, onlyNew, batchWaits }] of results) {
-    rows.push([name, balancer, String(waits.length), String(failed), ...[0.5, 0.95, 0.99].map((q) => (quantile(waits, q) / 1000).toFixed(2)), `${(100*onlyNew/laterTurns).toFixed(0)} %`, (quantile(batchWaits, .5)/1000).toFixed(1)])
-  }
+
+const all = new Map<string, Results>()
+for (const workload of values.workload) {
+  const measured = await simulateSeeds({ balancers: values.balancer, workload, seeds: Number(values.seeds) })
+  const results = new Map(
+    values.balancer.flatMap((name, i) => {
+      const measurements = measured[i]
+      return measurements === undefined ? [] : [[name, summarize(measurements)] as const]
+    })
+  )
+  all.set(workload, results)
+  process.stderr.write(`${workload} ${new Date().toISOString()}\n`)
 }
-console.log(table([["workload", "balancer", "n", "failed", "p50", "p95", "p99", "only new", "batch p50"], ...rows]))
+console.log([waitsTable(all), cachedTable(all), ratiosTable(all)].join("\n\n"))

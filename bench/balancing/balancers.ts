@@ -131,7 +131,9 @@ const ordered =
     const stream = (request: CompletionRequest) =>
       Stream.unwrap(
         Effect.map(Clock.Clock, (clock) => {
-          const [first, ...rest] = order(hosts, request, clock.currentTimeMillisUnsafe()).map(({ provider }) => ({ provider }))
+          const [first, ...rest] = order(hosts, request, clock.currentTimeMillisUnsafe()).map(({ provider }) => ({
+            provider
+          }))
           return first === undefined ? Stream.empty : Fallback.make([first, ...rest]).stream(request)
         })
       )
@@ -144,7 +146,7 @@ const pool: Balancer = ({ hosts }) =>
     maxWaiting: 10_000
   })
 
-export const balancers: Readonly<Record<string, Balancer>> = {
+const balancers: Readonly<Record<string, Balancer>> = {
   "round robin": ordered(roundRobin),
   random: ordered(shuffled),
   "least connections": ordered(leastConnections),
@@ -153,3 +155,8 @@ export const balancers: Readonly<Record<string, Balancer>> = {
   pool,
   oracle: ordered(oracle)
 }
+
+export const names: ReadonlyArray<string> = Object.keys(balancers)
+
+export const make: (name: string, parts: Parts) => ReturnType<Balancer> = (name, parts) =>
+  balancers[name]?.(parts) ?? Effect.die(`there is no balancer ${name}`)

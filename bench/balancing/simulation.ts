@@ -6,30 +6,23 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type * as Provider from "../../src/Provider.ts"
 import type { FinalChunk } from "../../src/StreamingChunk.ts"
-import type { Parts } from "./balancers.ts"
-import { balancers } from "./balancers.ts"
+import * as Balancers from "./balancers.ts"
 import { countTokens } from "./host.ts"
 import * as SimulatedHost from "./simulatedHost.ts"
 import { runVirtually } from "./virtualTime.ts"
 import type { Session, Workload } from "./workloads.ts"
+import * as Workloads from "./workloads.ts"
 
 export interface Measurements {
-  /** From a request to its first chunk, in milliseconds. */
+  /** From a request to its first chunk, in milliseconds. Those of batches are left out. */
   readonly waits: Array<number>
-  readonly batchWaits: Array<number>
+  /** From the first request of a batch to its last answer, in milliseconds. */
+  readonly batches: Array<number>
   failed: number
   /** Requests that go on with a conversation, and those of them for which the host read nothing but what is new. */
   laterTurns: number
   onlyNew: number
 }
-
-export const makeMeasurements = (): Measurements => ({
-  waits: [],
-  batchWaits: [],
-  failed: 0,
-  laterTurns: 0,
-  onlyNew: 0
-})
 
 /** What a request that failed before its first chunk counts as: the deadline of most clients. */
 const failedMillis = 5 * 60_000
@@ -59,8 +52,7 @@ const runSession = Effect.fnUntraced(function* (provider: Provider.Provider, ses
       ),
       Effect.catch(() => Effect.sync(() => void results.failed++))
     )
-    const waits = isBatch ? results.batchWaits : results.waits
-    waits.push(wait ?? failedMillis)
+    if (!isBatch) results.waits.push(wait ?? failedMillis)
     if (last === undefined || !isConversation) continue
     if (cached > 0) {
       results.laterTurns++
@@ -69,24 +61,26 @@ const runSession = Effect.fnUntraced(function* (provider: Provider.Provider, ses
     history = [...prompt, answer]
     cached = countTokens(history)
   }
+  if (isBatch) results.batches.push(clock.currentTimeMillisUnsafe() - session.at)
 })
 
 /** A conversation of questions and answers in turns, the last of which is a question. */
 const roleOf = (index: number, count: number) => (index > 0 && (count - index) % 2 === 0 ? "assistant" : "user")
 
-export const runSessions = (provider: Provider.Provider, sessions: ReadonlyArray<Session>, results: Measurements) =>
-  Effect.forEach(sessions, (session) => runSession(provider, session, results), {
-    concurrency: "unbounded",
-    discard: true
+export const runSessions = (provider: Provider.Provider, sessions: ReadonlyArray<Session>) =>
+  Effect.suspend(() => {
+    const results: Measurements = { waits: [], batches: [], failed: 0, laterTurns: 0, onlyNew: 0 }
+    const run = (session: Session) => runSession(provider, session, results)
+    return Effect.as(Effect.forEach(sessions, run, { concurrency: "unbounded", discard: true }), results)
   })
 
 /** Runs a workload in virtual time. */
-export const simulate = (balancer: string, { hosts, sessions }: Workload, seed: number, results: Measurements): void =>
+const simulate = (balancer: string, { hosts, sessions }: Workload, seed: string): Measurements =>
   runVirtually((after) =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       const random = yield* Random.Random
-      const parts: Parts = {
+      const provider = yield* Balancers.make(balancer, {
         random: () => random.nextDoubleUnsafe(),
         hosts: hosts.map((settings) => {
           const running = SimulatedHost.run(settings, () => clock.currentTimeMillisUnsafe(), after)
@@ -96,12 +90,16 @@ export const simulate = (balancer: string, { hosts, sessions }: Workload, seed: 
             forecast: (request) => running.current().forecast(SimulatedHost.toHostRequest(request))
           }
         })
-      }
-      const make = balancers[balancer]
-      if (make === undefined) throw new Error(`there is no balancer ${balancer}`)
-      yield* runSessions(yield* make(parts), sessions, results)
+      })
+      return yield* runSessions(provider, sessions)
     }).pipe(Effect.scoped, Random.withSeed(seed), Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
-export const randomOf = (seed: string): (() => number) =>
+/** All balancers get the same load. */
+export const simulateAll = (balancers: ReadonlyArray<string>, workload: string, seed: number) => {
+  const load = Workloads.make(workload, randomOf(`${workload} ${seed}`))
+  return balancers.map((balancer) => simulate(balancer, load, `${balancer} ${seed}`))
+}
+
+const randomOf = (seed: string): (() => number) =>
   Effect.runSync(Effect.map(Random.Random, (random) => () => random.nextDoubleUnsafe()).pipe(Random.withSeed(seed)))

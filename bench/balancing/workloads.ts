@@ -33,8 +33,6 @@ const second = 1000
 const minute = 60 * second
 const length = 20 * minute
 
-const names = ["a", "b", "c", "d"]
-
 const gpu: Omit<Settings, "name" | "loaded"> = {
   models: ["large"],
   memory: 1,
@@ -48,7 +46,7 @@ const gpu: Omit<Settings, "name" | "loaded"> = {
 }
 
 const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): ReadonlyArray<Settings> =>
-  names.map((name, index) => ({ ...gpu, name, loaded: ["large"], ...differences(index) }))
+  ["a", "b", "c", "d"].map((name, index) => ({ ...gpu, name, loaded: ["large"], ...differences(index) }))
 
 const exponential = (random: Random, mean: number): number => -Math.log(1 - random()) * mean
 
@@ -125,7 +123,7 @@ const batches = (random: Random): ReadonlyArray<Session> =>
     }))
   )
 
-export const workloads: Readonly<Record<string, (random: Random) => Workload>> = {
+const workloads: Readonly<Record<string, (random: Random) => Workload>> = {
   chat: (random) => ({ hosts: hosts(), sessions: chats(random, 11 * second) }),
   document: (random) => ({ hosts: hosts(), sessions: documents(random) }),
   "two models": (random) => ({
@@ -148,4 +146,12 @@ export const workloads: Readonly<Record<string, (random: Random) => Workload>> =
     hosts: hosts(),
     sessions: [...chats(random, 16 * second), ...batches(random)]
   })
+}
+
+export const names: ReadonlyArray<string> = Object.keys(workloads)
+
+export const make = (name: string, random: Random): Workload => {
+  const workload = workloads[name]
+  if (workload === undefined) throw new Error(`there is no workload ${name}`)
+  return workload(random)
 }

@@ -3,7 +3,7 @@
 //   --seeds 4 --workload chat --balancer pool --balancer oracle   a part of it
 import { parseArgs } from "node:util"
 import * as Balancers from "./balancing/balancers.ts"
-import { simulateSeeds } from "./balancing/parallel.ts"
+import { simulateSeeds } from "./balancing/seeds.ts"
 import type { Results } from "./balancing/report.ts"
 import { cachedTable, ratiosTable, summarize, waitsTable } from "./balancing/report.ts"
 import * as Workloads from "./balancing/workloads.ts"
@@ -18,7 +18,8 @@ const { values } = parseArgs({
 
 const all = new Map<string, Results>()
 for (const workload of values.workload) {
-  const measured = await simulateSeeds({ balancers: values.balancer, workload, seeds: Number(values.seeds) })
+  const seeds = Array.from({ length: Number(values.seeds) }, (_, seed) => seed)
+  const measured = await simulateSeeds({ balancers: values.balancer, workload, seeds })
   const results = new Map(
     values.balancer.flatMap((name, i) => {
       const measurements = measured[i]

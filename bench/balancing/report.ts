@@ -31,58 +31,48 @@ const format = (value: number, digits = 2): string => (Number.isFinite(value) ? 
 
 const share = (value: number): string => (Number.isFinite(value) ? `${formatNumber(100 * value, 0)} %` : "")
 
-/** Time to the first chunk of every balancer with every workload. */
-export const waitsTable = (all: ReadonlyMap<string, Results>): string => {
+/** One row for each workload, one column for each balancer. */
+const compare = (heading: string, all: ReadonlyMap<string, Results>, cell: (summary: Summary) => string): string => {
   const balancers = [...(all.values().next().value?.keys() ?? [])]
-  const rows = [...all].map(([workload, results]) => [
-    workload,
-    ...balancers.map(
-      (name) =>
-        results
-          .get(name)
-          ?.waits.map((wait) => format(wait))
-          .join(" / ") ?? ""
-    )
-  ])
-  return table([["first chunk p50 / p95 / p99, s", ...balancers], ...rows])
+  const rows = [...all].map(([workload, results]) => [workload].concat([...results.values()].map(cell)))
+  return table([[heading, ...balancers], ...rows])
 }
 
-export const cachedTable = (all: ReadonlyMap<string, Results>): string => {
-  const balancers = [...(all.values().next().value?.keys() ?? [])]
-  const rows = [...all].map(([workload, results]) => [
-    workload,
-    ...balancers.map((name) => share(results.get(name)?.onlyNew ?? Number.NaN))
-  ])
-  return table([["later turns that read only what is new", ...balancers], ...rows])
+export const waitsTable = (all: ReadonlyMap<string, Results>): string =>
+  compare("first chunk p50 / p95 / p99, s", all, ({ waits }) => waits.map((wait) => format(wait)).join(" / "))
+
+export const cachedTable = (all: ReadonlyMap<string, Results>): string =>
+  compare("later turns that read only what is new", all, ({ onlyNew }) => share(onlyNew))
+
+/** How the times of the pool compare to the best of the others, and its p95 to that of two of them. */
+const ratiosOf = (results: Results): ReadonlyArray<number> => {
+  const others = [...results].filter(([name]) => name !== "pool" && name !== "oracle").map(([, { waits }]) => waits)
+  const waits = results.get("pool")?.waits ?? []
+  const toP95 = (name: string) => (waits[1] ?? Number.NaN) / (results.get(name)?.waits[1] ?? Number.NaN)
+  const toBest = waits.map((wait, i) => wait / Math.min(...others.map((other) => other[i] ?? Infinity)))
+  return [...toBest, toP95("least connections"), toP95("oracle")]
 }
 
-/** The pool beside the others: how its times compare to the best of them, to least connections and to the oracle. */
+const ratioNames = [
+  ...percentiles.map((percent) => `p${percent} / best other`),
+  "p95 / least connections",
+  "p95 / oracle"
+]
+
 export const ratiosTable = (all: ReadonlyMap<string, Results>): string => {
-  const ratios = [...all].flatMap(([workload, results]) => {
-    const pool = results.get("pool")
-    if (pool === undefined) return []
-    const others = [...results].filter(([name]) => name !== "pool" && name !== "oracle").map(([, summary]) => summary)
-    const toBest = pool.waits.map((wait, i) => wait / Math.min(...others.map(({ waits }) => waits[i] ?? Infinity)))
-    const toP95 = (name: string) => (pool.waits[1] ?? Number.NaN) / (results.get(name)?.waits[1] ?? Number.NaN)
-    return [{ workload, numbers: [...toBest, toP95("least connections"), toP95("oracle")], pool }]
+  const ratios = [...all.values()].map(ratiosOf)
+  const means = ratioNames.map((_, i) => ratios.reduce((sum, row) => sum + (row[i] ?? 0), 0) / ratios.length)
+  const rows = [...all].map(([workload, results], i) => {
+    const { batch = Number.NaN, failed = 0, requests = 0 } = results.get("pool") ?? {}
+    return [workload].concat(
+      (ratios[i] ?? []).map((ratio) => format(ratio)),
+      `${failed} of ${requests}`,
+      format(batch)
+    )
   })
-  const mean = (column: number) => ratios.reduce((sum, { numbers }) => sum + (numbers[column] ?? 0), 0) / ratios.length
-  const heading = [
-    "pool",
-    ...percentiles.map((percent) => `p${percent} / best other`),
-    "p95 / least connections",
-    "p95 / oracle",
-    "failed",
-    "minutes of a batch"
-  ]
   return table([
-    heading,
-    ...ratios.map(({ numbers, pool, workload }) => [
-      workload,
-      ...numbers.map((number) => format(number)),
-      `${pool.failed} of ${pool.requests}`,
-      format(pool.batch)
-    ]),
-    ["mean", ...[0, 1, 2, 3, 4].map((column) => format(mean(column))), "", ""]
+    ["pool", ...ratioNames, "failed", "minutes of a batch"],
+    ...rows,
+    ["mean", ...means.map((mean) => format(mean)), "", ""]
   ])
 }

@@ -45,8 +45,10 @@ const gpu: Omit<Settings, "name" | "loaded"> = {
   slowdown: 0.15
 }
 
-const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): ReadonlyArray<Settings> =>
-  ["a", "b", "c", "d"].map((name, index) => ({ ...gpu, name, loaded: ["large"], ...differences(index) }))
+const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): ReadonlyArray<Settings> => {
+  const make = (name: string, index: number): Settings => ({ ...gpu, name, loaded: ["large"], ...differences(index) })
+  return ["a", "b", "c", "d"].map(make)
+}
 
 const exponential = (random: Random, mean: number): number => -Math.log(1 - random()) * mean
 

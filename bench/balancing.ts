@@ -1,32 +1,38 @@
 // npm run bench:balancing: the pool beside other ways to choose a host, with models of hosts in virtual time. A seed gives the same
 // figures on every machine.
 //   --seeds 4 --workload chat --balancer pool --balancer oracle   a part of it
+//   --sockets --workload chat                                     one seed on processes with real sockets
 import { parseArgs } from "node:util"
 import * as Balancers from "./balancing/balancers.ts"
 import { simulateSeeds } from "./balancing/seeds.ts"
 import type { Results } from "./balancing/report.ts"
 import { cachedTable, ratiosTable, summarize, waitsTable } from "./balancing/report.ts"
+import type { Measurements } from "./balancing/simulation.ts"
+import { runOnSockets } from "./balancing/sockets.ts"
 import * as Workloads from "./balancing/workloads.ts"
 
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "32" },
     workload: { type: "string", multiple: true, default: [...Workloads.names] },
-    balancer: { type: "string", multiple: true, default: [...Balancers.names] }
+    balancer: { type: "string", multiple: true, default: [...Balancers.names] },
+    sockets: { type: "boolean", default: false }
   }
 })
+const seeds = Array.from({ length: Number(values.seeds) }, (_, seed) => seed)
+const balancers = values.balancer.filter((name) => !values.sockets || name !== "oracle")
+
+async function measure(workload: string): Promise<ReadonlyArray<Measurements>> {
+  if (!values.sockets) return simulateSeeds({ balancers, workload, seeds })
+  const measured = []
+  for (const balancer of balancers) measured.push(await runOnSockets(balancer, workload))
+  return measured
+}
 
 const all = new Map<string, Results>()
 for (const workload of values.workload) {
-  const seeds = Array.from({ length: Number(values.seeds) }, (_, seed) => seed)
-  const measured = await simulateSeeds({ balancers: values.balancer, workload, seeds })
-  const results = new Map(
-    values.balancer.flatMap((name, i) => {
-      const measurements = measured[i]
-      return measurements === undefined ? [] : [[name, summarize(measurements)] as const]
-    })
-  )
-  all.set(workload, results)
-  process.stderr.write(`${workload} ${new Date().toISOString()}\n`)
+  const measured = await measure(workload)
+  all.set(workload, new Map(measured.map((measurements, i) => [balancers[i] ?? "", summarize(measurements)])))
+  process.stderr.write(`${workload}\n`)
 }
 console.log([waitsTable(all), cachedTable(all), ratiosTable(all)].join("\n\n"))

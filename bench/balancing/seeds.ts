@@ -19,7 +19,10 @@ export async function simulateSeeds({ seeds, ...load }: Part): Promise<ReadonlyA
 const runPart = (part: Part): Promise<ReadonlyArray<Measurements>> =>
   new Promise((resolve, reject) => {
     const child = fork(new URL("worker.ts", import.meta.url))
-    child.once("message", (measurements: ReadonlyArray<Measurements>) => resolve(measurements))
+    child.once("message", (measurements: ReadonlyArray<Measurements>) => {
+      resolve(measurements)
+      child.disconnect()
+    })
     child.once("exit", (code) => reject(new Error(`the worker ended with ${code}`)))
     child.send(part)
   })

@@ -9,7 +9,7 @@ import { NetworkError, ProviderError } from "../../src/ProviderError.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 import type { Job, Request, Settings } from "./host.ts"
 import { countTokens, Host, tokensOf } from "./host.ts"
-import type { After } from "./virtualTime.ts"
+import type { Time } from "./time.ts"
 
 /** A host that runs by the clock. */
 export interface RunningHost {
@@ -19,7 +19,7 @@ export interface RunningHost {
   readonly send: (request: Request, onChange: (job: Job) => void) => () => void
 }
 
-export function run(settings: Settings, now: () => number, after: After): RunningHost {
+export function run(settings: Settings, { after, now }: Time): RunningHost {
   const listeners = new Map<Job, (job: Job) => void>()
   const host = new Host(settings, (job) => listeners.get(job)?.(job))
   let stop = () => {}

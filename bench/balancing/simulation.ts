@@ -5,12 +5,14 @@ import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type * as Provider from "../../src/Provider.ts"
+import type { Message } from "../../src/Message.ts"
 import type { FinalChunk } from "../../src/StreamingChunk.ts"
 import * as Balancers from "./balancers.ts"
 import { countTokens } from "./host.ts"
 import * as SimulatedHost from "./simulatedHost.ts"
-import { runVirtually } from "./virtualTime.ts"
+import { runVirtually } from "./time.ts"
 import type { Session, Workload } from "./workloads.ts"
+import { minute } from "./workloads.ts"
 import * as Workloads from "./workloads.ts"
 
 export interface Measurements {
@@ -30,16 +32,22 @@ const failedMillis = 5 * 60_000
 /** A server reads the last token of the part that is cached again, and words that two texts begin with in common are no more. */
 const tolerance = 16
 
-const runSession = Effect.fnUntraced(function* (provider: Provider.Provider, session: Session, results: Measurements) {
+const runSession = Effect.fnUntraced(function* (
+  provider: Provider.Provider,
+  session: Session,
+  until: number,
+  results: Measurements
+) {
   const clock = yield* Clock.Clock
-  const { isBatch, isConversation, key, model, prefix } = session
-  let history = prefix
+  const { isBatch, isConversation, key, model, system } = session
+  let history = [system]
   let cached = 0
   yield* Effect.sleep(session.at)
   for (const { afterMillis, answer, question } of session.turns) {
     yield* Effect.sleep(afterMillis)
+    if (clock.currentTimeMillisUnsafe() > until) break
     const prompt = [...history, question]
-    const messages = prompt.map((content, i) => ({ role: roleOf(i, prompt.length), content }) as const)
+    const messages = prompt.map((content, i) => ({ role: roleOf(i), content }))
     const begin = clock.currentTimeMillisUnsafe()
     let wait: number | undefined
     let last: FinalChunk | undefined
@@ -64,26 +72,24 @@ const runSession = Effect.fnUntraced(function* (provider: Provider.Provider, ses
   if (isBatch) results.batches.push(clock.currentTimeMillisUnsafe() - session.at)
 })
 
-/** A conversation of questions and answers in turns, the last of which is a question. */
-const roleOf = (index: number, count: number) => (index > 0 && (count - index) % 2 === 0 ? "assistant" : "user")
+const roleOf = (index: number): Message["role"] => (index === 0 ? "system" : index % 2 === 1 ? "user" : "assistant")
 
-export const runSessions = (provider: Provider.Provider, sessions: ReadonlyArray<Session>) =>
+export const runSessions = (provider: Provider.Provider, { length, sessions }: Workload) =>
   Effect.suspend(() => {
     const results: Measurements = { waits: [], batches: [], failed: 0, laterTurns: 0, onlyNew: 0 }
-    const run = (session: Session) => runSession(provider, session, results)
+    const run = (session: Session) => runSession(provider, session, length, results)
     return Effect.as(Effect.forEach(sessions, run, { concurrency: "unbounded", discard: true }), results)
   })
 
 /** Runs a workload in virtual time. */
-const simulate = (balancer: string, { hosts, sessions }: Workload, seed: string): Measurements =>
-  runVirtually((after) =>
+const simulate = (balancer: string, workload: Workload, seed: string): Measurements =>
+  runVirtually((time) =>
     Effect.gen(function* () {
-      const clock = yield* Clock.Clock
       const random = yield* Random.Random
       const provider = yield* Balancers.make(balancer, {
         random: () => random.nextDoubleUnsafe(),
-        hosts: hosts.map((settings) => {
-          const running = SimulatedHost.run(settings, () => clock.currentTimeMillisUnsafe(), after)
+        hosts: workload.hosts.map((settings) => {
+          const running = SimulatedHost.run(settings, time)
           return {
             provider: SimulatedHost.makeProvider(running),
             slots: settings.slots,
@@ -91,15 +97,15 @@ const simulate = (balancer: string, { hosts, sessions }: Workload, seed: string)
           }
         })
       })
-      return yield* runSessions(provider, sessions)
+      return yield* runSessions(provider, workload)
     }).pipe(Effect.scoped, Random.withSeed(seed), Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
 /** All balancers get the same load. */
 export const simulateAll = (balancers: ReadonlyArray<string>, workload: string, seed: number) => {
-  const load = Workloads.make(workload, randomOf(`${workload} ${seed}`))
+  const load = Workloads.make(workload, { random: randomOf(`${workload} ${seed}`), length: 20 * minute })
   return balancers.map((balancer) => simulate(balancer, load, `${balancer} ${seed}`))
 }
 
-const randomOf = (seed: string): (() => number) =>
+export const randomOf = (seed: string): (() => number) =>
   Effect.runSync(Effect.map(Random.Random, (random) => () => random.nextDoubleUnsafe()).pipe(Random.withSeed(seed)))

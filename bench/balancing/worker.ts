@@ -7,5 +7,4 @@ import { simulateAll } from "./simulation.ts"
 process.once("message", ({ balancers, seeds, workload }: Part) => {
   const [first, ...rest] = seeds.map((seed) => simulateAll(balancers, workload, seed))
   process.send?.(rest.reduce<ReadonlyArray<Measurements>>(merge, first ?? []))
-  process.disconnect()
 })

@@ -8,8 +8,8 @@ export interface Session {
   readonly key: string
   readonly model: string
   readonly isBatch: boolean
-  /** What all of its requests begin with. */
-  readonly prefix: ReadonlyArray<string>
+  /** The system message. */
+  readonly system: string
   /** Whether each request repeats the turns before it. */
   readonly isConversation: boolean
   readonly turns: ReadonlyArray<Turn>
@@ -25,13 +25,18 @@ export interface Turn {
 export interface Workload {
   readonly hosts: ReadonlyArray<Settings>
   readonly sessions: ReadonlyArray<Session>
+  /** When the last request begins, at the latest, in milliseconds. */
+  readonly length: number
 }
 
-type Random = () => number
+interface Load {
+  readonly random: () => number
+  /** For how long sessions begin, in milliseconds. */
+  readonly length: number
+}
 
 const second = 1000
-const minute = 60 * second
-const length = 20 * minute
+export const minute = 60 * second
 
 const gpu: Omit<Settings, "name" | "loaded"> = {
   models: ["large"],
@@ -50,110 +55,112 @@ const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): 
   return ["a", "b", "c", "d"].map(make)
 }
 
-const exponential = (random: Random, mean: number): number => -Math.log(1 - random()) * mean
+const exponential = ({ random }: Load, mean: number): number => -Math.log(1 - random()) * mean
 
-const between = (random: Random, low: number, high: number): number => Math.floor(low + random() * (high - low))
+const between = ({ random }: Load, low: number, high: number): number => Math.floor(low + random() * (high - low))
 
 /** When things happen that come independently of each other. */
-function poisson(random: Random, everyMillis: number, until: number = length): ReadonlyArray<number> {
+function poisson(load: Load, everyMillis: number, until: number = load.length): ReadonlyArray<number> {
   const times: Array<number> = []
-  for (let at = exponential(random, everyMillis); at < until; at += exponential(random, everyMillis)) times.push(at)
+  for (let at = exponential(load, everyMillis); at < until; at += exponential(load, everyMillis)) times.push(at)
   return times
 }
 
 /** A text of so many tokens that no other text begins with. */
-const text = (random: Random, tokens: number): string =>
+const text = ({ random }: Load, tokens: number): string =>
   `${random()} `.padEnd(4 * tokens, "lorem ipsum dolor sit amet ").slice(0, 4 * tokens)
 
-const systemPrompt = text(() => 0, 400)
+const systemPrompt = text({ random: () => 0, length: 0 }, 400)
 
-const chatTurn = (random: Random): Turn => ({
-  afterMillis: exponential(random, 20 * second),
-  question: text(random, between(random, 20, 400)),
-  answer: text(random, between(random, 50, 500))
+const chatTurn = (load: Load): Turn => ({
+  afterMillis: exponential(load, 20 * second),
+  question: text(load, between(load, 20, 400)),
+  answer: text(load, between(load, 50, 500))
 })
 
-/** A conversation. Its later turns have thousands of tokens before them. */
-const chat = (random: Random, at: number, model = "large"): Session => {
-  const turns = Array.from({ length: 1 + Math.floor(exponential(random, 9)) }, () => chatTurn(random))
-  const prefix = [systemPrompt, text(random, between(random, 20, 2000))]
-  return { at, key: String(random()), model, isBatch: false, prefix, isConversation: true, turns }
+/** A conversation. Its first question may be long, and its later ones have thousands of tokens before them. */
+const chat = (load: Load, at: number, model = "large"): Session => {
+  const first = { ...chatTurn(load), afterMillis: 0, question: text(load, between(load, 50, 2500)) }
+  const later = Array.from({ length: Math.floor(exponential(load, 9)) }, () => chatTurn(load))
+  const key = String(load.random())
+  return { at, key, model, isBatch: false, system: systemPrompt, isConversation: true, turns: [first, ...later] }
 }
 
-const chats = (random: Random, everyMillis: number): ReadonlyArray<Session> =>
-  poisson(random, everyMillis).map((at) => chat(random, at))
+const chats = (load: Load, everyMillis: number): ReadonlyArray<Session> =>
+  poisson(load, everyMillis).map((at) => chat(load, at))
 
 /** Questions of many people about long documents, which come independently of one another. */
-const documents = (random: Random): ReadonlyArray<Session> =>
-  poisson(random, 60 * second).flatMap((begin) => {
-    const document = text(random, between(random, 5000, 15_000))
-    const key = String(random())
-    return poisson(random, 8 * second, exponential(random, 2 * minute)).map((after) => ({
+const documents = (load: Load): ReadonlyArray<Session> =>
+  poisson(load, 60 * second).flatMap((begin) => {
+    const document = text(load, between(load, 5000, 15_000))
+    const key = String(load.random())
+    return poisson(load, 8 * second, exponential(load, 2 * minute)).map((after) => ({
       at: begin + after,
       key,
       model: "large",
       isBatch: false,
-      prefix: [document],
+      system: document,
       isConversation: false,
-      turns: [{ ...chatTurn(random), afterMillis: 0 }]
+      turns: [{ ...chatTurn(load), afterMillis: 0 }]
     }))
   })
 
 /** Some conversations, and many that begin within seconds. */
-const bursts = (random: Random): ReadonlyArray<Session> => [
-  ...chats(random, 45 * second),
-  ...poisson(random, 4 * minute).flatMap((begin) =>
-    Array.from({ length: between(random, 8, 24) }, () => chat(random, begin + exponential(random, second)))
+const bursts = (load: Load): ReadonlyArray<Session> => [
+  ...chats(load, 45 * second),
+  ...poisson(load, 4 * minute).flatMap((begin) =>
+    Array.from({ length: between(load, 8, 24) }, () => chat(load, begin + exponential(load, second)))
   )
 ]
 
 /** Three jobs that send 16 requests at the same time for some minutes. */
-const batches = (random: Random): ReadonlyArray<Session> =>
-  [0.1, 0.4, 0.7].flatMap((share) =>
-    Array.from({ length: 16 }, () => ({
-      at: share * length,
-      key: String(random()),
+const batches = (load: Load): ReadonlyArray<Session> =>
+  [0.1, 0.4, 0.7].flatMap((share) => {
+    const batchPrompt = text(load, 300)
+    return Array.from({ length: 16 }, () => ({
+      at: share * load.length,
+      key: String(load.random()),
       model: "large",
       isBatch: true,
-      prefix: [text(random, 300)],
+      system: batchPrompt,
       isConversation: false,
       turns: Array.from({ length: 12 }, () => ({
         afterMillis: 0,
-        question: text(random, between(random, 200, 1500)),
-        answer: text(random, between(random, 50, 300))
+        question: text(load, between(load, 200, 1500)),
+        answer: text(load, between(load, 50, 300))
       }))
     }))
-  )
+  })
 
-const workloads: Readonly<Record<string, (random: Random) => Workload>> = {
-  chat: (random) => ({ hosts: hosts(), sessions: chats(random, 11 * second) }),
-  document: (random) => ({ hosts: hosts(), sessions: documents(random) }),
-  "two models": (random) => ({
+const workloads: Readonly<Record<string, (load: Load) => Omit<Workload, "length">>> = {
+  chat: (load) => ({ hosts: hosts(), sessions: chats(load, 11 * second) }),
+  document: (load) => ({ hosts: hosts(), sessions: documents(load) }),
+  "two models": (load) => ({
     hosts: hosts((index) => ({ models: ["large", "small"], loaded: [index === 3 ? "small" : "large"] })),
-    sessions: poisson(random, 14 * second).map((at) => chat(random, at, random() < 0.8 ? "large" : "small"))
+    sessions: poisson(load, 14 * second).map((at) => chat(load, at, load.random() < 0.8 ? "large" : "small"))
   }),
-  bursts: (random) => ({ hosts: hosts(), sessions: bursts(random) }),
-  "unequal hosts": (random) => ({
+  bursts: (load) => ({ hosts: hosts(), sessions: bursts(load) }),
+  "unequal hosts": (load) => ({
     hosts: hosts((index) => {
       const factor = [0.5, 1, 2, 4][index] ?? 1
       return { readMillis: gpu.readMillis * factor, tokenMillis: gpu.tokenMillis * factor }
     }),
-    sessions: chats(random, 11 * second)
+    sessions: chats(load, 11 * second)
   }),
-  "a host dies": (random) => ({
-    hosts: hosts((index) => (index === 0 ? { off: [6 * minute, 10 * minute] } : {})),
-    sessions: chats(random, 12 * second)
+  "a host dies": (load) => ({
+    hosts: hosts((index) => (index === 0 ? { off: [0.3 * load.length, 0.5 * load.length] } : {})),
+    sessions: chats(load, 12 * second)
   }),
-  "batch and interactive": (random) => ({
+  "batch and interactive": (load) => ({
     hosts: hosts(),
-    sessions: [...chats(random, 16 * second), ...batches(random)]
+    sessions: [...chats(load, 16 * second), ...batches(load)]
   })
 }
 
 export const names: ReadonlyArray<string> = Object.keys(workloads)
 
-export const make = (name: string, random: Random): Workload => {
+export const make = (name: string, load: Load): Workload => {
   const workload = workloads[name]
   if (workload === undefined) throw new Error(`there is no workload ${name}`)
-  return workload(random)
+  return { ...workload(load), length: load.length }
 }

@@ -1,4 +1,4 @@
-// Virtual time: the clock jumps from one timer to the next, so an hour with hundreds of fibers takes seconds.
+// Time that passes faster than that of the machine. Virtual time jumps from one timer to the next, so an hour takes seconds.
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -13,8 +13,26 @@ interface Timer {
   run: (() => void) | undefined
 }
 
+export interface Time {
+  /** In milliseconds. */
+  readonly now: () => number
+  readonly after: After
+}
+
+/** The time of the machine, so many times as fast. It begins at 0. */
+export function fastTime(speed: number): Time {
+  const begin = performance.now()
+  return {
+    now: () => (performance.now() - begin) * speed,
+    after: (millis, run) => {
+      const timer = setTimeout(run, Math.max(0, millis) / speed)
+      return () => clearTimeout(timer)
+    }
+  }
+}
+
 /** Runs an Effect that waits for nothing but timers and its own fibers. */
-export function runVirtually<A, E>(program: (after: After) => Effect.Effect<A, E>): A {
+export function runVirtually<A, E>(program: (time: Time) => Effect.Effect<A, E>): A {
   let now = 0
   let tasks: Array<() => void> = []
   // In descending order of time. The latest of those with the same time comes first.
@@ -45,8 +63,8 @@ export function runVirtually<A, E>(program: (after: After) => Effect.Effect<A, E
     shouldYield: () => false,
     makeDispatcher: () => ({ scheduleTask: (task) => void tasks.push(task), flush: runTasks })
   }
-  const clock = makeClock(() => now, after)
-  const fiber = Effect.runFork(Effect.provideService(program(after), Clock.Clock, clock), { scheduler })
+  const time: Time = { now: () => now, after }
+  const fiber = Effect.runFork(Effect.provideService(program(time), Clock.Clock, makeClock(time)), { scheduler })
   for (runTasks(); fiber.pollUnsafe() === undefined; runTasks()) {
     const timer = timers.pop()
     if (timer === undefined) throw new Error("the program waits for something that is no timer")
@@ -58,8 +76,7 @@ export function runVirtually<A, E>(program: (after: After) => Effect.Effect<A, E
   throw new Error(exit === undefined ? "the program has not ended" : Cause.pretty(exit.cause))
 }
 
-/** A clock of this time in milliseconds. */
-export function makeClock(now: () => number, after: After): Clock.Clock {
+export function makeClock({ after, now }: Time): Clock.Clock {
   const nanos = () => BigInt(Math.round(now() * 1e6))
   return {
     currentTimeMillisUnsafe: now,

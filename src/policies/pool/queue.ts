@@ -82,6 +82,8 @@ export interface Queue {
   readonly leave: (ticket: Ticket, end: End) => Effect.Effect<void>
   /** Returns whether the host was added: its name may be taken. */
   readonly add: (settings: Host.Settings) => Effect.Effect<boolean>
+  /** A host that is there gets these permits, and is no longer drained. Returns whether it is there. */
+  readonly keep: (name: string, permits: number) => Effect.Effect<boolean>
   /** Returns whether there is such a host, after its requests have ended and it was removed. */
   readonly drain: (name: string) => Effect.Effect<boolean>
   /** Something that is known about the hosts has changed. */
@@ -107,6 +109,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const blame = Failures.makeBlame()
   let all: ReadonlyArray<Host.Host> = []
   const hosts = () => all
+  const find = (name: string) => all.find((host) => host.name === name)
   const state = yield* SubscriptionRef.make<State>({ hosts: [], waiting: 0 })
   const publish = SubscriptionRef.update(state, () => ({ hosts: all.map(toState), waiting: line.size() }))
   const line = makeLine({ ...options, hosts, publish })
@@ -150,12 +153,23 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         all = [...all, Host.make(settings, random)]
         return Effect.as(refresh, true)
       }),
+    keep: (name, permits) =>
+      Effect.suspend(() => {
+        const host = find(name)
+        if (host === undefined) return Effect.succeed(false)
+        if (!host.isDraining && host.permits === permits) return Effect.succeed(true)
+        host.isDraining = false
+        host.permits = permits
+        return Effect.as(refresh, true)
+      }),
     drain: Effect.fnUntraced(function* (name) {
-      const host = all.find((host) => host.name === name)
+      const host = find(name)
       if (host === undefined) return false
       host.isDraining = true
       yield* refresh
-      yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), () => host.running.size === 0))
+      const isOver = () => host.running.size === 0 || !host.isDraining
+      yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
+      if (!host.isDraining) return true
       all = all.filter((each) => each !== host)
       yield* refresh
       return true

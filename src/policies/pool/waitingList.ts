@@ -82,7 +82,7 @@ export const make = <A extends Item>(): WaitingList<A> => {
   let order = 0
   let servedSinceBatch = 0
 
-  const turnsOf = ({ caller, cost }: A): number => cost / (caller.weight ?? 1)
+  const turnsOf = ({ caller: { weight = 1 }, cost }: A): number => cost / (weight > 0 ? weight : 1)
 
   const first = ({ groups }: Kind<A>, except: ReadonlySet<Group<A>>): Entry<A> | undefined => {
     let found: Entry<A> | undefined

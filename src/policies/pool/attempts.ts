@@ -9,7 +9,6 @@ import type * as Choose from "./choose.ts"
 import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
 import type { Knowledge } from "./knowledge.ts"
-import * as Learned from "./learned.ts"
 import type { Models } from "./models.ts"
 import type { Prompt } from "./prompt.ts"
 import type { Queue, Ticket } from "./queue.ts"
@@ -88,7 +87,6 @@ const makeTicket = (
   const since = queue.now()
   const { model } = request
   const { learned, promptTokens } = knowledge.about(model ?? "", prompt)
-  const { generation, perToken } = Learned.estimate(undefined, learned, since)
   const failedOn = queue.blame.failedOn(request, since)
   return {
     request,
@@ -104,7 +102,7 @@ const makeTicket = (
     patientUntil: undefined,
     caller,
     suits: "",
-    cost: generation + promptTokens * perToken,
+    cost: completionCost + promptTokens * tokenCost,
     since,
     waitingSince: since,
     host: undefined,
@@ -112,6 +110,10 @@ const makeTicket = (
     sentAt: undefined
   }
 }
+
+/** What a request costs for the turns of its caller: tokens that are generated, of which a token that is read is a small part. */
+const completionCost = 200
+const tokenCost = 0.1
 
 /** What decides which hosts suit the request. */
 const suitsOf = ({ failedOn, history, minTokens, model = "", tried }: Ticket, hosts: ReadonlyArray<Host.Host>): string => {

@@ -63,7 +63,7 @@ export const make = (): Knowledge => {
       host.lastBegunAt = now
       host.firstChunk = { predicted: prediction.queue + prediction.load + prediction.read, observed }
       model.answeredAt = now
-      host.prefixes.add(prompt, cached.characters)
+      host.prefixes.add(prompt, cached)
       for (const learned of [model.learned, modelOf(name).learned]) observeFirstChunk(learned, running, observed, now)
       if (prediction.load > 0 && host.holds === 1) forgetOthers(host, name)
     },
@@ -86,7 +86,7 @@ export const make = (): Knowledge => {
         all.tokenLength += (length - all.tokenLength) * 0.3
       }
       if (cachedTokens === undefined) return
-      host.prefixes.correct(cached, (prompt.characters * cachedTokens) / promptTokens)
+      host.prefixes.correct(prompt, cached, (prompt.characters * cachedTokens) / promptTokens)
       const millis = final?.timings?.prompt === undefined ? 0 : Duration.toMillis(final.timings.prompt)
       const read = promptTokens - cachedTokens
       if (millis <= 0 || read < minReportedTokens) return

@@ -26,7 +26,7 @@ export const predict = (host: Host.Host, subject: Subject, now: number, ahead: n
   const { model: name, prompt, promptTokens } = subject
   const model = host.models.get(name ?? "")
   const times = Learned.estimate(model?.learned, subject.learned, now)
-  const cached = host.prefixes.find(prompt, cachedSince(model, now))
+  const cached = host.prefixes.find(prompt, cachedSince(model, now), host.running)
   const cachedTokens = prompt.characters === 0 ? 0 : (promptTokens * cached.characters) / prompt.characters
   const work = observe(host, name, now)
   const isOpen = Host.hasPermit(host) && Host.isLaneOpen(host, name)

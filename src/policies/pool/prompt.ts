@@ -119,71 +119,96 @@ const nothing: Cached = { characters: 0, known: 0, distance: 0 }
 
 /** The prefixes that a host has read. */
 export interface Prefixes {
-  /** Reading before `since` does not count: the model was unloaded since. */
-  readonly find: (prompt: Prompt, since: number) => Cached
+  /**
+   * Reading before `since` does not count: the model was unloaded since. `running` has the prompts of the requests that run there: each
+   * of them uses a copy of its prefixes.
+   */
+  readonly find: (prompt: Prompt, since: number, running: Iterable<{ readonly prompt: Prompt }>) => Cached
   /** The host has read the prompt. */
-  readonly add: (prompt: Prompt, cached: number) => void
+  readonly add: (prompt: Prompt, cached: Cached) => void
   /** How much the host has read so far, in characters. It only grows, so it serves as a time. */
   readonly read: () => number
-  /** Corrects what is known of the size of the cache by what was cached in fact. */
-  readonly correct: (expected: Cached, cached: number) => void
+  /** Corrects what is known by what was cached in fact, in characters. */
+  readonly correct: (prompt: Prompt, expected: Cached, cached: number) => void
 }
 
-const maxEntries = 8192
+interface Block {
+  /** When it was last read. */
+  at: number
+  /** How many sequences in the cache have it. A server reads a prefix again while another request uses the only one. */
+  copies: number
+}
+
+const maxBlocksOfHost = 8192
 const firstCapacity = 1_000_000
 const minCapacity = 8192
 
 export const makePrefixes = (): Prefixes => {
-  /** The time of the last reading of each block, the oldest first. A block is at least as new as those after it. */
-  const blocks = new Map<number, number>()
+  /** The oldest first. A block is at least as new as those after it. */
+  const blocks = new Map<number, Block>()
   let read = 0
   /** A prefix is expected in the cache until the host has read so many other characters. */
   let capacity = firstCapacity
 
-  /** The number of blocks from the first one that were read since. */
-  const count = ({ hashes }: Prompt, since: number): number => {
-    const isNew = (i: number): boolean => {
-      const at = blocks.get(hashes[i] ?? Number.NaN)
-      return at !== undefined && at >= since
-    }
+  const blockOf = ({ hashes }: Prompt, i: number): Block | undefined => blocks.get(hashes[i] ?? Number.NaN)
+
+  /** The number of blocks from the first one that have what is asked for. If one has, so have those before it. */
+  const count = ({ hashes }: Prompt, has: (i: number) => boolean): number => {
     let low = 0
-    let high = isNew(0) ? hashes.length : 0
+    let high = has(0) ? hashes.length : 0
     while (low < high) {
       const middle = (low + high + 1) >>> 1
-      if (isNew(middle - 1)) low = middle
+      if (has(middle - 1)) low = middle
       else high = middle - 1
     }
     return low
   }
 
   return {
-    find: (prompt, since) => {
-      const known = count(prompt, since)
+    find: (prompt, since, running) => {
+      const known = count(prompt, (i) => (blockOf(prompt, i)?.at ?? Number.NaN) >= since)
       if (known === 0) return nothing
-      const cached = count(prompt, Math.max(since, read - capacity))
+      const oldest = read - capacity
+      const isFree = (i: number): boolean => {
+        const block = blockOf(prompt, i)
+        if (block === undefined || block.at < since || block.at < oldest) return false
+        let { copies } = block
+        for (const other of running) if (other.prompt.hashes[i] === prompt.hashes[i]) copies--
+        return copies > 0
+      }
+      const cached = count(prompt, isFree)
       return {
         characters: prompt.ends[cached - 1] ?? 0,
         known: prompt.ends[known - 1] ?? 0,
-        distance: read - (blocks.get(prompt.hashes[known - 1] ?? Number.NaN) ?? read)
+        distance: read - (blockOf(prompt, known - 1)?.at ?? read)
       }
     },
-    add: ({ characters, hashes }, cached) => {
-      read += Math.max(0, characters - cached)
-      for (let i = hashes.length - 1; i >= 0; i--) {
-        const hash = hashes[i] ?? 0
+    add: (prompt, { characters }) => {
+      read += Math.max(0, prompt.characters - characters)
+      for (let i = prompt.hashes.length - 1; i >= 0; i--) {
+        const isCopied = (prompt.ends[i] ?? 0) > characters
+        const block = blockOf(prompt, i)
+        const copies = (block?.copies ?? 0) + (isCopied ? 1 : 0)
+        const hash = prompt.hashes[i] ?? 0
         blocks.delete(hash)
-        blocks.set(hash, read)
+        blocks.set(hash, { at: read, copies: Math.max(1, copies) })
       }
       for (const oldest of blocks.keys()) {
-        if (blocks.size <= maxEntries) return
+        if (blocks.size <= maxBlocksOfHost) return
         blocks.delete(oldest)
       }
     },
     read: () => read,
-    correct: ({ characters, distance, known }, cached) => {
+    correct: (prompt, { characters, distance, known }, cached) => {
       if (known === 0) return
       if (cached >= known / 2) capacity = Math.max(capacity, 2 * distance)
-      else if (characters > 0) capacity = Math.max(minCapacity, Math.sqrt(capacity * Math.min(capacity, distance)))
+      if (cached >= characters / 2) return
+      capacity = Math.max(minCapacity, Math.sqrt(capacity * Math.min(capacity, distance)))
+      // Only the one of this request is left.
+      for (let i = 0; i < prompt.hashes.length; i++) {
+        const block = blockOf(prompt, i)
+        if (block !== undefined) block.copies = 1
+      }
     }
   }
 }

@@ -23,7 +23,7 @@ export interface Item {
   readonly caller: Caller
   /** Items with the same text suit the same hosts. Constant while the item is in the list. */
   suits: string
-  /** How long it keeps a host busy, in milliseconds. */
+  /** How much of its caller's turns it uses. */
   readonly cost: number
   /** When it began to wait. */
   waitingSince: number

@@ -152,13 +152,14 @@ export const makePrefixes = (): Prefixes => {
 
   const blockOf = ({ hashes }: Prompt, i: number): Block | undefined => blocks.get(hashes[i] ?? Number.NaN)
 
-  /** The number of blocks from the first one that have what is asked for. If one has, so have those before it. */
-  const count = ({ hashes }: Prompt, has: (i: number) => boolean): number => {
+  /** The number of blocks that were read since. */
+  const count = (prompt: Prompt, since: number): number => {
+    const isNew = (i: number): boolean => (blockOf(prompt, i)?.at ?? Number.NaN) >= since
     let low = 0
-    let high = has(0) ? hashes.length : 0
+    let high = isNew(0) ? prompt.hashes.length : 0
     while (low < high) {
       const middle = (low + high + 1) >>> 1
-      if (has(middle - 1)) low = middle
+      if (isNew(middle - 1)) low = middle
       else high = middle - 1
     }
     return low
@@ -166,7 +167,7 @@ export const makePrefixes = (): Prefixes => {
 
   return {
     find: (prompt, since, running) => {
-      const known = count(prompt, (i) => (blockOf(prompt, i)?.at ?? Number.NaN) >= since)
+      const known = count(prompt, since)
       if (known === 0) return nothing
       const oldest = read - capacity
       const isFree = (i: number): boolean => {
@@ -176,7 +177,9 @@ export const makePrefixes = (): Prefixes => {
         for (const other of running) if (other.prompt.hashes[i] === prompt.hashes[i]) copies--
         return copies > 0
       }
-      const cached = count(prompt, isFree)
+      let cached = known
+      // A running request may use the only copy of a long prefix, but there may be more of a shorter one.
+      while (cached > 0 && !isFree(cached - 1)) cached = cached >>> 1
       return {
         characters: prompt.ends[cached - 1] ?? 0,
         known: prompt.ends[known - 1] ?? 0,
@@ -185,8 +188,10 @@ export const makePrefixes = (): Prefixes => {
     },
     add: (prompt, { characters }) => {
       read += Math.max(0, prompt.characters - characters)
+      // Servers copy a prefix that is a small part of a sequence, and go on with the sequence itself otherwise.
+      const isBranch = 2 * characters < prompt.characters
       for (let i = prompt.hashes.length - 1; i >= 0; i--) {
-        const isCopied = (prompt.ends[i] ?? 0) > characters
+        const isCopied = isBranch || (prompt.ends[i] ?? 0) > characters
         const block = blockOf(prompt, i)
         const copies = (block?.copies ?? 0) + (isCopied ? 1 : 0)
         const hash = prompt.hashes[i] ?? 0

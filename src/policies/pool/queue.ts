@@ -5,6 +5,7 @@
  * Everything that changes the hosts happens in one synchronous step, so no interruption can come in between. What a request has,
  * its place in the list or its permit, belongs to its ticket, and `leave` gives it back whenever the request is interrupted.
  */
+import * as Arr from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -100,6 +101,9 @@ export interface Options extends Omit<Recovery.Options, "blame" | "hosts" | "ref
 
 /** How long requests for the loaded model may overtake one for another model, so that a server does not load for each request. */
 const overtakingMillis = 5000
+
+/** How many requests of a group are tried. */
+const lookAhead = 8
 
 /** Predictions change with time, so requests that wait although a host is free are tried again. */
 const retryEvery = "250 millis"
@@ -218,18 +222,25 @@ const makeLine = ({ hosts, maxWaiting, now, onWaited, publish, random, run }: Li
     return true
   }
 
-  /** The first request of each group, or else the last: it would wait for so long that it may go to a host that has to load. */
+  /**
+   * The first requests of each group, which may prefer other hosts than the very first does, or else the last one: it would wait for so
+   * long that it may go to a host that has to load.
+   */
   const dispatch = (): void => {
     reserved.clear()
     const stuck = new Set<WaitingList.Group<Ticket>>()
     for (let group = waiting.next(now(), stuck); group !== undefined; group = waiting.next(now(), stuck)) {
       const { entries } = group
       const first = entries[0]?.item
-      const last = entries.at(-1)?.item
-      if (first === undefined || last === undefined) return
+      if (first === undefined) return
       const choice = choose(first, 0)
       if (serve(first, choice)) continue
-      if (last !== first && serve(last, choose(last, entries.length - 1))) continue
+      const others = hosts().some(Host.hasPermit) ? [...Arr.range(1, lookAhead - 1), entries.length - 1] : []
+      const isServed = others.some((i) => {
+        const other = entries[i]?.item
+        return other !== undefined && other !== first && serve(other, choose(other, i))
+      })
+      if (isServed) continue
       stuck.add(group)
       const other = choice._tag === "Wait" ? choice.otherModel : undefined
       if (other !== undefined && now() - first.waitingSince >= overtakingMillis) reserved.add(other)

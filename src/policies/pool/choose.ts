@@ -55,6 +55,8 @@ export interface Situation {
   readonly reserved: ReadonlySet<Host.Host>
   /** How many requests wait before this one. */
   readonly ahead: number
+  /** How many requests wait. */
+  readonly waiting: number
 }
 
 export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situation: Situation): Choice => {
@@ -64,12 +66,13 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
   const suitable = findSuitable(present, wanted)
   if (suitable.length === 0) return explain(present, wanted, situation.now)
   const { now, random, reserved } = situation
-  const ahead = situation.ahead / countPermits(prefer(suitable, ({ models }) => Host.isLoaded(models.get(model ?? ""), now)))
+  const loaded = prefer(suitable, ({ models }) => Host.isLoaded(models.get(model ?? ""), now))
+  const line = { ahead: situation.ahead / countPermits(loaded), perHost: situation.waiting / suitable.length }
   const best = makeBest(random)
   const bestFree = makeBest(random)
   const otherModel = makeBest(random)
   for (const host of suitable) {
-    const predicted = Predict.predict(host, wanted, now, ahead)
+    const predicted = Predict.predict(host, wanted, now, line)
     host.prediction = predicted.prediction
     if (history.inUse.has(host)) continue
     best.offer(host, predicted)

@@ -26,6 +26,8 @@ export interface Prediction {
   readonly load: number
   /** To read what is not cached of the prompt, beside the completions that the host generates. */
   readonly read: number
+  /** How much longer those wait together that wait now, because the host loads and reads. */
+  readonly others: number
   /** What is added because the request has failed on this host. */
   readonly failed: number
   /** The sum: the request goes to the host where it is smallest. */

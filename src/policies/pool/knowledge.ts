@@ -17,8 +17,13 @@ export interface Knowledge {
   readonly about: (model: string, prompt: Prompt) => { readonly learned: Learned.Learned; readonly promptTokens: number }
   /** The first chunk of a request came. */
   readonly begin: (host: Host.Host, running: Host.Running, now: number) => void
-  /** A completion is complete. */
-  readonly end: (host: Host.Host, running: Host.Running, final: FinalChunk | undefined, now: number) => void
+  /** A request that had its first chunk is over. It is learned now what the first chunk took, because the server reports what was cached. */
+  readonly end: (host: Host.Host, running: Host.Running, end: Ended, now: number) => void
+}
+
+export interface Ended {
+  readonly isComplete: boolean
+  readonly final: FinalChunk | undefined
 }
 
 const firstTokenLength = 4
@@ -50,6 +55,18 @@ export const make = (): Knowledge => {
     return characters / tokenLength
   }
 
+  const observeTokens = (model: Model, { characters, hashes }: Prompt, promptTokens: number): void => {
+    const last = hashes.at(-1)
+    if (last !== undefined) {
+      tokens.delete(last)
+      tokens.set(last, promptTokens)
+      trim(tokens, maxPrompts)
+    }
+    if (characters < minCharacters) return
+    const length = Math.min(10, Math.max(0.5, characters / promptTokens))
+    model.tokenLength += (length - model.tokenLength) * 0.3
+  }
+
   return {
     about: (name, prompt) => {
       const model = modelOf(name)
@@ -59,38 +76,30 @@ export const make = (): Knowledge => {
       const { cached, model: name = "", prediction, prompt, sentAt } = running
       const model = Host.modelOf(host, name)
       running.begunAt = now
-      const observed = now - sentAt
-      host.lastBegunAt = now
-      host.firstChunk = { predicted: prediction.queue + prediction.load + prediction.read, observed }
       model.answeredAt = now
+      host.lastBegunAt = now
+      host.firstChunk = { predicted: prediction.queue + prediction.load + prediction.read, observed: now - sentAt }
       host.prefixes.add(prompt, cached)
-      for (const learned of [model.learned, modelOf(name).learned]) observeFirstChunk(learned, running, observed, now)
       if (prediction.load > 0 && host.holds === 1) forgetOthers(host, name)
     },
-    end: (host, running, final, now) => {
-      const { begunAt, cached, model: name = "", prompt } = running
+    end: (host, running, { final, isComplete }, now) => {
+      const { begunAt, cached, model: name = "", prediction, prompt } = running
       if (begunAt === undefined) return
-      const own = Host.modelOf(host, name)
       const all = modelOf(name)
-      for (const learned of [own.learned, all.learned]) Learned.observe(learned, "generation", now - begunAt, now)
       const { cachedTokens, promptTokens } = final?.usage ?? {}
-      if (promptTokens === undefined || promptTokens <= 0) return
-      const last = prompt.hashes.at(-1)
-      if (last !== undefined) {
-        tokens.delete(last)
-        tokens.set(last, promptTokens)
-        trim(tokens, maxPrompts)
+      if (promptTokens !== undefined && promptTokens > 0) {
+        observeTokens(all, prompt, promptTokens)
+        if (cachedTokens !== undefined)
+          host.prefixes.correct(prompt, cached, (prompt.characters * cachedTokens) / promptTokens)
       }
-      if (prompt.characters >= minCharacters) {
-        const length = Math.min(10, Math.max(0.5, prompt.characters / promptTokens))
-        all.tokenLength += (length - all.tokenLength) * 0.3
+      const read = (promptTokens ?? prediction.promptTokens) - (cachedTokens ?? prediction.cachedTokens)
+      const reported = cachedTokens === undefined ? undefined : final?.timings?.prompt
+      for (const learned of [Host.modelOf(host, name).learned, all.learned]) {
+        if (isComplete) Learned.observe(learned, "generation", now - begunAt, now)
+        observeFirstChunk(learned, running, Math.max(0, read), begunAt)
+        if (reported !== undefined && read >= minReportedTokens)
+          Learned.observe(learned, "perToken", Duration.toMillis(reported) / read, now)
       }
-      if (cachedTokens === undefined) return
-      host.prefixes.correct(prompt, cached, (prompt.characters * cachedTokens) / promptTokens)
-      const millis = final?.timings?.prompt === undefined ? 0 : Duration.toMillis(final.timings.prompt)
-      const read = promptTokens - cachedTokens
-      if (millis <= 0 || read < minReportedTokens) return
-      for (const learned of [own.learned, all.learned]) Learned.observe(learned, "perToken", millis / read, now)
     }
   }
 }
@@ -98,24 +107,25 @@ export const make = (): Knowledge => {
 /** The time to read fewer tokens is mostly not that of the tokens. */
 const minReportedTokens = 64
 
+/** So many tokens show about as much as all measurements before. */
+const manyTokens = 500
+
 /** What the first chunk took, without the parts that were expected, is the time of the part that had the largest share. */
-const observeFirstChunk = (learned: Learned.Learned, running: Host.Running, observed: number, now: number): void => {
-  const { generating, prediction } = running
-  const { cachedTokens, load, promptTokens, queue } = prediction
-  if (load > 0) return Learned.observe(learned, "load", Math.max(0, observed - queue - prediction.read), now)
+const observeFirstChunk = (learned: Learned.Learned, running: Host.Running, tokens: number, begunAt: number): void => {
+  const { generating, prediction, sentAt } = running
+  const observed = begunAt - sentAt
+  const observe = (key: keyof Learned.Times, millis: number, weight?: number) =>
+    Learned.observe(learned, key, Math.max(0, millis), begunAt, weight)
+  if (prediction.load > 0) return observe("load", observed - prediction.queue - prediction.read)
   // Less is known if other prompts were read before.
-  const weight = queue > 0 ? 0.1 : 0.3
-  const rest = Math.max(0, observed - queue)
-  const tokens = promptTokens - cachedTokens
-  const { base, perRunning, perToken } = Learned.estimate(learned, undefined, now)
+  const weight = prediction.queue > 0 ? 0.1 : 0.3
+  const rest = Math.max(0, observed - prediction.queue)
+  const { base, perRunning, perToken } = Learned.estimate(learned, undefined, begunAt)
   const reading = tokens * perToken
   const beside = generating * perRunning
-  if (generating > 0) Learned.observe(learned, "perRunning", Math.max(0, rest - base - reading) / generating, now, weight)
-  if (reading > base) {
-    const millis = Math.max(rest - base - beside, rest / 4)
-    return Learned.observe(learned, "perToken", millis / tokens, now, weight)
-  }
-  Learned.observe(learned, "base", Math.max(0, rest - reading - beside), now, weight)
+  if (generating > 0) observe("perRunning", (rest - base - reading) / generating, weight)
+  if (reading <= base) return observe("base", rest - reading - beside, weight)
+  observe("perToken", Math.max(rest - base - beside, rest / 4) / tokens, (weight * tokens) / (tokens + manyTokens))
 }
 
 /** A host that was not seen with two models in memory may have dropped the other one. It is asked again. */

@@ -21,8 +21,15 @@ export interface Predicted {
   readonly generating: number
 }
 
-/** `ahead`: how many requests wait before this one, for each permit of the suitable hosts. */
-export const predict = (host: Host.Host, subject: Subject, now: number, ahead: number): Predicted => {
+/** What waits in the pool. */
+export interface Line {
+  /** How many requests wait before this one, for each permit of the suitable hosts. */
+  readonly ahead: number
+  /** How many requests wait, for each host. */
+  readonly perHost: number
+}
+
+export const predict = (host: Host.Host, subject: Subject, now: number, { ahead, perHost }: Line): Predicted => {
   const { model: name, prompt, promptTokens } = subject
   const model = host.models.get(name ?? "")
   const times = Learned.estimate(model?.learned, subject.learned, now)
@@ -35,9 +42,10 @@ export const predict = (host: Host.Host, subject: Subject, now: number, ahead: n
     work.isLoading || name === undefined || Host.isLoaded(model, now) ? 0 : times.load + evicting(host, name, times.load, now)
   const permit = isOpen ? 0 : waitForPermit(host, work, times, now) + ahead * (times.generation + read)
   const failed = subject.hasFailedOn(host) ? failedMillis : 0
-  const total = Math.max(permit, work.queue) + load + read + failed
+  const others = (load + read) * perHost
+  const total = Math.max(permit, work.queue) + load + read + others + failed
   return {
-    prediction: { permit, queue: work.queue, load, read, failed, total, promptTokens, cachedTokens },
+    prediction: { permit, queue: work.queue, load, read, others, failed, total, promptTokens, cachedTokens },
     cached,
     generating: work.generating
   }

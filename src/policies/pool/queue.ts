@@ -198,7 +198,7 @@ const makeLine = ({ hosts, maxWaiting, now, onWaited, publish, random, run }: Li
   const choose = (ticket: Ticket, ahead: number): Choose.Choice =>
     isClosed
       ? { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
-      : Choose.choose(hosts(), ticket, { now: now(), random, reserved, ahead })
+      : Choose.choose(hosts(), ticket, { now: now(), random, reserved, ahead, waiting: waiting.size() })
 
   const grant = (ticket: Ticket, host: Host.Host, predicted: Predicted): void => {
     const { model, prompt } = ticket
@@ -327,11 +327,10 @@ const makeGiveBack =
     history.inUse.delete(host)
     Host.giveBack(host, running)
     if (sentAt === undefined) return
-    if (outcome === "succeeded") {
-      // Embeddings come as a whole.
-      if (running.begunAt === undefined) knowledge.begin(host, running, now())
-      knowledge.end(host, running, final, now())
-    }
+    const isComplete = outcome === "succeeded"
+    // Embeddings come as a whole.
+    if (isComplete && running.begunAt === undefined) knowledge.begin(host, running, now())
+    knowledge.end(host, running, { isComplete, final }, now())
     const isStopped = outcome === "stopped" || (isProviderError(outcome) && outcome.reason._tag === "Timeout")
     const isGivenUp = isStopped && progress === "none"
     if (isGivenUp && host.abandonedMillis > 0) {

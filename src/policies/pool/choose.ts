@@ -94,7 +94,7 @@ const countPermits = (hosts: ReadonlyArray<Host.Host>): number => hosts.reduce((
 /** How many hosts a request may take down. */
 const maxCrashes = 2
 
-const patience = 2
+const patience = 4
 
 /** The candidate with the smallest prediction. Of equal ones, each is as likely. */
 const makeBest = (random: () => number) => {

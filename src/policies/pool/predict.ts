@@ -42,7 +42,7 @@ export const predict = (host: Host.Host, subject: Subject, now: number, { ahead,
     work.isLoading || name === undefined || Host.isLoaded(model, now) ? 0 : times.load + evicting(host, name, times.load, now)
   const permit = isOpen ? 0 : waitForPermit(host, work, times, now) + ahead * (times.generation + read)
   const failed = subject.hasFailedOn(host) ? failedMillis : 0
-  const others = (load + read) * perHost
+  const others = 2 * (load + read) * perHost
   const total = Math.max(permit, work.queue) + load + read + others + failed
   return {
     prediction: { permit, queue: work.queue, load, read, others, failed, total, promptTokens, cachedTokens },

@@ -116,7 +116,10 @@ const completionCost = 200
 const tokenCost = 0.1
 
 /** What decides which hosts suit the request. */
-const suitsOf = ({ failedOn, history, minTokens, model = "", tried }: Ticket, hosts: ReadonlyArray<Host.Host>): string => {
+const suitsOf = (
+  { failedOn, history, minTokens, model = "", tried }: Ticket,
+  hosts: ReadonlyArray<Host.Host>
+): string => {
   const excluded = hosts.filter((host) => tried.has(host) || history.inUse.has(host) || failedOn.hosts.has(host))
   return [model, minTokens, ...excluded.map(({ name }) => name)].join("\n")
 }

@@ -66,8 +66,10 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
   const suitable = findSuitable(present, wanted)
   if (suitable.length === 0) return explain(present, wanted, situation.now)
   const { now, random, reserved } = situation
-  const loaded = prefer(suitable, ({ models }) => Host.isLoaded(models.get(model ?? ""), now))
-  const line = { ahead: situation.ahead / countPermits(loaded), perHost: situation.waiting / suitable.length }
+  const line = {
+    ahead: situation.ahead === 0 ? 0 : situation.ahead / countPermits(suitable, model, now),
+    perHost: situation.waiting / suitable.length
+  }
   const best = makeBest(random)
   const bestFree = makeBest(random)
   const otherModel = makeBest(random)
@@ -86,10 +88,16 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
   if (free === undefined) return { _tag: "Wait", millis, otherModel: otherModel.get()?.host }
   if (first === undefined || first.host === free.host || reserved.has(first.host)) return { _tag: "Chosen", ...free }
   wanted.patientUntil ??= now + patience * first.predicted.prediction.permit
-  return now >= wanted.patientUntil ? { _tag: "Chosen", ...free } : { _tag: "Wait", millis, otherModel: undefined, free }
+  return now >= wanted.patientUntil
+    ? { _tag: "Chosen", ...free }
+    : { _tag: "Wait", millis, otherModel: undefined, free }
 }
 
-const countPermits = (hosts: ReadonlyArray<Host.Host>): number => hosts.reduce((sum, { permits }) => sum + permits, 0)
+/** Of the hosts that have the model in memory, or else of all. */
+const countPermits = (hosts: ReadonlyArray<Host.Host>, model: string | undefined, now: number): number => {
+  const loaded = hosts.filter(({ models }) => Host.isLoaded(models.get(model ?? ""), now))
+  return (loaded.length === 0 ? hosts : loaded).reduce((sum, { permits }) => sum + permits, 0)
+}
 
 /** How many hosts a request may take down. */
 const maxCrashes = 2
@@ -113,29 +121,26 @@ const makeBest = (random: () => number) => {
 
 /** Those that may answer. A host that does not list the model, or whose context seems too small, only if all others do as well. */
 const findSuitable = (present: ReadonlyArray<Host.Host>, wanted: Wanted): ReadonlyArray<Host.Host> => {
-  const { failedOn, model, promptTokens } = wanted
-  const able = present.filter(
-    (host) =>
-      !lacksModel(host, wanted) &&
-      fits(host, wanted) &&
-      !Host.isOff(host, model) &&
-      (!failedOn.isToBlame || failedOn.hosts.has(host))
-  )
-  return prefer(
-    prefer(able, ({ models }) => models.get(model ?? "")?.isUnlisted !== true),
-    (host) => promptTokens <= Host.contextLength(host, model)
-  )
+  const { failedOn, model = "", promptTokens } = wanted
+  let best = 0
+  let suitable: Array<Host.Host> = []
+  for (const host of present) {
+    if (lacksModel(host, wanted) || !fits(host, wanted) || Host.isOff(host, wanted.model)) continue
+    if (failedOn.isToBlame && !failedOn.hosts.has(host)) continue
+    const isListed = host.models.get(model)?.isUnlisted !== true
+    const isLarge = promptTokens <= Host.contextLength(host, wanted.model)
+    const rank = (isListed ? 2 : 0) + (isLarge ? 1 : 0)
+    if (rank > best) suitable = []
+    best = Math.max(best, rank)
+    if (rank === best) suitable.push(host)
+  }
+  return suitable
 }
 
 const lacksModel = ({ models }: Host.Host, { model }: Wanted): boolean =>
   model !== undefined && models.get(model)?.isMissing === true
 
 const fits = (host: Host.Host, { minTokens, model }: Wanted): boolean => minTokens <= Host.contextLength(host, model)
-
-const prefer = <A>(all: ReadonlyArray<A>, is: (a: A) => boolean): ReadonlyArray<A> => {
-  const some = all.filter(is)
-  return some.length === 0 ? all : some
-}
 
 /** A host that is off is probed often at first. Requests wait for it this long. */
 const probedMillis = 30_000

@@ -14,7 +14,10 @@ interface Model {
 
 export interface Knowledge {
   /** What is known of a model, and of the length of a prompt for it. */
-  readonly about: (model: string, prompt: Prompt) => { readonly learned: Learned.Learned; readonly promptTokens: number }
+  readonly about: (
+    model: string,
+    prompt: Prompt
+  ) => { readonly learned: Learned.Learned; readonly promptTokens: number }
   /** The first chunk of a request came. */
   readonly begin: (host: Host.Host, running: Host.Running, now: number) => void
   /** A request that had its first chunk is over. It is learned now what the first chunk took, because the server reports what was cached. */

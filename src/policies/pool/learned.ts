@@ -37,18 +37,19 @@ const forgetMillis = 5 * 60_000
 /** What to expect of a host, by its own measurements and those of all hosts. */
 export const estimate = (own: Learned | undefined, all: Learned | undefined, now: number): Times => {
   const weight = own === undefined ? 0 : Math.exp(Math.min(0, own.at - now) / forgetMillis)
-  const of = (key: keyof Times): number => {
-    const general = all?.values[key] ?? defaults[key]
-    const measured = own?.values[key] ?? general
-    return Math.max(least[key], general + (measured - general) * weight)
-  }
   return {
-    base: of("base"),
-    perToken: of("perToken"),
-    perRunning: of("perRunning"),
-    load: of("load"),
-    generation: of("generation")
+    base: mix("base", own, all, weight),
+    perToken: mix("perToken", own, all, weight),
+    perRunning: mix("perRunning", own, all, weight),
+    load: mix("load", own, all, weight),
+    generation: mix("generation", own, all, weight)
   }
+}
+
+const mix = (key: keyof Times, own: Learned | undefined, all: Learned | undefined, weight: number): number => {
+  const general = all?.values[key] ?? defaults[key]
+  const measured = own?.values[key] ?? general
+  return Math.max(least[key], general + (measured - general) * weight)
 }
 
 const share = 0.3

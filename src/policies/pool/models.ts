@@ -111,14 +111,23 @@ export const makeLists = (name: string, hosts: () => ReadonlyArray<Host.Host>): 
     Effect.flatMap(
       Effect.suspend(() => {
         const on = hosts().filter(({ breaker }) => !breaker.isOff())
-        return Effect.forEach(on.length === 0 ? hosts() : on, (host) => Effect.result(limited(host, ask(host.provider))), {
-          concurrency: "unbounded"
-        })
+        return Effect.forEach(
+          on.length === 0 ? hosts() : on,
+          (host) => Effect.result(limited(host, ask(host.provider))),
+          {
+            concurrency: "unbounded"
+          }
+        )
       }),
       (results): Effect.Effect<ReadonlyArray<A>, ProviderError> =>
         results.some(Result.isSuccess)
           ? Effect.succeed(results.filter(Result.isSuccess).map(({ success }) => success))
-          : Effect.fail(toFailure(name, results.filter(Result.isFailure).map(({ failure }) => failure)))
+          : Effect.fail(
+              toFailure(
+                name,
+                results.filter(Result.isFailure).map(({ failure }) => failure)
+              )
+            )
     )
   return {
     listModels: Effect.map(

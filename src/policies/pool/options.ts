@@ -132,19 +132,13 @@ export const readConfig = (options: ConfigOptions) => OptionSchema.readFor(confi
 export const resolve = (options: AllOptions) =>
   Effect.map(
     OptionSchema.readFor(Stream.isStream(options.hosts) ? streamDefinition : definition, options, poolName),
-    ({
-      abandonedFor,
-      defaults,
-      maxWaiting = 100,
-      name = poolName,
-      permits = 4,
-      unloadHanging = false
-    }) => ({
+    ({ abandonedFor, defaults, maxWaiting = 100, name = poolName, permits = 4, unloadHanging = false }) => ({
       unloadHanging,
       name,
       permits,
       maxWaiting,
-      abandonedMillis: abandonedFor === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(abandonedFor)),
+      abandonedMillis:
+        abandonedFor === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(abandonedFor)),
       defaults
     })
   )

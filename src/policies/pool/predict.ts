@@ -39,7 +39,9 @@ export const predict = (host: Host.Host, subject: Subject, now: number, { ahead,
   const isOpen = Host.hasPermit(host) && Host.isLaneOpen(host, name)
   const read = times.base + (promptTokens - cachedTokens) * times.perToken + work.generating * times.perRunning
   const load =
-    work.isLoading || name === undefined || Host.isLoaded(model, now) ? 0 : times.load + evicting(host, name, times.load, now)
+    work.isLoading || name === undefined || Host.isLoaded(model, now)
+      ? 0
+      : times.load + evicting(host, name, times.load, now)
   const permit = isOpen ? 0 : waitForPermit(host, work, times, now) + ahead * (times.generation + read)
   const failed = subject.hasFailedOn(host) ? failedMillis : 0
   const others = 2 * (load + read) * perHost
@@ -84,7 +86,7 @@ const observe = (host: Host.Host, model: string | undefined, now: number): Work 
     if (running.begunAt === undefined) add(running)
     else generating++
   }
-  host.abandoned.forEach(add)
+  for (const abandoned of host.abandoned) add(abandoned)
   if (since === Infinity) return { queue: 0, generating, isLoading }
   const left = expected - (now - Math.max(since, host.lastBegunAt))
   return { queue: left >= 0 ? left : -left / 2, generating, isLoading }

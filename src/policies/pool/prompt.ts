@@ -11,6 +11,8 @@ export interface Prompt {
   readonly ends: ReadonlyArray<number>
   /** How many characters it has in all. */
   readonly characters: number
+  /** How many blocks the last host knew that was looked up. Most others know as many. */
+  hint: number
 }
 
 const blockCharacters = 1024
@@ -38,7 +40,8 @@ export const ofRequest = (request: CompletionRequest): Prompt => {
 export const ofTexts = ({ input }: EmbeddingRequest): Prompt => ({
   hashes: [],
   ends: [],
-  characters: typeof input === "string" ? input.length : input.reduce((sum, text) => sum + text.length, 0)
+  characters: typeof input === "string" ? input.length : input.reduce((sum, text) => sum + text.length, 0),
+  hint: 0
 })
 
 const addMessage = (chain: Chain, message: Message): void => {
@@ -50,7 +53,7 @@ const addMessage = (chain: Chain, message: Message): void => {
 
 type Chain = ReturnType<typeof makeChain>
 
-/** The hash is cyrb53: 53 bits, of which the state runs through all blocks. */
+/** The hash is cyrb53, of which the state runs through all blocks. */
 const makeChain = (seed: string) => {
   const hashes: Array<number> = []
   const ends: Array<number> = []
@@ -88,14 +91,15 @@ const makeChain = (seed: string) => {
       characters += length
       if (ends.length > 0) ends[ends.length - 1] = characters
     },
-    prompt: (): Prompt => ({ hashes, ends, characters })
+    prompt: (): Prompt => ({ hashes, ends, characters, hint: 0 })
   }
 }
 
+/** 30 bits: maps look such numbers up the fastest. Two prompts with equal hashes cost a prediction, nothing else. */
 const finish = (a: number, b: number): number => {
   const low = Math.imul(a ^ (a >>> 16), 2_246_822_507) ^ Math.imul(b ^ (b >>> 13), 3_266_489_909)
   const high = Math.imul(b ^ (b >>> 16), 2_246_822_507) ^ Math.imul(low ^ (low >>> 13), 3_266_489_909)
-  return 4_294_967_296 * (2_097_151 & high) + (low >>> 0)
+  return (low ^ high) & 0x3fffffff
 }
 
 /** Images are large. */
@@ -117,13 +121,15 @@ export interface Cached {
 
 const nothing: Cached = { characters: 0, known: 0, distance: 0 }
 
+type Running = Iterable<{ readonly prompt: Prompt }>
+
 /** The prefixes that a host has read. */
 export interface Prefixes {
   /**
    * Reading before `since` does not count: the model was unloaded since. `running` has the prompts of the requests that run there: each
    * of them uses a copy of its prefixes.
    */
-  readonly find: (prompt: Prompt, since: number, running: Iterable<{ readonly prompt: Prompt }>) => Cached
+  readonly find: (prompt: Prompt, since: number, running: Running) => Cached
   /** The host has read the prompt. */
   readonly add: (prompt: Prompt, cached: Cached) => void
   /** How much the host has read so far, in characters. It only grows, so it serves as a time. */
@@ -150,40 +156,52 @@ export const makePrefixes = (): Prefixes => {
   /** A prefix is expected in the cache until the host has read so many other characters. */
   let capacity = firstCapacity
 
-  const blockOf = ({ hashes }: Prompt, i: number): Block | undefined => blocks.get(hashes[i] ?? Number.NaN)
+  const blockOf = ({ hashes }: Prompt, i: number): Block | undefined => {
+    const hash = hashes[i]
+    return hash === undefined ? undefined : blocks.get(hash)
+  }
 
   /** The number of blocks that were read since. */
   const count = (prompt: Prompt, since: number): number => {
-    const isNew = (i: number): boolean => (blockOf(prompt, i)?.at ?? Number.NaN) >= since
-    let low = 0
-    let high = isNew(0) ? prompt.hashes.length : 0
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1
-      if (isNew(middle - 1)) low = middle
-      else high = middle - 1
+    const isNew = (i: number): boolean => {
+      const block = blockOf(prompt, i)
+      return block !== undefined && block.at >= since
     }
+    let low = 0
+    let high = prompt.hashes.length
+    for (let middle = Math.min(prompt.hint, high); low < high; middle = (low + high + 1) >>> 1) {
+      if (middle > 0 && !isNew(middle - 1)) high = middle - 1
+      // Most often, this is the end.
+      else if (!isNew(middle)) low = high = middle
+      else low = middle + 1
+    }
+    prompt.hint = low
     return low
+  }
+
+  /** Whether there are more copies of a block than requests that use one. */
+  const isFree = ({ hashes }: Prompt, i: number, { copies }: Block, running: Running): boolean => {
+    let used = 0
+    for (const other of running) if (other.prompt.hashes[i] === hashes[i]) used++
+    return used < copies
   }
 
   return {
     find: (prompt, since, running) => {
       const known = count(prompt, since)
-      if (known === 0) return nothing
+      const last = blockOf(prompt, known - 1)
+      if (last === undefined) return nothing
       const oldest = read - capacity
-      const isFree = (i: number): boolean => {
-        const block = blockOf(prompt, i)
-        if (block === undefined || block.at < since || block.at < oldest) return false
-        let { copies } = block
-        for (const other of running) if (other.prompt.hashes[i] === prompt.hashes[i]) copies--
-        return copies > 0
-      }
       let cached = known
       // A running request may use the only copy of a long prefix, but there may be more of a shorter one.
-      while (cached > 0 && !isFree(cached - 1)) cached = cached >>> 1
+      for (let block: Block | undefined = last; cached > 0; block = blockOf(prompt, cached - 1)) {
+        if (block !== undefined && block.at >= oldest && isFree(prompt, cached - 1, block, running)) break
+        cached = cached >>> 1
+      }
       return {
         characters: prompt.ends[cached - 1] ?? 0,
         known: prompt.ends[known - 1] ?? 0,
-        distance: read - (blockOf(prompt, known - 1)?.at ?? read)
+        distance: read - last.at
       }
     },
     add: (prompt, { characters }) => {
@@ -208,7 +226,7 @@ export const makePrefixes = (): Prefixes => {
       if (known === 0) return
       if (cached >= known / 2) capacity = Math.max(capacity, 2 * distance)
       if (cached >= characters / 2) return
-      capacity = Math.max(minCapacity, Math.sqrt(capacity * Math.min(capacity, distance)))
+      capacity = Math.max(minCapacity, Math.sqrt(capacity * Math.min(capacity, 0.8 * distance)))
       // Only the one of this request is left.
       for (let i = 0; i < prompt.hashes.length; i++) {
         const block = blockOf(prompt, i)

@@ -134,7 +134,8 @@ export const make = <A extends Item>(): WaitingList<A> => {
     },
     next: (now, except) => {
       const batch = first(kinds.batch, except)
-      const isDue = batch !== undefined && servedSinceBatch >= batchEvery - 1 && now - batch.item.waitingSince >= agedMillis
+      const isDue =
+        batch !== undefined && servedSinceBatch >= batchEvery - 1 && now - batch.item.waitingSince >= agedMillis
       return (isDue ? batch : (first(kinds.interactive, except) ?? batch))?.group
     }
   }

@@ -53,7 +53,9 @@ it.effect("a host that cannot be made later leaves the others; the first list fa
     const one = yield* fake("one")
     const broken = Effect.fail(new ProviderError({ provider: "x", reason: new InvalidRequest({}) }))
     const lists = Stream.make([{ provider: one }]).pipe(
-      Stream.concat(Stream.make([{ provider: one }, { name: "two", provider: broken }, { provider: yield* fake("three") }]))
+      Stream.concat(
+        Stream.make([{ provider: one }, { name: "two", provider: broken }, { provider: yield* fake("three") }])
+      )
     )
     const pool = yield* Pool.make({ hosts: lists })
     yield* TestClock.adjust("1 second")

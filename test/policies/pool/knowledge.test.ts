@@ -195,7 +195,13 @@ for (const reason of notBlamed) {
 
 it.effect("the models of a host are bounded in number, since callers choose their names", () =>
   Effect.gen(function* () {
-    const settings = { name: "one", provider: yield* fake("one"), permits: 1, oneModelAtATime: false, abandonedMillis: 0 }
+    const settings = {
+      name: "one",
+      provider: yield* fake("one"),
+      permits: 1,
+      oneModelAtATime: false,
+      abandonedMillis: 0
+    }
     const one = Host.make(settings, () => 0.5)
     for (let i = 0; i < 10_000; i++) Host.modelOf(one, `model ${i}`)
     expect(one.models.size).toBeLessThanOrEqual(256)

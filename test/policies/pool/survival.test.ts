@@ -188,7 +188,12 @@ it.effect("four requests at once spread over idle hosts, although one of them ha
     const pool = yield* Pool.make({ hosts: fakes.map((provider) => ({ provider })) })
     const request: CompletionRequest = { model: "m", messages: [{ role: "user", content: "Hi" }] }
     yield* settle(pool.complete(request))
-    yield* settle(Effect.all(Array.from({ length: 4 }, () => pool.complete(request)), { concurrency: "unbounded" }))
+    yield* settle(
+      Effect.all(
+        Array.from({ length: 4 }, () => pool.complete(request)),
+        { concurrency: "unbounded" }
+      )
+    )
     expect(fakes.map((each) => each.peak()).toSorted()).toEqual([1, 1, 2])
   }).pipe(Random.withSeed("pool"))
 )

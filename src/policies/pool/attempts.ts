@@ -11,7 +11,8 @@ import * as Host from "./host.ts"
 import type { Knowledge } from "./knowledge.ts"
 import type { Models } from "./models.ts"
 import type { Prompt } from "./prompt.ts"
-import type { Queue, Ticket } from "./queue.ts"
+import type { Ticket } from "./line.ts"
+import type { Queue } from "./queue.ts"
 import * as WaitingList from "./waitingList.ts"
 
 export interface Parts {

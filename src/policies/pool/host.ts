@@ -26,7 +26,7 @@ export interface Prediction {
   readonly load: number
   /** To read what is not cached of the prompt, beside the completions that the host generates. */
   readonly read: number
-  /** How much longer those wait together that wait now, because the host loads and reads. */
+  /** What the reading costs those who wait now. */
   readonly others: number
   /** What is added because the request has failed on this host. */
   readonly failed: number
@@ -185,9 +185,9 @@ export const hasAnsweredOthers = ({ models }: Host, name: string | undefined, si
 /** How long a completion counts as evidence that the model is in memory, although an older description says otherwise. */
 const answerTrustMillis = 30_000
 
-/** Whether the model is in memory, as far as is known. A host that does not report it is trusted. */
+/** Whether the model is in memory, as far as is known. A host that does not report it is trusted, and so is one that was not asked. */
 export const isLoaded = (model: Model | undefined, now: number): boolean => {
-  if (model === undefined) return false
+  if (model === undefined) return true
   const { answeredAt, describedAt, info } = model
   const isShown = answeredAt >= describedAt && now - answeredAt < answerTrustMillis
   return isShown || (info !== undefined && info.isLoaded !== false)

@@ -66,9 +66,9 @@ export const make = (options: {
         let isKnown = false
         for (const host of hosts) {
           if (host.breaker.isOff() || host.isDraining) continue
-          const model = Host.modelOf(host, name)
           // There is nothing to choose.
-          if (hosts.length === 1 && !model.isMissing) continue
+          if (hosts.length === 1 && host.models.get(name)?.isMissing !== true) continue
+          const model = Host.modelOf(host, name)
           if (model.asking === undefined && time - model.askedAt >= freshMillis) {
             const fiber = run(ask(host, name))
             model.asking = fiber

@@ -44,7 +44,7 @@ export const predict = (host: Host.Host, subject: Subject, now: number, { ahead,
       : times.load + evicting(host, name, times.load, now)
   const permit = isOpen ? 0 : waitForPermit(host, work, times, now) + ahead * (times.generation + read)
   const failed = subject.hasFailedOn(host) ? failedMillis : 0
-  const others = 2 * (load + read) * perHost
+  const others = othersWeight * read * perHost
   const total = Math.max(permit, work.queue) + load + read + others + failed
   return {
     prediction: { permit, queue: work.queue, load, read, others, failed, total, promptTokens, cachedTokens },
@@ -52,6 +52,9 @@ export const predict = (host: Host.Host, subject: Subject, now: number, { ahead,
     generating: work.generating
   }
 }
+
+/** Reading keeps a host from the prompts of those who wait, and from generating, which gives permits back. */
+const othersWeight = 2
 
 /** A request that failed on a host waits so long for another one. */
 const failedMillis = 30_000

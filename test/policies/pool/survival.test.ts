@@ -208,12 +208,13 @@ const timeEach = Effect.fnUntraced(function* (count: number) {
   })
   const first = yield* Effect.forEach([1, 2], () => fork(Stream.runDrain(pool.stream(ask("first")))))
   yield* TestClock.adjust("1 second")
-  const startedAt = performance.now()
+  const before = process.cpuUsage()
   const fibers = yield* Effect.forEach(Array.from({ length: count }), (_, i) => fork(pool.complete(ask(`${i}`))))
   expect((yield* state(pool)).waiting).toBe(count)
   yield* Fiber.interruptAll(first)
   for (const fiber of fibers) expect((yield* Fiber.join(fiber)).content).toBe("Hi")
-  return (performance.now() - startedAt) / count
+  const { system, user } = process.cpuUsage(before)
+  return (system + user) / count
 })
 
 it.effect(
@@ -224,7 +225,7 @@ it.effect(
       const short = yield* timeEach(200)
       const long = yield* timeEach(2000)
       // It took ten times as long when each change went through the whole line.
-      expect(long / short).toBeLessThan(4)
+      expect(long / short).toBeLessThan(6)
     }),
   60_000
 )

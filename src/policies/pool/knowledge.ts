@@ -37,74 +37,81 @@ const minCharacters = 400
 const maxModels = 256
 const maxPrompts = 10_000
 
-export const make = (): Knowledge => {
-  const models = new Map<string, Model>()
+interface State {
+  readonly models: Map<string, Model>
   /** The tokens of prompts, as servers counted them, by the hashes of their last blocks. The oldest first. */
-  const tokens = new Map<number, number>()
+  readonly tokens: Map<number, number>
+}
 
-  const modelOf = (name: string): Model => {
-    const model = models.get(name) ?? { learned: Learned.make(), tokenLength: firstTokenLength }
-    models.set(name, model)
-    trim(models, maxModels)
-    return model
-  }
-
-  /** Those of the longest known prefix, and the rest by its length. */
-  const countTokens = ({ characters, ends, hashes }: Prompt, { tokenLength }: Model): number => {
-    for (let i = hashes.length - 1; i >= 0; i--) {
-      const known = tokens.get(hashes[i] ?? Number.NaN)
-      if (known !== undefined) return known + (characters - (ends[i] ?? 0)) / tokenLength
-    }
-    return characters / tokenLength
-  }
-
-  const observeTokens = (model: Model, { characters, hashes }: Prompt, promptTokens: number): void => {
-    const last = hashes.at(-1)
-    if (last !== undefined) {
-      tokens.delete(last)
-      tokens.set(last, promptTokens)
-      trim(tokens, maxPrompts)
-    }
-    if (characters < minCharacters) return
-    const length = Math.min(10, Math.max(0.5, characters / promptTokens))
-    model.tokenLength += (length - model.tokenLength) * 0.3
-  }
-
+export const make = (): Knowledge => {
+  const state: State = { models: new Map(), tokens: new Map() }
   return {
     about: (name, prompt) => {
-      const model = modelOf(name)
-      return { learned: model.learned, promptTokens: countTokens(prompt, model) }
+      const model = modelOf(state, name)
+      return { learned: model.learned, promptTokens: countTokens(state, prompt, model) }
     },
-    begin: (host, running, now) => {
-      const { cached, model: name = "", prediction, prompt, sentAt } = running
-      const model = Host.modelOf(host, name)
-      running.begunAt = now
-      model.answeredAt = now
-      host.lastBegunAt = now
-      host.firstChunk = { predicted: prediction.queue + prediction.load + prediction.read, observed: now - sentAt }
-      host.prefixes.add(prompt, cached)
-      if (prediction.load > 0 && host.holds === 1) forgetOthers(host, name)
-    },
-    end: (host, running, { final, isComplete }, now) => {
-      const { begunAt, cached, model: name = "", prediction, prompt } = running
-      if (begunAt === undefined) return
-      const all = modelOf(name)
-      const { cachedTokens, promptTokens } = final?.usage ?? {}
-      if (promptTokens !== undefined && promptTokens > 0) {
-        observeTokens(all, prompt, promptTokens)
-        if (cachedTokens !== undefined)
-          host.prefixes.correct(prompt, cached, (prompt.characters * cachedTokens) / promptTokens)
-      }
-      const read = (promptTokens ?? prediction.promptTokens) - (cachedTokens ?? prediction.cachedTokens)
-      const reported = cachedTokens === undefined ? undefined : final?.timings?.prompt
-      for (const learned of [Host.modelOf(host, name).learned, all.learned]) {
-        if (isComplete) Learned.observe(learned, "generation", now - begunAt, now)
-        observeFirstChunk(learned, running, Math.max(0, read), begunAt)
-        if (reported !== undefined && read >= minReportedTokens)
-          Learned.observe(learned, "perToken", Duration.toMillis(reported) / read, now)
-      }
-    }
+    begin,
+    end: (host, running, ended, now) => end(state, host, running, ended, now)
   }
+}
+
+const modelOf = ({ models }: State, name: string): Model => {
+  const model = models.get(name) ?? { learned: Learned.make(), tokenLength: firstTokenLength }
+  models.set(name, model)
+  trim(models, maxModels)
+  return model
+}
+
+/** Those of the longest known prefix, and the rest by its length. */
+const countTokens = (state: State, { characters, ends, hashes }: Prompt, { tokenLength }: Model): number => {
+  if (state.tokens.size === 0) return characters / tokenLength
+  for (let i = hashes.length - 1; i >= 0; i--) {
+    const known = state.tokens.get(hashes[i] ?? Number.NaN)
+    if (known !== undefined) return known + (characters - (ends[i] ?? 0)) / tokenLength
+  }
+  return characters / tokenLength
+}
+
+const begin: Knowledge["begin"] = (host, running, now) => {
+  const { cached, model: name = "", prediction, prompt, sentAt } = running
+  running.begunAt = now
+  Host.modelOf(host, name).answeredAt = now
+  host.lastBegunAt = now
+  host.firstChunk = { predicted: prediction.queue + prediction.load + prediction.read, observed: now - sentAt }
+  host.prefixes.add(prompt, cached)
+  if (prediction.load > 0 && host.holds === 1) forgetOthers(host, name)
+}
+
+const end = (state: State, host: Host.Host, running: Host.Running, { final, isComplete }: Ended, now: number): void => {
+  const { begunAt, cached, model: name = "", prediction, prompt } = running
+  if (begunAt === undefined) return
+  const all = modelOf(state, name)
+  const { cachedTokens, promptTokens } = final?.usage ?? {}
+  if (promptTokens !== undefined && promptTokens > 0) {
+    observeTokens(state, all, prompt, promptTokens)
+    if (cachedTokens !== undefined)
+      host.prefixes.correct(prompt, cached, (prompt.characters * cachedTokens) / promptTokens)
+  }
+  const read = (promptTokens ?? prediction.promptTokens) - (cachedTokens ?? prediction.cachedTokens)
+  const reported = cachedTokens === undefined ? undefined : final?.timings?.prompt
+  for (const learned of [Host.modelOf(host, name).learned, all.learned]) {
+    if (isComplete) Learned.observe(learned, "generation", now - begunAt, now)
+    observeFirstChunk(learned, running, Math.max(0, read), begunAt)
+    if (reported !== undefined && read >= minReportedTokens)
+      Learned.observe(learned, "perToken", Duration.toMillis(reported) / read, now)
+  }
+}
+
+const observeTokens = ({ tokens }: State, model: Model, { characters, hashes }: Prompt, promptTokens: number): void => {
+  const last = hashes.at(-1)
+  if (last !== undefined) {
+    tokens.delete(last)
+    tokens.set(last, promptTokens)
+    trim(tokens, maxPrompts)
+  }
+  if (characters < minCharacters) return
+  const length = Math.min(10, Math.max(0.5, characters / promptTokens))
+  model.tokenLength += (length - model.tokenLength) * 0.3
 }
 
 /** The time to read fewer tokens is mostly not that of the tokens. */

@@ -149,89 +149,95 @@ const maxBlocksOfHost = 8192
 const firstCapacity = 1_000_000
 const minCapacity = 8192
 
-export const makePrefixes = (): Prefixes => {
+interface State {
   /** The oldest first. A block is at least as new as those after it. */
-  const blocks = new Map<number, Block>()
-  let read = 0
+  readonly blocks: Map<number, Block>
+  read: number
   /** A prefix is expected in the cache until the host has read so many other characters. */
-  let capacity = firstCapacity
+  capacity: number
+}
 
-  const blockOf = ({ hashes }: Prompt, i: number): Block | undefined => {
-    const hash = hashes[i]
-    return hash === undefined ? undefined : blocks.get(hash)
-  }
-
-  /** The number of blocks that were read since. */
-  const count = (prompt: Prompt, since: number): number => {
-    const isNew = (i: number): boolean => {
-      const block = blockOf(prompt, i)
-      return block !== undefined && block.at >= since
-    }
-    let low = 0
-    let high = prompt.hashes.length
-    for (let middle = Math.min(prompt.hint, high); low < high; middle = (low + high + 1) >>> 1) {
-      if (middle > 0 && !isNew(middle - 1)) high = middle - 1
-      // Most often, this is the end.
-      else if (!isNew(middle)) low = high = middle
-      else low = middle + 1
-    }
-    prompt.hint = low
-    return low
-  }
-
-  /** Whether there are more copies of a block than requests that use one. */
-  const isFree = ({ hashes }: Prompt, i: number, { copies }: Block, running: Running): boolean => {
-    let used = 0
-    for (const other of running) if (other.prompt.hashes[i] === hashes[i]) used++
-    return used < copies
-  }
-
+export const makePrefixes = (): Prefixes => {
+  const state: State = { blocks: new Map(), read: 0, capacity: firstCapacity }
   return {
-    find: (prompt, since, running) => {
-      const known = count(prompt, since)
-      const last = blockOf(prompt, known - 1)
-      if (last === undefined) return nothing
-      const oldest = read - capacity
-      let cached = known
-      // A running request may use the only copy of a long prefix, but there may be more of a shorter one.
-      for (let block: Block | undefined = last; cached > 0; block = blockOf(prompt, cached - 1)) {
-        if (block !== undefined && block.at >= oldest && isFree(prompt, cached - 1, block, running)) break
-        cached = cached >>> 1
-      }
-      return {
-        characters: prompt.ends[cached - 1] ?? 0,
-        known: prompt.ends[known - 1] ?? 0,
-        distance: read - last.at
-      }
-    },
-    add: (prompt, { characters }) => {
-      read += Math.max(0, prompt.characters - characters)
-      // Servers copy a prefix that is a small part of a sequence, and go on with the sequence itself otherwise.
-      const isBranch = 2 * characters < prompt.characters
-      for (let i = prompt.hashes.length - 1; i >= 0; i--) {
-        const isCopied = isBranch || (prompt.ends[i] ?? 0) > characters
-        const block = blockOf(prompt, i)
-        const copies = (block?.copies ?? 0) + (isCopied ? 1 : 0)
-        const hash = prompt.hashes[i] ?? 0
-        blocks.delete(hash)
-        blocks.set(hash, { at: read, copies: Math.max(1, copies) })
-      }
-      for (const oldest of blocks.keys()) {
-        if (blocks.size <= maxBlocksOfHost) return
-        blocks.delete(oldest)
-      }
-    },
-    read: () => read,
-    correct: (prompt, { characters, distance, known }, cached) => {
-      if (known === 0) return
-      if (cached >= known / 2) capacity = Math.max(capacity, 2 * distance)
-      if (cached >= characters / 2) return
-      capacity = Math.max(minCapacity, Math.sqrt(capacity * Math.min(capacity, 0.8 * distance)))
-      // Only the one of this request is left.
-      for (let i = 0; i < prompt.hashes.length; i++) {
-        const block = blockOf(prompt, i)
-        if (block !== undefined) block.copies = 1
-      }
-    }
+    find: (prompt, since, running) => find(state, prompt, since, running),
+    add: (prompt, cached) => add(state, prompt, cached),
+    read: () => state.read,
+    correct: (prompt, expected, cached) => correct(state, prompt, expected, cached)
+  }
+}
+
+const find = (state: State, prompt: Prompt, since: number, running: Running): Cached => {
+  const { capacity, read } = state
+  const known = count(state, prompt, since)
+  const last = blockOf(state, prompt, known - 1)
+  if (last === undefined) return nothing
+  let cached = known
+  // A running request may use the only copy of a long prefix, but there may be more of a shorter one.
+  for (let block: Block | undefined = last; cached > 0; block = blockOf(state, prompt, cached - 1)) {
+    if (block !== undefined && block.at >= read - capacity && isFree(prompt, cached - 1, block, running)) break
+    cached = cached >>> 1
+  }
+  return { characters: prompt.ends[cached - 1] ?? 0, known: prompt.ends[known - 1] ?? 0, distance: read - last.at }
+}
+
+const blockOf = ({ blocks }: State, { hashes }: Prompt, i: number): Block | undefined => {
+  const hash = hashes[i]
+  return hash === undefined ? undefined : blocks.get(hash)
+}
+
+/** The number of blocks that were read since. */
+const count = (state: State, prompt: Prompt, since: number): number => {
+  const isNew = (i: number): boolean => {
+    const block = blockOf(state, prompt, i)
+    return block !== undefined && block.at >= since
+  }
+  let low = 0
+  let high = prompt.hashes.length
+  for (let middle = Math.min(prompt.hint, high); low < high; middle = (low + high + 1) >>> 1) {
+    if (middle > 0 && !isNew(middle - 1)) high = middle - 1
+    // Most often, this is the end.
+    else if (!isNew(middle)) low = high = middle
+    else low = middle + 1
+  }
+  prompt.hint = low
+  return low
+}
+
+/** Whether there are more copies of a block than requests that use one. */
+const isFree = ({ hashes }: Prompt, i: number, { copies }: Block, running: Running): boolean => {
+  let used = 0
+  for (const other of running) if (other.prompt.hashes[i] === hashes[i]) used++
+  return used < copies
+}
+
+const add = (state: State, prompt: Prompt, { characters: cached }: Cached): void => {
+  const { blocks } = state
+  const { characters, ends, hashes } = prompt
+  state.read += Math.max(0, characters - cached)
+  // Servers copy a prefix that is a small part of a sequence, and go on with the sequence itself otherwise.
+  const isBranch = 2 * cached < characters
+  for (let i = hashes.length - 1; i >= 0; i--) {
+    const isCopied = isBranch || (ends[i] ?? 0) > cached
+    const copies = (blockOf(state, prompt, i)?.copies ?? 0) + (isCopied ? 1 : 0)
+    const hash = hashes[i] ?? 0
+    blocks.delete(hash)
+    blocks.set(hash, { at: state.read, copies: Math.max(1, copies) })
+  }
+  for (const oldest of blocks.keys()) {
+    if (blocks.size <= maxBlocksOfHost) return
+    blocks.delete(oldest)
+  }
+}
+
+const correct = (state: State, prompt: Prompt, { characters, distance, known }: Cached, cached: number): void => {
+  if (known === 0) return
+  if (cached >= known / 2) state.capacity = Math.max(state.capacity, 2 * distance)
+  if (cached >= characters / 2) return
+  state.capacity = Math.max(minCapacity, Math.sqrt(state.capacity * Math.min(state.capacity, 0.8 * distance)))
+  // Only the one of this request is left.
+  for (let i = 0; i < prompt.hashes.length; i++) {
+    const block = blockOf(state, prompt, i)
+    if (block !== undefined) block.copies = 1
   }
 }

@@ -86,6 +86,16 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
   yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(line.close), publish))
 
+  const drain = Effect.fnUntraced(function* (host: Host.Host) {
+    host.isDraining = true
+    yield* refresh
+    const isOver = () => host.running.size === 0 || !host.isDraining
+    yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
+    if (!host.isDraining) return
+    all = all.filter((each) => each !== host)
+    yield* refresh
+  })
+
   return {
     hosts,
     freePermits: () =>
@@ -130,18 +140,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         host.permits = permits
         return Effect.as(refresh, true)
       }),
-    drain: Effect.fnUntraced(function* (name) {
+    drain: (name) => {
       const host = find(name)
-      if (host === undefined) return false
-      host.isDraining = true
-      yield* refresh
-      const isOver = () => host.running.size === 0 || !host.isDraining
-      yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
-      if (!host.isDraining) return true
-      all = all.filter((each) => each !== host)
-      yield* refresh
-      return true
-    })
+      return host === undefined ? Effect.succeed(false) : Effect.as(drain(host), true)
+    }
   }
 })
 

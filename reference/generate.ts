@@ -30,7 +30,7 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   excludeExternals: true,
   // Not exported: the type that the layers of `Hedge.layer` have to match, and what `Pool.HostState` and the types of `Discovery` are derived from.
   intentionallyNotExported: [
-    "src/Hedge.ts:AnyLayer",
+    "src/policies/layers.ts:Any",
     "src/policies/pool/queue.ts:HostState",
     "src/servers/servers.ts:LocalKind",
     "src/servers/servers.ts:Service"

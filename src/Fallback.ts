@@ -1,5 +1,5 @@
 /**
- * Several providers as one: if one fails before its answer begins, the next one answers.
+ * Several providers as one: if one fails before its completion begins, the next one gets the request.
  *
  * @category Policies
  * @since 0.3.0
@@ -66,9 +66,9 @@ export interface Options {
  * Every request starts with the first candidate. If it fails before the first chunk that carries anything, the next one gets
  * the request. Later failures are passed on, so no text is delivered twice.
  *
- * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once. A prompt that does not fit
- * (`ContextOverflow`) may fit elsewhere, for example. If all fail, the error is `AllProvidersFailed`, with the error of each
- * candidate in order. A `total` deadline in a completion request bounds all candidates together.
+ * Every reason leads to the next candidate, except `InvalidRequest`, which is passed on at once. If all fail, the error is
+ * `AllProvidersFailed`, with the error of each candidate in order. A `total` deadline in a completion request bounds all candidates
+ * together.
  *
  * `provider` of the final chunk, or of the embedding, is the name of the provider that answered, and so is the attribute
  * `effect_local_llm.provider` of the current span.
@@ -76,7 +76,6 @@ export interface Options {
  * - `embed` and `model` ask the candidates in order. `model` fails with `ModelNotAvailable` if no candidate has the model.
  * - `listModels` has the models of all candidates that answer, each name once. It fails if none answers.
  * - `supportsModel` is true if any candidate has the model by its name there, and fails if none answers.
- * - `isSameModel` is true if it is for any candidate.
  *
  * If an option or a candidate is invalid, or if there is no candidate, every operation fails with `InvalidRequest`, which names it.
  *
@@ -85,18 +84,17 @@ export interface Options {
  * - Vectors of different models cannot be compared. For `embed`, all candidates should have the same model.
  * - Give the candidates names if several are of one kind: `Ollama.layer({ name: "gpu-1", … })`.
  *
- * @see {@link layer} for candidates that are layers
  * @category constructors
  * @since 0.3.0
  */
 export const make = (candidates: Arr.NonEmptyReadonlyArray<Candidate>, options: Options = {}): Provider.Provider =>
   OptionSchema.providerFrom(definition, options, { name: "Fallback" }, ({ name = "Fallback" }) =>
     OptionSchema.providerFrom(candidatesDefinition, { candidates }, { name }, ({ candidates }) =>
-      makeFallback(candidates, name)
+      makeFallback(Arr.map(candidates, toProvider), name)
     )
   )
 
-type Candidates = Arr.NonEmptyReadonlyArray<Candidate>
+type Providers = Arr.NonEmptyReadonlyArray<Provider.Provider>
 
 const definition = OptionSchema.define<Options>({ name: OptionSchema.text })
 
@@ -108,44 +106,37 @@ const model = Schema.optional(
 )
 
 /** A list of at least one candidate, whose provider has this schema. */
-const defineCandidates = <C extends { readonly provider: unknown; readonly model?: unknown }>(
-  provider: Schema.ConstraintDecoder<unknown>
-) => {
+const defineCandidates = (provider: Schema.ConstraintDecoder<unknown>) => {
   const fields = { provider, model }
-  return OptionSchema.define<{ readonly candidates: Arr.NonEmptyReadonlyArray<C> }>(
-    { candidates: Schema.Array(Schema.Struct(fields)).check(Schema.isMinLength(1)) },
-    { candidates: fields }
-  )
+  const candidates = Schema.Array(Schema.Struct(fields)).check(Schema.isMinLength(1))
+  return OptionSchema.define<{ readonly candidates: unknown }>({ candidates }, { candidates: fields })
 }
 
 const candidatesDefinition = defineCandidates(OptionSchema.provider)
 
 const layersDefinition = defineCandidates(OptionSchema.is(Layer.isLayer, "a layer"))
 
-const makeFallback = (candidates: Candidates, name: string): Provider.Provider => {
-  const inTurn = <A>(ask: (candidate: Candidate) => Effect.Effect<A, ProviderError>) =>
+const makeFallback = (providers: Providers, name: string): Provider.Provider => {
+  const inTurn = <A>(ask: (provider: Provider.Provider) => Effect.Effect<A, ProviderError>) =>
     Commit.call(
       {},
-      makePlan(candidates, name, (candidate) => () => ask(candidate))
+      makePlan(providers, name, (provider) => () => ask(provider))
     )
   return Provider.make({
     name,
-    kind: GenAi.sharedKind(candidates.map(({ provider }) => provider)),
+    kind: GenAi.sharedKind(providers),
     stream: (request) =>
       Commit.attempts(
         request,
-        makePlan(candidates, name, (candidate) => (request) => candidate.provider.stream(withModel(candidate, request)))
+        makePlan(providers, name, (provider) => (request) => provider.stream(request))
       ),
-    embed: (request) =>
-      inTurn((candidate) =>
-        Attempt.namedEmbedding(candidate.provider.embed(withModel(candidate, request)), candidate.provider.name)
-      ),
+    embed: (request) => inTurn((provider) => Attempt.namedEmbedding(provider.embed(request), provider.name)),
     listModels: Effect.map(
-      askAll(candidates, name, ({ provider }) => provider.listModels),
+      askAll(providers, name, ({ listModels }) => listModels),
       (lists) => Arr.dedupeWith(lists.flat(), (a, b) => a.id === b.id)
     ),
     model: (model, options) =>
-      inTurn((candidate) => candidate.provider.model(nameAt(candidate, model), options)).pipe(
+      inTurn((provider) => provider.model(model, options)).pipe(
         Effect.catchReason("ProviderError", "AllProvidersFailed", (reason, error) =>
           reason.errors.every((error) => error.reason._tag === "ModelNotAvailable")
             ? Effect.fail(new ProviderError({ provider: name, reason: new ModelNotAvailable({ model }) }))
@@ -154,18 +145,18 @@ const makeFallback = (candidates: Candidates, name: string): Provider.Provider =
       ),
     supportsModel: (model) =>
       Effect.map(
-        askAll(candidates, name, (candidate) => candidate.provider.supportsModel(nameAt(candidate, model))),
+        askAll(providers, name, (provider) => provider.supportsModel(model)),
         Arr.some(identity<boolean>)
       ),
-    isSameModel: (a, b) => candidates.some(({ provider }) => provider.isSameModel(a, b)),
-    hasUnlistedModels: candidates.some(({ provider }) => provider.hasUnlistedModels)
+    isSameModel: (a, b) => providers.some((provider) => provider.isSameModel(a, b)),
+    hasUnlistedModels: providers.some(({ hasUnlistedModels }) => hasUnlistedModels)
   })
 }
 
 /**
  * Provides a `Provider` made of several. Each candidate is a layer, so policies of its own can be added to it.
  *
- * **Example** (Ollama, and LM Studio if it fails, each with retries of its own)
+ * **Example** (Ollama with retries, and LM Studio if it fails)
  *
  * ```ts
  * import { NodeHttpClient } from "@effect/platform-node"
@@ -173,7 +164,7 @@ const makeFallback = (candidates: Candidates, name: string): Provider.Provider =
  * import { Fallback, LmStudio, Ollama, Retry } from "effect-local-llm"
  *
  * const live = Fallback.layer([
- *   { provider: Retry.layer().pipe(Layer.provide(Ollama.layer({ baseUrl: "http://gpu-1:11434" }))) },
+ *   { provider: Retry.layer().pipe(Layer.provide(Ollama.layer())) },
  *   { provider: LmStudio.layer(), model: "qwen2.5-7b-instruct" }
  * ]).pipe(Layer.provide(NodeHttpClient.layerUndici))
  * ```
@@ -202,51 +193,56 @@ export const layer = <const Candidates extends Arr.NonEmptyReadonlyArray<LayerCa
     })
   )
 
-const nameAt = ({ model }: Candidate, requested: string): string =>
-  model === undefined ? requested : typeof model === "string" ? model : model(requested)
-
-/** An invalid request stays as it is, for the provider to reject. */
-const withModel = <Request extends { readonly model?: string | undefined }>(
-  candidate: Candidate,
-  request: Request
-): Request => {
-  const { model } = candidate
-  if (model === undefined || !Values.isRecord(request)) return request
-  if (typeof model === "string") return { ...request, model }
-  return typeof request.model === "string" ? { ...request, model: model(request.model) } : request
+/** The provider of a candidate, which is asked for the model by its name there. */
+const toProvider = ({ model, provider }: Candidate): Provider.Provider => {
+  if (model === undefined) return provider
+  const rename = (requested: string) => (typeof model === "string" ? model : model(requested))
+  /** An invalid request stays as it is, for the provider to reject. */
+  const withModel = <Request extends { readonly model?: string | undefined }>(request: Request): Request => {
+    if (!Values.isRecord(request)) return request
+    if (typeof model === "string") return { ...request, model }
+    return typeof request.model === "string" ? { ...request, model: model(request.model) } : request
+  }
+  return Provider.make({
+    ...provider,
+    stream: (request) => provider.stream(withModel(request)),
+    embed: (request) => provider.embed(withModel(request)),
+    model: (name, options) => provider.model(rename(name), options),
+    supportsModel: (name) => provider.supportsModel(rename(name))
+  })
 }
 
 const fail = (provider: string, errors: ReadonlyArray<ProviderError>) =>
   Effect.fail(new ProviderError({ provider, reason: new AllProvidersFailed({ errors }) }))
 
-/** The candidates for one request: the first, and the next one after each failure. */
+/** The providers for one request: the first, and the next one after each failure. */
 const makePlan = <Request, Out>(
-  candidates: Candidates,
+  providers: Providers,
   name: string,
-  open: (candidate: Candidate) => (request: Request) => Out
+  open: (provider: Provider.Provider) => (request: Request) => Out
 ): Effect.Effect<Commit.Plan<Request, Out>> =>
   Effect.sync(() => {
     const errors: Array<ProviderError> = []
-    let [candidate] = candidates
+    let [provider] = providers
     return {
-      acquire: Effect.sync(() => ({ name: candidate.provider.name, open: open(candidate) })),
+      acquire: Effect.sync(() => ({ name: provider.name, open: open(provider) })),
       recover: ({ error, timeLeft }) => {
         if (timeLeft <= 0 || error.reason._tag === "InvalidRequest") return Effect.fail(error)
         errors.push(error)
-        const next = candidates[errors.length]
+        const next = providers[errors.length]
         if (next === undefined) return fail(name, errors)
-        candidate = next
+        provider = next
         return Effect.void
       }
     }
   })
 
-/** What the candidates answer, at least one of them. */
+/** What the providers answer, at least one of them. */
 const askAll = <A>(
-  candidates: Candidates,
+  providers: Providers,
   name: string,
-  ask: (candidate: Candidate) => Effect.Effect<A, ProviderError>
+  ask: (provider: Provider.Provider) => Effect.Effect<A, ProviderError>
 ): Effect.Effect<ReadonlyArray<A>, ProviderError> =>
-  Effect.flatMap(Effect.partition(candidates, ask, { concurrency: "unbounded" }), ([answers, errors]) =>
+  Effect.flatMap(Effect.partition(providers, ask, { concurrency: "unbounded" }), ([answers, errors]) =>
     answers.length > 0 ? Effect.succeed(answers) : fail(name, errors)
   )

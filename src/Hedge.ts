@@ -1,5 +1,5 @@
 /**
- * A second request to another server for an answer that is late to begin. It shortens the longest waits, for a few percent more load.
+ * A second request to another server for a completion that is late to begin. It shortens the longest waits, for a few percent more load.
  *
  * @category Policies
  * @since 0.3.0
@@ -73,17 +73,16 @@ export interface LayerOptions<out Alternative extends Layers.Any> extends Altern
  *
  * **Details**
  *
- * A completion begins with the first chunk that carries anything: content, thinking, a tool call or the end. The other request is
- * then interrupted and its connection is closed, so no text is delivered twice. Before that, other chunks of the first request,
- * such as prompt progress, are passed on.
+ * A completion begins with the first chunk that carries anything: content, thinking, a tool call or the end. The other request's
+ * connection is then closed, so no text is delivered twice. Before that, other chunks of the first request, such as prompt
+ * progress, are passed on.
  *
- * The second request is sent after the 95th percentile of the recent waits for this model, or after `minDelay` if that is
- * longer, to the first alternative that has the model in memory. If the first request fails before that, its failure is passed
- * on; if it fails later, the second one decides, and if both fail, the failure of the first is passed on. Failures of the second
- * request are ignored otherwise. A defect of the first is passed on at once.
+ * The second request is sent after `minDelay`, to the first alternative that has the model in memory. If the first request fails
+ * before that, its failure is passed on; if it fails later, the second one decides, and if both fail, the failure of the first is
+ * passed on. A defect of the first is passed on at once.
  *
  * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider`
- * of the current span. `embed`, `listModels` and `model` are those of the first provider.
+ * of the current span. All other operations are those of the first provider.
  *
  * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
@@ -93,7 +92,6 @@ export interface LayerOptions<out Alternative extends Layers.Any> extends Altern
  * - A request without a model's name, which leaves it to the defaults of a layer, is never sent twice.
  * - For another name of the model at an alternative, use `Fallback.make([{ provider, model }])` as the alternative.
  *
- * @see {@link layer} for the same as a layer
  * @category combinators
  * @since 0.3.0
  */
@@ -163,7 +161,7 @@ const makeHedging = (provider: Provider.Provider, options: Options): Provider.Pr
 }
 
 /**
- * Provides a `Provider` that sends requests a second time if an answer is late to begin, from another one.
+ * Provides a `Provider` that sends requests a second time if a completion is late to begin, from another one.
  *
  * **Example** (two machines with the same models)
  *
@@ -202,14 +200,11 @@ export const layer = <Alternative extends Layers.Any = never>(
     })
   )
 
-/** How long an alternative may take to say whether it has the model in memory. */
+/** How long an alternative may take to report whether it has the model in memory. */
 const askTimeout = "2 seconds"
 
-const reportsLoaded = (provider: Provider.Provider, model: string): Effect.Effect<boolean> =>
-  Effect.match(provider.model(model), {
-    onFailure: () => false,
-    onSuccess: (info) => info.isLoaded !== false
-  })
+const reportsLoaded: NonNullable<Settings["isLoaded"]> = (provider, model) =>
+  Effect.match(provider.model(model), { onFailure: () => false, onSuccess: ({ isLoaded }) => isLoaded !== false })
 
 /** How many waits the percentile is taken from, for how many models. */
 const maxWaits = 100

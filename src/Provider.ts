@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
@@ -31,9 +32,9 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  * 4. Chunks that arrived before a failure are delivered before the failure.
  * 5. Nothing that a server sends causes a defect, and nothing is skipped silently.
  * 6. When the consumer stops (`Stream.take`, interruption, its own failure, the end of its scope), the connection is closed
- *    at once, before the headers as well as in the middle of an answer, which makes the server stop generating. LM Studio and
+ *    at once, before the headers as well as in the middle of a completion, which makes the server stop generating. LM Studio and
  *    llama.cpp read the prompt to its end before they stop.
- * 7. Memory is bounded by the longest record allowed (`maxLineBytes`, 8 MiB by default), not by the answer.
+ * 7. Memory is bounded by the longest record allowed (`maxLineBytes`, 8 MiB by default), not by the completion.
  * 8. Back-pressure reaches the server: a slow consumer slows it down.
  * 9. Deadlines use the monotonic clock. Time in which the consumer is busy does not count as idle.
  * 10. No prompt is truncated silently: one that does not fit fails with `ContextOverflow`, unless the request has
@@ -41,12 +42,10 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  *
  * **Gotchas**
  *
- * `Ollama`, `LmStudio`, `LlamaServer`, `OpenAiCompatible`, `MockProvider` and `Pool` extend this type, and `Effect.provide` subtracts
- * services by type. So a program that needs one of those also compiles with another layer of `Provider`, such as a mock, and dies
- * with `Service not found: effect-local-llm/Ollama`. Provide its own layer. That they extend it is also why a condition can choose
- * between the layers of two servers.
+ * `Ollama`, `Pool` and the other services extend this type, and `Effect.provide` subtracts services by type. So a program that needs
+ * `Ollama` also compiles with the layer of a mock, and dies with `Service not found: effect-local-llm/Ollama`. Provide its own layer.
  *
- * **Example** (an answer while it is generated)
+ * **Example** (a completion while it is generated)
  *
  * ```ts
  * import { Console, Effect, Stream } from "effect"
@@ -64,7 +63,7 @@ import type { StreamingChunk } from "./StreamingChunk.ts"
  * @since 0.1.0
  */
 export interface Provider {
-  /** The provider's name, as errors carry it. */
+  /** The name in errors. */
   readonly name: string
   /**
    * The kind of its server, whatever its name: `ollama`, `lmstudio`, `llama-server` or `OpenAI-compatible server`. `Pool` and
@@ -75,9 +74,9 @@ export interface Provider {
   readonly kind?: string | undefined
   /** The origin of its server, without credentials, such as `http://gpu-1:11434`. Absent if there is none, or several. */
   readonly server?: string | undefined
-  /** Requests an answer and emits it while it is generated. Fails with any reason of `ProviderError`. */
+  /** Requests a completion and emits it while it is generated. Fails with any reason of `ProviderError`. */
   readonly stream: (request: CompletionRequest) => Stream.Stream<StreamingChunk, ProviderError>
-  /** Requests an answer and returns it when it is complete. A fold of `stream`, with the same guarantees. */
+  /** A fold of `stream`, with the same guarantees. */
   readonly complete: (request: CompletionRequest) => Effect.Effect<Completion.Completion, ProviderError>
   /**
    * Turns texts into vectors, in the order of the texts. A text that does not fit into the model's context fails with
@@ -87,9 +86,9 @@ export interface Provider {
   /** The models that the server has. Most servers report little more than their names here; `model` reports more. */
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /**
-   * What the server reports about one model: more than `listModels`, such as its context length, its capabilities and whether it
-   * is in memory. Fails with `ModelNotAvailable` if the server does not have it. A report counts for up to `maxAge` (default: 15
-   * seconds), unless this provider changed a model since.
+   * What the server reports about one model, such as its context length, its capabilities and whether it is in memory. Fails with
+   * `ModelNotAvailable` if the server does not have it. A report counts for up to `maxAge` (default: 15 seconds), unless this
+   * provider changed a model since.
    */
   readonly model: (
     name: string,
@@ -100,14 +99,14 @@ export interface Provider {
   /** Whether two names mean the same model on this server, such as `llama3.2` and `llama3.2:latest` on Ollama. */
   readonly isSameModel: (a: string, b: string) => boolean
   /**
-   * Whether the server may answer for models that it does not list, as gateways do. `Pool` then requests such a model from it, if
-   * no host lists it.
+   * Whether the server may have models that it does not list, as gateways do. `Pool` requests such a model from it if no host
+   * lists it.
    *
    * @since 0.3.0
    */
   readonly hasUnlistedModels: boolean
   /**
-   * Whether loading a second model may end the answers of the first, as on LM Studio. `Pool` then requests one model at a time.
+   * Whether loading a second model may end the completions of the first, as on LM Studio. `Pool` then requests one model at a time.
    *
    * @since 0.3.0
    */
@@ -127,29 +126,27 @@ export interface Provider {
 export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
 
 /**
- * Requests an answer that matches a schema, and decodes it.
+ * Requests a completion that matches a schema, and decodes it.
  *
  * **Details**
  *
- * The schema is sent as `format`, so servers constrain the answer to its JSON form while they generate it. An answer that does
- * not match fails with `InvalidAnswer`, which has the text, redacted, and reports whether it was truncated. JSON in a Markdown
- * code block is accepted, and so is JSON that LM Studio puts into the thinking of an answer without content.
+ * The schema is sent as `format`, so servers constrain the completion to its JSON form while they generate it. One that does not
+ * match fails with `InvalidAnswer`, which has the text, redacted, and reports whether it was truncated. JSON in a Markdown code block
+ * is accepted, and so is JSON that LM Studio puts into the thinking of a completion without content.
  *
  * **Gotchas**
  *
  * Models answer better if a message also says what the fields mean.
  *
- * **Example** (a typed answer)
+ * **Example** (a typed completion)
  *
  * ```ts
  * import { Schema } from "effect"
  * import { Provider } from "effect-local-llm"
  *
- * const City = Schema.Struct({ city: Schema.String, celsius: Schema.Number })
- *
  * const program = Provider.object(
  *   { model: "llama3.2", messages: [{ role: "user", content: "Where is it warm today? Answer as JSON." }] },
- *   City
+ *   Schema.Struct({ city: Schema.String, celsius: Schema.Number })
  * )
  * ```
  *
@@ -180,6 +177,12 @@ export const object = <A, RD>(
  *
  * For a policy of your own: `Provider.make({ ...provider, stream: (request) => … })`. For tests, `MockProvider` is simpler.
  *
+ * **Details**
+ *
+ * `stream` has to keep the guarantees of `Provider.stream`. The defaults: `embed` fails with `Unsupported`, `model` is the entry of
+ * `listModels`, `supportsModel` is whether it has one, `isSameModel` is whether the names are equal, `hasUnlistedModels` and
+ * `oneModelAtATime` are `false`, and the other fields are absent.
+ *
  * **Gotchas**
  *
  * It neither validates requests nor applies deadlines: the providers of the servers do that. What is given is used as it is, so a
@@ -188,60 +191,31 @@ export const object = <A, RD>(
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: {
-  /** The name in errors. */
-  readonly name: string
-  /** The kind of the server, such as `ollama`. Default: none. */
-  readonly kind?: string | undefined
-  /** The origin of the server, without credentials. Default: none. */
-  readonly server?: string | undefined
-  /** Has to keep the guarantees of `Provider.stream`. */
-  readonly stream: Provider["stream"]
-  /** Default: fails with `Unsupported`. */
-  readonly embed?: Provider["embed"] | undefined
-  /** What `supportsModel` and the default of `model` look names up in. */
-  readonly listModels: Provider["listModels"]
-  /** Default: the entry of `listModels`. */
-  readonly model?: Provider["model"] | undefined
-  /** Default: whether an entry of `listModels` is the same model. */
-  readonly supportsModel?: Provider["supportsModel"] | undefined
-  /** Default: whether they are equal. */
-  readonly isSameModel?: Provider["isSameModel"] | undefined
-  /** Default: `false`. */
-  readonly hasUnlistedModels?: boolean | undefined
-  /** Default: `false`. */
-  readonly oneModelAtATime?: boolean | undefined
-  /** Default: none. */
-  readonly unload?: Provider["unload"] | undefined
-}): Provider => {
-  const {
-    hasUnlistedModels = false,
-    isSameModel = (a, b) => a === b,
-    listModels,
-    name,
-    oneModelAtATime = false
-  } = options
-  const { stream } = options
+export const make = (
+  options: Pick<Provider, "name" | "stream" | "listModels"> & {
+    readonly [K in Exclude<keyof Provider, "name" | "stream" | "listModels" | "complete">]?: Provider[K] | undefined
+  }
+): Provider => {
+  const { isSameModel = (a, b) => a === b, kind, listModels, name, server, stream, unload } = options
   const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
   const find = (model: string) => Effect.map(listModels, (models) => models.find((info) => isSameModel(info.id, model)))
+  const describe: Provider["model"] = (model) =>
+    Effect.flatMap(find(model), (info) =>
+      info === undefined ? fail(new ModelNotAvailable({ model })) : Effect.succeed(info)
+    )
   return {
     name,
-    kind: options.kind,
-    server: options.server,
+    kind,
+    server,
     stream,
     complete: (request) => Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
     embed: options.embed ?? (() => fail(new Unsupported({ feature: "embeddings" }))),
     listModels,
-    model:
-      options.model ??
-      ((model) =>
-        Effect.flatMap(find(model), (info) =>
-          info === undefined ? fail(new ModelNotAvailable({ model })) : Effect.succeed(info)
-        )),
-    supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), (info) => info !== undefined)),
+    model: options.model ?? describe,
+    supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), Predicate.isNotUndefined)),
     isSameModel,
-    hasUnlistedModels,
-    oneModelAtATime,
-    ...(options.unload === undefined ? {} : { unload: options.unload })
+    hasUnlistedModels: options.hasUnlistedModels ?? false,
+    oneModelAtATime: options.oneModelAtATime ?? false,
+    ...(unload === undefined ? {} : { unload })
   }
 }

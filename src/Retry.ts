@@ -69,27 +69,31 @@ export const defaultSchedule: Schedule.Schedule<Duration.Duration> = Schedule.mi
  *
  * Only errors with `isRetryable` lead to a retry, and only before the first chunk that carries anything: content, thinking, a
  * tool call or the end. Later failures are passed on, so no text is delivered twice. Chunks before it, such as prompt progress,
- * are passed on and may repeat.
+ * may repeat. When there is no further attempt, the last error is passed on unchanged.
  *
- * A `Retry-After` of the server takes precedence over the schedule. When there is no further attempt, the last error is passed on
- * unchanged.
+ * A `Retry-After` of the server takes precedence over the schedule. If a connection is closed within the first second of a request,
+ * it may have been idle, so the request is sent again at once. That happens once for each request, and neither `attempts` nor the
+ * budget counts it.
  *
- * If a connection is closed within the first second of a request, it may have been idle, so the request is sent again at once.
- * That happens once for each request, and neither `attempts` nor the budget counts it.
- *
- * `firstChunk` and `idle` deadlines apply to each attempt. A `total` deadline in a completion request bounds all attempts and
- * the waits between them. One that comes from the options of a layer bounds each attempt. A `Timeout` of the kind `total` is
- * not retried.
- *
- * It applies to all operations. Apply it to each provider of a `Fallback`, since `AllProvidersFailed` is not retryable.
+ * `firstChunk` and `idle` deadlines apply to each attempt, and so does a `total` deadline of a layer. One in a completion request
+ * bounds all attempts and the waits between them. A `Timeout` of the kind `total` is not retried.
  *
  * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
  * **Gotchas**
  *
- * Each use of `apply` has a budget of its own.
+ * - Each use of `apply` has a budget of its own.
+ * - Apply it to each provider of a `Fallback`, since `AllProvidersFailed` is not retryable.
  *
- * @see {@link layer} for the same as a layer
+ * **Example** (a server behind a proxy that is busy at times)
+ *
+ * ```ts
+ * import { Layer, Schedule } from "effect"
+ * import { Ollama, Retry } from "effect-local-llm"
+ *
+ * const live = Retry.layer({ attempts: 5, schedule: Schedule.spaced("1 second") }).pipe(Layer.provide(Ollama.layer()))
+ * ```
+ *
  * @category combinators
  * @since 0.3.0
  */
@@ -140,17 +144,6 @@ const makeRetrying = (provider: Provider.Provider, options: Options): Provider.P
 
 /**
  * Provides a `Provider` that sends requests again after a failure, from another one.
- *
- * **Example** (a server behind a proxy that is busy at times)
- *
- * ```ts
- * import { Layer, Schedule } from "effect"
- * import { Ollama, Retry } from "effect-local-llm"
- *
- * const live = Retry.layer({ attempts: 5, schedule: Schedule.spaced("1 second") }).pipe(
- *   Layer.provide(Ollama.layer())
- * )
- * ```
  *
  * @see {@link apply} for what is retried.
  * @category layers

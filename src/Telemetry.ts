@@ -16,6 +16,8 @@ import type * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
+import { map as mapRecord } from "effect/Record"
+import { TracerTimingEnabled } from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -41,47 +43,43 @@ export interface Options {
   readonly providerName?: string | undefined
 }
 
-type Texts = Readonly<Record<string, string>>
+type Attributes = Readonly<Record<string, unknown>>
 
-/** Returns a histogram for the attributes of a series. Each of its bounds is `factor` times the one before. */
+/** Bounds of 10 ms to 82 s, as the conventions have it. */
+const seconds = { unit: "s", start: 0.01, factor: 2, count: 14 }
+
+/** 10 ms to 44 minutes: models of many gigabytes load for minutes. */
+const loadSeconds = { ...seconds, count: 19 }
+
+/** 1 to 67,108,864, as the conventions have it. */
+const tokens = { unit: "{token}", start: 1, factor: 4, count: 14 }
+
+/** A series has its attributes from the start: to add them to each value takes longer than to record it. */
 const histogram =
-  (name: string, description: string, unit: string, { count, factor, start }: typeof seconds) =>
-  (attributes: Texts = {}): Metric.Histogram<number> =>
+  (name: string, description: string, { count, factor, start, unit }: typeof seconds) =>
+  (attributes: Readonly<Record<string, string>> = {}): Metric.Histogram<number> =>
     Metric.histogram(name, {
       description,
       boundaries: Metric.boundariesFromIterable(Array.from({ length: count }, (_, i) => start * factor ** i)),
       attributes: { unit, ...attributes }
     })
 
-/** 10 ms to 82 s, as the conventions have it. */
-const seconds = { start: 0.01, factor: 2, count: 14 }
-
-/** 10 ms to 44 minutes: models of many gigabytes load for minutes. */
-const loadSeconds = { start: 0.01, factor: 2, count: 19 }
-
-/** 1 to 67,108,864, as the conventions have it. */
-const tokens = { start: 1, factor: 4, count: 14 }
-
-/** All series have their attributes from the start: to add them with each value takes longer than to record it. */
-const histograms = {
-  duration: histogram("gen_ai.client.operation.duration", "Duration of an operation, in seconds", "s", seconds),
+const series = {
+  duration: histogram("gen_ai.client.operation.duration", "Duration of an operation, in seconds", seconds),
   firstChunk: histogram(
     "gen_ai.client.operation.time_to_first_chunk",
     "Time to the first chunk of an answer, in seconds",
-    "s",
     seconds
   ),
   perChunk: histogram(
     "gen_ai.client.operation.time_per_output_chunk",
     "Mean time between the chunks of an answer, in seconds",
-    "s",
     seconds
   ),
-  tokens: histogram("gen_ai.client.token.usage", "Tokens of a prompt or an answer", "{token}", tokens),
+  tokens: histogram("gen_ai.client.token.usage", "Tokens of a prompt or an answer", tokens),
   load: histogram(
     "effect_local_llm.client.load.duration",
     "Time in which a server loaded a model, in seconds",
-    "s",
     loadSeconds
   )
 }
@@ -92,7 +90,7 @@ const histograms = {
  * @category metrics
  * @since 0.3.0
  */
-export const operationDuration = histograms.duration()
+export const operationDuration = series.duration()
 
 /**
  * `gen_ai.client.operation.time_to_first_chunk`: from the request to the first chunk, in seconds.
@@ -100,7 +98,7 @@ export const operationDuration = histograms.duration()
  * @category metrics
  * @since 0.3.0
  */
-export const timeToFirstChunk = histograms.firstChunk()
+export const timeToFirstChunk = series.firstChunk()
 
 /**
  * `gen_ai.client.operation.time_per_output_chunk`: from one chunk to the next, in seconds. One value for each completion, the mean
@@ -109,7 +107,7 @@ export const timeToFirstChunk = histograms.firstChunk()
  * @category metrics
  * @since 0.3.0
  */
-export const timePerOutputChunk = histograms.perChunk()
+export const timePerOutputChunk = series.perChunk()
 
 /**
  * `gen_ai.client.token.usage`: tokens by `gen_ai.token.type` (`input` or `output`), if the server reports them.
@@ -117,7 +115,7 @@ export const timePerOutputChunk = histograms.perChunk()
  * @category metrics
  * @since 0.3.0
  */
-export const tokenUsage = histograms.tokens()
+export const tokenUsage = series.tokens()
 
 /**
  * `effect_local_llm.client.load.duration`: how long the server loaded the model for a request, in seconds, if it reports it.
@@ -125,7 +123,7 @@ export const tokenUsage = histograms.tokens()
  * @category metrics
  * @since 0.3.0
  */
-export const loadDuration = histograms.load()
+export const loadDuration = series.load()
 
 /**
  * A provider with one span and the metrics of this module for each `stream`, `complete` and `embed`.
@@ -136,10 +134,8 @@ export const loadDuration = histograms.load()
  * and the options of the request are set at its start, so samplers see them. Usage, finish reason, time to the first chunk and
  * `error.type` (the tag of the reason) follow at its end. Prompts, completions and credentials are in no attribute.
  *
- * Apply it outside of the other policies for one span per request of the program, or inside of them for one per attempt. `Fallback`,
- * `Hedge` and `Pool` inside add the name of the provider that answered (`effect_local_llm.provider`). Servers add no spans below it:
- * the span of the HTTP client is disabled. `effect/ai` has spans of its own, so models of `EffectAi` need this policy for the metrics
- * only.
+ * Outside of the other policies there is one span per request of the program, inside of them one per attempt. `Fallback`, `Hedge` and
+ * `Pool` inside add the name of the provider that answered (`effect_local_llm.provider`). The span of the HTTP client is disabled.
  *
  * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
  *
@@ -151,8 +147,18 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
 
 const definition = OptionSchema.define<Options>({ providerName: OptionSchema.text })
 
+/**
+ * Provides a `Provider` with spans and metrics, from another one.
+ *
+ * @see {@link apply}
+ * @category layers
+ * @since 0.3.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>
+  Layers.from((provider) => apply(provider, options))
+
 const makeObserved = (provider: Provider.Provider, options: Options): Provider.Provider => {
-  const begin = makeBegin(provider, options)
+  const begin = makeBegin(attributesOf(provider, options))
   return Provider.make({
     ...provider,
     stream: (request) =>
@@ -174,32 +180,12 @@ const makeObserved = (provider: Provider.Provider, options: Options): Provider.P
   })
 }
 
-/**
- * Provides a `Provider` with spans and metrics, from another one.
- *
- * **Example** (a traced server)
- *
- * ```ts
- * import { Layer } from "effect"
- * import { Ollama, Telemetry } from "effect-local-llm"
- *
- * const live = Telemetry.layer().pipe(Layer.provide(Ollama.layer()))
- * ```
- *
- * @category layers
- * @since 0.3.0
- */
-export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, never, Provider.Provider> =>
-  Layers.from((provider) => apply(provider, options))
-
-type Attributes = Readonly<Record<string, unknown>>
-
 /** A request that is being answered. Mutable. Times are seconds of the monotonic clock. */
 interface Operation {
   readonly span: Tracer.Span
   readonly now: () => number
   readonly startedAt: number
-  readonly seriesOf: (responseModel: string | undefined, errorType: string | undefined) => Series
+  readonly findSeries: ReturnType<ReturnType<typeof makeFindSeries>>
   firstChunkAt?: number
   lastChunkAt?: number
   chunks: number
@@ -207,31 +193,28 @@ interface Operation {
   response?: Partial<Omit<FinalChunk, "usage">> & { readonly usage?: Partial<Usage> | undefined }
 }
 
-/** Begins the operations of a provider. */
-const makeBegin = (provider: Provider.Provider, options: Options) => {
-  const own = attributesOf(provider, options)
+/** Begins the operations of a provider with these attributes. */
+const makeBegin = (own: Attributes) => {
   const findSeries = makeFindSeries(own)
   return Effect.fnUntraced(function* (name: string, request: CompletionRequest | EmbeddingRequest) {
-    const model = modelOf(request)
+    const model = Predicate.isObject(request) ? toText(request.model) : undefined
     const span = yield* Effect.makeSpan(model === undefined ? name : `${name} ${model}`, {
       kind: "client",
-      attributes: { "gen_ai.operation.name": name, ...own, ...describe(request, model) }
+      attributes: present({
+        "gen_ai.operation.name": name,
+        ...own,
+        "gen_ai.request.model": model,
+        ...describe(request)
+      })
     })
     const clock = yield* Clock.Clock
     const now = (): number => Monotonic.millisOf(clock) / 1000
-    const operation: Operation = {
-      span,
-      now,
-      startedAt: now(),
-      seriesOf: (responseModel, errorType) =>
-        findSeries({ operation: name, requestModel: model, responseModel, errorType }),
-      chunks: 0
-    }
+    const operation: Operation = { span, now, startedAt: now(), findSeries: findSeries(name, model), chunks: 0 }
     return operation
   })
 }
 
-/** Runs a completion below its span, which ends with the exit of the completion. Counts the chunks, and notes the first and the last. */
+/** Runs a completion below its span, which ends with the exit of the completion. */
 const observe = Effect.fnUntraced(function* (
   begin: Effect.Effect<Operation>,
   chunks: Attempt.Completion,
@@ -274,42 +257,42 @@ const makeBelowSpan = (span: Tracer.Span) => {
 
 /** Has no effect the second time. */
 const end = (operation: Operation, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-  Effect.contextWith((context: Context.Context<never>) =>
-    Effect.sync(() => {
-      const { chunks, firstChunkAt, lastChunkAt, response = {}, span, startedAt } = operation
-      if (span.status._tag === "Ended") return
-      const { finishReason, promptTruncated, responseId, timings, usage } = response
-      const errorType = Exit.isFailure(exit) ? typeOf(exit.cause) : undefined
-      const wait = firstChunkAt === undefined ? undefined : firstChunkAt - startedAt
-      const model = response.model === undefined ? undefined : GenAi.toText(response.model)
-      const attributes = present({
-        "error.type": errorType,
-        "gen_ai.response.model": model,
-        "gen_ai.response.id": responseId === undefined ? undefined : GenAi.toText(responseId),
-        "gen_ai.response.finish_reasons": finishReason === undefined ? undefined : [finishReason],
-        "gen_ai.response.time_to_first_chunk": wait,
-        "gen_ai.usage.input_tokens": usage?.promptTokens,
-        "gen_ai.usage.output_tokens": usage?.completionTokens,
-        "gen_ai.usage.cache_read.input_tokens": usage?.cachedTokens,
-        "gen_ai.usage.reasoning.output_tokens": usage?.reasoningTokens,
-        "effect_local_llm.prompt_truncated": promptTruncated
-      })
-      for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)
-
-      const series = operation.seriesOf(model, errorType)
-      const record = (metric: Metric.Histogram<number>, value: number | undefined): void => {
-        if (value !== undefined) metric.updateUnsafe(value, context)
-      }
-      record(series.duration, operation.now() - startedAt)
-      record(series.firstChunk, wait)
-      if (lastChunkAt !== undefined && firstChunkAt !== undefined && chunks > 1)
-        record(series.perChunk, (lastChunkAt - firstChunkAt) / (chunks - 1))
-      record(series.input, usage?.promptTokens)
-      record(series.output, usage?.completionTokens)
-      record(series.load, timings?.load && Duration.toSeconds(timings.load))
-      span.end(Context.get(context, Clock.Clock).currentTimeNanosUnsafe(), exit)
+  Effect.contextWith((context: Context.Context<never>) => {
+    const { chunks, findSeries, firstChunkAt, lastChunkAt, now, response = {}, span, startedAt } = operation
+    if (span.status._tag === "Ended") return Effect.void
+    const { finishReason, timings, usage } = response
+    const errorType = Exit.isFailure(exit) ? typeOf(exit.cause) : undefined
+    const wait = firstChunkAt === undefined ? undefined : firstChunkAt - startedAt
+    const model = toText(response.model)
+    const attributes = present({
+      "error.type": errorType,
+      "gen_ai.response.model": model,
+      "gen_ai.response.id": toText(response.responseId),
+      "gen_ai.response.finish_reasons": finishReason === undefined ? undefined : [finishReason],
+      "gen_ai.response.time_to_first_chunk": wait,
+      "gen_ai.usage.input_tokens": usage?.promptTokens,
+      "gen_ai.usage.output_tokens": usage?.completionTokens,
+      "gen_ai.usage.cache_read.input_tokens": usage?.cachedTokens,
+      "gen_ai.usage.reasoning.output_tokens": usage?.reasoningTokens,
+      "effect_local_llm.prompt_truncated": response.promptTruncated
     })
-  )
+    for (const key in attributes) span.attribute(key, attributes[key])
+
+    const series = findSeries(model, errorType)
+    const record = (metric: Metric.Histogram<number>, value: number | undefined): void => {
+      if (value !== undefined) metric.updateUnsafe(value, context)
+    }
+    record(series.duration, now() - startedAt)
+    record(series.firstChunk, wait)
+    if (lastChunkAt !== undefined && firstChunkAt !== undefined && chunks > 1)
+      record(series.perChunk, (lastChunkAt - firstChunkAt) / (chunks - 1))
+    record(series.input, usage?.promptTokens)
+    record(series.output, usage?.completionTokens)
+    record(series.load, timings?.load && Duration.toSeconds(timings.load))
+    const isTimed = Context.get(context, TracerTimingEnabled)
+    span.end(isTimed ? Context.get(context, Clock.Clock).currentTimeNanosUnsafe() : 0n, exit)
+    return Effect.void
+  })
 
 /** The tag of the reason; `interrupted` and `defect` are not reasons. */
 const typeOf = (cause: Cause.Cause<unknown>): string => {
@@ -319,32 +302,25 @@ const typeOf = (cause: Cause.Cause<unknown>): string => {
 }
 
 const attributesOf = ({ kind, name, server }: Provider.Provider, { providerName }: Options): Attributes => {
-  const own = {
-    "gen_ai.provider.name": providerName === undefined ? GenAi.providerName({ kind, name }) : GenAi.toText(providerName)
-  }
+  const own = { "gen_ai.provider.name": GenAi.providerName({ name, kind: providerName ?? kind }) }
   // A provider of a program may have any text there.
   if (server === undefined || !URL.canParse(server)) return own
   const { hostname, port, protocol } = new URL(server)
-  return {
-    ...own,
-    "server.address": hostname,
-    "server.port": port === "" ? (protocol === "https:" ? 443 : 80) : Number(port)
-  }
+  const defaultPort = protocol === "https:" ? 443 : 80
+  return { ...own, "server.address": hostname, "server.port": port === "" ? defaultPort : Number(port) }
 }
 
 const nameOf = (request: CompletionRequest): string =>
   Predicate.isObject(request) && request.prompt !== undefined ? "text_completion" : "chat"
 
-const modelOf = (request: CompletionRequest | EmbeddingRequest): string | undefined =>
-  Predicate.isObject(request) && typeof request.model === "string" ? GenAi.toText(request.model) : undefined
+/** How many stop sequences the span has. */
+const maxStopSequences = 16
 
 /** The options of a request, which may be invalid: only texts and numbers are taken from it. */
-const describe = (request: CompletionRequest | EmbeddingRequest, model: string | undefined): Attributes => {
-  if (!Predicate.isObject(request)) return {}
+const describe = (request: CompletionRequest | EmbeddingRequest): Attributes => {
+  if (!Predicate.isObject(request) || Predicate.hasProperty(request, "input")) return {}
   const number = (value: unknown) => (typeof value === "number" ? value : undefined)
-  if (Predicate.hasProperty(request, "input")) return present({ "gen_ai.request.model": model })
-  return present({
-    "gen_ai.request.model": model,
+  return {
     "gen_ai.request.stream": true,
     "gen_ai.output.type": request.format === undefined ? "text" : "json",
     "gen_ai.request.temperature": number(request.temperature),
@@ -357,72 +333,49 @@ const describe = (request: CompletionRequest | EmbeddingRequest, model: string |
     "gen_ai.request.stop_sequences": Array.isArray(request.stop)
       ? request.stop.filter(Predicate.isString).slice(0, maxStopSequences).map(GenAi.toText)
       : undefined
-  })
+  }
 }
-
-/** How many of them the span has. */
-const maxStopSequences = 16
 
 /** How many names of models metrics are grouped by: those of requests, and for each of them those of its responses. */
 const maxRequestModels = 100
 const maxResponseModels = 8
 
-interface Series extends Readonly<
-  Record<"duration" | "firstChunk" | "perChunk" | "input" | "output" | "load", Metric.Histogram<number>>
-> {}
-
-const makeSeries = (attributes: Texts): Series => ({
-  duration: histograms.duration(attributes),
-  firstChunk: histograms.firstChunk(attributes),
-  perChunk: histograms.perChunk(attributes),
-  input: histograms.tokens({ ...attributes, "gen_ai.token.type": "input" }),
-  output: histograms.tokens({ ...attributes, "gen_ai.token.type": "output" }),
-  load: histograms.load(attributes)
-})
-
-interface Group {
-  readonly operation: string
-  readonly requestModel: string | undefined
-  readonly responseModel: string | undefined
-  readonly errorType: string | undefined
-}
-
-/** The series of metrics, each made once. They are bounded, although callers and servers choose the names of models. */
+/** Finds the series of a request. Each is made once. Callers and servers choose the names of models, so these are bounded. */
 const makeFindSeries = (own: Attributes) => {
   const boundRequest = GenAi.makeBounded(maxRequestModels)
   const boundResponses = new Map<string | undefined, (value: string) => string>()
-  const all = new Map<string, Series>()
-
-  const bound = ({ requestModel, responseModel, ...group }: Group): Group => {
+  const all = new Map<string, ReturnType<typeof makeSeries>>()
+  return (name: string, requestModel?: string) => (responseModel?: string, errorType?: string) => {
     const request = requestModel === undefined ? undefined : boundRequest(requestModel)
     const boundResponse = boundResponses.get(request) ?? GenAi.makeBounded(maxResponseModels)
     boundResponses.set(request, boundResponse)
-    return {
-      ...group,
-      requestModel: request,
-      responseModel: responseModel === undefined ? undefined : boundResponse(responseModel)
-    }
-  }
-
-  return (unbound: Group): Series => {
-    const group = bound(unbound)
-    const key = JSON.stringify([group.operation, group.requestModel, group.responseModel, group.errorType])
-    const found = all.get(key)
-    if (found !== undefined) return found
-    const attributes = present({
+    const attributes = {
       ...own,
-      "gen_ai.operation.name": group.operation,
-      "gen_ai.request.model": group.requestModel,
-      "gen_ai.response.model": group.responseModel,
-      "error.type": group.errorType
-    })
-    const series = makeSeries(
-      Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, String(value)]))
-    )
-    all.set(key, series)
-    return series
+      "gen_ai.operation.name": name,
+      "gen_ai.request.model": request,
+      "gen_ai.response.model": responseModel === undefined ? undefined : boundResponse(responseModel),
+      "error.type": errorType
+    }
+    const key = JSON.stringify(attributes)
+    const found = all.get(key) ?? makeSeries(mapRecord(present(attributes), String))
+    all.set(key, found)
+    return found
   }
 }
 
-const present = (attributes: Attributes): Attributes =>
-  Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined))
+const makeSeries = (attributes: Readonly<Record<string, string>>) => ({
+  duration: series.duration(attributes),
+  firstChunk: series.firstChunk(attributes),
+  perChunk: series.perChunk(attributes),
+  input: series.tokens({ ...attributes, "gen_ai.token.type": "input" }),
+  output: series.tokens({ ...attributes, "gen_ai.token.type": "output" }),
+  load: series.load(attributes)
+})
+
+const toText = (value: unknown): string | undefined => (typeof value === "string" ? GenAi.toText(value) : undefined)
+
+const present = (attributes: Attributes): Attributes => {
+  const copy: Record<string, unknown> = {}
+  for (const key in attributes) if (attributes[key] !== undefined) copy[key] = attributes[key]
+  return copy
+}

@@ -47,10 +47,9 @@ const definition = OptionSchema.define<Options>({
  *
  * **Details**
  *
- * Only an opening tag at the beginning of the answer counts, so an answer may mention the tags later. White space around the tags
- * belongs to them. A tag may be split over chunks: what may be the beginning of one is held back until that is known, and
- * everything held back is delivered before the end and before a failure. Thinking that is not closed is thinking, so an answer
- * that consists of thinking only has no content. Fails with `InvalidRequest` if an option is invalid.
+ * Only an opening tag at the beginning counts, so a completion may mention the tags later. White space around the tags belongs to
+ * them. What may be the beginning of a tag is held back until that is known, and delivered before the end and before a failure.
+ * Thinking that is not closed is thinking. Fails with `InvalidRequest` if an option is invalid.
  *
  * @category combinators
  * @since 0.3.0
@@ -101,17 +100,9 @@ export const apply = (provider: Provider.Provider, options: Options = {}): Provi
   )
 
 /**
- * Provides a `Provider` whose answers are split by `split`, from another one.
+ * Provides a `Provider` whose completions are split by `split`, from another one.
  *
- * **Example** (a model with a template of its own on Ollama)
- *
- * ```ts
- * import { Layer } from "effect"
- * import { Ollama, Thinking } from "effect-local-llm"
- *
- * const live = Thinking.layer().pipe(Layer.provide(Ollama.layer()))
- * ```
- *
+ * @see {@link apply}
  * @category layers
  * @since 0.3.0
  */
@@ -133,15 +124,9 @@ const maxSpace = 1000
 
 type Phase = "before" | "inside" | "after" | "over"
 
-/** What is known after a part of a text: the phase, what belongs to the thinking or else to the content, and what is not decided. */
-interface Step {
+/** What a part of a text shows. `held` may be the beginning of a tag; `rest` follows the part that was read. */
+interface Step extends Partial<Record<"content" | "thinking" | "held" | "rest", string>> {
   readonly phase: Phase
-  readonly content?: string
-  readonly thinking?: string
-  /** What may be the beginning of a tag. */
-  readonly held?: string
-  /** What follows the part that was read. */
-  readonly rest?: string
 }
 
 const makeStep =

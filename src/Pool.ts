@@ -109,14 +109,14 @@ export const caller: Context.Reference<Caller> = WaitingList.Caller
  * - the wait for a permit, by the age of the requests that run and the time that completions take,
  * - the time to read the prompts of the requests before it,
  * - the time to load the model if it is not in memory, and to load the one again that others use and that would be dropped for it,
- * - the time to read those tokens of its prompt that are not in the cache of the host,
+ * - the time to read those tokens of its prompt that are not in the cache of the host, and more if other requests wait,
  * - 30 seconds if the request has failed there.
  *
  * The times are learned for each host and model. What is cached follows from the prompts that the host has read, and from the
  * `cachedTokens` that it reports. The parts are in `state`, and in the attributes `effect_local_llm.pool.…` of the current span.
  *
  * A host answers at most `permits` requests at the same time. If a busy host is expected to be earlier than a free one, or if none is free,
- * the request waits: at most until twice the expected time, and within `deadlines.firstChunk` and `deadlines.total`, or 5 minutes without
+ * the request waits: at most four times as long as expected, and within `deadlines.firstChunk` and `deadlines.total`, or 5 minutes without
  * those. Requests that wait are served fairly by `caller`. A request that was given up before its first chunk still counts as a prompt
  * to read for up to `abandonedFor`.
  *

@@ -140,12 +140,13 @@ const learn = (models: Models, ticket: Ticket, host: Host.Host, { reason }: Prov
 /** Why the host was chosen. */
 const annotate = ({ running }: Ticket): Effect.Effect<void> => {
   if (running === undefined) return Effect.void
-  const { cachedTokens, failed, load, permit, promptTokens, queue, read } = running.prediction
+  const { cachedTokens, failed, load, others, permit, promptTokens, queue, read } = running.prediction
   return Effect.annotateCurrentSpan({
     [`${attribute}.permit_seconds`]: permit / 1000,
     [`${attribute}.queue_seconds`]: queue / 1000,
     [`${attribute}.load_seconds`]: load / 1000,
     [`${attribute}.read_seconds`]: read / 1000,
+    [`${attribute}.others_seconds`]: others / 1000,
     [`${attribute}.failed_seconds`]: failed / 1000,
     [`${attribute}.prompt_tokens`]: Math.round(promptTokens),
     [`${attribute}.cached_tokens`]: Math.round(cachedTokens)

@@ -24,14 +24,19 @@ import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./values/baseUrl.ts"
 import * as Attempt from "./policies/attempt.ts"
 import * as Commit from "./policies/commit.ts"
+import * as History from "./policies/history.ts"
+import * as Embeddings from "./servers/embeddings.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as Attempts from "./policies/pool/attempts.ts"
-import * as Conversation from "./policies/pool/conversation.ts"
-import * as Lists from "./policies/pool/lists.ts"
+import type * as HostOf from "./policies/pool/host.ts"
+import * as Knowledge from "./policies/pool/knowledge.ts"
+import * as Membership from "./policies/pool/membership.ts"
 import * as Models from "./policies/pool/models.ts"
 import * as PoolOptions from "./policies/pool/options.ts"
+import * as Prompt from "./policies/pool/prompt.ts"
 import * as Queue from "./policies/pool/queue.ts"
+import * as WaitingList from "./policies/pool/waitingList.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
@@ -51,10 +56,7 @@ export interface Host<E = never, R = never> extends PoolOptions.HostOptions<E, R
  * @category options
  * @since 0.3.0
  */
-export interface Options<E = never, R = never> extends PoolOptions.PoolOptions {
-  /** May be empty: `add` adds further hosts. */
-  readonly hosts: ReadonlyArray<Host<E, R>>
-}
+export interface Options<E = never, R = never> extends PoolOptions.PoolOptions<E, R> {}
 
 /**
  * One host of a pool, as its `state` reports it.
@@ -73,50 +75,82 @@ export interface HostState extends Queue.HostState {}
 export interface State extends Queue.State {}
 
 /**
+ * When a host would send the first chunk of a request, in milliseconds, with the parts that it consists of.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export interface Prediction extends HostOf.Prediction {}
+
+/**
+ * Who sends requests.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export interface Caller extends WaitingList.Caller {}
+
+/**
+ * The caller of the requests that run with it: `Effect.provideService(program, Pool.caller, { name: "reports", priority: "batch" })`.
+ * Requests that wait are served fairly by caller: of callers with requests that wait, each gets as much of the hosts' time as its
+ * weight says. Default: one caller without a name.
+ *
+ * @category references
+ * @since 0.3.0
+ */
+export const caller: Context.Reference<Caller> = WaitingList.Caller
+
+/**
  * A `Provider` that gives each request to one of its hosts.
  *
  * **Details**
  *
- * A host answers at most `permits` requests at the same time. A permit is held until the answer has ended or its consumer stops.
- * A request that was given up before its first chunk keeps its permit for up to `abandonedFor`, because servers cannot stop
- * reading a prompt. The permit is free earlier if a later request for the same model gets its first chunk from that host.
+ * A request goes to the host that is expected to send its first chunk the earliest. What is expected is the sum of
+ * - the wait for a permit, by the age of the requests that run and the time that completions take,
+ * - the time to read the prompts of the requests before it,
+ * - the time to load the model if it is not in memory, and to load the one again that others use and that would be dropped for it,
+ * - the time to read those tokens of its prompt that are not in the cache of the host, and more if other requests wait,
+ * - 30 seconds if the request has failed there.
  *
- * Of the hosts with a free permit, a request goes to
- * 1. one that has the model in memory; a host that does not report it is trusted,
- * 2. the one that answered the last turn of the conversation, since it has the prompt in its cache,
- * 3. of two at random, the one with the shorter time to the first chunk, multiplied by the number of its requests.
+ * The times are learned for each host and model. What is cached follows from the prompts that the host has read, and from the
+ * `cachedTokens` that it reports. The parts are in `state`, and in the attributes `effect_local_llm.pool.…` of the current span.
+ *
+ * A host answers at most `permits` requests at the same time. If a busy host is expected to be earlier than a free one, or if none is free,
+ * the request waits: at most four times as long as expected, and within `deadlines.firstChunk` and `deadlines.total`, or 5 minutes without
+ * those. Requests that wait are served fairly by `caller`. A request that was given up before its first chunk still counts as a prompt
+ * to read for up to `abandonedFor`.
  *
  * Hosts that lack the model are left out. A host that may have models that it does not list (`hasUnlistedModels`) gets a request
- * for such a model if no other host has it. Also left out are those whose context is known to be too small for the tokens of the last turn,
- * unless all are: a program may have shortened the prompt.
- * If no host has a free permit, the request waits. The time counts towards `deadlines.firstChunk` and `deadlines.total`; without
- * those it waits for at most 5 minutes. On hosts with `oneModelAtATime`, a request for another model waits until the answers of
- * the first have ended; after 5 seconds one of these hosts gets no further requests until then.
+ * for such a model if no other host has it. Hosts whose context seems too small for the prompt are left out unless all are. On hosts with
+ * `oneModelAtATime`, a request for another model waits until the requests for the first have ended; after 5 seconds one of these hosts
+ * gets no further requests until then. A large input of `embed` is split into batches, each with a permit of its own.
  *
  * A request that fails with `NetworkError`, `RateLimited`, status 503 or `ModelNotAvailable`, or because its prompt does not fit,
  * goes to another host at once, but only before its first chunk that carries anything: content, thinking, a tool call or the end.
- * After that it never does, so no text is delivered twice. Chunks before it, such as prompt progress, may repeat.
+ * After that it never does, so no text is delivered twice. Chunks before it, such as prompt progress, may repeat. If established
+ * connections to two hosts were closed before such a chunk, the request may have taken them down, and is not sent again.
+ * The attempts of `Retry`, `Hedge` and `Fallback` around a pool count as one request. No two of them are on one host at a time.
  *
- * A host is off after 5 failures in a row, or if fewer than 80 % of 5 or more requests in 30 seconds succeed: for 5 seconds, then
- * twice as long each time, up to 5 minutes. It comes back when it lists its models. Requests that are wrong or too large, busy
- * servers (429, or 503 with `Retry-After`) and consumers that stop are no failures of a host.
+ * A host is off after 5 failures in a row, or if fewer than 80 % of 5 or more requests in 30 seconds succeed: for half a second, then
+ * twice as long each time, up to 5 minutes. It comes back when it lists its models. If all suitable hosts are off, requests wait for those
+ * that have been off for less than 30 seconds. Requests that are wrong or too large, busy servers (429, or 503 with `Retry-After`) and
+ * consumers that stop are no failures of a host.
  *
- * A server may call it its own fault what is one of the request. So if the answer to the same request fails in the same way on a
- * second host within 30 seconds, neither failure counts, and a host that was off for it is back. A request that is sent again goes
- * to a host on which it has not failed, if one is free. Connections that fail and deadlines that pass always count.
- * A host is off for one model alone after 3 requests for it in a row without a first chunk in time, if the host still lists its
- * models; otherwise all of it is off. The model gets requests again after 5 seconds, then after twice as long each time, or as soon as
- * the pool has unloaded it (`unloadHanging`).
+ * A server may call it its own fault what is one of the request. So if the same request fails in the same way on a second host within 30
+ * seconds, neither failure counts, a host that was off for it is back, and no third host gets the request. Connections that fail and
+ * deadlines that pass always count. A host is off for one model alone after 3 requests for it in a row without a first chunk in time, if
+ * the host still lists its models; otherwise all of it is off. The model gets requests again after 5 seconds, then after twice as long
+ * each time, or as soon as the pool has unloaded it (`unloadHanging`).
  *
  * **Errors** of the pool itself, with its name:
- * - `RateLimited`: `maxWaiting` requests wait already.
+ * - `RateLimited`: `maxWaiting` requests wait already. `retryAfter` is the expected wait.
  * - `Timeout`: the deadline passed while the request waited.
  * - `ModelNotAvailable`, `ContextOverflow`: no host has the model, or a context that is large enough.
- * - `AllProvidersFailed`: all suitable hosts are off; with their last errors.
+ * - `AllProvidersFailed`: the request has taken down two hosts, or all suitable hosts are off and none of their errors is retryable.
  * - `NetworkError`: the pool has no hosts, or it was closed.
  *
- * If several hosts failed before such a chunk, the error is that of one of them, a retryable one if there is any. It has the
- * name of the host, as all errors of hosts have.
+ * If several hosts failed before such a chunk, or all are off, the error is that of one of them, a retryable one if there is any. It has
+ * the name of the host, as all errors of hosts have.
  *
  * @category services
  * @since 0.3.0
@@ -175,29 +209,32 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const run = yield* FiberSet.makeRuntime<never, void, never>()
   const now = (): number => Monotonic.millisOf(clock)
   const wait = Metric.withAttributes(waitSeconds, { pool: name })
+  const knowledge = Knowledge.make()
   const queue = yield* Queue.make({
     maxWaiting,
-    abandonedMillis,
     unloadHanging,
+    knowledge,
     now,
     random: () => random.nextDoubleUnsafe(),
     run,
     onWaited: (seconds) => Metric.update(wait, seconds)
   })
   const models = Models.make({ now, run, refresh: queue.refresh })
-  const parts: Attempts.Parts = { name, queue, models, turns: yield* Conversation.make(now) }
+  const parts: Attempts.Parts = { name, queue, models, knowledge }
 
   const names = () => queue.hosts().map(({ name }) => name)
   const invalid = (field: string, description: string) =>
     Effect.fail(new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) }))
 
   const add: Pool["add"] = (host) =>
-    PoolOptions.resolveHost(host, permits, names).pipe(
+    PoolOptions.resolveHost(host, { abandonedMillis, permits }, names).pipe(
       // Another host may have been added while the provider was made.
       Effect.flatMap(queue.add),
       Effect.flatMap((isAdded) => (isAdded ? Effect.void : invalid("hosts", "Expected a different name for each host")))
     )
-  yield* Effect.forEach(options.hosts, (host) => add(host), { discard: true })
+  yield* Stream.isStream(options.hosts)
+    ? Membership.follow(options.hosts, { add, queue, permits, name })
+    : Effect.forEach(options.hosts, add, { discard: true })
 
   return {
     ...makeProvider(parts, defaults),
@@ -222,28 +259,53 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
         const valid = CompletionRequest.check(CompletionRequest.withDefaults(defaults, input))
         if (Result.isFailure(valid)) return Stream.fromEffect(fail(valid.failure))
         const request = valid.success
-        const plan = Attempts.plan(parts, request, ({ provider }) => provider.stream, Conversation.of(request))
+        const plan = Attempts.plan(parts, request, Prompt.ofRequest(request), ({ provider }) => provider.stream)
         return Commit.attempts(request, plan)
       }),
     embed: (input) =>
       Effect.suspend(() => {
         const valid = Embedding.check(Embedding.withDefaults(defaults, input))
         if (Result.isFailure(valid)) return fail(valid.failure)
-        const plan = Attempts.plan(
-          parts,
-          valid.success,
-          ({ name, provider }) =>
-            (request) =>
-              Attempt.namedEmbedding(provider.embed(request), name)
-        )
-        return Commit.call(valid.success, plan)
+        return embed(parts, valid.success)
       }),
-    listModels: Lists.listModels(parts),
-    model: Lists.model(parts),
-    supportsModel: Lists.supportsModel(parts),
+    ...Models.makeLists(name, queue.hosts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
   })
 }
+
+/** A large input is split into batches, each with a permit of its own, so that the hosts share them. */
+const embed = Effect.fnUntraced(function* (
+  parts: Attempts.Parts,
+  request: Embedding.EmbeddingRequest
+): Effect.fn.Return<Embedding.Embedding, ProviderError> {
+  const { input, model = "" } = request
+  if (input.length === 0) return yield* embedBatch(parts, request)
+  const history = yield* History.current
+  let provider: string | undefined
+  const send = (batch: { readonly input: ReadonlyArray<string> }) =>
+    embedBatch(parts, { ...request, input: batch.input }).pipe(
+      // Several batches may be on one host, although not two attempts of one.
+      History.provide({ ...history, inUse: new Set() }),
+      Effect.tap((embedding) => Effect.sync(() => void (provider ??= embedding.provider)))
+    )
+  const toError = (reason: ProviderErrorReason) => new ProviderError({ provider: parts.name, reason })
+  const concurrency = Math.max(1, parts.queue.freePermits())
+  const embedding = yield* Embeddings.embed({ ...request, model }, send, toError, concurrency)
+  return provider === undefined ? embedding : { ...embedding, provider }
+})
+
+const embedBatch = (parts: Attempts.Parts, request: Embedding.EmbeddingRequest) =>
+  Commit.call(
+    request,
+    Attempts.plan(
+      parts,
+      request,
+      Prompt.ofTexts(request),
+      ({ name, provider }) =>
+        (request) =>
+          Attempt.namedEmbedding(provider.embed(request), name)
+    )
+  )
 
 /**
  * Provides `Provider` and `Pool`.

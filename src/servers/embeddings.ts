@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Num from "effect/Number"
 import * as Redacted from "effect/Redacted"
 import type { Embedding, ValidRequest } from "../Embedding.ts"
-import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
-import { ContextOverflow, InvalidRequest, ParseError, Unsupported } from "../ProviderError.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import { ContextOverflow, InvalidRequest, ParseError, ProviderError, Unsupported } from "../ProviderError.ts"
 
 /** The texts that one request to a server has. */
 export interface BatchRequest extends ValidRequest {
@@ -14,7 +14,8 @@ export interface BatchRequest extends ValidRequest {
 /** Servers read a whole batch before they respond. These keep each request short and its response within `maxLineBytes`. */
 const maxTexts = 32
 const maxCharacters = 64 * 1024
-const concurrency = 4
+/** How many requests of one input a server gets at a time. */
+const defaultConcurrency = 4
 
 interface Batch {
   /** The index of its first text in the whole input. */
@@ -25,7 +26,8 @@ interface Batch {
 export const embed = Effect.fnUntraced(function* (
   request: ValidRequest,
   send: (request: BatchRequest) => Effect.Effect<Embedding, ProviderError>,
-  toError: (reason: ProviderErrorReason) => ProviderError
+  toError: (reason: ProviderErrorReason) => ProviderError,
+  concurrency = defaultConcurrency
 ): Effect.fn.Return<Embedding, ProviderError> {
   const sendBatch = ({ start, texts }: Batch): Effect.Effect<ReadonlyArray<Embedding>, ProviderError> =>
     Effect.matchEffect(send({ ...request, input: texts }), {
@@ -36,7 +38,11 @@ export const embed = Effect.fnUntraced(function* (
       onFailure: (error) => {
         const named = nameText(error.reason, start)
         if (named === undefined) return Effect.fail(error)
-        if (texts.length === 1) return Effect.fail(toError(named))
+        const isNamed = "index" in error.reason && error.reason.index !== undefined
+        if (texts.length === 1 || isNamed) {
+          const { provider, server } = error
+          return Effect.fail(new ProviderError({ provider, server, reason: named }))
+        }
         // The server does not report which text it is.
         const middle = Math.ceil(texts.length / 2)
         const halves = [
@@ -58,9 +64,11 @@ export const embed = Effect.fnUntraced(function* (
 })
 
 /** The reason with the index of the text, if it is about one text of the batch: it does not fit, or it has no vector. */
-const nameText = (reason: ProviderErrorReason, index: number): ProviderErrorReason | undefined => {
+const nameText = (reason: ProviderErrorReason, start: number): ProviderErrorReason | undefined => {
+  if (reason._tag !== "ContextOverflow" && reason._tag !== "InvalidRequest") return undefined
+  const index = start + (reason.index ?? 0)
   if (reason._tag === "ContextOverflow") return new ContextOverflow({ ...reason, index })
-  return reason._tag === "InvalidRequest" && reason.field === "input"
+  return reason.field === "input" || reason.index !== undefined
     ? new InvalidRequest({ ...reason, field: `input[${index}]`, index })
     : undefined
 }

@@ -1,23 +1,26 @@
-/** One request through the pool: it waits for a host, and moves on to another one if that fails before its answer commits. */
+/** One request through the pool: it waits for a host, and moves on to another one if that fails before its completion commits. */
 import * as Effect from "effect/Effect"
 import type { Deadlines } from "../../CompletionRequest.ts"
 import * as Limits from "../../Deadlines.ts"
-import type { ProviderErrorReason } from "../../ProviderError.ts"
 import { isProviderError, ProviderError, Timeout } from "../../ProviderError.ts"
 import type * as Commit from "../commit.ts"
-import type * as Conversation from "./conversation.ts"
-import * as Failure from "./failure.ts"
+import * as History from "../history.ts"
+import type * as Choose from "./choose.ts"
+import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
-import type * as Models from "./models.ts"
-import type * as Queue from "./queue.ts"
-import type { Ticket } from "./waitingList.ts"
+import type { Knowledge } from "./knowledge.ts"
+import type { Models } from "./models.ts"
+import type { Prompt } from "./prompt.ts"
+import type { Ticket } from "./line.ts"
+import type { Queue } from "./queue.ts"
+import * as WaitingList from "./waitingList.ts"
 
 export interface Parts {
   /** The name of the pool. */
   readonly name: string
-  readonly queue: Queue.Queue
-  readonly models: Models.Models
-  readonly turns: Conversation.Turns
+  readonly queue: Queue
+  readonly models: Models
+  readonly knowledge: Knowledge
 }
 
 /** What completion requests and embedding requests have in common. */
@@ -28,81 +31,134 @@ interface Request {
 
 /** What one request runs. `open` sends it to a host. */
 export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
-  { models, name, queue, turns }: Parts,
+  parts: Parts,
   request: R,
-  open: (host: Host.Host) => (request: R) => Out,
-  conversation?: Conversation.Conversation
+  prompt: Prompt,
+  open: (host: Host.Host) => (request: R) => Out
 ): Effect.fn.Return<Commit.Plan<R, Out>> {
-  const turn = conversation === undefined ? undefined : yield* turns.find(conversation)
-  const ticket = makeTicket(queue, request, turn)
+  const { models, name, queue } = parts
+  const ticket = makeTicket(parts, request, prompt, yield* WaitingList.Caller, yield* History.current)
   const errors: Array<ProviderError> = []
   const limits = Limits.resolve(request.deadlines)
   const kind = limits.total < limits.firstChunk ? "total" : "first-chunk"
   const limit = Math.min(limits.total, limits.firstChunk)
   const timeLeft = () => limit - (queue.now() - ticket.since)
-
-  const toPoolError = (reason: ProviderErrorReason) =>
-    Failure.report(errors) ?? new ProviderError({ provider: name, reason })
-  const remember = (promptTokens: number | undefined) =>
-    conversation === undefined || ticket.host === undefined
-      ? Effect.void
-      : turns.remember(conversation, { host: ticket.host.name, promptTokens })
-
-  const learn = (error: ProviderError): void => {
-    const { host, model } = ticket
-    if (host === undefined) return
-    const { reason } = error
-    errors.push(error)
-    ticket.tried.add(host)
-    if (reason._tag === "NetworkError") models.forget(host)
-    if (reason._tag === "ModelNotAvailable" && model !== undefined) models.setMissing(host, model)
-    if (reason._tag === "ContextOverflow") ticket.tokens = Math.max(ticket.tokens, reason.promptTokens ?? 0)
-  }
+  /** How many hosts the request had taken down when it was sent. */
+  let crashes = 0
+  const toPoolError = (failure: Choose.Failure) =>
+    Failures.report(errors) ??
+    (isProviderError(failure) ? failure : new ProviderError({ provider: name, reason: failure }))
 
   return {
     shared: ["firstChunk", "total"],
     acquire: Effect.gen(function* () {
       yield* models.prepare(queue.hosts(), ticket.model)
+      ticket.suits = suitsOf(ticket, queue.hosts())
       const host = yield* Effect.mapError(queue.enter(ticket, { kind, limit, left: timeLeft() }), toPoolError)
       ticket.sentAt = queue.now()
+      crashes = ticket.history.crashed.size
+      yield* annotate(ticket)
       return {
         name: host.name,
         open: open(host),
         toError: (error) => toHostError(host, ticket, error),
-        onCommit: Effect.suspend(() => Effect.andThen(queue.begin(ticket), remember(undefined)))
+        onCommit: Effect.suspend(() => queue.begin(ticket))
       }
     }),
     onEnd: (end) => {
-      if (isProviderError(end.outcome) && end.progress !== "committed") learn(end.outcome)
-      const leave = queue.leave(ticket, end)
-      return end.final === undefined ? leave : Effect.andThen(remember(end.final.usage?.promptTokens), leave)
+      if (isProviderError(end.outcome) && end.progress !== "committed" && ticket.host !== undefined) {
+        errors.push(end.outcome)
+        learn(models, ticket, ticket.host, end.outcome, crashes)
+      }
+      return queue.leave(ticket, end)
     },
     // Chunks that carry nothing may have come for longer than the deadline allows for the first one.
     recover: ({ error }) =>
-      Failure.isForAnotherHost(error.reason) && timeLeft() > 0 ? Effect.void : Effect.fail(error)
+      Failures.isForAnotherHost(error.reason) && timeLeft() > 0 ? Effect.void : Effect.fail(error)
   }
 })
 
-const makeTicket = (queue: Queue.Queue, request: Request, turn: Conversation.Turn | undefined): Ticket => {
+const makeTicket = (
+  { knowledge, queue }: Parts,
+  request: Request,
+  prompt: Prompt,
+  caller: WaitingList.Caller,
+  history: History.RequestHistory
+): Ticket => {
   const since = queue.now()
+  const { model } = request
+  const { learned, promptTokens } = knowledge.about(model ?? "", prompt)
+  const failedOn = queue.blame.failedOn(request, since)
   return {
     request,
-    model: request.model,
-    tokens: 0,
-    lastTokens: turn?.promptTokens ?? 0,
-    lastHost: turn?.host,
-    failedOn: queue.blame.failedOn(request, since),
+    model,
+    prompt,
+    promptTokens,
+    learned,
+    history,
+    failedOn,
+    hasFailedOn: (host) => failedOn.hosts.has(host) || history.failed.has(host),
     tried: new Set(),
+    minTokens: 0,
+    patientUntil: undefined,
+    caller,
+    suits: "",
+    cost: completionCost + promptTokens * tokenCost,
     since,
+    waitingSince: since,
     host: undefined,
+    running: undefined,
     sentAt: undefined
   }
 }
 
+/** What a request costs for the turns of its caller: tokens that are generated, of which a token that is read is a small part. */
+const completionCost = 200
+const tokenCost = 0.1
+
+/** What decides which hosts suit the request. */
+const suitsOf = (
+  { failedOn, history, minTokens, model = "", tried }: Ticket,
+  hosts: ReadonlyArray<Host.Host>
+): string => {
+  const excluded = hosts.filter((host) => tried.has(host) || history.inUse.has(host) || failedOn.hosts.has(host))
+  return [model, minTokens, ...excluded.map(({ name }) => name)].join("\n")
+}
+
+/** What the failure of an attempt shows about the request and the host. */
+const learn = (models: Models, ticket: Ticket, host: Host.Host, { reason }: ProviderError, crashes: number): void => {
+  const { history, minTokens, model, tried } = ticket
+  tried.add(host)
+  history.failed.add(host)
+  // A pool in this one may have counted it.
+  if (Failures.isCrash(reason) && history.crashed.size === crashes) history.crashed.add(host)
+  if (reason._tag === "NetworkError") for (const each of host.models.values()) Host.forgetModel(host, each)
+  if (reason._tag === "ModelNotAvailable" && model !== undefined) models.setMissing(host, model)
+  if (reason._tag === "ContextOverflow") ticket.minTokens = Math.max(minTokens, reason.promptTokens ?? 0)
+}
+
+/** Why the host was chosen. */
+const annotate = ({ running }: Ticket): Effect.Effect<void> => {
+  if (running === undefined) return Effect.void
+  const { cachedTokens, failed, load, others, permit, promptTokens, queue, read } = running.prediction
+  return Effect.annotateCurrentSpan({
+    [`${attribute}.permit_seconds`]: permit / 1000,
+    [`${attribute}.queue_seconds`]: queue / 1000,
+    [`${attribute}.load_seconds`]: load / 1000,
+    [`${attribute}.read_seconds`]: read / 1000,
+    [`${attribute}.others_seconds`]: others / 1000,
+    [`${attribute}.failed_seconds`]: failed / 1000,
+    [`${attribute}.prompt_tokens`]: Math.round(promptTokens),
+    [`${attribute}.cached_tokens`]: Math.round(cachedTokens)
+  })
+}
+
+const attribute = "effect_local_llm.pool"
+
 /** The error of a host as the pool reports it. */
 const toHostError = (host: Host.Host, { model, sentAt }: Ticket, error: ProviderError): ProviderError => {
   const { provider, reason, server } = error
-  const isHang = Failure.isHang(reason) && Host.hasAnsweredOthers(host, model, sentAt ?? Infinity)
+  const isHang = Failures.isHang(reason) && Host.hasAnsweredOthers(host, model, sentAt ?? Infinity)
   if (!isHang && provider === host.name) return error
   return new ProviderError({ provider: host.name, server, reason: isHang ? withHint(reason) : reason })
 }

@@ -4,7 +4,6 @@ const minSuccessRate = 0.8
 const minRequests = 5
 const windowMillis = 30_000
 const slotMillis = 3000
-const firstOffMillis = 5000
 const maxOffMillis = 5 * 60_000
 
 interface Slot {
@@ -24,10 +23,16 @@ interface Row {
   length: number
 }
 
+/** A time in which the host is off. */
+export interface Off {
+  /** When it began, in milliseconds. */
+  readonly since: number
+}
+
 export interface Breaker {
   readonly isOff: () => boolean
   /** A value that is another one each time the host goes off; `undefined` while it is not off. */
-  readonly offSince: () => object | undefined
+  readonly off: () => Off | undefined
   /** The last failure, if it was counted. */
   readonly lastFailure: () => Failure | undefined
   /** The host is not to blame for a failure that was counted. It is back if it was off for that. */
@@ -35,7 +40,7 @@ export interface Breaker {
   /** Records the outcome of a request that was sent at `sentAt`. Returns whether the host is off from now on. */
   readonly record: (hasSucceeded: boolean, sentAt: number, now: number) => boolean
   /** Turns the host off for another reason. Returns whether it is off from now on. */
-  readonly turnOff: () => boolean
+  readonly turnOff: (now: number) => boolean
   /** How long to wait until the next probe, in milliseconds. It doubles each time until a request succeeds again. */
   readonly nextOffMillis: () => number
   /** A probe succeeded. The next failure turns the host off again. */
@@ -43,8 +48,8 @@ export interface Breaker {
 }
 
 /** `random` returns a number from 0 to 1. */
-export const make = (random: () => number, maxConsecutiveFailures = 5): Breaker => {
-  let off: object | undefined
+export const make = (random: () => number, maxConsecutiveFailures = 5, firstOffMillis = 500): Breaker => {
+  let off: Off | undefined
   let row: Row = { length: 0 }
   let last: Failure | undefined
   let timesOff = 0
@@ -73,7 +78,7 @@ export const make = (random: () => number, maxConsecutiveFailures = 5): Breaker 
 
   return {
     isOff: () => off !== undefined,
-    offSince: () => off,
+    off: () => off,
     lastFailure: () => last,
     forgive: (failure) => {
       failure.slot.failed--
@@ -94,12 +99,12 @@ export const make = (random: () => number, maxConsecutiveFailures = 5): Breaker 
       }
       row.length++
       last = { slot, row }
-      if (fails()) off = {}
+      if (fails()) off = { since: now }
       return off !== undefined
     },
-    turnOff: () => {
+    turnOff: (now) => {
       const turnsOff = off === undefined
-      off ??= {}
+      off ??= { since: now }
       return turnsOff
     },
     nextOffMillis: () => {

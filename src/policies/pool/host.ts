@@ -4,18 +4,38 @@ import type { ModelInfo } from "../../ModelInfo.ts"
 import type * as Provider from "../../Provider.ts"
 import type { ProviderError } from "../../ProviderError.ts"
 import * as Breaker from "./breaker.ts"
-
-/** The time to the first chunk as a moving average that rises at once and falls slowly. */
-export interface Latency {
-  readonly millis: number
-  readonly at: number
-}
+import * as Learned from "./learned.ts"
+import * as Prompt from "./prompt.ts"
 
 export interface Settings {
   readonly name: string
   readonly provider: Provider.Provider
   readonly permits: number
   readonly oneModelAtATime: boolean
+  /** How long a request that was given up before its first chunk counts against the host. */
+  readonly abandonedMillis: number
+}
+
+/** The parts of a predicted time to the first chunk, in milliseconds. */
+export interface Prediction {
+  /** Until a permit of the host is free. */
+  readonly permit: number
+  /** Until the host has read the prompts of the requests before this one. It passes while a permit is waited for. */
+  readonly queue: number
+  /** To load the model, and for others to load theirs again if it takes their place in memory. */
+  readonly load: number
+  /** To read what is not cached of the prompt, beside the completions that the host generates. */
+  readonly read: number
+  /** What the reading costs those who wait now. */
+  readonly others: number
+  /** What is added because the request has failed on this host. */
+  readonly failed: number
+  /** The sum: the request goes to the host where it is smallest. */
+  readonly total: number
+  /** How many tokens the prompt has, estimated. */
+  readonly promptTokens: number
+  /** How many of them are expected in the cache of the host. */
+  readonly cachedTokens: number
 }
 
 /** What is known about a model on a host. */
@@ -27,32 +47,55 @@ export interface Model {
   /** The host does not have the model, by its list or by its answer to a request. */
   isMissing: boolean
   askedAt: number
+  /** Since when the model is as `info` describes it. */
+  describedAt: number
   /** Set while the host is asked. */
   asking: Fiber.Fiber<void> | undefined
+  /** When a completion last began. */
   answeredAt: number
-  latency: Latency | undefined
+  /** How much the host had read when it last was found without the model. Prompts before that are not cached. */
+  cachedSince: number
+  readonly learned: Learned.Learned
   /** Off while requests for this model hang on the host. */
   readonly breaker: Breaker.Breaker
   lastError: ProviderError | undefined
 }
 
-/** A request that was given up before its first chunk. The server may still read its prompt. */
-export interface Abandoned {
+/** A request that has a permit of the host. */
+export interface Running {
   readonly model: string | undefined
-  readonly sentAt: number
+  readonly prompt: Prompt.Prompt
+  /** What was expected of it when it got the permit. */
+  readonly prediction: Prediction
+  readonly cached: Prompt.Cached
+  /** How many completions the host generated then. */
+  readonly generating: number
+  sentAt: number
+  /** When its first chunk came, if it did. */
+  begunAt: number | undefined
 }
 
 export interface Host extends Settings {
+  permits: number
   readonly random: () => number
   readonly breaker: Breaker.Breaker
   readonly models: Map<string, Model>
-  readonly abandoned: Set<Abandoned>
-  /** The number of requests that it answers. */
-  active: number
-  /** The model of these requests and of those that were abandoned. */
+  readonly prefixes: Prompt.Prefixes
+  readonly running: Set<Running>
+  /** Requests that were given up before their first chunk. The server may still read their prompts. */
+  readonly abandoned: Set<Running>
+  /** The model of these requests, for `oneModelAtATime`. */
   lane: { readonly model: string | undefined } | undefined
+  /** When the last first chunk came. */
+  lastBegunAt: number
+  /** The most models that were seen in memory at a time. */
+  holds: number
   isDraining: boolean
   lastError: ProviderError | undefined
+  /** For the last request that could have gone here. */
+  prediction: Prediction | undefined
+  /** The last first chunk: when it was expected, and when it came, in milliseconds after the request. */
+  firstChunk: { readonly predicted: number; readonly observed: number } | undefined
 }
 
 export const make = (settings: Settings, random: () => number): Host => ({
@@ -60,23 +103,44 @@ export const make = (settings: Settings, random: () => number): Host => ({
   random,
   breaker: Breaker.make(random),
   models: new Map(),
+  prefixes: Prompt.makePrefixes(),
+  running: new Set(),
   abandoned: new Set(),
-  active: 0,
   lane: undefined,
+  lastBegunAt: -Infinity,
+  holds: 1,
   isDraining: false,
-  lastError: undefined
+  lastError: undefined,
+  prediction: undefined,
+  firstChunk: undefined
 })
 
-/** The permits that are not free. */
-export const used = ({ abandoned, active }: Host): number => active + abandoned.size
+export const hasPermit = ({ permits, running }: Host): boolean => running.size < permits
 
-export const isFree = (host: Host): boolean => used(host) < host.permits
+export const take = (host: Host, running: Running): void => {
+  host.running.add(running)
+  host.lane ??= { model: running.model }
+}
+
+export const giveBack = (host: Host, running: Running): void => {
+  host.running.delete(running)
+  if (host.running.size === 0) host.lane = undefined
+}
+
+const maxAbandoned = 64
+
+export const abandon = ({ abandoned }: Host, running: Running): void => {
+  const [oldest] = abandoned
+  if (oldest !== undefined && abandoned.size >= maxAbandoned) abandoned.delete(oldest)
+  abandoned.add(running)
+}
 
 /** Names of models come from callers, so their number is bounded. */
 const maxModels = 256
 
 /** After so many requests in a row without a first chunk in time. Each of them has cost its caller the whole deadline. */
 const maxHangs = 3
+const firstHangMillis = 5000
 
 export const modelOf = ({ models, random }: Host, name: string): Model => {
   const found = models.get(name)
@@ -88,10 +152,12 @@ export const modelOf = ({ models, random }: Host, name: string): Model => {
     isUnlisted: false,
     isMissing: false,
     askedAt: -Infinity,
+    describedAt: -Infinity,
     asking: undefined,
     answeredAt: -Infinity,
-    latency: undefined,
-    breaker: Breaker.make(random, maxHangs),
+    cachedSince: -Infinity,
+    learned: Learned.make(),
+    breaker: Breaker.make(random, maxHangs, firstHangMillis),
     lastError: undefined
   }
   models.set(name, model)
@@ -116,15 +182,15 @@ export const lastErrorOf = (host: Host, name: string | undefined): ProviderError
 export const hasAnsweredOthers = ({ models }: Host, name: string | undefined, since: number): boolean =>
   [...models].some(([other, { answeredAt }]) => other !== name && answeredAt >= since)
 
-/** How long an answer counts as evidence that the model is in memory, although an older description says otherwise. */
+/** How long a completion counts as evidence that the model is in memory, although an older description says otherwise. */
 const answerTrustMillis = 30_000
 
-/** Whether the model is in memory, as far as is known. A host that does not report it is trusted. */
-export const isLoaded = ({ models }: Host, name: string | undefined, now: number): boolean => {
-  if (name === undefined) return true
-  const model = models.get(name)
-  if (model?.info === undefined) return false
-  return model.info.isLoaded !== false || now - model.answeredAt < answerTrustMillis
+/** Whether the model is in memory, as far as is known. A host that does not report it is trusted, and so is one that was not asked. */
+export const isLoaded = (model: Model | undefined, now: number): boolean => {
+  if (model === undefined) return true
+  const { answeredAt, describedAt, info } = model
+  const isShown = answeredAt >= describedAt && now - answeredAt < answerTrustMillis
+  return isShown || (info !== undefined && info.isLoaded !== false)
 }
 
 /** The most tokens that are known to fit, or `Infinity`. */
@@ -139,34 +205,10 @@ export const isLaneOpen = ({ lane, oneModelAtATime, provider }: Host, model: str
   return lane.model !== undefined && model !== undefined && provider.isSameModel(lane.model, model)
 }
 
-/** What the next request would wait for: the lower, the better. A host that was not tried yet is tried with one request. */
-export const cost = (host: Host, model: string | undefined, now: number): number => {
-  const latency = host.models.get(model ?? "")?.latency
-  if (latency === undefined) return used(host) === 0 ? 0 : Infinity
-  return readLatency(latency, now) * (used(host) + 1)
-}
-
-/** How fast a latency falls: after this time, a value has 37 % of its weight. */
-const decayMillis = 10_000
-
-const weight = (from: number, to: number): number => Math.exp(-Math.max(0, to - from) / decayMillis)
-
-export const observeLatency = (before: Latency | undefined, millis: number, at: number): Latency => {
-  if (before === undefined || millis >= before.millis) return { millis, at }
-  const old = weight(before.at, at)
-  return { millis: before.millis * old + millis * (1 - old), at }
-}
-
-/** Without requests it falls, so that a host that was slow once is tried again. */
-export const readLatency = ({ at, millis }: Latency, now: number): number => millis * weight(at, now)
-
-/** An answer began. */
-export const observeAnswer = (
-  host: Host,
-  model: string | undefined,
-  { now, sentAt }: { readonly now: number; readonly sentAt: number }
-): void => {
-  const known = modelOf(host, model ?? "")
-  known.answeredAt = now
-  known.latency = observeLatency(known.latency, now - sentAt, now)
+/** The host was found without the model: its prompts are no longer cached. */
+export const forgetModel = (host: Host, model: Model): void => {
+  model.info = undefined
+  model.answeredAt = -Infinity
+  // What was read until now does not count.
+  model.cachedSince = host.prefixes.read() + 1
 }

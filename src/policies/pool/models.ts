@@ -1,13 +1,18 @@
-/** What the hosts report about a model: asked in the background, and waited for only if nothing is known yet. */
+/** What the hosts report about models: asked in the background for the choice of a host, and put together for the callers of a pool. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import type { ModelInfo } from "../../ModelInfo.ts"
+import { AllProvidersFailed, NetworkError, ProviderError, Timeout } from "../../ProviderError.ts"
+import type * as Provider from "../../Provider.ts"
 import * as Host from "./host.ts"
 
-/** How long a description counts as new. With the time that the answer takes, a loaded model is noticed within 3 seconds. */
+/** How long a description counts as new. With the time that the response takes, a loaded model is noticed within 3 seconds. */
 const freshMillis = 2000
+const maxAgeMillis = freshMillis / 2
 
 /** How long a host may take to describe a model. */
 const askTimeout = "5 seconds"
@@ -20,8 +25,6 @@ export interface Models {
   readonly prepare: (hosts: ReadonlyArray<Host.Host>, model: string | undefined) => Effect.Effect<void>
   /** The host reported that it does not have the model. */
   readonly setMissing: (host: Host.Host, model: string) => void
-  /** The host failed, so that what it reported no longer counts. */
-  readonly forget: (host: Host.Host) => void
 }
 
 export const make = (options: {
@@ -35,17 +38,20 @@ export const make = (options: {
   const ask = (host: Host.Host, name: string): Effect.Effect<void> =>
     Effect.suspend(() => {
       const model = Host.modelOf(host, name)
-      return host.provider.model(name, { maxAge: freshMillis / 2 }).pipe(
+      const startedAt = now()
+      return host.provider.model(name, { maxAge: maxAgeMillis }).pipe(
         Effect.result,
         Effect.timeoutOption(askTimeout),
         Effect.exit,
         Effect.flatMap((exit) => {
           const result = Exit.isSuccess(exit) ? Option.getOrUndefined(exit.value) : undefined
           model.askedAt = now()
+          model.describedAt = startedAt - maxAgeMillis
           model.info = result !== undefined && Result.isSuccess(result) ? result.success : undefined
           model.isUnlisted =
             result !== undefined && Result.isFailure(result) && result.failure.reason._tag === "ModelNotAvailable"
           model.isMissing = model.isUnlisted && !host.provider.hasUnlistedModels
+          observeMemory(host, model, startedAt)
           return refresh
         })
       )
@@ -60,9 +66,9 @@ export const make = (options: {
         let isKnown = false
         for (const host of hosts) {
           if (host.breaker.isOff() || host.isDraining) continue
-          const model = Host.modelOf(host, name)
           // There is nothing to choose.
-          if (hosts.length === 1 && !model.isMissing) continue
+          if (hosts.length === 1 && host.models.get(name)?.isMissing !== true) continue
+          const model = Host.modelOf(host, name)
           if (model.asking === undefined && time - model.askedAt >= freshMillis) {
             const fiber = run(ask(host, name))
             model.asking = fiber
@@ -71,7 +77,7 @@ export const make = (options: {
             })
           }
           if (model.asking !== undefined) pending.push(model.asking)
-          isKnown ||= Host.isLoaded(host, name, time)
+          isKnown ||= Host.isLoaded(model, time)
         }
         return isKnown || pending.length === 0
           ? Effect.void
@@ -81,12 +87,87 @@ export const make = (options: {
       const model = Host.modelOf(host, name)
       model.isMissing = true
       model.askedAt = now()
-    },
-    forget: ({ models }) => {
-      for (const model of models.values()) {
-        model.info = undefined
-        model.answeredAt = -Infinity
-      }
     }
   }
+}
+
+/** How many models the host holds at a time, as far as it reports them, and whether it has dropped this one. */
+const observeMemory = (host: Host.Host, model: Host.Model, now: number): void => {
+  if (model.info?.isLoaded === true) {
+    const isSeen = ({ describedAt, info }: Host.Model) => info?.isLoaded === true && now - describedAt < 2 * freshMillis
+    host.holds = Math.max(host.holds, [...host.models.values()].filter(isSeen).length)
+  } else if (!Host.isLoaded(model, now)) model.cachedSince = host.prefixes.read() + 1
+}
+
+/** A host that does not answer does not hold up the others for longer. */
+const listTimeout = Duration.seconds(10)
+
+/** What a pool reports about models. */
+export type Lists = Pick<Provider.Provider, "listModels" | "model" | "supportsModel">
+
+export const makeLists = (name: string, hosts: () => ReadonlyArray<Host.Host>): Lists => {
+  /** Asks the hosts that are not off, or all if all are. Fails if none answers. */
+  const askAll = <A>(ask: (provider: Provider.Provider) => Effect.Effect<A, ProviderError>) =>
+    Effect.flatMap(
+      Effect.suspend(() => {
+        const on = hosts().filter(({ breaker }) => !breaker.isOff())
+        return Effect.forEach(
+          on.length === 0 ? hosts() : on,
+          (host) => Effect.result(limited(host, ask(host.provider))),
+          {
+            concurrency: "unbounded"
+          }
+        )
+      }),
+      (results): Effect.Effect<ReadonlyArray<A>, ProviderError> =>
+        results.some(Result.isSuccess)
+          ? Effect.succeed(results.filter(Result.isSuccess).map(({ success }) => success))
+          : Effect.fail(
+              toFailure(
+                name,
+                results.filter(Result.isFailure).map(({ failure }) => failure)
+              )
+            )
+    )
+  return {
+    listModels: Effect.map(
+      askAll(({ listModels }) => listModels),
+      union
+    ),
+    model: (model, options) =>
+      Effect.map(
+        askAll((provider) => provider.model(model, options)),
+        // One that has it in memory, if there is any.
+        (infos) => infos.find(({ isLoaded }) => isLoaded === true) ?? infos[0] ?? { id: model }
+      ),
+    supportsModel: (model) =>
+      Effect.map(
+        askAll((provider) => provider.supportsModel(model)),
+        (all) => all.includes(true)
+      )
+  }
+}
+
+const limited = <A>({ name }: Host.Host, asked: Effect.Effect<A, ProviderError>): Effect.Effect<A, ProviderError> => {
+  const reason = new Timeout({ kind: "total", limit: listTimeout })
+  return Effect.timeoutOrElse(asked, {
+    duration: listTimeout,
+    orElse: () => Effect.fail(new ProviderError({ provider: name, reason }))
+  })
+}
+
+/** The models of all lists, each once. */
+const union = (lists: ReadonlyArray<ReadonlyArray<ModelInfo>>): ReadonlyArray<ModelInfo> => {
+  const found = new Map<string, ModelInfo>()
+  for (const info of lists.flat()) if (!found.has(info.id)) found.set(info.id, info)
+  return [...found.values()]
+}
+
+const toFailure = (name: string, errors: ReadonlyArray<ProviderError>): ProviderError => {
+  const [first] = errors
+  if (first === undefined) {
+    return new ProviderError({ provider: name, reason: new NetworkError({ description: "the pool has no hosts" }) })
+  }
+  const isSame = errors.every(({ reason }) => reason._tag === first.reason._tag)
+  return isSame ? first : new ProviderError({ provider: name, reason: new AllProvidersFailed({ errors }) })
 }

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import type { Defaults } from "../../CompletionRequest.ts"
 import type * as Provider from "../../Provider.ts"
 import { InvalidRequest, ProviderError } from "../../ProviderError.ts"
@@ -27,7 +28,7 @@ export interface HostOptions<E = never, R = never> {
 }
 
 /** The options of a pool besides its hosts. All fields are optional. */
-export interface PoolOptions {
+export interface Settings {
   /** The name of the pool in its own errors, such as `RateLimited`. Default: `Pool`. */
   readonly name?: string | undefined
   /** How many requests each host answers at the same time, 1 or more. Default: 4. */
@@ -35,8 +36,8 @@ export interface PoolOptions {
   /** How many requests may wait for a host, 0 or more. Further ones fail with `RateLimited` at once. Default: 100. */
   readonly maxWaiting?: number | undefined
   /**
-   * How long a request that was given up before its first chunk still counts against the permits of its host: servers cannot
-   * stop reading a prompt. Default: 30 seconds.
+   * How long a request that was given up before its first chunk still counts against its host, at most: most servers read a prompt to
+   * its end. Default: 0 for Ollama, which stops reading when the connection is closed; 30 seconds for others.
    */
   readonly abandonedFor?: Duration.Input | undefined
   /**
@@ -50,7 +51,19 @@ export interface PoolOptions {
   readonly defaults?: Defaults | undefined
 }
 
-const poolFields: OptionSchema.Fields<PoolOptions> = {
+/** The options of a pool. */
+export interface PoolOptions<E = never, R = never> extends Settings {
+  /**
+   * The hosts, or a stream of lists of them. May be empty: `add` adds further hosts.
+   *
+   * Of a stream, the first list is waited for. Each list replaces the one before it: new names are added, hosts that are missing are
+   * drained, and a host with a known name stays as it is, with its new `permits`. A host of a list needs a `name` if its provider is an
+   * Effect. If a later list or host fails, that is logged as a warning, and the other hosts stay.
+   */
+  readonly hosts: ReadonlyArray<HostOptions<E, R>> | Stream.Stream<ReadonlyArray<HostOptions<E, R>>, E, R>
+}
+
+const poolFields: OptionSchema.Fields<Settings> = {
   name: OptionSchema.text,
   permits: OptionSchema.count(1),
   maxWaiting: OptionSchema.count(0),
@@ -71,17 +84,20 @@ const hostFields: OptionSchema.Fields<HostOptions<unknown, unknown>> = {
 
 const hostDefinition = OptionSchema.define<HostOptions<unknown, unknown>>(hostFields)
 
-interface AllOptions extends PoolOptions {
-  readonly hosts: ReadonlyArray<HostOptions<unknown, unknown>>
-}
+type AllOptions = PoolOptions<unknown, unknown>
 
 const definition = OptionSchema.define<AllOptions>(
   { ...poolFields, hosts: Schema.Array(Schema.Struct(hostFields)) },
   { hosts: hostFields }
 )
 
+const streamDefinition = OptionSchema.define<AllOptions>({
+  ...poolFields,
+  hosts: OptionSchema.is(Stream.isStream, "hosts, or a stream of lists of hosts")
+})
+
 /** The options of a pool whose hosts are addresses. */
-export interface ConfigOptions extends PoolOptions {
+export interface ConfigOptions extends Settings {
   /** The addresses of the Ollama servers, in the form of `OLLAMA_HOST`. */
   readonly urls?: ReadonlyArray<string> | undefined
   /** The token of all servers. */
@@ -115,20 +131,14 @@ export const readConfig = (options: ConfigOptions) => OptionSchema.readFor(confi
 
 export const resolve = (options: AllOptions) =>
   Effect.map(
-    OptionSchema.readFor(definition, options, poolName),
-    ({
-      abandonedFor = "30 seconds",
-      defaults,
-      maxWaiting = 100,
-      name = poolName,
-      permits = 4,
-      unloadHanging = false
-    }) => ({
+    OptionSchema.readFor(Stream.isStream(options.hosts) ? streamDefinition : definition, options, poolName),
+    ({ abandonedFor, defaults, maxWaiting = 100, name = poolName, permits = 4, unloadHanging = false }) => ({
       unloadHanging,
       name,
       permits,
       maxWaiting,
-      abandonedMillis: Duration.toMillis(Duration.fromInputUnsafe(abandonedFor)),
+      abandonedMillis:
+        abandonedFor === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(abandonedFor)),
       defaults
     })
   )
@@ -136,7 +146,7 @@ export const resolve = (options: AllOptions) =>
 /** Makes the provider of a host if it is not there yet. `taken` returns the names of the other hosts. */
 export const resolveHost = Effect.fnUntraced(function* <E, R>(
   host: HostOptions<E, R>,
-  permits: number,
+  { abandonedMillis, permits }: { readonly abandonedMillis: number | undefined; readonly permits: number },
   taken: () => ReadonlyArray<string>
 ): Effect.fn.Return<Host.Settings, ProviderError | E, R> {
   yield* OptionSchema.readFor(hostDefinition, host, poolName)
@@ -148,6 +158,8 @@ export const resolveHost = Effect.fnUntraced(function* <E, R>(
     name: host.name ?? findName(provider.name, taken()),
     provider,
     permits: host.permits ?? permits,
+    // Measured with Ollama 0.34. The others read on, and nothing shows when they are done.
+    abandonedMillis: abandonedMillis ?? (provider.kind === "ollama" ? 0 : 30_000),
     oneModelAtATime: host.oneModelAtATime ?? provider.oneModelAtATime
   }
 })

@@ -11,11 +11,12 @@ import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { isProviderError } from "../../ProviderError.ts"
 import type { End } from "../attempt.ts"
-import * as Blame from "./blame.ts"
+import type * as Choose from "./choose.ts"
+import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
-import * as Permits from "./permits.ts"
+import type { Knowledge } from "./knowledge.ts"
+import * as Line from "./line.ts"
 import * as Recovery from "./recovery.ts"
-import * as WaitingList from "./waitingList.ts"
 
 /** One host, as `state` reports it. */
 export interface HostState {
@@ -25,10 +26,14 @@ export interface HostState {
   readonly permits: number
   /** How many requests it answers now. */
   readonly active: number
-  /** How many requests were given up before their first chunk and still count against the permits. */
+  /** How many requests were given up before their first chunk and may still be read. */
   readonly abandoned: number
   /** `off`: its requests fail, or hang for every model that was asked for, so it gets none for now. `draining`: it gets no new requests. */
   readonly status: "ready" | "off" | "draining"
+  /** What was predicted for the last request that could have gone there. Absent before the first one. */
+  readonly prediction?: Host.Prediction
+  /** When the last first chunk was expected and when it came, in milliseconds after the request was sent. Absent before the first one. */
+  readonly firstChunk?: NonNullable<Host.Host["firstChunk"]>
 }
 
 /** What `state` reports. */
@@ -39,68 +44,85 @@ export interface State {
   readonly waiting: number
 }
 
-export interface Queue extends Pick<WaitingList.WaitingList, "enter"> {
+export interface Queue {
   readonly hosts: () => ReadonlyArray<Host.Host>
+  /** Of all hosts together. */
+  readonly freePermits: () => number
   readonly now: () => number
-  readonly blame: Blame.Blame
+  readonly blame: Failures.Blame
   readonly state: SubscriptionRef.SubscriptionRef<State>
+  /** Waits for a host, at most this long. */
+  readonly enter: (ticket: Line.Ticket, limit: Line.WaitLimit) => Effect.Effect<Host.Host, Choose.Failure>
   /** The request has its first chunk that carries anything. */
-  readonly begin: (ticket: WaitingList.Ticket) => Effect.Effect<void>
+  readonly begin: (ticket: Line.Ticket) => Effect.Effect<void>
   /** The request gives its permit back, or stops waiting. Has no effect the second time. */
-  readonly leave: (ticket: WaitingList.Ticket, end: End) => Effect.Effect<void>
+  readonly leave: (ticket: Line.Ticket, end: End) => Effect.Effect<void>
   /** Returns whether the host was added: its name may be taken. */
   readonly add: (settings: Host.Settings) => Effect.Effect<boolean>
-  /** Returns whether there is such a host, after its answers have ended and it was removed. */
+  /** A host that is there gets these permits, and is no longer drained. Returns whether it is there. */
+  readonly keep: (name: string, permits: number) => Effect.Effect<boolean>
+  /** Returns whether there is such a host, after its requests have ended and it was removed. */
   readonly drain: (name: string) => Effect.Effect<boolean>
   /** Something that is known about the hosts has changed. */
   readonly refresh: Effect.Effect<void>
 }
 
 export interface Options
-  extends Omit<WaitingList.Options, "hosts" | "publish">, Omit<Recovery.Options, "blame" | "hosts" | "refresh"> {
-  readonly abandonedMillis: number
+  extends Omit<Recovery.Options, "blame" | "hosts" | "refresh">, Omit<Line.Options, "hosts" | "publish"> {
+  readonly knowledge: Knowledge
 }
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
-  const { now, random } = options
-  const blame = Blame.make()
+  const { knowledge, now, random, run } = options
+  const blame = Failures.makeBlame()
   let all: ReadonlyArray<Host.Host> = []
   const hosts = () => all
+  const find = (name: string) => all.find((host) => host.name === name)
   const state = yield* SubscriptionRef.make<State>({ hosts: [], waiting: 0 })
-  const publish = SubscriptionRef.update(state, () => ({ hosts: all.map(toState), waiting: waiting.size() }))
-  const waiting = WaitingList.make({ ...options, hosts, publish })
-  const refresh = Effect.andThen(Effect.sync(waiting.dispatch), publish)
+  const publish = SubscriptionRef.update(state, () => ({ hosts: all.map(toState), waiting: line.size() }))
+  const line = Line.make({ ...options, hosts, publish })
+  const refresh = Effect.andThen(Effect.sync(line.dispatch), publish)
   const judge = Recovery.make({ ...options, hosts, blame, refresh })
-  yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(waiting.close), publish))
+  const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
+  yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(line.close), publish))
 
-  const endAbandoned = (host: Host.Host, which: (each: Host.Abandoned) => boolean) =>
-    Effect.suspend(() => (Permits.endAbandoned(host, which) ? refresh : Effect.void))
-
-  const giveBack = makeGiveBack(options, judge, endAbandoned)
+  const drain = Effect.fnUntraced(function* (host: Host.Host) {
+    host.isDraining = true
+    yield* refresh
+    const isOver = () => host.running.size === 0 || !host.isDraining
+    yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
+    if (!host.isDraining) return
+    all = all.filter((each) => each !== host)
+    yield* refresh
+  })
 
   return {
     hosts,
+    freePermits: () =>
+      all.reduce((sum, { isDraining, permits, running }) => sum + (isDraining ? 0 : permits - running.size), 0),
     now,
     blame,
     state,
     refresh,
-    enter: waiting.enter,
-    begin: (ticket) =>
+    enter: line.enter,
+    begin: ({ host, model, running }) =>
       Effect.suspend(() => {
-        const { host, model, sentAt } = ticket
-        if (host === undefined || sentAt === undefined) return Effect.void
-        Host.observeAnswer(host, model, { sentAt, now: now() })
+        if (host === undefined || running === undefined) return Effect.void
+        knowledge.begin(host, running, now())
         // A server reads prompts in their order, so it has read or dropped those before.
-        return endAbandoned(host, (each) => each.model === model && each.sentAt < sentAt)
+        for (const each of host.abandoned) {
+          if (each.model === model && each.sentAt < running.sentAt) host.abandoned.delete(each)
+        }
+        return refresh
       }),
     leave: (ticket, end) =>
       // A second call would not publish what an interrupt kept the first one from.
       Effect.uninterruptible(
         Effect.suspend(() => {
-          if (ticket.host === undefined) return waiting.remove(ticket) ? publish : Effect.void
-          giveBack(ticket, ticket.host, end)
-          waiting.dispatch()
-          return publish
+          const { host, running } = ticket
+          if (host === undefined || running === undefined) return line.remove(ticket) ? publish : Effect.void
+          giveBack(ticket, host, running, end)
+          return refresh
         })
       ),
     add: (settings) =>
@@ -109,42 +131,49 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         all = [...all, Host.make(settings, random)]
         return Effect.as(refresh, true)
       }),
-    drain: Effect.fnUntraced(function* (name) {
-      const host = all.find((host) => host.name === name)
-      if (host === undefined) return false
-      host.isDraining = true
-      yield* refresh
-      yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), () => host.active === 0))
-      all = all.filter((each) => each !== host)
-      yield* refresh
-      return true
-    })
+    keep: (name, permits) =>
+      Effect.suspend(() => {
+        const host = find(name)
+        if (host === undefined) return Effect.succeed(false)
+        if (!host.isDraining && host.permits === permits) return Effect.succeed(true)
+        host.isDraining = false
+        host.permits = permits
+        return Effect.as(refresh, true)
+      }),
+    drain: (name) => {
+      const host = find(name)
+      return host === undefined ? Effect.succeed(false) : Effect.as(drain(host), true)
+    }
   }
 })
 
-/** Gives the permit of a request back when it leaves its host, or keeps it for a while. */
+interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
+  readonly judge: ReturnType<typeof Recovery.make>
+  readonly refresh: Effect.Effect<void>
+}
+
+/** Gives the permit of a request back when it leaves its host, and learns from how it ended. */
 const makeGiveBack =
-  (
-    { abandonedMillis, now, run }: Options,
-    judge: ReturnType<typeof Recovery.make>,
-    endAbandoned: (host: Host.Host, which: (each: Host.Abandoned) => boolean) => Effect.Effect<void>
-  ) =>
-  (ticket: WaitingList.Ticket, host: Host.Host, { outcome, progress }: End): void => {
-    const { model, request, sentAt, since } = ticket
+  ({ judge, knowledge, now, refresh, run }: GiveBackOptions) =>
+  (ticket: Line.Ticket, host: Host.Host, running: Host.Running, { final, outcome, progress }: End): void => {
+    const { history, model, request, sentAt, since } = ticket
     ticket.host = undefined
+    ticket.running = undefined
     ticket.sentAt = undefined
-    if (sentAt === undefined) return Permits.give(host, undefined)
+    history.inUse.delete(host)
+    Host.giveBack(host, running)
+    if (sentAt === undefined) return
+    const isComplete = outcome === "succeeded"
+    // Embeddings come as a whole.
+    if (isComplete && running.begunAt === undefined) knowledge.begin(host, running, now())
+    knowledge.end(host, running, { isComplete, final }, now())
     const isStopped = outcome === "stopped" || (isProviderError(outcome) && outcome.reason._tag === "Timeout")
     const isGivenUp = isStopped && progress === "none"
-    const abandoned = isGivenUp ? { model, sentAt } : undefined
-    Permits.give(host, abandoned)
-    if (abandoned !== undefined)
-      run(
-        Effect.delay(
-          endAbandoned(host, (each) => each === abandoned),
-          abandonedMillis
-        )
-      )
+    if (isGivenUp && host.abandonedMillis > 0) {
+      Host.abandon(host, running)
+      const forget = Effect.suspend(() => (host.abandoned.delete(running) ? refresh : Effect.void))
+      run(Effect.delay(forget, host.abandonedMillis))
+    }
     // A deadline that passed mostly in the pool says nothing about the host.
     const waitedLonger = now() - sentAt < sentAt - since
     judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, request, sentAt })
@@ -153,7 +182,9 @@ const makeGiveBack =
 const toState = (host: Host.Host): HostState => ({
   name: host.name,
   permits: host.permits,
-  active: host.active,
+  active: host.running.size,
   abandoned: host.abandoned.size,
-  status: host.isDraining ? "draining" : Host.isAllOff(host) ? "off" : "ready"
+  status: host.isDraining ? "draining" : Host.isAllOff(host) ? "off" : "ready",
+  ...(host.prediction !== undefined && { prediction: host.prediction }),
+  ...(host.firstChunk !== undefined && { firstChunk: host.firstChunk })
 })

@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 import { isProviderError, type ProviderError } from "../../ProviderError.ts"
 import type { End } from "../attempt.ts"
-import type * as Blame from "./blame.ts"
-import * as Failure from "./failure.ts"
+import type * as Breaker from "./breaker.ts"
+import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
 
 /** A request that has left its host. */
@@ -15,7 +15,7 @@ export interface Sent {
 
 export interface Options {
   readonly hosts: () => ReadonlyArray<Host.Host>
-  readonly blame: Blame.Blame
+  readonly blame: Failures.Blame
   /** Whether a model whose requests hang is unloaded. */
   readonly unloadHanging: boolean
   readonly now: () => number
@@ -31,11 +31,11 @@ const probeTimeout = "10 seconds"
 /** Judges a host by how a request left it. */
 export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options) => {
   /** Off until a probe succeeds. A probe is a list of models, never a generation. */
-  const recover = (host: Host.Host, off: object | undefined): Effect.Effect<void> =>
+  const recover = (host: Host.Host, off: Breaker.Off | undefined): Effect.Effect<void> =>
     Effect.suspend(() =>
       Effect.flatMap(Effect.delay(works(host.provider.listModels), host.breaker.nextOffMillis()), (isBack) => {
         // Its failures may have been forgiven since.
-        if (!hosts().includes(host) || host.breaker.offSince() !== off) return Effect.void
+        if (!hosts().includes(host) || host.breaker.off() !== off) return Effect.void
         if (!isBack) return recover(host, off)
         host.breaker.restore(now())
         return refresh
@@ -45,8 +45,8 @@ export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options
   /** The model is off. If the host does not list its models either, it is the host that hangs. */
   const recoverModel = Effect.fnUntraced(function* (host: Host.Host, name: string, { breaker }: Host.Model) {
     const { listModels, unload } = host.provider
-    const isHostOff = !(yield* works(listModels)) && host.breaker.turnOff()
-    if (isHostOff) run(recover(host, host.breaker.offSince()))
+    const isHostOff = !(yield* works(listModels)) && host.breaker.turnOff(now())
+    if (isHostOff) run(recover(host, host.breaker.off()))
     else yield* refresh
     const isUnloaded = unloadHanging && !isHostOff && unload !== undefined && (yield* works(unload(name)))
     if (!isUnloaded) yield* Effect.sleep(breaker.nextOffMillis())
@@ -58,8 +58,8 @@ export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options
     const { reason } = error
     const time = now()
     host.lastError = error
-    if (!Failure.isOfHost(reason) || blame.isOfRequest(request, reason, host, time)) return
-    if (name !== undefined && Failure.isHang(reason)) {
+    if (!Failures.isOfHost(reason) || blame.isOfRequest(request, reason, host, time)) return
+    if (name !== undefined && Failures.isHang(reason)) {
       const model = Host.modelOf(host, name)
       model.lastError = error
       if (model.breaker.record(false, sentAt, time)) run(recoverModel(host, name, model))
@@ -67,7 +67,7 @@ export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options
     }
     const turnsOff = host.breaker.record(false, sentAt, time)
     blame.suspect(request, reason, host, time)
-    if (turnsOff) run(recover(host, host.breaker.offSince()))
+    if (turnsOff) run(recover(host, host.breaker.off()))
   }
 
   return (host: Host.Host, outcome: End["outcome"], sent: Sent): void => {

@@ -1,114 +1,188 @@
-/** The requests that wait for a host. They get one synchronously, the oldest first, as soon as one has a free permit. */
-import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import type { ProviderErrorReason } from "../../ProviderError.ts"
-import { NetworkError, RateLimited, Timeout } from "../../ProviderError.ts"
-import * as Choose from "./choose.ts"
-import * as Host from "./host.ts"
-import * as Permits from "./permits.ts"
+/**
+ * The requests that wait for a host, in a fair order. Requests that the same hosts suit are a group with a heap, so only the first of each
+ * group has to be tried.
+ */
+import * as Context from "effect/Context"
 
-/** A request in the pool: it waits, or it has a host, or neither. */
-export interface Ticket extends Choose.Wanted {
-  readonly request: object
-  /** When it entered the pool, in milliseconds. */
-  readonly since: number
-  host: Host.Host | undefined
-  /** When it was sent to its host, if it was. */
-  sentAt: number | undefined
+/** Who sends requests. */
+export interface Caller {
+  /** Requests with the same name share the turns of one caller. */
+  readonly name: string
+  /** How large its share is beside other callers with requests that wait; more than 0. Default: 1. */
+  readonly weight?: number | undefined
+  /**
+   * `batch`: its requests are served while none of the other kind wait. If they have waited for 30 seconds, every eighth request is one
+   * of them. Default: `interactive`.
+   */
+  readonly priority?: "interactive" | "batch" | undefined
 }
 
-export interface WaitLimit {
-  readonly kind: Timeout["kind"]
-  /** The deadline as it is configured. */
-  readonly limit: number
-  /** What is left of it, in milliseconds. */
-  readonly left: number
+export const Caller = Context.Reference<Caller>("effect-local-llm/Pool/caller", { defaultValue: () => ({ name: "" }) })
+
+export interface Item {
+  readonly caller: Caller
+  /** Items with the same text suit the same hosts. Constant while the item is in the list. */
+  suits: string
+  /** How much of its caller's turns it uses. */
+  readonly cost: number
+  /** When it began to wait. */
+  waitingSince: number
 }
 
-export interface WaitingList {
+interface Entry<A> {
+  readonly item: A
+  readonly group: Group<A>
+  readonly flow: Flow
+  /** The turn of its caller, in virtual time. */
+  readonly turn: number
+  readonly order: number
+  index: number
+}
+
+/** What a caller has used, in virtual time. */
+interface Flow {
+  turn: number
+  waiting: number
+}
+
+interface Kind<A> {
+  readonly groups: Map<string, Group<A>>
+  readonly flows: Map<string, Flow>
+  /** The turn of the last item that left the list for a host. */
+  turn: number
+}
+
+export interface Group<A> {
+  readonly entries: Array<Entry<A>>
+}
+
+export interface WaitingList<A> {
   readonly size: () => number
-  /** Gives free permits to those who wait. */
-  readonly dispatch: () => void
-  /** Waits for a host, at most this long. */
-  readonly enter: (ticket: Ticket, limit: WaitLimit) => Effect.Effect<Host.Host, ProviderErrorReason>
-  /** Returns whether the request was waiting. */
-  readonly remove: (ticket: Ticket) => boolean
-  /** Requests that wait, and those that will, fail. */
-  readonly close: () => void
+  readonly items: () => ReadonlyArray<A>
+  /** How many items of its group are before an item that is added now. */
+  readonly countBefore: (item: A) => number
+  readonly add: (item: A) => void
+  /** Returns whether the item was in the list. `isServed`: it has a host now, so it was its caller's turn. */
+  readonly remove: (item: A, isServed: boolean) => boolean
+  /** The group whose first item is next, except for these. */
+  readonly next: (now: number, except: ReadonlySet<Group<A>>) => Group<A> | undefined
 }
 
-export interface Options {
-  readonly hosts: () => ReadonlyArray<Host.Host>
-  readonly maxWaiting: number
-  readonly now: () => number
-  readonly random: () => number
-  readonly onWaited: (seconds: number) => Effect.Effect<void>
-  /** Run when the list or the permits have changed. */
-  readonly publish: Effect.Effect<void>
-}
+/** A batch that has waited so long is due, once after so many other requests. */
+const agedMillis = 30_000
+const batchEvery = 8
 
-/** How long requests for the loaded model may overtake one for another model, so that a server does not load for each request. */
-const overtakingMillis = 5000
+const maxIdleCallers = 100
 
-const closed: Choose.Choice = { _tag: "None", reason: new NetworkError({ description: "the pool was closed" }) }
+export const make = <A extends Item>(): WaitingList<A> => {
+  const makeKind = (): Kind<A> => ({ groups: new Map(), flows: new Map(), turn: 0 })
+  const kinds = { interactive: makeKind(), batch: makeKind() }
+  const kindOf = ({ caller: { priority = "interactive" } }: A): Kind<A> => kinds[priority]
+  const entries = new Map<A, Entry<A>>()
+  let order = 0
+  let servedSinceBatch = 0
 
-export const make = ({ hosts, maxWaiting, now, onWaited, publish, random }: Options): WaitingList => {
-  const waiting = new Map<Ticket, Deferred.Deferred<Host.Host, ProviderErrorReason>>()
-  let isClosed = false
+  const turnsOf = ({ caller: { weight = 1 }, cost }: A): number => cost / (weight > 0 ? weight : 1)
 
-  const dispatch = (): void => {
-    const time = now()
-    const reserved = new Set<Host.Host>()
-    for (const [ticket, granted] of waiting) {
-      const choice = isClosed ? closed : Choose.choose(hosts(), ticket, { now: time, random, reserved })
-      if (choice._tag === "Busy") {
-        const first = choice.otherModel.toSorted((a, b) => Host.used(a) - Host.used(b))[0]
-        if (first !== undefined && time - ticket.since >= overtakingMillis) reserved.add(first)
-        continue
-      }
-      waiting.delete(ticket)
-      if (choice._tag === "None") {
-        Deferred.doneUnsafe(granted, Effect.fail(choice.reason))
-        continue
-      }
-      ticket.host = choice.host
-      Permits.take(choice.host, ticket.model)
-      Deferred.doneUnsafe(granted, Effect.succeed(choice.host))
+  const first = ({ groups }: Kind<A>, except: ReadonlySet<Group<A>>): Entry<A> | undefined => {
+    let found: Entry<A> | undefined
+    for (const group of groups.values()) {
+      const [entry] = group.entries
+      if (entry !== undefined && !except.has(group) && (found === undefined || isBefore(entry, found))) found = entry
     }
+    return found
   }
 
-  const enter: WaitingList["enter"] = (ticket, { kind, left, limit }) =>
-    Effect.suspend(() => {
-      const granted = Deferred.makeUnsafe<Host.Host, ProviderErrorReason>()
-      waiting.set(ticket, granted)
-      dispatch()
-      if (!waiting.has(ticket)) return Effect.andThen(Effect.andThen(onWaited(0), publish), Deferred.await(granted))
-      if (waiting.size > maxWaiting) {
-        waiting.delete(ticket)
-        return Effect.fail(new RateLimited({ description: `${maxWaiting} requests already wait for a host` }))
-      }
-      const since = now()
-      const timeout = new Timeout({ kind, limit: Duration.millis(limit) })
-      return Effect.andThen(publish, Deferred.await(granted)).pipe(
-        Effect.timeoutOrElse({ duration: Math.max(0, left), orElse: () => Effect.fail(timeout) }),
-        Effect.ensuring(
-          Effect.suspend(() => {
-            waiting.delete(ticket)
-            return Effect.andThen(onWaited((now() - since) / 1000), publish)
-          })
-        )
-      )
-    })
+  /** Those who have nothing to wait for have no claim, and none is owed to them. */
+  const forgetCallers = ({ flows, groups, turn }: Kind<A>): void => {
+    if (groups.size === 0) return flows.clear()
+    if (flows.size <= 2 * entries.size + maxIdleCallers) return
+    for (const [name, flow] of flows) if (flow.waiting === 0 && flow.turn <= turn) flows.delete(name)
+  }
 
   return {
-    size: () => waiting.size,
-    dispatch,
-    enter,
-    remove: (ticket) => waiting.delete(ticket),
-    close: () => {
-      isClosed = true
-      dispatch()
+    size: () => entries.size,
+    items: () => [...entries.keys()],
+    countBefore: (item) => kindOf(item).groups.get(item.suits)?.entries.length ?? 0,
+    add: (item) => {
+      const kind = kindOf(item)
+      const group = getOrMake(kind.groups, item.suits, () => ({ entries: [] }))
+      const flow = getOrMake(kind.flows, item.caller.name, () => ({ turn: 0, waiting: 0 }))
+      const turn = Math.max(kind.turn, flow.turn)
+      flow.turn = turn + turnsOf(item)
+      flow.waiting++
+      const entry: Entry<A> = { item, group, flow, turn, order: order++, index: group.entries.length }
+      entries.set(item, entry)
+      group.entries.push(entry)
+      moveUp(group.entries, entry)
+    },
+    remove: (item, isServed) => {
+      const entry = entries.get(item)
+      if (entry === undefined) return false
+      entries.delete(item)
+      const kind = kindOf(item)
+      const { flow, group } = entry
+      removeFromHeap(group.entries, entry)
+      if (group.entries.length === 0) kind.groups.delete(item.suits)
+      flow.waiting--
+      if (isServed) {
+        kind.turn = Math.max(kind.turn, entry.turn)
+        servedSinceBatch = kind === kinds.batch ? 0 : servedSinceBatch + 1
+      } else flow.turn -= turnsOf(item)
+      forgetCallers(kind)
+      return true
+    },
+    next: (now, except) => {
+      const batch = first(kinds.batch, except)
+      const isDue =
+        batch !== undefined && servedSinceBatch >= batchEvery - 1 && now - batch.item.waitingSince >= agedMillis
+      return (isDue ? batch : (first(kinds.interactive, except) ?? batch))?.group
     }
   }
+}
+
+const getOrMake = <A>(map: Map<string, A>, key: string, make: () => A): A => {
+  const found = map.get(key) ?? make()
+  map.set(key, found)
+  return found
+}
+
+type Heap = Array<Entry<unknown>>
+
+const isBefore = (a: Entry<unknown>, b: Entry<unknown>): boolean =>
+  a.turn < b.turn || (a.turn === b.turn && a.order < b.order)
+
+const put = (heap: Heap, entry: Entry<unknown>, index: number): void => {
+  heap[index] = entry
+  entry.index = index
+}
+
+const moveUp = (heap: Heap, entry: Entry<unknown>): void => {
+  for (;;) {
+    const { index } = entry
+    const parent = heap[(index - 1) >> 1]
+    if (index === 0 || parent === undefined || !isBefore(entry, parent)) return
+    put(heap, entry, parent.index)
+    put(heap, parent, index)
+  }
+}
+
+const moveDown = (heap: Heap, entry: Entry<unknown>): void => {
+  for (;;) {
+    const { index } = entry
+    const left = heap[2 * index + 1]
+    const right = heap[2 * index + 2]
+    const child = left !== undefined && right !== undefined && isBefore(right, left) ? right : left
+    if (child === undefined || !isBefore(child, entry)) return
+    put(heap, entry, child.index)
+    put(heap, child, index)
+  }
+}
+
+const removeFromHeap = (heap: Heap, entry: Entry<unknown>): void => {
+  const last = heap.pop()
+  if (last === undefined || last === entry) return
+  put(heap, last, entry.index)
+  moveUp(heap, last)
+  moveDown(heap, last)
 }

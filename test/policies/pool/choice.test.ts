@@ -28,17 +28,21 @@ const missing = (model: string) => () =>
 
 const final = (promptTokens: number): MockProvider.Script => [{ content: "Hi", isFinal: true, usage: { promptTokens } }]
 
-it.effect("a host that has the model in memory comes first, as long as it has a free permit", () =>
+it.effect("a second host loads the model when the wait for the first exceeds what loading costs, and not before", () =>
   Effect.gen(function* () {
-    const cold = yield* fake("cold", ["Hi", MockProvider.wait("1 second")], { info: { isLoaded: false } })
-    const hot = yield* fake("hot", ["Hi", MockProvider.wait("1 second")], { info: { isLoaded: true } })
+    const script = ["Hi", MockProvider.wait("4 seconds")]
+    const cold = yield* fake("cold", [MockProvider.wait("10 seconds"), ...script], { info: { isLoaded: false } })
+    const hot = yield* fake("hot", script, { info: { isLoaded: true } })
     const pool = yield* Pool.make({ hosts: [{ provider: cold }, { provider: hot }], permits: 2 })
-    const fibers = yield* Effect.forEach(["1", "2", "3"], (prompt) =>
-      Effect.forkChild(answeredBy(pool, ask(prompt)), { startImmediately: true })
+    const fibers = yield* Effect.forEach(Array.from({ length: 12 }), (_, i) =>
+      Effect.forkChild(answeredBy(pool, ask(`${i}`)), { startImmediately: true })
     )
-    yield* TestClock.adjust("2 seconds")
+    // Those that would wait for more than 10 seconds go to the other host.
+    expect([hot.active(), cold.active()]).toEqual([2, 2])
+    yield* TestClock.adjust("1 minute")
     const names = yield* Effect.forEach(fibers, Fiber.join)
-    expect(names.toSorted()).toEqual(["cold", "hot", "hot"])
+    expect(names.slice(0, 4)).toEqual(Array(4).fill("hot"))
+    expect(names.filter((name) => name === "cold").length).toBeGreaterThanOrEqual(2)
   })
 )
 

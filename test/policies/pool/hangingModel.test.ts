@@ -47,12 +47,14 @@ it.effect("after three requests the model is off there, and the host answers oth
     expect(yield* host(pool, "one")).toMatchObject({ status: "ready" })
     expect(yield* answeredBy(pool, ask("x", "other"))).toBe("one")
     const error = yield* Effect.flip(pool.complete(stuck))
-    expect(error.reason).toMatchObject({ _tag: "AllProvidersFailed", errors: [{ reason: { _tag: "Timeout" } }] })
+    expect(error).toMatchObject({ provider: "one", reason: { _tag: "Timeout" }, isRetryable: true })
     expect(now.unloaded).toBe(0)
     // It is tried again after 4 to 6 seconds, and off at once if it still hangs.
     yield* TestClock.adjust("6 seconds")
     expect((yield* fails(pool)).reason._tag).toBe("Timeout")
-    expect((yield* Effect.flip(pool.complete(stuck))).reason._tag).toBe("AllProvidersFailed")
+    const sent = (yield* provider.requests).length
+    expect((yield* Effect.flip(pool.complete(stuck))).reason._tag).toBe("Timeout")
+    expect((yield* provider.requests).length).toBe(sent)
     now.hangs = false
     yield* TestClock.adjust("12 seconds")
     expect(yield* answeredBy(pool, stuck)).toBe("one")
@@ -91,7 +93,11 @@ it.effect("a host that does not list its models either is off as a whole, and no
     })
     for (let i = 0; i < 3; i++) yield* fails(pool)
     expect(yield* host(pool, "one")).toMatchObject({ status: "off" })
-    expect((yield* Effect.flip(pool.complete(ask("x", "other")))).reason._tag).toBe("AllProvidersFailed")
+    const sent = (yield* provider.requests).length
+    const other = yield* Effect.forkChild(Effect.flip(pool.complete({ ...ask("x", "other"), deadlines })))
+    yield* TestClock.adjust("4 seconds")
+    expect((yield* Fiber.join(other)).reason._tag).toBe("Timeout")
+    expect((yield* provider.requests).length).toBe(sent)
     expect(now.unloaded).toBe(0)
   }).pipe(Effect.scoped)
 )

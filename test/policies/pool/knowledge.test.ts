@@ -195,28 +195,16 @@ for (const reason of notBlamed) {
 
 it.effect("the models of a host are bounded in number, since callers choose their names", () =>
   Effect.gen(function* () {
-    const settings = { name: "one", provider: yield* fake("one"), permits: 1, oneModelAtATime: false }
+    const settings = {
+      name: "one",
+      provider: yield* fake("one"),
+      permits: 1,
+      oneModelAtATime: false,
+      abandonedMillis: 0
+    }
     const one = Host.make(settings, () => 0.5)
     for (let i = 0; i < 10_000; i++) Host.modelOf(one, `model ${i}`)
     expect(one.models.size).toBeLessThanOrEqual(256)
     expect(one.models.has("model 9999")).toBe(true)
   })
 )
-
-it("a wait that is longer counts at once, a shorter one by the time since then, and all are forgotten without requests", () => {
-  const slow = Host.observeLatency(undefined, 1000, 0)
-  for (const [millis, at, expected] of [
-    [1000, 0, 1000],
-    [3000, 0, 3000],
-    [3000, 60_000, 3000],
-    [0, 0, 1000],
-    [0, 10_000, 368],
-    [500, 10_000, 684],
-    [500, 60_000, 501]
-  ] as const) {
-    expect(Math.round(Host.observeLatency(slow, millis, at).millis)).toBe(expected)
-  }
-  expect([0, 1000, 10_000, 60_000].map((now) => Math.round(Host.readLatency(slow, now)))).toEqual([1000, 905, 368, 2])
-  // What was observed later than now counts whole.
-  expect(Host.readLatency({ millis: 1000, at: 5000 }, 0)).toBe(1000)
-})

@@ -1,21 +1,70 @@
-/**
- * Requests that fail in the same way on several hosts. The request is to blame then and none of the hosts, whatever the status: what
- * a server calls its own fault may be a template, a schema or a text that it cannot process.
- */
+/** What a failed request shows about its host, and about itself. */
 import * as Hash from "effect/Hash"
 import * as Redacted from "effect/Redacted"
-import type { ProviderErrorReason } from "../../ProviderError.ts"
+import type { ProviderError, ProviderErrorReason, Timeout } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
 import type * as Breaker from "./breaker.ts"
 import type * as Host from "./host.ts"
 
+/** Whether the breaker of the host counts the failure. It does not count busy servers and wrong requests. */
+export const isOfHost = (reason: ProviderErrorReason): boolean => {
+  switch (reason._tag) {
+    case "RateLimited":
+    case "ContextOverflow":
+    case "InvalidRequest":
+    case "InvalidAnswer":
+    case "ModelNotAvailable":
+    case "Unsupported":
+    case "LineTooLong":
+      return false
+    case "ApiError":
+      return reason.status >= 500 ? reason.retryAfter === undefined : reason.status < 400
+    // It includes the time of the consumer.
+    case "Timeout":
+      return reason.kind !== "total"
+    default:
+      return true
+  }
+}
+
+/** Whether the request may have hung: the server accepted it and sent nothing. The model may be to blame, or the host. */
+export const isHang = (reason: ProviderErrorReason): reason is Timeout =>
+  reason._tag === "Timeout" && reason.kind === "first-chunk"
+
+/** Whether another host may answer, if the request failed before its completion committed. Nothing was generated then. */
+export const isForAnotherHost = (reason: ProviderErrorReason): boolean =>
+  reason._tag === "NetworkError" ||
+  // This host is busy, or it is starting.
+  reason._tag === "RateLimited" ||
+  (reason._tag === "ApiError" && reason.status === 503) ||
+  reason._tag === "ModelNotAvailable" ||
+  (reason._tag === "ContextOverflow" && reason.promptTokens !== undefined)
+
+/** Whether the request may have taken the host down: an established connection was closed. */
+export const isCrash = (reason: ProviderErrorReason): boolean =>
+  reason._tag === "NetworkError" && (reason.kind === "reset" || reason.kind === "closed")
+
+/** The error to report of several: a retryable one, or the last. */
+export const report = (errors: ReadonlyArray<ProviderError>): ProviderError | undefined =>
+  errors.findLast(({ isRetryable }) => isRetryable) ?? errors.at(-1)
+
+/**
+ * Requests that fail in the same way on several hosts. The request is to blame then and none of the hosts, whatever the status: what
+ * a server calls its own fault may be a template, a schema or a text that it cannot process.
+ */
 export interface Blame {
   /** Whether the request has failed in this way on another host. If so, the failures that were counted are forgiven. */
   readonly isOfRequest: (request: object, reason: ProviderErrorReason, host: Host.Host, now: number) => boolean
   /** A failure was counted that the request may turn out to be to blame for. */
   readonly suspect: (request: object, reason: ProviderErrorReason, host: Host.Host, now: number) => void
-  /** The hosts on which the request has failed. Another one shows who is to blame. */
-  readonly failedOn: (request: object, now: number) => ReadonlySet<Host.Host>
+  /** The hosts on which the request has failed of late. Another one shows who is to blame. */
+  readonly failedOn: (request: object, now: number) => FailedOn
+}
+
+export interface FailedOn {
+  readonly hosts: ReadonlySet<object>
+  /** It has failed in the same way on two of them, so another one would fail too. */
+  readonly isToBlame: boolean
 }
 
 interface Case {
@@ -31,7 +80,7 @@ const memoryMillis = 30_000
 
 const maxCases = 256
 
-export const make = (): Blame => {
+export const makeBlame = (): Blame => {
   /** The oldest first. */
   const cases = new Map<string, Case>()
 
@@ -72,16 +121,18 @@ export const make = (): Blame => {
       expire(now)
       if (cases.size === 0) return none
       const identity = identityOf(request)
-      return new Set(
-        [...cases.values()].filter(({ request }) => request === identity).flatMap(({ hosts }) => Array.from(hosts))
-      )
+      const own = [...cases.values()].filter(({ request }) => request === identity)
+      return {
+        hosts: new Set(own.flatMap(({ hosts }) => Array.from(hosts))),
+        isToBlame: own.some(({ hosts }) => hosts.size > 1)
+      }
     }
   }
 }
 
-const none: ReadonlySet<Host.Host> = new Set()
+const none: FailedOn = { hosts: new Set(), isToBlame: false }
 
-/** How an answer failed. A connection that fails and a deadline that passes say nothing about the request. */
+/** How a request failed. A connection that fails and a deadline that passes say nothing about the request. */
 const wayOf = (reason: ProviderErrorReason): string | undefined => {
   switch (reason._tag) {
     case "ApiError":

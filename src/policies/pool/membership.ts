@@ -1,0 +1,67 @@
+/** The hosts of a pool as a stream of lists has them. */
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ProviderError } from "../../ProviderError.ts"
+import * as OptionSchema from "../../servers/options.ts"
+import { type HostOptions, invalid } from "./options.ts"
+import type { Queue } from "./queue.ts"
+
+export interface Options {
+  readonly queue: Queue
+  readonly add: <E, R>(host: HostOptions<E, R>) => Effect.Effect<void, ProviderError | E, R>
+  /** The default of the pool. */
+  readonly permits: number
+  /** The name of the pool. */
+  readonly name: string
+}
+
+/** Waits for the first list, and follows the further ones in the background. */
+export const follow = Effect.fnUntraced(function* <E, R>(
+  lists: Stream.Stream<ReadonlyArray<HostOptions<E, R>>, E, R>,
+  { add, name, permits, queue }: Options
+): Effect.fn.Return<void, ProviderError | E, R | Scope.Scope> {
+  /** The names of the list before. */
+  let listed = new Set<string>()
+
+  const join = (host: HostOptions<E, R>): Effect.Effect<void, ProviderError | E, R> => {
+    const own = nameOf(host)
+    if (own === undefined) return Effect.fail(invalid("hosts", "Expected a name for each host of a stream of lists"))
+    listed.add(own)
+    return Effect.flatMap(queue.keep(own, host.permits ?? permits), (isKnown) =>
+      isKnown ? Effect.void : add({ ...host, name: own })
+    )
+  }
+  const leave = (host: string) => Effect.forkScoped(queue.drain(host))
+
+  const apply = (
+    hosts: ReadonlyArray<HostOptions<E, R>>,
+    join: (host: HostOptions<E, R>) => Effect.Effect<void, ProviderError | E, R>
+  ) =>
+    Effect.suspend(() => {
+      const before = listed
+      listed = new Set()
+      return Effect.andThen(
+        Effect.forEach(hosts, join, { discard: true }),
+        Effect.suspend(() =>
+          Effect.forEach(
+            [...before].filter((each) => !listed.has(each)),
+            leave,
+            { discard: true }
+          )
+        )
+      )
+    })
+
+  const warn = Effect.catchCause((cause) => Effect.logWarning(`${name}: a list of hosts is not followed`, cause))
+  const pull = yield* Stream.toPull(lists)
+  const next = Effect.map(pull, (all) => all.at(-1) ?? [])
+  const first = yield* Pull.catchDone(next, () => Effect.succeed([]))
+  yield* apply(first, join)
+  const further = Effect.forever(Effect.flatMap(next, (hosts) => apply(hosts, (host) => warn(join(host)))))
+  yield* Effect.forkScoped(warn(Pull.catchDone(further, () => Effect.void)))
+})
+
+const nameOf = ({ name, provider }: HostOptions<unknown, unknown>): string | undefined =>
+  name ?? (OptionSchema.isProvider(provider) ? provider.name : undefined)

@@ -1,0 +1,68 @@
+/** The hosts of a pool as a stream of lists. */
+import { expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import * as MockProvider from "../../../src/MockProvider.ts"
+import * as Pool from "../../../src/Pool.ts"
+import { InvalidRequest, ProviderError } from "../../../src/ProviderError.ts"
+import { answeredBy, ask, fake, state } from "./support.ts"
+
+const names = (pool: Pool.Pool) => Effect.map(state(pool), ({ hosts }) => hosts.map(({ name }) => name))
+
+it.effect("hosts come and go with the lists", () =>
+  Effect.gen(function* () {
+    const script = ["Hi", MockProvider.wait("3 seconds")]
+    const [one, two, three] = yield* Effect.all([fake("one", script), fake("two", script), fake("three", script)])
+    const lists = yield* Queue.unbounded<ReadonlyArray<Pool.Host>>()
+    yield* Queue.offer(lists, [{ provider: one }, { name: "second", provider: Effect.succeed(two) }])
+    const pool = yield* Pool.make({ hosts: Stream.fromQueue(lists) })
+    expect(yield* names(pool)).toEqual(["one", "second"])
+    const running = yield* Effect.forkChild(
+      Effect.all([answeredBy(pool, ask("x")), answeredBy(pool, ask("y"))], { concurrency: "unbounded" }),
+      { startImmediately: true }
+    )
+    yield* Queue.offer(lists, [{ provider: three }, { name: "second", provider: Effect.succeed(two), permits: 1 }])
+    yield* TestClock.adjust("1 second")
+    expect((yield* state(pool)).hosts).toMatchObject([
+      { name: "one", status: "draining", active: 1 },
+      { name: "second", status: "ready", permits: 1, active: 1 },
+      { name: "three", status: "ready", permits: 4 }
+    ])
+    yield* TestClock.adjust("5 seconds")
+    expect((yield* Fiber.join(running)).toSorted()).toEqual(["one", "second"])
+    expect(yield* names(pool)).toEqual(["second", "three"])
+    // A host that is drained and listed again stays.
+    const busy = yield* Effect.forkChild(
+      Effect.all([answeredBy(pool, ask("x")), answeredBy(pool, ask("y"))], { concurrency: "unbounded" }),
+      { startImmediately: true }
+    )
+    yield* Queue.offer(lists, [])
+    yield* TestClock.adjust("1 second")
+    yield* Queue.offer(lists, [{ provider: three }])
+    yield* TestClock.adjust("5 seconds")
+    yield* Fiber.join(busy)
+    expect((yield* state(pool)).hosts).toMatchObject([{ name: "three", status: "ready" }])
+  })
+)
+
+it.effect("a host that cannot be made later leaves the others; the first list fails the pool", () =>
+  Effect.gen(function* () {
+    const one = yield* fake("one")
+    const broken = Effect.fail(new ProviderError({ provider: "x", reason: new InvalidRequest({}) }))
+    const lists = Stream.make([{ provider: one }]).pipe(
+      Stream.concat(
+        Stream.make([{ provider: one }, { name: "two", provider: broken }, { provider: yield* fake("three") }])
+      )
+    )
+    const pool = yield* Pool.make({ hosts: lists })
+    yield* TestClock.adjust("1 second")
+    expect(yield* names(pool)).toEqual(["one", "three"])
+    const failing = Pool.make({ hosts: Stream.make([{ name: "two", provider: broken }]) })
+    expect(yield* Effect.flip(failing)).toMatchObject({ reason: { _tag: "InvalidRequest" } })
+    const unnamed = Pool.make({ hosts: Stream.make([{ provider: Effect.succeed(one) }]) })
+    expect(yield* Effect.flip(unnamed)).toMatchObject({ reason: { _tag: "InvalidRequest", field: "hosts" } })
+  })
+)

@@ -2,9 +2,11 @@
 // figures on every machine.
 //   --seeds 4 --workload chat --balancer pool --balancer oracle   a part of it
 //   --sockets --workload chat                                     one seed on processes with real sockets
+//   --choice                                                      what a choice costs with 64 hosts and 1,000 requests that wait
 import { parseArgs } from "node:util"
 import * as Balancers from "./balancing/balancers.ts"
 import { simulateSeeds } from "./balancing/seeds.ts"
+import { measureChoice } from "./balancing/choice.ts"
 import type { Results } from "./balancing/report.ts"
 import { cachedTable, ratiosTable, summarize, waitsTable } from "./balancing/report.ts"
 import type { Measurements } from "./balancing/simulation.ts"
@@ -16,7 +18,8 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "32" },
     workload: { type: "string", multiple: true, default: [...Workloads.names] },
     balancer: { type: "string", multiple: true, default: [...Balancers.names] },
-    sockets: { type: "boolean", default: false }
+    sockets: { type: "boolean", default: false },
+    choice: { type: "boolean", default: false }
   }
 })
 const seeds = Array.from({ length: Number(values.seeds) }, (_, seed) => seed)
@@ -29,10 +32,15 @@ async function measure(workload: string): Promise<ReadonlyArray<Measurements>> {
   return measured
 }
 
-const all = new Map<string, Results>()
-for (const workload of values.workload) {
-  const measured = await measure(workload)
-  all.set(workload, new Map(measured.map((measurements, i) => [balancers[i] ?? "", summarize(measurements)])))
-  process.stderr.write(`${workload}\n`)
+async function compare(): Promise<void> {
+  const all = new Map<string, Results>()
+  for (const workload of values.workload) {
+    const measured = await measure(workload)
+    all.set(workload, new Map(measured.map((measurements, i) => [balancers[i] ?? "", summarize(measurements)])))
+    process.stderr.write(`${workload}\n`)
+  }
+  console.log([waitsTable(all), cachedTable(all), ratiosTable(all)].join("\n\n"))
 }
-console.log([waitsTable(all), cachedTable(all), ratiosTable(all)].join("\n\n"))
+
+if (values.choice) console.log(measureChoice())
+else await compare()

@@ -2,10 +2,12 @@
 // figures on every machine.
 //   --seeds 4 --workload chat --balancer pool --balancer oracle   a part of it
 //   --sockets --workload chat                                     one seed on processes with real sockets
+//   --check                                                       the model of a host beside a real llama.cpp server
 //   --choice                                                      what a choice costs with 64 hosts and 1,000 requests that wait
 import { parseArgs } from "node:util"
 import * as Balancers from "./balancing/balancers.ts"
 import { simulateSeeds } from "./balancing/seeds.ts"
+import { check } from "./balancing/check.ts"
 import { measureChoice } from "./balancing/choice.ts"
 import type { Results } from "./balancing/report.ts"
 import { cachedTable, ratiosTable, summarize, waitsTable } from "./balancing/report.ts"
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     workload: { type: "string", multiple: true, default: [...Workloads.names] },
     balancer: { type: "string", multiple: true, default: [...Balancers.names] },
     sockets: { type: "boolean", default: false },
+    check: { type: "boolean", default: false },
     choice: { type: "boolean", default: false }
   }
 })
@@ -43,4 +46,5 @@ async function compare(): Promise<void> {
 }
 
 if (values.choice) console.log(measureChoice())
+else if (values.check) console.log(await check())
 else await compare()

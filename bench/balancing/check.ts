@@ -137,15 +137,9 @@ export const check = (): Promise<object> =>
     const server = yield* startServer
     const speed = yield* calibrate(server, random)
     const requests = makeRequests(random)
-    const real = yield* Effect.forEach(
-      requests,
-      ({ at, prompt }) =>
-        Effect.delay(
-          Effect.map(ask(server, prompt), ({ first }) => first),
-          at
-        ),
-      { concurrency: "unbounded" }
-    )
+    const real = yield* Effect.forEach(requests, ({ at, prompt }) => Effect.delay(ask(server, prompt), at), {
+      concurrency: "unbounded"
+    })
     const settings: Settings = {
       ...speed,
       name: "llama.cpp",

@@ -1,6 +1,7 @@
 // The model of a host beside a real llama.cpp server: the same requests at the same times, and how their first chunks compare.
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
@@ -8,6 +9,8 @@ import { globSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as LlamaServer from "../../src/LlamaServer.ts"
 import type * as Provider from "../../src/Provider.ts"
+import type { ProviderError } from "../../src/ProviderError.ts"
+import type { FinalChunk } from "../../src/StreamingChunk.ts"
 import { median } from "../statistics.ts"
 import type { Job, Settings } from "./host.ts"
 import { Host, tokensOf } from "./host.ts"
@@ -16,8 +19,8 @@ import { randomOf } from "./simulation.ts"
 const slots = 4
 const sessions = 25
 const turns = 8
-const millisBetweenSessions = 6000
-const millisBetweenTurns = 5000
+const millisBetweenSessions = 8000
+const millisBetweenTurns = 6000
 const answerTokens = 8
 
 interface Request {
@@ -67,32 +70,49 @@ function makeRequests(random: () => number): ReadonlyArray<Request> {
   }).flat()
 }
 
-/** Milliseconds to the first chunk and to the end, and the tokens that were cached. */
-const ask = Effect.fnUntraced(function* (server: Provider.Provider, prompt: string, maxTokens = answerTokens) {
+interface Answer {
+  /** The time to the first chunk. */
+  readonly first: number
+  readonly cached: number
+  /** Tokens of the prompt that were not cached. */
+  readonly read: number
+  readonly readMillis: number
+  readonly generateMillis: number
+}
+
+const ask = Effect.fnUntraced(function* (
+  server: Provider.Provider,
+  prompt: string
+): Effect.fn.Return<Answer, ProviderError> {
   const clock = yield* Clock.Clock
   const begin = clock.currentTimeMillisUnsafe()
   let first = Number.NaN
-  let cached = 0
-  yield* server.stream({ model: "endless", messages: [{ role: "user", content: prompt }], maxTokens }).pipe(
-    Stream.runForEach((chunk) =>
-      Effect.sync(() => {
-        if (chunk.content !== "" && Number.isNaN(first)) first = clock.currentTimeMillisUnsafe() - begin
-        if (chunk.isFinal) cached = chunk.usage?.cachedTokens ?? 0
-      })
+  let final: FinalChunk | undefined
+  yield* server
+    .stream({ model: "endless", messages: [{ role: "user", content: prompt }], maxTokens: answerTokens })
+    .pipe(
+      Stream.runForEach((chunk) =>
+        Effect.sync(() => {
+          if (chunk.content !== "" && Number.isNaN(first)) first = clock.currentTimeMillisUnsafe() - begin
+          if (chunk.isFinal) final = chunk
+        })
+      )
     )
-  )
-  return { first, cached, end: clock.currentTimeMillisUnsafe() - begin }
+  const { timings, usage } = final ?? {}
+  const cached = usage?.cachedTokens ?? 0
+  return {
+    first,
+    cached,
+    read: (usage?.promptTokens ?? 0) - cached,
+    readMillis: Duration.toMillis(timings?.prompt ?? 0),
+    generateMillis: Duration.toMillis(timings?.completion ?? 0)
+  }
 })
 
-/** How fast the server reads and generates, alone. */
-const calibrate = Effect.fnUntraced(function* (server: Provider.Provider, random: () => number) {
-  const length = 1200
-  const tokens = 50
-  const results = yield* Effect.forEach([1, 2, 3], () => ask(server, `${random()} `.padEnd(length, "lorem "), tokens))
-  return {
-    readMillis: median(results.map(({ first }) => first)) / (length / 4),
-    tokenMillis: median(results.map(({ end, first }) => end - first)) / tokens
-  }
+/** How fast the server read and generated, by its own times. A letter is a token of this model; the model of a host counts four as one. */
+const speedOf = (answers: ReadonlyArray<Answer>) => ({
+  readMillis: 4 * median(answers.flatMap(({ read, readMillis }) => (read > 100 ? [readMillis / read] : []))),
+  tokenMillis: median(answers.map(({ generateMillis }) => generateMillis)) / answerTokens
 })
 
 /** The same on a host of the model. */
@@ -135,11 +155,11 @@ export const check = (): Promise<object> =>
   Effect.gen(function* () {
     const random = randomOf("check")
     const server = yield* startServer
-    const speed = yield* calibrate(server, random)
     const requests = makeRequests(random)
     const real = yield* Effect.forEach(requests, ({ at, prompt }) => Effect.delay(ask(server, prompt), at), {
       concurrency: "unbounded"
     })
+    const speed = speedOf(real)
     const settings: Settings = {
       ...speed,
       name: "llama.cpp",

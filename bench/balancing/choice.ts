@@ -7,7 +7,7 @@ import * as Provider from "../../src/Provider.ts"
 import { runVirtually } from "./time.ts"
 
 const permits = 4
-const requests = 2000
+const requests = 2500
 
 const makeHost = (name: string): Provider.Provider => {
   const final = { content: "", isFinal: true, model: "large", finishReason: "stop" } as const
@@ -31,16 +31,16 @@ const measure = (hosts: number, clients: number): number =>
         Stream.runDrain(
           pool.stream({ model: "large", messages: [{ role: "user", content: `question ${client}`.padEnd(400) }] })
         )
-      const askAll = (count: number) =>
-        Effect.forEach(
-          Array.from({ length: clients }, (_, client) => client),
-          (client) => Effect.repeat(ask(client), { times: Math.ceil(count / clients) - 1 }),
-          { concurrency: "unbounded", discard: true }
-        )
-      yield* askAll(requests)
+      const turns = Math.ceil(requests / clients)
+      const askAll = Effect.forEach(
+        Array.from({ length: clients }, (_, client) => client),
+        (client) => Effect.repeat(ask(client), { times: turns - 1 }),
+        { concurrency: "unbounded", discard: true }
+      )
+      yield* askAll
       const begin = process.cpuUsage()
-      yield* askAll(requests)
-      return process.cpuUsage(begin).user / requests
+      yield* askAll
+      return process.cpuUsage(begin).user / (clients * turns)
     }).pipe(Effect.scoped, Random.withSeed("choice"))
   )
 

@@ -1,9 +1,11 @@
 // npm run bench:balancing: the pool beside other ways to choose a host, with models of hosts in virtual time. A seed gives the same
 // figures on every machine.
 //   --seeds 4 --workload chat --balancer pool --balancer oracle   a part of it
+//   --write                                                       into docs/resilience.md
 //   --sockets --workload chat                                     one seed on processes with real sockets
 //   --check                                                       the model of a host beside a real llama.cpp server
 //   --choice                                                      what a choice costs with 64 hosts and 1,000 requests that wait
+import { readFileSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import * as Balancers from "./balancing/balancers.ts"
 import { simulateSeeds } from "./balancing/seeds.ts"
@@ -14,6 +16,7 @@ import { cachedTable, ratiosTable, summarize, waitsTable } from "./balancing/rep
 import type { Measurements } from "./balancing/simulation.ts"
 import { runOnSockets } from "./balancing/sockets.ts"
 import * as Workloads from "./balancing/workloads.ts"
+import { fillIn } from "./report/page.ts"
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +24,7 @@ const { values } = parseArgs({
     workload: { type: "string", multiple: true, default: [...Workloads.names] },
     balancer: { type: "string", multiple: true, default: [...Balancers.names] },
     sockets: { type: "boolean", default: false },
+    write: { type: "boolean", default: false },
     check: { type: "boolean", default: false },
     choice: { type: "boolean", default: false }
   }
@@ -42,7 +46,11 @@ async function compare(): Promise<void> {
     all.set(workload, new Map(measured.map((measurements, i) => [balancers[i] ?? "", summarize(measurements)])))
     process.stderr.write(`${workload}\n`)
   }
-  console.log([waitsTable(all), cachedTable(all), ratiosTable(all)].join("\n\n"))
+  const tables = [waitsTable(all), cachedTable(all), ratiosTable(all)].join("\n\n")
+  console.log(tables)
+  if (!values.write) return
+  const page = new URL("../docs/resilience.md", import.meta.url)
+  writeFileSync(page, fillIn(readFileSync(page, "utf8"), "balancing", tables))
 }
 
 if (values.choice) console.log(measureChoice())

@@ -11,8 +11,14 @@ const optional = <A>(flag: Flag.Flag<A>, description: string) =>
 const repeated = <A>(flag: Flag.Flag<A>, description: string) =>
   flag.pipe(Flag.withDescription(description), Flag.atLeast(0))
 
+/** A word such as `no` or `1` after the flag belongs to the prompt. It is a value only after "=". */
 const isSet = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDefault(false), Flag.withoutNegation, Flag.withDescription(description))
+  Flag.Boolean(name).pipe(
+    Flag.withOptionalValue("true"),
+    Flag.withDefault(false),
+    Flag.withoutNegation,
+    Flag.withDescription(description)
+  )
 
 const addressVariables = Servers.localKinds.map((kind) => Servers.definitions[kind].environment.baseUrl).join(", ")
 

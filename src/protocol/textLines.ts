@@ -34,7 +34,8 @@ interface Template {
 /** After so many templates that no line repeated, the lines of a response are taken to differ in more than their text. */
 const maxUnused = 3
 const maxLength = 4096
-const backslash = 0x5c
+/** A time has no escapes, and a control character is not JSON. */
+const time = /^[\w:.+-]*$/
 
 /** `findText` parses and checks a line. `timeField` is the beginning of the field with the time of a line, which is not read. */
 export const make = (findText: (line: string) => Text | undefined, timeField?: string): TextLines => {
@@ -49,6 +50,8 @@ export const make = (findText: (line: string) => Text | undefined, timeField?: s
       return { kind: template.kind, text }
     },
     learn: (line, text) => {
+      // Also if this line is not learned, the metadata of the one before are not the latest any more.
+      template = undefined
       if (unused === maxUnused || line.length > maxLength) return
       unused++
       template = findTemplate(line, text, timeField, findText)
@@ -65,8 +68,9 @@ const readText = (line: string, { after, before, between }: Template): string | 
   let start = before.length
   if (between !== "") {
     const timeEnd = line.indexOf('"', start)
+    if (!time.test(line.slice(start, timeEnd))) return undefined
     start = timeEnd + between.length
-    if (line.charCodeAt(timeEnd - 1) === backslash || line.slice(timeEnd, start) !== between) return undefined
+    if (line.slice(timeEnd, start) !== between) return undefined
   }
   const end = line.length - after.length
   if (end <= start || line.slice(end) !== after) return undefined

@@ -130,6 +130,9 @@ describe("the text of a line", () => {
   it.each([
     line(""),
     line("two", 'a\\"b'),
+    line("two", "a\\\\"),
+    line("two", "a\\q"),
+    line("two", "a\tb"),
     line("two", time, `,"other":1`),
     line('two","other":"three'),
     line("two\n"),
@@ -163,5 +166,15 @@ describe("the text of a line", () => {
     }
     used.forget()
     expect(used.read(counted("two", 9))).toBeUndefined()
+  })
+
+  const numbered = (text: string, id: number): string => `{"content":"${text}","id":${id}}`
+  it.each([
+    ["is too long", [numbered("one", 1), numbered("x".repeat(5000), 2)]],
+    ["is not learned any more", [1, 2, 3, 4].map((id) => numbered("one", id))]
+  ])("is not read from lines that repeat one before the latest, if that %s", (_, sent) => {
+    const lines = TextLines.make(findText)
+    for (const line of sent) lines.learn(line, findText(line) ?? { kind: "content", text: "" })
+    for (const line of sent) expect(lines.read(line)).toBeUndefined()
   })
 })

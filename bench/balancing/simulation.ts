@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
+import * as Pool from "../../src/Pool.ts"
 import type * as Provider from "../../src/Provider.ts"
 import type { Message } from "../../src/Message.ts"
 import type { FinalChunk } from "../../src/StreamingChunk.ts"
@@ -25,6 +26,8 @@ export interface Measurements {
   laterTurns: number
   onlyNew: number
 }
+
+const batch: Pool.Caller = { name: "batch", priority: "batch" }
 
 /** What a request that failed before its first chunk counts as: the deadline of most clients. */
 const failedMillis = 5 * 60_000
@@ -58,7 +61,8 @@ const runSession = Effect.fnUntraced(function* (
           if (chunk.isFinal) last = chunk
         })
       ),
-      Effect.catch(() => Effect.sync(() => void results.failed++))
+      Effect.catch(() => Effect.sync(() => void results.failed++)),
+      Effect.provideService(Pool.caller, isBatch ? batch : { name: key })
     )
     if (!isBatch) results.waits.push(wait ?? failedMillis)
     if (last === undefined || !isConversation) continue

@@ -98,7 +98,7 @@ export const embed = Effect.fnUntraced(function* (
       Effect.tap((embedding) => Effect.sync(() => void (provider ??= embedding.provider)))
     )
   const toError = (reason: ProviderErrorReason) => new ProviderError({ provider: parts.name, reason })
-  const concurrency = Math.max(1, parts.queue.freePermits())
+  const concurrency = Math.max(1, Host.countFree(parts.queue.hosts()))
   const embedding = yield* Embeddings.embed({ ...request, model }, send, toError, concurrency)
   return provider === undefined ? embedding : { ...embedding, provider }
 })

@@ -141,6 +141,9 @@ export const make = (settings: Settings, random: () => number): Host => ({
 
 export const hasPermit = ({ permits, running }: Host): boolean => running.size < permits
 
+export const countFree = (hosts: ReadonlyArray<Host>): number =>
+  hosts.reduce((sum, { isDraining, permits, running }) => sum + (isDraining ? 0 : permits - running.size), 0)
+
 export const take = (host: Host, running: Running): void => {
   host.running.add(running)
   host.lane ??= { model: running.model }

@@ -22,10 +22,7 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CompletionRequest from "./CompletionRequest.ts"
 import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./values/baseUrl.ts"
-import * as Attempt from "./policies/attempt.ts"
 import * as Commit from "./policies/commit.ts"
-import * as History from "./policies/history.ts"
-import * as Embeddings from "./servers/embeddings.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as Attempts from "./policies/pool/attempts.ts"
@@ -266,46 +263,12 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
       Effect.suspend(() => {
         const valid = Embedding.check(Embedding.withDefaults(defaults, input))
         if (Result.isFailure(valid)) return fail(valid.failure)
-        return embed(parts, valid.success)
+        return Attempts.embed(parts, valid.success)
       }),
     ...Models.makeLists(name, queue.hosts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
   })
 }
-
-/** A large input is split into batches, each with a permit of its own, so that the hosts share them. */
-const embed = Effect.fnUntraced(function* (
-  parts: Attempts.Parts,
-  request: Embedding.EmbeddingRequest
-): Effect.fn.Return<Embedding.Embedding, ProviderError> {
-  const { input, model = "" } = request
-  if (input.length === 0) return yield* embedBatch(parts, request)
-  const history = yield* History.current
-  let provider: string | undefined
-  const send = (batch: { readonly input: ReadonlyArray<string> }) =>
-    embedBatch(parts, { ...request, input: batch.input }).pipe(
-      // Several batches may be on one host, although not two attempts of one.
-      History.provide({ ...history, inUse: new Set() }),
-      Effect.tap((embedding) => Effect.sync(() => void (provider ??= embedding.provider)))
-    )
-  const toError = (reason: ProviderErrorReason) => new ProviderError({ provider: parts.name, reason })
-  const concurrency = Math.max(1, parts.queue.freePermits())
-  const embedding = yield* Embeddings.embed({ ...request, model }, send, toError, concurrency)
-  return provider === undefined ? embedding : { ...embedding, provider }
-})
-
-const embedBatch = (parts: Attempts.Parts, request: Embedding.EmbeddingRequest) =>
-  Commit.call(
-    request,
-    Attempts.plan(
-      parts,
-      request,
-      Prompt.ofTexts(request),
-      ({ name, provider }) =>
-        (request) =>
-          Attempt.namedEmbedding(provider.embed(request), name)
-    )
-  )
 
 /**
  * Provides `Provider` and `Pool`.

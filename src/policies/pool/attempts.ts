@@ -1,16 +1,20 @@
 /** One request through the pool: it waits for a host, and moves on to another one if that fails before its completion commits. */
 import * as Effect from "effect/Effect"
 import type { Deadlines } from "../../CompletionRequest.ts"
+import type * as Embedding from "../../Embedding.ts"
 import * as Limits from "../../Deadlines.ts"
+import type { ProviderErrorReason } from "../../ProviderError.ts"
 import { isProviderError, ProviderError, Timeout } from "../../ProviderError.ts"
-import type * as Commit from "../commit.ts"
+import * as Embeddings from "../../servers/embeddings.ts"
+import * as Attempt from "../attempt.ts"
+import * as Commit from "../commit.ts"
 import * as History from "../history.ts"
 import type * as Choose from "./choose.ts"
 import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
 import type { Knowledge } from "./knowledge.ts"
 import type { Models } from "./models.ts"
-import type { Prompt } from "./prompt.ts"
+import * as Prompt from "./prompt.ts"
 import type { Ticket } from "./line.ts"
 import type { Queue } from "./queue.ts"
 import * as WaitingList from "./waitingList.ts"
@@ -33,7 +37,7 @@ interface Request {
 export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
   parts: Parts,
   request: R,
-  prompt: Prompt,
+  prompt: Prompt.Prompt,
   open: (host: Host.Host) => (request: R) => Out
 ): Effect.fn.Return<Commit.Plan<R, Out>> {
   const { models, name, queue } = parts
@@ -78,10 +82,44 @@ export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
   }
 })
 
+/** A large input is split into batches, each with a permit of its own, so that the hosts share them. */
+export const embed = Effect.fnUntraced(function* (
+  parts: Parts,
+  request: Embedding.EmbeddingRequest
+): Effect.fn.Return<Embedding.Embedding, ProviderError> {
+  const { input, model = "" } = request
+  if (input.length === 0) return yield* embedBatch(parts, request)
+  const history = yield* History.current
+  let provider: string | undefined
+  const send = (batch: { readonly input: ReadonlyArray<string> }) =>
+    embedBatch(parts, { ...request, input: batch.input }).pipe(
+      // Several batches may be on one host, although not two attempts of one.
+      History.provide({ ...history, inUse: new Set() }),
+      Effect.tap((embedding) => Effect.sync(() => void (provider ??= embedding.provider)))
+    )
+  const toError = (reason: ProviderErrorReason) => new ProviderError({ provider: parts.name, reason })
+  const concurrency = Math.max(1, Host.countFree(parts.queue.hosts()))
+  const embedding = yield* Embeddings.embed({ ...request, model }, send, toError, concurrency)
+  return provider === undefined ? embedding : { ...embedding, provider }
+})
+
+const embedBatch = (parts: Parts, request: Embedding.EmbeddingRequest) =>
+  Commit.call(
+    request,
+    plan(
+      parts,
+      request,
+      Prompt.ofTexts(request),
+      ({ name, provider }) =>
+        (request) =>
+          Attempt.namedEmbedding(provider.embed(request), name)
+    )
+  )
+
 const makeTicket = (
   { knowledge, queue }: Parts,
   request: Request,
-  prompt: Prompt,
+  prompt: Prompt.Prompt,
   caller: WaitingList.Caller,
   history: History.RequestHistory
 ): Ticket => {

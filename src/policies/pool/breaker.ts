@@ -56,25 +56,7 @@ export const make = (random: () => number, maxConsecutiveFailures = 5, firstOffM
   let restoredAt = -Infinity
   let slots: Array<Slot> = []
 
-  const count = (hasSucceeded: boolean, now: number): Slot => {
-    slots = slots.filter(({ startsAt }) => now - startsAt < windowMillis)
-    let slot = slots.at(-1)
-    if (slot === undefined || now - slot.startsAt >= slotMillis) {
-      slot = { startsAt: now, succeeded: 0, failed: 0 }
-      slots.push(slot)
-    }
-    if (hasSucceeded) slot.succeeded++
-    else slot.failed++
-    return slot
-  }
-
-  const failsTooOften = (): boolean => {
-    const succeeded = slots.reduce((sum, slot) => sum + slot.succeeded, 0)
-    const total = slots.reduce((sum, slot) => sum + slot.failed, succeeded)
-    return total >= minRequests && succeeded / total < minSuccessRate
-  }
-
-  const fails = (): boolean => row.length >= maxConsecutiveFailures || failsTooOften()
+  const fails = (): boolean => row.length >= maxConsecutiveFailures || failsTooOften(slots)
 
   return {
     isOff: () => off !== undefined,
@@ -91,7 +73,10 @@ export const make = (random: () => number, maxConsecutiveFailures = 5, firstOffM
       last = undefined
       // Requests that were sent before the host was off, or while it was, say nothing about how it is now.
       if (off !== undefined || sentAt < restoredAt) return false
-      const slot = count(hasSucceeded, now)
+      slots = slots.filter(({ startsAt }) => now - startsAt < windowMillis)
+      const slot = slotOf(slots, now)
+      if (hasSucceeded) slot.succeeded++
+      else slot.failed++
       if (hasSucceeded) {
         row = { length: 0 }
         timesOff = 0
@@ -119,4 +104,19 @@ export const make = (random: () => number, maxConsecutiveFailures = 5, firstOffM
       row = { length: maxConsecutiveFailures - 1 }
     }
   }
+}
+
+/** The last slot, or a new one. */
+const slotOf = (slots: Array<Slot>, now: number): Slot => {
+  const last = slots.at(-1)
+  if (last !== undefined && now - last.startsAt < slotMillis) return last
+  const slot = { startsAt: now, succeeded: 0, failed: 0 }
+  slots.push(slot)
+  return slot
+}
+
+const failsTooOften = (slots: ReadonlyArray<Slot>): boolean => {
+  const succeeded = slots.reduce((sum, slot) => sum + slot.succeeded, 0)
+  const total = slots.reduce((sum, slot) => sum + slot.failed, succeeded)
+  return total >= minRequests && succeeded / total < minSuccessRate
 }

@@ -4,7 +4,6 @@ import type { ModelInfo } from "../../ModelInfo.ts"
 import type * as Provider from "../../Provider.ts"
 import type { ProviderError } from "../../ProviderError.ts"
 import * as Breaker from "./breaker.ts"
-import * as Learned from "./learned.ts"
 import * as Prompt from "./prompt.ts"
 
 export interface Settings {
@@ -38,6 +37,31 @@ export interface Prediction {
   readonly cachedTokens: number
 }
 
+/** How long a model takes, in milliseconds. */
+export interface Times {
+  /** To the first chunk of a prompt that is cached. */
+  base: number
+  /** For each token of the prompt that is not cached. */
+  perToken: number
+  /** For each completion that the host generates at the same time. */
+  perRunning: number
+  /** To load the model. */
+  load: number
+  /** From the first chunk to the end of a completion. */
+  generation: number
+}
+
+/** What was measured; `undefined`: nothing yet. */
+export interface Learned {
+  readonly values: { [K in keyof Times]: Times[K] | undefined }
+  at: number
+}
+
+export const makeLearned = (): Learned => ({
+  values: { base: undefined, perToken: undefined, perRunning: undefined, load: undefined, generation: undefined },
+  at: -Infinity
+})
+
 /** What is known about a model on a host. */
 export interface Model {
   /** As the host reported it; `undefined` if it did not answer. */
@@ -55,7 +79,7 @@ export interface Model {
   answeredAt: number
   /** How much the host had read when it last was found without the model. Prompts before that are not cached. */
   cachedSince: number
-  readonly learned: Learned.Learned
+  readonly learned: Learned
   /** Off while requests for this model hang on the host. */
   readonly breaker: Breaker.Breaker
   lastError: ProviderError | undefined
@@ -117,6 +141,9 @@ export const make = (settings: Settings, random: () => number): Host => ({
 
 export const hasPermit = ({ permits, running }: Host): boolean => running.size < permits
 
+export const countFree = (hosts: ReadonlyArray<Host>): number =>
+  hosts.reduce((sum, { isDraining, permits, running }) => sum + (isDraining ? 0 : permits - running.size), 0)
+
 export const take = (host: Host, running: Running): void => {
   host.running.add(running)
   host.lane ??= { model: running.model }
@@ -156,7 +183,7 @@ export const modelOf = ({ models, random }: Host, name: string): Model => {
     asking: undefined,
     answeredAt: -Infinity,
     cachedSince: -Infinity,
-    learned: Learned.make(),
+    learned: makeLearned(),
     breaker: Breaker.make(random, maxHangs, firstHangMillis),
     lastError: undefined
   }

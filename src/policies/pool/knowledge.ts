@@ -2,22 +2,18 @@
 import * as Duration from "effect/Duration"
 import type { FinalChunk } from "../../StreamingChunk.ts"
 import * as Host from "./host.ts"
-import * as Learned from "./learned.ts"
 import type { Prompt } from "./prompt.ts"
 
 /** What is known of a model from all hosts. */
 interface Model {
-  readonly learned: Learned.Learned
+  readonly learned: Host.Learned
   /** The average length of a token in characters. */
   tokenLength: number
 }
 
 export interface Knowledge {
   /** What is known of a model, and of the length of a prompt for it. */
-  readonly about: (
-    model: string,
-    prompt: Prompt
-  ) => { readonly learned: Learned.Learned; readonly promptTokens: number }
+  readonly about: (model: string, prompt: Prompt) => { readonly learned: Host.Learned; readonly promptTokens: number }
   /** The first chunk of a request came. */
   readonly begin: (host: Host.Host, running: Host.Running, now: number) => void
   /** A request that had its first chunk is over. It is learned now what the first chunk took, because the server reports what was cached. */
@@ -56,7 +52,7 @@ export const make = (): Knowledge => {
 }
 
 const modelOf = ({ models }: State, name: string): Model => {
-  const model = models.get(name) ?? { learned: Learned.make(), tokenLength: firstTokenLength }
+  const model = models.get(name) ?? { learned: Host.makeLearned(), tokenLength: firstTokenLength }
   models.set(name, model)
   trim(models, maxModels)
   return model
@@ -95,10 +91,10 @@ const end = (state: State, host: Host.Host, running: Host.Running, { final, isCo
   const read = (promptTokens ?? prediction.promptTokens) - (cachedTokens ?? prediction.cachedTokens)
   const reported = cachedTokens === undefined ? undefined : final?.timings?.prompt
   for (const learned of [Host.modelOf(host, name).learned, all.learned]) {
-    if (isComplete) Learned.observe(learned, "generation", now - begunAt, now)
+    if (isComplete) observe(learned, "generation", now - begunAt, now)
     observeFirstChunk(learned, running, Math.max(0, read), begunAt)
     if (reported !== undefined && read >= minReportedTokens)
-      Learned.observe(learned, "perToken", Duration.toMillis(reported) / read, now)
+      observe(learned, "perToken", Duration.toMillis(reported) / read, now)
   }
 }
 
@@ -121,21 +117,21 @@ const minReportedTokens = 64
 const manyTokens = 500
 
 /** What the first chunk took, without the parts that were expected, is the time of the part that had the largest share. */
-const observeFirstChunk = (learned: Learned.Learned, running: Host.Running, tokens: number, begunAt: number): void => {
+const observeFirstChunk = (learned: Host.Learned, running: Host.Running, tokens: number, begunAt: number): void => {
   const { generating, prediction, sentAt } = running
   const observed = begunAt - sentAt
-  const observe = (key: keyof Learned.Times, millis: number, weight?: number) =>
-    Learned.observe(learned, key, Math.max(0, millis), begunAt, weight)
-  if (prediction.load > 0) return observe("load", observed - prediction.queue - prediction.read)
+  const learn = (key: keyof Host.Times, millis: number, weight?: number) =>
+    observe(learned, key, Math.max(0, millis), begunAt, weight)
+  if (prediction.load > 0) return learn("load", observed - prediction.queue - prediction.read)
   // Less is known if other prompts were read before.
   const weight = prediction.queue > 0 ? 0.1 : 0.3
   const rest = Math.max(0, observed - prediction.queue)
-  const { base, perRunning, perToken } = Learned.estimate(learned, undefined, begunAt)
+  const { base, perRunning, perToken } = estimate(learned, undefined, begunAt)
   const reading = tokens * perToken
   const beside = generating * perRunning
-  if (generating > 0) observe("perRunning", (rest - base - reading) / generating, weight)
-  if (reading <= base) return observe("base", rest - reading - beside, weight)
-  observe("perToken", Math.max(rest - base - beside, rest / 4) / tokens, (weight * tokens) / (tokens + manyTokens))
+  if (generating > 0) learn("perRunning", (rest - base - reading) / generating, weight)
+  if (reading <= base) return learn("base", rest - reading - beside, weight)
+  learn("perToken", Math.max(rest - base - beside, rest / 4) / tokens, (weight * tokens) / (tokens + manyTokens))
 }
 
 /** A host that was not seen with two models in memory may have dropped the other one. It is asked again. */
@@ -152,4 +148,46 @@ const trim = (map: Map<unknown, unknown>, size: number): void => {
     if (map.size <= size) return
     map.delete(oldest)
   }
+}
+
+/** Used until something is measured. */
+const defaults: Host.Times = { base: 20, perToken: 1, perRunning: 1, load: 10_000, generation: 5000 }
+
+/** What seems to take no time still costs something, so that a cached prompt and an idle host are preferred. */
+const least: Host.Times = { base: 1, perToken: 0.02, perRunning: 0.1, load: 200, generation: 1 }
+
+/** Without requests, what is known of a host becomes what is known of all, so that a host that was slow once is tried again. */
+const forgetMillis = 5 * 60_000
+
+/** What to expect of a host, by its own measurements and those of all hosts. */
+export const estimate = (own: Host.Learned | undefined, all: Host.Learned | undefined, now: number): Host.Times => {
+  const weight = own === undefined ? 0 : Math.exp(Math.min(0, own.at - now) / forgetMillis)
+  return {
+    base: mix("base", own, all, weight),
+    perToken: mix("perToken", own, all, weight),
+    perRunning: mix("perRunning", own, all, weight),
+    load: mix("load", own, all, weight),
+    generation: mix("generation", own, all, weight)
+  }
+}
+
+const mix = (
+  key: keyof Host.Times,
+  own: Host.Learned | undefined,
+  all: Host.Learned | undefined,
+  weight: number
+): number => {
+  const general = all?.values[key] ?? defaults[key]
+  const measured = own?.values[key] ?? general
+  return Math.max(least[key], general + (measured - general) * weight)
+}
+
+const share = 0.3
+
+/** A moving average. One value counts for at most four times the average, so that an outlier does little. */
+const observe = (learned: Host.Learned, key: keyof Host.Times, value: number, now: number, weight = share): void => {
+  const before = learned.values[key]
+  const bounded = before === undefined ? value : Math.min(value, 4 * before + defaults[key])
+  learned.values[key] = before === undefined ? bounded : before + (bounded - before) * weight
+  learned.at = now
 }

@@ -27,69 +27,67 @@ export interface Models {
   readonly setMissing: (host: Host.Host, model: string) => void
 }
 
-export const make = (options: {
+export interface Options {
   readonly now: () => number
   /** Runs an effect in the background, as long as the pool lives. */
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly refresh: Effect.Effect<void>
-}): Models => {
-  const { now, refresh, run } = options
-
-  const ask = (host: Host.Host, name: string): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const model = Host.modelOf(host, name)
-      const startedAt = now()
-      return host.provider.model(name, { maxAge: maxAgeMillis }).pipe(
-        Effect.result,
-        Effect.timeoutOption(askTimeout),
-        Effect.exit,
-        Effect.flatMap((exit) => {
-          const result = Exit.isSuccess(exit) ? Option.getOrUndefined(exit.value) : undefined
-          model.askedAt = now()
-          model.describedAt = startedAt - maxAgeMillis
-          model.info = result !== undefined && Result.isSuccess(result) ? result.success : undefined
-          model.isUnlisted =
-            result !== undefined && Result.isFailure(result) && result.failure.reason._tag === "ModelNotAvailable"
-          model.isMissing = model.isUnlisted && !host.provider.hasUnlistedModels
-          observeMemory(host, model, startedAt)
-          return refresh
-        })
-      )
-    })
-
-  return {
-    prepare: (hosts, name) =>
-      Effect.suspend(() => {
-        if (name === undefined) return Effect.void
-        const time = now()
-        const pending: Array<Fiber.Fiber<void>> = []
-        let isKnown = false
-        for (const host of hosts) {
-          if (host.breaker.isOff() || host.isDraining) continue
-          // There is nothing to choose.
-          if (hosts.length === 1 && host.models.get(name)?.isMissing !== true) continue
-          const model = Host.modelOf(host, name)
-          if (model.asking === undefined && time - model.askedAt >= freshMillis) {
-            const fiber = run(ask(host, name))
-            model.asking = fiber
-            fiber.addObserver(() => {
-              model.asking = undefined
-            })
-          }
-          if (model.asking !== undefined) pending.push(model.asking)
-          isKnown ||= Host.isLoaded(model, time)
-        }
-        return isKnown || pending.length === 0
-          ? Effect.void
-          : Effect.asVoid(Effect.timeoutOption(Fiber.awaitAll(pending), firstWait))
-      }),
-    setMissing: (host, name) => {
-      const model = Host.modelOf(host, name)
-      model.isMissing = true
-      model.askedAt = now()
-    }
-  }
 }
+
+export const make = (options: Options): Models => ({
+  prepare: (hosts, name) =>
+    Effect.suspend(() => {
+      if (name === undefined) return Effect.void
+      const time = options.now()
+      const pending: Array<Fiber.Fiber<void>> = []
+      let isKnown = false
+      for (const host of hosts) {
+        if (host.breaker.isOff() || host.isDraining) continue
+        // There is nothing to choose.
+        if (hosts.length === 1 && host.models.get(name)?.isMissing !== true) continue
+        const model = Host.modelOf(host, name)
+        if (model.asking === undefined && time - model.askedAt >= freshMillis) {
+          const fiber = options.run(ask(options, host, name))
+          model.asking = fiber
+          fiber.addObserver(() => {
+            model.asking = undefined
+          })
+        }
+        if (model.asking !== undefined) pending.push(model.asking)
+        isKnown ||= Host.isLoaded(model, time)
+      }
+      return isKnown || pending.length === 0
+        ? Effect.void
+        : Effect.asVoid(Effect.timeoutOption(Fiber.awaitAll(pending), firstWait))
+    }),
+  setMissing: (host, name) => {
+    const model = Host.modelOf(host, name)
+    model.isMissing = true
+    model.askedAt = options.now()
+  }
+})
+
+const ask = ({ now, refresh }: Options, host: Host.Host, name: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const model = Host.modelOf(host, name)
+    const startedAt = now()
+    return host.provider.model(name, { maxAge: maxAgeMillis }).pipe(
+      Effect.result,
+      Effect.timeoutOption(askTimeout),
+      Effect.exit,
+      Effect.flatMap((exit) => {
+        const result = Exit.isSuccess(exit) ? Option.getOrUndefined(exit.value) : undefined
+        model.askedAt = now()
+        model.describedAt = startedAt - maxAgeMillis
+        model.info = result !== undefined && Result.isSuccess(result) ? result.success : undefined
+        model.isUnlisted =
+          result !== undefined && Result.isFailure(result) && result.failure.reason._tag === "ModelNotAvailable"
+        model.isMissing = model.isUnlisted && !host.provider.hasUnlistedModels
+        observeMemory(host, model, startedAt)
+        return refresh
+      })
+    )
+  })
 
 /** How many models the host holds at a time, as far as it reports them, and whether it has dropped this one. */
 const observeMemory = (host: Host.Host, model: Host.Model, now: number): void => {

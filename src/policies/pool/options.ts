@@ -10,6 +10,7 @@ import type { Defaults } from "../../CompletionRequest.ts"
 import type * as Provider from "../../Provider.ts"
 import { InvalidRequest, ProviderError } from "../../ProviderError.ts"
 import * as OptionSchema from "../../servers/options.ts"
+import * as Values from "../../values/objects.ts"
 import type * as Host from "./host.ts"
 
 /** A server of a pool. */
@@ -131,7 +132,7 @@ export const readConfig = (options: ConfigOptions) => OptionSchema.readFor(confi
 
 export const resolve = (options: AllOptions) =>
   Effect.map(
-    OptionSchema.readFor(Stream.isStream(options.hosts) ? streamDefinition : definition, options, poolName),
+    OptionSchema.readFor(hasStream(options) ? streamDefinition : definition, options, poolName),
     ({ abandonedFor, defaults, maxWaiting = 100, name = poolName, permits = 4, unloadHanging = false }) => ({
       unloadHanging,
       name,
@@ -142,6 +143,9 @@ export const resolve = (options: AllOptions) =>
       defaults
     })
   )
+
+/** The options may be of a wrong type. */
+const hasStream = (options: AllOptions): boolean => Values.isRecord(options) && Stream.isStream(options.hosts)
 
 /** Makes the provider of a host if it is not there yet. `taken` returns the names of the other hosts. */
 export const resolveHost = Effect.fnUntraced(function* <E, R>(

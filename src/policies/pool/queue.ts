@@ -46,8 +46,6 @@ export interface State {
 
 export interface Queue {
   readonly hosts: () => ReadonlyArray<Host.Host>
-  /** Of all hosts together. */
-  readonly freePermits: () => number
   readonly now: () => number
   readonly blame: Failures.Blame
   readonly state: SubscriptionRef.SubscriptionRef<State>
@@ -98,21 +96,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 
   return {
     hosts,
-    freePermits: () =>
-      all.reduce((sum, { isDraining, permits, running }) => sum + (isDraining ? 0 : permits - running.size), 0),
     now,
     blame,
     state,
     refresh,
     enter: line.enter,
-    begin: ({ host, model, running }) =>
+    begin: (ticket) =>
       Effect.suspend(() => {
-        if (host === undefined || running === undefined) return Effect.void
-        knowledge.begin(host, running, now())
-        // A server reads prompts in their order, so it has read or dropped those before.
-        for (const each of host.abandoned) {
-          if (each.model === model && each.sentAt < running.sentAt) host.abandoned.delete(each)
-        }
+        begin(knowledge, ticket, now())
         return refresh
       }),
     leave: (ticket, end) =>
@@ -135,7 +126,6 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       Effect.suspend(() => {
         const host = find(name)
         if (host === undefined) return Effect.succeed(false)
-        if (!host.isDraining && host.permits === permits) return Effect.succeed(true)
         host.isDraining = false
         host.permits = permits
         return Effect.as(refresh, true)
@@ -146,6 +136,15 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     }
   }
 })
+
+const begin = (knowledge: Knowledge, { host, model, running }: Line.Ticket, now: number): void => {
+  if (host === undefined || running === undefined) return
+  knowledge.begin(host, running, now)
+  // A server reads prompts in their order, so it has read or dropped those before.
+  for (const each of host.abandoned) {
+    if (each.model === model && each.sentAt < running.sentAt) host.abandoned.delete(each)
+  }
+}
 
 interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
   readonly judge: ReturnType<typeof Recovery.make>

@@ -82,24 +82,6 @@ export const make = <A extends Item>(): WaitingList<A> => {
   let order = 0
   let servedSinceBatch = 0
 
-  const turnsOf = ({ caller: { weight = 1 }, cost }: A): number => cost / (weight > 0 ? weight : 1)
-
-  const first = ({ groups }: Kind<A>, except: ReadonlySet<Group<A>>): Entry<A> | undefined => {
-    let found: Entry<A> | undefined
-    for (const group of groups.values()) {
-      const [entry] = group.entries
-      if (entry !== undefined && !except.has(group) && (found === undefined || isBefore(entry, found))) found = entry
-    }
-    return found
-  }
-
-  /** Those who have nothing to wait for have no claim, and none is owed to them. */
-  const forgetCallers = ({ flows, groups, turn }: Kind<A>): void => {
-    if (groups.size === 0) return flows.clear()
-    if (flows.size <= 2 * entries.size + maxIdleCallers) return
-    for (const [name, flow] of flows) if (flow.waiting === 0 && flow.turn <= turn) flows.delete(name)
-  }
-
   return {
     size: () => entries.size,
     items: () => [...entries.keys()],
@@ -129,7 +111,7 @@ export const make = <A extends Item>(): WaitingList<A> => {
         kind.turn = Math.max(kind.turn, entry.turn)
         servedSinceBatch = kind === kinds.batch ? 0 : servedSinceBatch + 1
       } else flow.turn -= turnsOf(item)
-      forgetCallers(kind)
+      forgetCallers(kind, entries.size)
       return true
     },
     next: (now, except) => {
@@ -139,6 +121,24 @@ export const make = <A extends Item>(): WaitingList<A> => {
       return (isDue ? batch : (first(kinds.interactive, except) ?? batch))?.group
     }
   }
+}
+
+const turnsOf = ({ caller: { weight = 1 }, cost }: Item): number => cost / (weight > 0 ? weight : 1)
+
+const first = <A>({ groups }: Kind<A>, except: ReadonlySet<Group<A>>): Entry<A> | undefined => {
+  let found: Entry<A> | undefined
+  for (const group of groups.values()) {
+    const [entry] = group.entries
+    if (entry !== undefined && !except.has(group) && (found === undefined || isBefore(entry, found))) found = entry
+  }
+  return found
+}
+
+/** Those who have nothing to wait for have no claim, and none is owed to them. */
+const forgetCallers = <A>({ flows, groups, turn }: Kind<A>, waiting: number): void => {
+  if (groups.size === 0) return flows.clear()
+  if (flows.size <= 2 * waiting + maxIdleCallers) return
+  for (const [name, flow] of flows) if (flow.waiting === 0 && flow.turn <= turn) flows.delete(name)
 }
 
 const getOrMake = <A>(map: Map<string, A>, key: string, make: () => A): A => {

@@ -84,14 +84,16 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
   yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(line.close), publish))
 
-  const drain = Effect.fnUntraced(function* (host: Host.Host) {
+  const drain = Effect.fnUntraced(function* (host: Host.Host | undefined) {
+    if (host === undefined) return false
     host.isDraining = true
     yield* refresh
     const isOver = () => host.running.size === 0 || !host.isDraining
     yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
-    if (!host.isDraining) return
+    if (!host.isDraining) return true
     all = all.filter((each) => each !== host)
     yield* refresh
+    return true
   })
 
   return {
@@ -102,23 +104,18 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     refresh,
     enter: line.enter,
     begin: (ticket) =>
-      Effect.suspend(() => {
-        begin(knowledge, ticket, now())
-        return refresh
-      }),
+      Effect.andThen(
+        Effect.sync(() => begin(knowledge, ticket, now())),
+        refresh
+      ),
     leave: (ticket, end) =>
       // A second call would not publish what an interrupt kept the first one from.
       Effect.uninterruptible(
-        Effect.suspend(() => {
-          const { host, running } = ticket
-          if (host === undefined || running === undefined) return line.remove(ticket) ? publish : Effect.void
-          giveBack(ticket, host, running, end)
-          return refresh
-        })
+        Effect.suspend(() => (giveBack(ticket, end) ? refresh : line.remove(ticket) ? publish : Effect.void))
       ),
     add: (settings) =>
       Effect.suspend(() => {
-        if (all.some(({ name }) => name === settings.name)) return Effect.succeed(false)
+        if (find(settings.name) !== undefined) return Effect.succeed(false)
         all = [...all, Host.make(settings, random)]
         return Effect.as(refresh, true)
       }),
@@ -130,10 +127,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         host.permits = permits
         return Effect.as(refresh, true)
       }),
-    drain: (name) => {
-      const host = find(name)
-      return host === undefined ? Effect.succeed(false) : Effect.as(drain(host), true)
-    }
+    drain: (name) => Effect.suspend(() => drain(find(name)))
   }
 })
 
@@ -151,17 +145,18 @@ interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
   readonly refresh: Effect.Effect<void>
 }
 
-/** Gives the permit of a request back when it leaves its host, and learns from how it ended. */
+/** Gives the permit of a request back, and learns from how it ended. Returns whether it had one. */
 const makeGiveBack =
   ({ judge, knowledge, now, refresh, run }: GiveBackOptions) =>
-  (ticket: Line.Ticket, host: Host.Host, running: Host.Running, { final, outcome, progress }: End): void => {
-    const { history, model, request, sentAt, since } = ticket
+  (ticket: Line.Ticket, { final, outcome, progress }: End): boolean => {
+    const { history, host, model, request, running, sentAt, since } = ticket
+    if (host === undefined || running === undefined) return false
     ticket.host = undefined
     ticket.running = undefined
     ticket.sentAt = undefined
     history.inUse.delete(host)
     Host.giveBack(host, running)
-    if (sentAt === undefined) return
+    if (sentAt === undefined) return true
     const isComplete = outcome === "succeeded"
     // Embeddings come as a whole.
     if (isComplete && running.begunAt === undefined) knowledge.begin(host, running, now())
@@ -176,6 +171,7 @@ const makeGiveBack =
     // A deadline that passed mostly in the pool says nothing about the host.
     const waitedLonger = now() - sentAt < sentAt - since
     judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, request, sentAt })
+    return true
   }
 
 const toState = (host: Host.Host): HostState => ({

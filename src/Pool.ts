@@ -43,7 +43,6 @@ import { InvalidRequest, ProviderError } from "./ProviderError.ts"
  * A server of a pool.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Host<E = never, R = never> extends PoolOptions.HostOptions<E, R> {}
 
@@ -51,7 +50,6 @@ export interface Host<E = never, R = never> extends PoolOptions.HostOptions<E, R
  * The hosts of a pool, and how it treats them.
  *
  * @category options
- * @since 0.3.0
  */
 export interface Options<E = never, R = never> extends PoolOptions.PoolOptions<E, R> {}
 
@@ -59,7 +57,6 @@ export interface Options<E = never, R = never> extends PoolOptions.PoolOptions<E
  * One host of a pool, as its `state` reports it.
  *
  * @category models
- * @since 0.3.0
  */
 export interface HostState extends Queue.HostState {}
 
@@ -67,7 +64,6 @@ export interface HostState extends Queue.HostState {}
  * What the `state` of a pool reports.
  *
  * @category models
- * @since 0.3.0
  */
 export interface State extends Queue.State {}
 
@@ -75,7 +71,6 @@ export interface State extends Queue.State {}
  * When a host would send the first chunk of a request, in milliseconds, with the parts that it consists of.
  *
  * @category models
- * @since 0.3.0
  */
 export interface Prediction extends HostOf.Prediction {}
 
@@ -83,7 +78,6 @@ export interface Prediction extends HostOf.Prediction {}
  * Who sends requests.
  *
  * @category models
- * @since 0.3.0
  */
 export interface Caller extends WaitingList.Caller {}
 
@@ -93,7 +87,6 @@ export interface Caller extends WaitingList.Caller {}
  * weight says. Default: one caller without a name.
  *
  * @category references
- * @since 0.3.0
  */
 export const caller: Context.Reference<Caller> = WaitingList.Caller
 
@@ -150,7 +143,6 @@ export const caller: Context.Reference<Caller> = WaitingList.Caller
  * the name of the host, as all errors of hosts have.
  *
  * @category services
- * @since 0.3.0
  */
 export interface Pool extends Provider.Provider {
   /**
@@ -173,7 +165,6 @@ export interface Pool extends Provider.Provider {
 
 /**
  * @category services
- * @since 0.3.0
  */
 export const Pool = Context.Service<Pool>("effect-local-llm/Pool")
 
@@ -182,7 +173,6 @@ export const Pool = Context.Service<Pool>("effect-local-llm/Pool")
  * ends; a request that gets a host at once counts with 0.
  *
  * @category metrics
- * @since 0.3.0
  */
 export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm_pool_wait_seconds", {
   description: "How long requests wait for a host of a pool, in seconds",
@@ -195,7 +185,6 @@ export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm
  * `InvalidRequest` if an option is invalid, and as the Effects fail that make the providers. Sends nothing.
  *
  * @category constructors
- * @since 0.3.0
  */
 export const make = Effect.fnUntraced(function* <E = never, R = never>(
   options: Options<E, R>
@@ -291,7 +280,6 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
  * ```
  *
  * @category layers
- * @since 0.3.0
  */
 export const layer = <E = never, R = never>(
   options: Options<E, R>
@@ -304,7 +292,6 @@ const toLayer = <E, R>(pool: Effect.Effect<Pool, E, R>) =>
  * The options of `layerConfig`: those of a pool, with addresses of Ollama servers as its hosts.
  *
  * @category options
- * @since 0.3.0
  */
 export interface ConfigOptions extends PoolOptions.ConfigOptions {}
 
@@ -325,7 +312,6 @@ export interface ConfigOptions extends PoolOptions.ConfigOptions {}
  * ```
  *
  * @category layers
- * @since 0.3.0
  */
 export const layerConfig = (
   config: Config.Wrap<ConfigOptions> = {}

@@ -14,7 +14,8 @@ export * from "./Reason.ts"
 const id = (name: string) => `effect-local-llm/ProviderError/${name}`
 
 /**
- * Every provider of a fallback failed, or every host of a pool is off.
+ * Every provider of a fallback failed; or every host of a pool is off without an error that a later attempt may not have, or a request
+ * took down two of its hosts.
  *
  * @category errors
  */

@@ -25,6 +25,8 @@ const presenter: CliOutput.Presenter = {
 /** The first error only: each letter of a word such as `-la` is one. */
 const describeInvocation = ({ errors: [error] }: CliError.ShowHelp): string => {
   if (error?._tag === "UnrecognizedOption") {
+    // No flag has a space, so it is a text.
+    if (/\s|^--?$/.test(error.option)) return "a prompt that begins with a dash follows --"
     const suggestions = error.suggestions.filter((name) => name.startsWith("--"))
     const advice = suggestions.map((name) => `; did you mean ${name}?`).join("")
     const rule = error.command?.[1] === undefined ? "" : "flags of a command follow its name, and "

@@ -109,15 +109,18 @@ export const make = (options: Options): Line => {
   }
 }
 
+type Outlooks = Choose.Situation["outlooks"]
+
 /** `ahead`: how many requests of its group wait before this one. */
 const choose = (
   { hosts, isClosed, now, random, reserved, waiting }: State,
   ticket: Ticket,
-  ahead: number
+  ahead: number,
+  outlooks: Outlooks = new Map()
 ): Choose.Choice =>
   isClosed
     ? { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
-    : Choose.choose(hosts(), ticket, { now: now(), random, reserved, ahead, waiting: waiting.size() })
+    : Choose.choose(hosts(), ticket, { now: now(), random, reserved, ahead, waiting: waiting.size(), outlooks })
 
 /** Returns whether the request has left the line. */
 const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.Choice): boolean => {
@@ -146,8 +149,9 @@ const dispatch = (state: State): void => {
   for (let group = waiting.next(now(), stuck); group !== undefined; group = waiting.next(now(), stuck)) {
     const first = group.entries[0]?.item
     if (first === undefined) return
-    const choice = choose(state, first, 0)
-    if (serve(state, first, choice) || serveOther(state, group)) continue
+    const outlooks: Outlooks = new Map()
+    const choice = choose(state, first, 0, outlooks)
+    if (serve(state, first, choice) || serveOther(state, group, outlooks)) continue
     stuck.add(group)
     const other = choice._tag === "Wait" ? choice.otherModel : undefined
     if (other !== undefined && now() - first.waitingSince >= overtakingMillis) reserved.add(other)
@@ -158,11 +162,11 @@ const dispatch = (state: State): void => {
  * The requests after the first may prefer other hosts than that does. The last one would wait for so long that it may go to a host that
  * has to load the model.
  */
-const serveOther = (state: State, { entries }: WaitingList.Group<Ticket>): boolean =>
+const serveOther = (state: State, { entries }: WaitingList.Group<Ticket>, outlooks: Outlooks): boolean =>
   state.hosts().some(Host.hasPermit) &&
   [...Arr.range(1, lookAhead - 1), entries.length - 1].some((i) => {
     const other = i === 0 ? undefined : entries[i]?.item
-    return other !== undefined && serve(state, other, choose(state, other, i))
+    return other !== undefined && serve(state, other, choose(state, other, i, outlooks))
   })
 
 const wait = (state: State, ticket: Ticket, { kind, left, limit }: WaitLimit) => {

@@ -33,6 +33,8 @@ export interface Line {
   readonly size: () => number
   /** Gives free permits to those who wait. */
   readonly dispatch: () => void
+  /** As `dispatch`, and requests fail that no host suits any more. */
+  readonly review: () => void
   /** Waits for a host, at most this long. */
   readonly enter: (ticket: Ticket, limit: WaitLimit) => Effect.Effect<Host.Host, Choose.Failure>
   /** Returns whether the request was waiting. */
@@ -85,7 +87,8 @@ export const make = (options: Options): Line => {
   const { waiting } = state
   return {
     size: waiting.size,
-    dispatch: () => dispatch(state),
+    dispatch: () => dispatch(state, hasFree),
+    review: () => dispatch(state, always),
     remove: (ticket) => remove(state, ticket),
     enter: (ticket, limit) =>
       Effect.suspend(() => {
@@ -142,13 +145,19 @@ const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.C
   return true
 }
 
-const dispatch = (state: State): void => {
+const hasFree = ({ hosts }: State): boolean => hosts().some(Host.hasPermit)
+
+const always = (): boolean => true
+
+/** `goesOn`: whether the next group is tried. There may be as many groups as requests. */
+const dispatch = (state: State, goesOn: (state: State) => boolean): void => {
   const { now, reserved, waiting } = state
   reserved.clear()
   const stuck = new Set<WaitingList.Group<Ticket>>()
-  for (let group = waiting.next(now(), stuck); group !== undefined; group = waiting.next(now(), stuck)) {
-    const first = group.entries[0]?.item
-    if (first === undefined) return
+  while (waiting.size() > 0 && goesOn(state)) {
+    const group = waiting.next(now(), stuck)
+    const first = group?.entries[0]?.item
+    if (group === undefined || first === undefined) return
     const outlooks: Outlooks = new Map()
     const choice = choose(state, first, 0, outlooks)
     if (serve(state, first, choice) || serveOther(state, group, outlooks)) continue
@@ -203,7 +212,7 @@ const tick = (state: State): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { publish, waiting } = state
     const before = waiting.size()
-    dispatch(state)
+    dispatch(state, always)
     const isOver = waiting.size() === 0
     if (isOver) state.isTicking = false
     const next = isOver ? Effect.void : Effect.delay(tick(state), retryEvery)

@@ -80,19 +80,20 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const publish = SubscriptionRef.update(state, () => ({ hosts: all.map(toState), waiting: line.size() }))
   const line = Line.make({ ...options, hosts, publish })
   const refresh = Effect.andThen(Effect.sync(line.dispatch), publish)
-  const judge = Recovery.make({ ...options, hosts, blame, refresh })
+  const review = Effect.andThen(Effect.sync(line.review), publish)
+  const judge = Recovery.make({ ...options, hosts, blame, refresh: review })
   const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
   yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(line.close), publish))
 
   const drain = Effect.fnUntraced(function* (host: Host.Host | undefined) {
     if (host === undefined) return false
     host.isDraining = true
-    yield* refresh
+    yield* review
     const isOver = () => host.running.size === 0 || !host.isDraining
     yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
     if (!host.isDraining) return true
     all = all.filter((each) => each !== host)
-    yield* refresh
+    yield* review
     return true
   })
 

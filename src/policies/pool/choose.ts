@@ -92,7 +92,9 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
     perHost: situation.waiting / suitable.length
   }
   const outlookOf = (host: Host.Host): Outlook => {
-    const outlook = situation.outlooks.get(host) ?? makeOutlook(host, wanted, now)
+    const known = situation.outlooks.get(host)
+    if (known !== undefined) return known
+    const outlook = makeOutlook(host, wanted, now)
     situation.outlooks.set(host, outlook)
     return outlook
   }

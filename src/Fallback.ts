@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import * as Attempt from "./policies/attempt.ts"
 import * as Commit from "./policies/commit.ts"
 import * as Layers from "./policies/layers.ts"
+import * as ModelLists from "./policies/modelLists.ts"
 import * as GenAi from "./values/genAi.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Values from "./values/objects.ts"
@@ -129,7 +130,7 @@ const makeFallback = (providers: Providers, name: string): Provider.Provider => 
     embed: (request) => inTurn((provider) => Attempt.namedEmbedding(provider.embed(request), provider.name)),
     listModels: Effect.map(
       askAll(providers, name, ({ listModels }) => listModels),
-      (lists) => Arr.dedupeWith(lists.flat(), (a, b) => a.id === b.id)
+      ModelLists.union
     ),
     model: (model, options) =>
       inTurn((provider) => provider.model(model, options)).pipe(

@@ -76,6 +76,8 @@ export interface Situation {
   readonly ahead: number
   /** How many requests wait. */
   readonly waiting: number
+  /** For the requests for one model, until anything changes. */
+  readonly outlooks: Map<Host.Host, Outlook>
 }
 
 export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situation: Situation): Choice => {
@@ -89,11 +91,18 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
     ahead: situation.ahead === 0 ? 0 : situation.ahead / countPermits(suitable, model, now),
     perHost: situation.waiting / suitable.length
   }
+  const outlookOf = (host: Host.Host): Outlook => {
+    const known = situation.outlooks.get(host)
+    if (known !== undefined) return known
+    const outlook = makeOutlook(host, wanted, now)
+    situation.outlooks.set(host, outlook)
+    return outlook
+  }
   const best = makeBest(random)
   const bestFree = makeBest(random)
   const otherModel = makeBest(random)
   for (const host of suitable) {
-    const predicted = predict(host, wanted, now, line)
+    const predicted = predict(host, wanted, outlookOf(host), line)
     host.prediction = predicted.prediction
     if (history.inUse.has(host)) continue
     best.offer(host, predicted)
@@ -200,27 +209,49 @@ interface Line {
   readonly perHost: number
 }
 
-const predict = (host: Host.Host, subject: Subject, now: number, { ahead, perHost }: Line): Predicted => {
-  const { model: name, prompt, promptTokens } = subject
+/** What is expected of a host for any request for a model. */
+export interface Outlook extends Omit<Work, "isLoading"> {
+  readonly times: Host.Times
+  /** Until a permit is free, in milliseconds. */
+  readonly permit: number
+  /** Whether a permit is free for the model. */
+  readonly isOpen: boolean
+  readonly load: number
+  /** Prompts that were read before are not cached. */
+  readonly cachedSince: number
+}
+
+const makeOutlook = (host: Host.Host, { learned, model: name }: Subject, now: number): Outlook => {
   const model = host.models.get(name ?? "")
-  const times = Knowledge.estimate(model?.learned, subject.learned, now)
-  const cached = host.prefixes.find(prompt, cachedSince(model, now), host.running)
-  const cachedTokens = prompt.characters === 0 ? 0 : (promptTokens * cached.characters) / prompt.characters
-  const work = observe(host, name, now)
+  const times = Knowledge.estimate(model?.learned, learned, now)
+  const { generating, isLoading, queue } = observe(host, name, now)
   const isOpen = Host.hasPermit(host) && Host.isLaneOpen(host, name)
-  const read = times.base + (promptTokens - cachedTokens) * times.perToken + work.generating * times.perRunning
-  const load =
-    work.isLoading || name === undefined || Host.isLoaded(model, now)
-      ? 0
-      : times.load + evicting(host, name, times.load, now)
-  const permit = isOpen ? 0 : waitForPermit(host, work, times, now) + ahead * (times.generation + read)
+  const isInMemory = isLoading || name === undefined || Host.isLoaded(model, now)
+  return {
+    times,
+    generating,
+    queue,
+    isOpen,
+    permit: isOpen ? 0 : waitForPermit(host, queue, times, now),
+    load: isInMemory ? 0 : times.load + evicting(host, name, times.load, now),
+    cachedSince: cachedSince(model, now)
+  }
+}
+
+const predict = (host: Host.Host, subject: Subject, outlook: Outlook, { ahead, perHost }: Line): Predicted => {
+  const { prompt, promptTokens } = subject
+  const { cachedSince, generating, isOpen, load, queue, times } = outlook
+  const cached = host.prefixes.find(prompt, cachedSince, host.running)
+  const cachedTokens = prompt.characters === 0 ? 0 : (promptTokens * cached.characters) / prompt.characters
+  const read = times.base + (promptTokens - cachedTokens) * times.perToken + generating * times.perRunning
+  const permit = isOpen ? 0 : outlook.permit + ahead * (times.generation + read)
   const failed = subject.hasFailedOn(host) ? failedMillis : 0
   const others = othersWeight * read * perHost
-  const total = Math.max(permit, work.queue) + load + read + others + failed
+  const total = Math.max(permit, queue) + load + read + others + failed
   return {
-    prediction: { permit, queue: work.queue, load, read, others, failed, total, promptTokens, cachedTokens },
+    prediction: { permit, queue, load, read, others, failed, total, promptTokens, cachedTokens },
     cached,
-    generating: work.generating
+    generating
   }
 }
 
@@ -267,7 +298,7 @@ const observe = (host: Host.Host, model: string | undefined, now: number): Work 
 }
 
 /** Until the first of the requests that run ends, or all of them if another model is in the way. */
-const waitForPermit = (host: Host.Host, { queue }: Work, { generation }: Host.Times, now: number): number => {
+const waitForPermit = (host: Host.Host, queue: number, { generation }: Host.Times, now: number): number => {
   const isFull = !Host.hasPermit(host)
   let wait = isFull ? Infinity : 0
   for (const { begunAt } of host.running) {

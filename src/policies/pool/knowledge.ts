@@ -82,7 +82,8 @@ const end = (state: State, host: Host.Host, running: Host.Running, { final, isCo
   const { begunAt, cached, model: name = "", prediction, prompt } = running
   if (begunAt === undefined) return
   const all = modelOf(state, name)
-  const { cachedTokens, promptTokens } = final?.usage ?? {}
+  const cachedTokens = counted(final?.usage?.cachedTokens)
+  const promptTokens = counted(final?.usage?.promptTokens)
   if (promptTokens !== undefined && promptTokens > 0) {
     observeTokens(state, all, prompt, promptTokens)
     if (cachedTokens !== undefined)
@@ -97,6 +98,12 @@ const end = (state: State, host: Host.Host, running: Host.Running, { final, isCo
       observe(learned, "perToken", Duration.toMillis(reported) / read, now)
   }
 }
+
+/** More than any context. A count that is wrong would be in predictions, and in the turns of the caller, from then on. */
+const maxTokens = 10_000_000
+
+const counted = (tokens: number | undefined): number | undefined =>
+  tokens !== undefined && tokens >= 0 && tokens <= maxTokens ? tokens : undefined
 
 const observeTokens = ({ tokens }: State, model: Model, { characters, hashes }: Prompt, promptTokens: number): void => {
   const last = hashes.at(-1)
@@ -186,6 +193,7 @@ const share = 0.3
 
 /** A moving average. One value counts for at most four times the average, so that an outlier does little. */
 const observe = (learned: Host.Learned, key: keyof Host.Times, value: number, now: number, weight = share): void => {
+  if (!(value >= 0 && value < Infinity)) return
   const before = learned.values[key]
   const bounded = before === undefined ? value : Math.min(value, 4 * before + defaults[key])
   learned.values[key] = before === undefined ? bounded : before + (bounded - before) * weight

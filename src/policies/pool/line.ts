@@ -33,6 +33,8 @@ export interface Line {
   readonly size: () => number
   /** Gives free permits to those who wait. */
   readonly dispatch: () => void
+  /** As `dispatch`, and requests fail that no host suits any more. */
+  readonly review: () => void
   /** Waits for a host, at most this long. */
   readonly enter: (ticket: Ticket, limit: WaitLimit) => Effect.Effect<Host.Host, Choose.Failure>
   /** Returns whether the request was waiting. */
@@ -85,7 +87,8 @@ export const make = (options: Options): Line => {
   const { waiting } = state
   return {
     size: waiting.size,
-    dispatch: () => dispatch(state),
+    dispatch: () => dispatch(state, hasFree),
+    review: () => dispatch(state, always),
     remove: (ticket) => remove(state, ticket),
     enter: (ticket, limit) =>
       Effect.suspend(() => {
@@ -109,15 +112,18 @@ export const make = (options: Options): Line => {
   }
 }
 
+type Outlooks = Choose.Situation["outlooks"]
+
 /** `ahead`: how many requests of its group wait before this one. */
 const choose = (
   { hosts, isClosed, now, random, reserved, waiting }: State,
   ticket: Ticket,
-  ahead: number
+  ahead: number,
+  outlooks: Outlooks = new Map()
 ): Choose.Choice =>
   isClosed
     ? { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
-    : Choose.choose(hosts(), ticket, { now: now(), random, reserved, ahead, waiting: waiting.size() })
+    : Choose.choose(hosts(), ticket, { now: now(), random, reserved, ahead, waiting: waiting.size(), outlooks })
 
 /** Returns whether the request has left the line. */
 const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.Choice): boolean => {
@@ -139,15 +145,22 @@ const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.C
   return true
 }
 
-const dispatch = (state: State): void => {
+const hasFree = ({ hosts }: State): boolean => hosts().some(Host.hasPermit)
+
+const always = (): boolean => true
+
+/** `goesOn`: whether the next group is tried. There may be as many groups as requests. */
+const dispatch = (state: State, goesOn: (state: State) => boolean): void => {
   const { now, reserved, waiting } = state
   reserved.clear()
   const stuck = new Set<WaitingList.Group<Ticket>>()
-  for (let group = waiting.next(now(), stuck); group !== undefined; group = waiting.next(now(), stuck)) {
-    const first = group.entries[0]?.item
-    if (first === undefined) return
-    const choice = choose(state, first, 0)
-    if (serve(state, first, choice) || serveOther(state, group)) continue
+  while (waiting.size() > 0 && goesOn(state)) {
+    const group = waiting.next(now(), stuck)
+    const first = group?.entries[0]?.item
+    if (group === undefined || first === undefined) return
+    const outlooks: Outlooks = new Map()
+    const choice = choose(state, first, 0, outlooks)
+    if (serve(state, first, choice) || serveOther(state, group, outlooks)) continue
     stuck.add(group)
     const other = choice._tag === "Wait" ? choice.otherModel : undefined
     if (other !== undefined && now() - first.waitingSince >= overtakingMillis) reserved.add(other)
@@ -158,11 +171,11 @@ const dispatch = (state: State): void => {
  * The requests after the first may prefer other hosts than that does. The last one would wait for so long that it may go to a host that
  * has to load the model.
  */
-const serveOther = (state: State, { entries }: WaitingList.Group<Ticket>): boolean =>
+const serveOther = (state: State, { entries }: WaitingList.Group<Ticket>, outlooks: Outlooks): boolean =>
   state.hosts().some(Host.hasPermit) &&
   [...Arr.range(1, lookAhead - 1), entries.length - 1].some((i) => {
     const other = i === 0 ? undefined : entries[i]?.item
-    return other !== undefined && serve(state, other, choose(state, other, i))
+    return other !== undefined && serve(state, other, choose(state, other, i, outlooks))
   })
 
 const wait = (state: State, ticket: Ticket, { kind, left, limit }: WaitLimit) => {
@@ -199,7 +212,7 @@ const tick = (state: State): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { publish, waiting } = state
     const before = waiting.size()
-    dispatch(state)
+    dispatch(state, always)
     const isOver = waiting.size() === 0
     if (isOver) state.isTicking = false
     const next = isOver ? Effect.void : Effect.delay(tick(state), retryEvery)

@@ -5,7 +5,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ProviderError } from "../../ProviderError.ts"
 import * as OptionSchema from "../../servers/options.ts"
-import { type HostOptions, invalid } from "./options.ts"
+import { checkHost, type HostOptions, invalid } from "./options.ts"
 import type { Queue } from "./queue.ts"
 
 export interface Options {
@@ -25,14 +25,16 @@ export const follow = Effect.fnUntraced(function* <E, R>(
   /** The names of the list before. */
   let listed = new Set<string>()
 
-  const join = (host: HostOptions<E, R>): Effect.Effect<void, ProviderError | E, R> => {
+  const join = Effect.fnUntraced(function* (host: HostOptions<E, R>): Effect.fn.Return<void, ProviderError | E, R> {
     const own = nameOf(host)
-    if (own === undefined) return Effect.fail(invalid("hosts", "Expected a name for each host of a stream of lists"))
-    listed.add(own)
-    return Effect.flatMap(queue.keep(own, host.permits ?? permits), (isKnown) =>
-      isKnown ? Effect.void : add({ ...host, name: own })
-    )
-  }
+    if (own !== undefined) listed.add(own)
+    yield* checkHost(host)
+    if (own === undefined) {
+      return yield* Effect.fail(invalid("hosts", "Expected a name for each host of a stream of lists"))
+    }
+    const isKnown = yield* queue.keep(own, host.permits ?? permits)
+    if (!isKnown) yield* add({ ...host, name: own })
+  })
   const leave = (host: string) => Effect.forkScoped(queue.drain(host))
 
   const apply = (

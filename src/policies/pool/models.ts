@@ -5,9 +5,9 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type { ModelInfo } from "../../ModelInfo.ts"
 import { AllProvidersFailed, NetworkError, ProviderError, Timeout } from "../../ProviderError.ts"
 import type * as Provider from "../../Provider.ts"
+import * as ModelLists from "../modelLists.ts"
 import * as Host from "./host.ts"
 
 /** How long a description counts as new. With the time that the response takes, a loaded model is noticed within 3 seconds. */
@@ -130,7 +130,7 @@ export const makeLists = (name: string, hosts: () => ReadonlyArray<Host.Host>): 
   return {
     listModels: Effect.map(
       askAll(({ listModels }) => listModels),
-      union
+      ModelLists.union
     ),
     model: (model, options) =>
       Effect.map(
@@ -152,13 +152,6 @@ const limited = <A>({ name }: Host.Host, asked: Effect.Effect<A, ProviderError>)
     duration: listTimeout,
     orElse: () => Effect.fail(new ProviderError({ provider: name, reason }))
   })
-}
-
-/** The models of all lists, each once. */
-const union = (lists: ReadonlyArray<ReadonlyArray<ModelInfo>>): ReadonlyArray<ModelInfo> => {
-  const found = new Map<string, ModelInfo>()
-  for (const info of lists.flat()) if (!found.has(info.id)) found.set(info.id, info)
-  return [...found.values()]
 }
 
 const toFailure = (name: string, errors: ReadonlyArray<ProviderError>): ProviderError => {

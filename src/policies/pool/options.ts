@@ -147,13 +147,15 @@ export const resolve = (options: AllOptions) =>
 /** The options may be of a wrong type. */
 const hasStream = (options: AllOptions): boolean => Values.isRecord(options) && Stream.isStream(options.hosts)
 
+export const checkHost = <E, R>(host: HostOptions<E, R>) => OptionSchema.readFor(hostDefinition, host, poolName)
+
 /** Makes the provider of a host if it is not there yet. `taken` returns the names of the other hosts. */
 export const resolveHost = Effect.fnUntraced(function* <E, R>(
   host: HostOptions<E, R>,
   { abandonedMillis, permits }: { readonly abandonedMillis: number | undefined; readonly permits: number },
   taken: () => ReadonlyArray<string>
 ): Effect.fn.Return<Host.Settings, ProviderError | E, R> {
-  yield* OptionSchema.readFor(hostDefinition, host, poolName)
+  yield* checkHost(host)
   const provider = Effect.isEffect(host.provider) ? yield* host.provider : host.provider
   if (!OptionSchema.isProvider(provider)) {
     return yield* Effect.fail(invalid("provider", "Expected an Effect that makes a provider"))

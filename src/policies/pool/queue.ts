@@ -80,19 +80,20 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const publish = SubscriptionRef.update(state, () => ({ hosts: all.map(toState), waiting: line.size() }))
   const line = Line.make({ ...options, hosts, publish })
   const refresh = Effect.andThen(Effect.sync(line.dispatch), publish)
-  const judge = Recovery.make({ ...options, hosts, blame, refresh })
+  const review = Effect.andThen(Effect.sync(line.review), publish)
+  const judge = Recovery.make({ ...options, hosts, blame, refresh: review })
   const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
   yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(line.close), publish))
 
   const drain = Effect.fnUntraced(function* (host: Host.Host | undefined) {
     if (host === undefined) return false
     host.isDraining = true
-    yield* refresh
+    yield* review
     const isOver = () => host.running.size === 0 || !host.isDraining
     yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
     if (!host.isDraining) return true
     all = all.filter((each) => each !== host)
-    yield* refresh
+    yield* review
     return true
   })
 
@@ -103,11 +104,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     state,
     refresh,
     enter: line.enter,
-    begin: (ticket) =>
-      Effect.andThen(
-        Effect.sync(() => begin(knowledge, ticket, now())),
-        refresh
-      ),
+    begin: (ticket) => Effect.andThen(begin(knowledge, ticket, now), refresh),
     leave: (ticket, end) =>
       // A second call would not publish what an interrupt kept the first one from.
       Effect.uninterruptible(
@@ -131,14 +128,16 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   }
 })
 
-const begin = (knowledge: Knowledge, { host, model, running }: Line.Ticket, now: number): void => {
-  if (host === undefined || running === undefined) return
-  knowledge.begin(host, running, now)
-  // A server reads prompts in their order, so it has read or dropped those before.
-  for (const each of host.abandoned) {
-    if (each.model === model && each.sentAt < running.sentAt) host.abandoned.delete(each)
-  }
-}
+const begin = (knowledge: Knowledge, ticket: Line.Ticket, now: () => number) =>
+  Effect.sync(() => {
+    const { host, model, running } = ticket
+    if (host === undefined || running === undefined) return
+    knowledge.begin(host, running, now())
+    // A server reads prompts in their order, so it has read or dropped those before.
+    for (const each of host.abandoned) {
+      if (each.model === model && each.sentAt < running.sentAt) host.abandoned.delete(each)
+    }
+  })
 
 interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
   readonly judge: ReturnType<typeof Recovery.make>

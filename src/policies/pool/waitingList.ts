@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 export interface Caller {
   /** Requests with the same name share the turns of one caller. */
   readonly name: string
-  /** How large its share is beside other callers with requests that wait; more than 0. Default: 1. */
+  /** How large its share is beside other callers with requests that wait. Counts as 0.001 at least and 1,000 at most. Default: 1. */
   readonly weight?: number | undefined
   /**
    * `batch`: its requests are served while none of the other kind wait. If they have waited for 30 seconds, every eighth request is one
@@ -77,7 +77,7 @@ const maxIdleCallers = 100
 export const make = <A extends Item>(): WaitingList<A> => {
   const makeKind = (): Kind<A> => ({ groups: new Map(), flows: new Map(), turn: 0 })
   const kinds = { interactive: makeKind(), batch: makeKind() }
-  const kindOf = ({ caller: { priority = "interactive" } }: A): Kind<A> => kinds[priority]
+  const kindOf = ({ caller }: A): Kind<A> => (caller.priority === "batch" ? kinds.batch : kinds.interactive)
   const entries = new Map<A, Entry<A>>()
   let order = 0
   let servedSinceBatch = 0
@@ -123,7 +123,12 @@ export const make = <A extends Item>(): WaitingList<A> => {
   }
 }
 
-const turnsOf = ({ caller: { weight = 1 }, cost }: Item): number => cost / (weight > 0 ? weight : 1)
+/** Turns are sums, so one that is not finite, or much larger than the others, would end their order. */
+const minWeight = 0.001
+const maxWeight = 1000
+
+const turnsOf = ({ caller: { weight = 1 }, cost }: Item): number =>
+  cost / (Number.isNaN(weight) ? 1 : Math.min(Math.max(weight, minWeight), maxWeight))
 
 const first = <A>({ groups }: Kind<A>, except: ReadonlySet<Group<A>>): Entry<A> | undefined => {
   let found: Entry<A> | undefined

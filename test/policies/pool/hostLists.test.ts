@@ -66,3 +66,36 @@ it.effect("a host that cannot be made later leaves the others; the first list fa
     expect(yield* Effect.flip(unnamed)).toMatchObject({ reason: { _tag: "InvalidRequest", field: "hosts" } })
   })
 )
+
+const listsOf = (...lists: ReadonlyArray<ReadonlyArray<Pool.Host>>) =>
+  Stream.fromIterable(lists).pipe(Stream.rechunk(1))
+
+it.effect("a host that a list leaves out and the next one has stays, however soon the lists come", () =>
+  Effect.gen(function* () {
+    const [one, two] = [{ provider: yield* fake("one") }, { provider: yield* fake("two") }]
+    const pool = yield* Pool.make({ hosts: listsOf([one, two], [two], [one, two], [one], [one, two]) })
+    yield* TestClock.adjust("1 second")
+    const { hosts } = yield* state(pool)
+    expect(hosts.map(({ name }) => name).toSorted()).toEqual(["one", "two"])
+    for (const { status } of hosts) expect(status).toBe("ready")
+  })
+)
+
+it.effect("invalid permits and hosts of a later list change nothing", () =>
+  Effect.gen(function* () {
+    const one = { provider: yield* fake("one"), permits: 2 }
+    const two = { provider: yield* fake("two") }
+    for (const permits of [0, -1, Number.NaN, Infinity, 0.5]) {
+      const pool = yield* Pool.make({ hosts: listsOf([one], [{ ...one, permits }], [{ ...one, permits }, two]) })
+      yield* TestClock.adjust("1 second")
+      expect((yield* state(pool)).hosts).toMatchObject([
+        { name: "one", permits: 2, status: "ready" },
+        { name: "two", status: "ready" }
+      ])
+    }
+    // @ts-expect-error not a host
+    const pool = yield* Pool.make({ hosts: listsOf([one], [null, one, two]) })
+    yield* TestClock.adjust("1 second")
+    expect(yield* names(pool)).toEqual(["one", "two"])
+  })
+)

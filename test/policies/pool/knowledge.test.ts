@@ -2,12 +2,14 @@
 import { expect, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { CompletionRequest, Message } from "../../../src/CompletionRequest.ts"
 import * as Host from "../../../src/policies/pool/host.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
+import * as Provider from "../../../src/Provider.ts"
 import type { ProviderErrorReason } from "../../../src/ProviderError.ts"
 import {
   ApiError,
@@ -206,5 +208,37 @@ it.effect("the models of a host are bounded in number, since callers choose thei
     for (let i = 0; i < 10_000; i++) Host.modelOf(one, `model ${i}`)
     expect(one.models.size).toBeLessThanOrEqual(256)
     expect(one.models.has("model 9999")).toBe(true)
+  })
+)
+
+it.effect("what a server reports, however wrong, leaves the predictions and turns finite", () =>
+  Effect.gen(function* () {
+    const numbers = [undefined, Number.NaN, Infinity, -Infinity, -5, 0, 1e300]
+    const durations = [undefined, Duration.infinity, Duration.zero, Duration.millis(-1000)]
+    const finals = numbers.flatMap((promptTokens) =>
+      numbers.flatMap((cachedTokens) =>
+        durations.map((prompt) => ({ usage: { promptTokens, cachedTokens }, timings: { prompt } }))
+      )
+    )
+    for (const { timings, usage } of finals) {
+      const final = { content: "", isFinal: true, model: "m", finishReason: "stop", usage, timings } as const
+      const chunks = Stream.make({ content: "Hi", isFinal: false } as const, final)
+      const one = Provider.make({
+        name: "one",
+        stream: () => Stream.unwrap(Effect.delay(Effect.succeed(chunks), "10 millis")),
+        listModels: Effect.succeed([])
+      })
+      const pool = yield* Pool.make({ hosts: [{ provider: one }] })
+      for (let i = 0; i < 3; i++) {
+        const fiber = yield* Effect.forkChild(pool.complete(ask("x".repeat(5000))), { startImmediately: true })
+        yield* TestClock.adjust("20 millis")
+        yield* Fiber.join(fiber)
+      }
+      const prediction = Object.values((yield* host(pool, "one"))?.prediction ?? {})
+      for (const part of prediction) {
+        expect(part).toBeGreaterThanOrEqual(0)
+        expect(part, JSON.stringify({ usage, timings })).toBeLessThan(1e10)
+      }
+    }
   })
 )

@@ -198,7 +198,7 @@ it.effect("four requests at once spread over idle hosts, although one of them ha
   }).pipe(Random.withSeed("pool"))
 )
 
-const timeEach = Effect.fnUntraced(function* (count: number) {
+const timeEach = Effect.fnUntraced(function* (count: number, modelOf: (i: number) => string = () => "m") {
   const script = ({ prompt }: { readonly prompt?: string | undefined }): MockProvider.Script =>
     prompt === "first" ? ["Hi", MockProvider.hang] : ["Hi"]
   const fakes = yield* Effect.forEach(["one", "two"], (name) => fake(name, script))
@@ -209,7 +209,10 @@ const timeEach = Effect.fnUntraced(function* (count: number) {
   const first = yield* Effect.forEach([1, 2], () => fork(Stream.runDrain(pool.stream(ask("first")))))
   yield* TestClock.adjust("1 second")
   const before = process.cpuUsage()
-  const fibers = yield* Effect.forEach(Array.from({ length: count }), (_, i) => fork(pool.complete(ask(`${i}`))))
+  const fibers = yield* Effect.forEach(Array.from({ length: count }), (_, i) =>
+    fork(pool.complete(ask(`${i}`, modelOf(i))))
+  )
+  yield* TestClock.adjust("1 millis")
   expect((yield* state(pool)).waiting).toBe(count)
   yield* Fiber.interruptAll(first)
   for (const fiber of fibers) expect((yield* Fiber.join(fiber)).content).toBe("Hi")
@@ -226,6 +229,20 @@ it.effect(
       const long = yield* timeEach(2000)
       // It took ten times as long when each change went through the whole line.
       expect(long / short).toBeLessThan(6)
+    }),
+  60_000
+)
+
+it.effect(
+  "it takes about as long of the event loop if each request that waits is for another model",
+  () =>
+    Effect.gen(function* () {
+      const modelOf = (i: number) => `model ${i}`
+      yield* timeEach(50, modelOf)
+      const short = yield* timeEach(50, modelOf)
+      const long = yield* timeEach(500, modelOf)
+      // It took seven times as long when each change tried the first request for each model.
+      expect(long / short).toBeLessThan(4)
     }),
   60_000
 )

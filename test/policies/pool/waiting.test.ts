@@ -156,3 +156,40 @@ it.effect.prop(
       expect(list.size()).toBe(0)
     })
 )
+
+it.effect("weights of any size and unknown priorities leave the turns of the other callers fair", () =>
+  Effect.gen(function* () {
+    const { one, send } = yield* oneAtATime()
+    yield* send({ name: "first" }, 1)
+    for (const weight of [0, -1, Number.NaN, Infinity, 1e-320, Number.MIN_VALUE, Number.MAX_VALUE])
+      yield* send({ name: `strange ${weight}`, weight }, 2)
+    // @ts-expect-error not a priority
+    yield* send({ name: "urgent", priority: "urgent" }, 1)
+    yield* TestClock.adjust("1 second")
+    // They have waited all the time, so the list has never been empty.
+    yield* send({ name: "filler" }, 60)
+    yield* TestClock.adjust("30 seconds")
+    yield* send({ name: "a" }, 20)
+    yield* send({ name: "b" }, 1)
+    yield* TestClock.adjust("8 seconds")
+    const prompts = yield* one.prompts
+    expect(prompts).toContain("urgent0")
+    expect(prompts).toContain("b0")
+  })
+)
+
+it.effect("a request that is given up with the smallest weight leaves the turns of the others fair", () =>
+  Effect.gen(function* () {
+    const { one, send } = yield* oneAtATime()
+    yield* send({ name: "first" }, 1)
+    const strange = yield* send({ name: "strange", weight: Number.MIN_VALUE }, 3)
+    for (const fiber of strange) yield* Fiber.interrupt(fiber)
+    yield* send({ name: "strange", weight: 1 }, 1)
+    yield* send({ name: "a" }, 50)
+    yield* send({ name: "b" }, 1)
+    yield* TestClock.adjust("5 seconds")
+    const prompts = yield* one.prompts
+    expect(prompts).toContain("b0")
+    expect(prompts).toContain("strange0")
+  })
+)

@@ -28,9 +28,11 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   navigation: { includeCategories: true, includeGroups: false, includeFolders: false },
   useFirstParagraphOfCommentAsSummary: true,
   excludeExternals: true,
-  // Not exported: the type that the layers of `Hedge.layer` have to match, and what `Pool.HostState` and the types of `Discovery` are derived from.
+  // Not exported: the type that the layers of `Hedge.layer` have to match, and what types of `Pool` and `Discovery` are derived from.
   intentionallyNotExported: [
     "src/policies/layers.ts:Any",
+    "src/policies/pool/host.ts:Prediction",
+    "src/policies/pool/options.ts:HostOptions",
     "src/policies/pool/queue.ts:HostState",
     "src/servers/servers.ts:LocalKind",
     "src/servers/servers.ts:Service"

@@ -2,6 +2,8 @@
 import { describe, expect, it, vi } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
@@ -90,18 +92,15 @@ describe.skipIf(!CommandLine.hasTerminals)("waiting", () => {
     })
   )
 
-  it.live("shows that the request waits in the queue of a pool", () =>
+  it.live("shows that the request waits for a pool whose hosts are off", () =>
     Effect.gen(function* () {
-      const script: FakeServer.Script = ({ path }): FakeServer.Answer =>
-        path === "/api/chat" ? FakeServer.silence : { text: "" }
-      const a = yield* FakeServer.make(script, { models: ["m"] })
-      const b = yield* FakeServer.make(script, { models: ["m"] })
+      const servers = yield* Scope.make()
+      const makeHost = Scope.provide(FakeServer.make({ text: "" }, { models: ["m"] }), servers)
+      const [a, b] = yield* Effect.all([makeHost, makeHost])
       const { say } = yield* start(["--host", a.url, "--host", b.url, "--provider", "ollama", "-m", "m"], {})
-      // A host counts a request that was stopped before its answer for a while, since it still reads the prompt.
-      for (let i = 0; i < 8; i++) {
-        yield* say(`Why?${enter}`, "loading the model")
-        yield* say(ctrlC, "stopped")
-      }
+      yield* Scope.close(servers, Exit.void)
+      // Each prompt is a failure of both hosts. After five, they are off.
+      for (let i = 0; i < 5; i++) yield* say(`Why?${enter}`, "ECONNREFUSED")
       yield* say(`Why?${enter}`, "queued")
       yield* say(ctrlC, "stopped")
     })

@@ -22,6 +22,7 @@ import * as OptionSchema from "./servers/options.ts"
 import * as PublicMessage from "./protocol/publicMessage.ts"
 import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
+import * as Text from "./values/text.ts"
 
 /**
  * What is sent. All fields are optional.
@@ -268,16 +269,8 @@ const respond = Effect.fnUntraced(function* <A, E, R>(
 /** Before the response begins, the HTTP server responds to a defect with the status 500. */
 const reportDefect = (cause: Cause.Cause<never>, format: Format): Stream.Stream<string> =>
   Stream.fromEffect(
-    Effect.as(Effect.logError("The rest of a response could not be sent", placeOf(cause)), format.error(defect))
+    Effect.as(Effect.logError("The rest of a response could not be sent", Text.placeOf(cause)), format.error(defect))
   )
-
-/** The name of an exception, and where it was thrown. Its message may quote the completion, so it is not logged. */
-const placeOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  if (!(error instanceof Error)) return "a thrown value that is not an Error"
-  const stack = (error.stack ?? "").replace(error.message, "").split("\n")
-  return [error.name, ...stack.filter((line) => /^\s+at /.test(line))].join("\n")
-}
 
 const defect = JSON.stringify({ reason: "InternalError", message: "the server failed", isRetryable: false })
 

@@ -1,4 +1,5 @@
-/** Texts: joined from parts, measured in UTF-8, and as vectors. */
+/** Texts: joined from parts, measured in UTF-8, as vectors, and of exceptions for a log. */
+import * as Cause from "effect/Cause"
 
 /** A text that arrives in many parts. Keeping every part until the end would take many times the memory of the text. */
 export interface Parts {
@@ -56,4 +57,12 @@ export const countLetters = (text: string, dimensions = 26): ReadonlyArray<numbe
   }
   const length = Math.hypot(...counts)
   return length === 0 ? counts : counts.map((count) => count / length)
+}
+
+/** The name of an exception, and where it was thrown. Its message may quote a completion or a credential, so it is not logged. */
+export const placeOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  if (!(error instanceof Error)) return "a thrown value that is not an Error"
+  const stack = (error.stack ?? "").replace(error.message, "").split("\n")
+  return [error.name, ...stack.filter((line) => /^\s+at /.test(line))].join("\n")
 }

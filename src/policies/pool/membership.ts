@@ -1,10 +1,12 @@
 /** The hosts of a pool as a stream of lists has them. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ProviderError } from "../../ProviderError.ts"
+import { isProviderError, type ProviderError } from "../../ProviderError.ts"
 import * as OptionSchema from "../../servers/options.ts"
+import * as Text from "../../values/text.ts"
 import { checkHost, type HostOptions, invalid } from "./options.ts"
 import type { Queue } from "./queue.ts"
 
@@ -56,7 +58,7 @@ export const follow = Effect.fnUntraced(function* <E, R>(
       )
     })
 
-  const warn = Effect.catchCause((cause) => Effect.logWarning(`${name}: a list of hosts is not followed`, cause))
+  const warn = Effect.catchCause((cause) => Effect.logWarning(`${name}: a list of hosts is not followed`, toLog(cause)))
   const pull = yield* Stream.toPull(lists)
   const next = Effect.map(pull, (all) => all.at(-1) ?? [])
   const first = yield* Pull.catchDone(next, () => Effect.succeed([]))
@@ -64,6 +66,12 @@ export const follow = Effect.fnUntraced(function* <E, R>(
   const further = Effect.forever(Effect.flatMap(next, (hosts) => apply(hosts, (host) => warn(join(host)))))
   yield* Effect.forkScoped(warn(Pull.catchDone(further, () => Effect.void)))
 })
+
+/** Messages of this library are safe to log. Those of a list, from a file or a service, may have credentials. */
+const toLog = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return isProviderError(error) ? error.message : Text.placeOf(cause)
+}
 
 const nameOf = ({ name, provider }: HostOptions<unknown, unknown>): string | undefined =>
   name ?? (OptionSchema.isProvider(provider) ? provider.name : undefined)

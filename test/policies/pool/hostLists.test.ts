@@ -1,7 +1,9 @@
 /** The hosts of a pool as a stream of lists. */
 import { expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
@@ -97,5 +99,21 @@ it.effect("invalid permits and hosts of a later list change nothing", () =>
     const pool = yield* Pool.make({ hosts: listsOf([one], [null, one, two]) })
     yield* TestClock.adjust("1 second")
     expect(yield* names(pool)).toEqual(["one", "two"])
+  })
+)
+
+it.effect("lists that fail leave the hosts as they are; what is logged has no text of the failure", () =>
+  Effect.gen(function* () {
+    const one = { provider: yield* fake("one") }
+    for (const failure of [new Error("secret"), { url: "https://user:secret@dns.example" }]) {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ cause, message }) => logged.push(`${String(message)}${Cause.pretty(cause)}`))
+      const hosts = Stream.concat(Stream.make([one]), Stream.fail(failure))
+      const pool = yield* Pool.make({ hosts }).pipe(Effect.provide(Logger.layer([logger])))
+      yield* TestClock.adjust("1 second")
+      expect(yield* names(pool)).toEqual(["one"])
+      expect(logged.join()).toContain("a list of hosts is not followed")
+      expect(logged.join()).not.toContain("secret")
+    }
   })
 )

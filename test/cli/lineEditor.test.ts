@@ -89,7 +89,7 @@ describe.skipIf(!CommandLine.hasTerminals)("typing", () => {
       const { say, server, program } = yield* startWithFake({ text: "Yes, indeed.", delay: { between: 1000 } })
       const ctrlZ = "\u001A"
       yield* say(`Why${ctrlZ}`, "Why", "> Why")
-      yield* say(`?${enter}`, "Yes, ")
+      yield* say(`?${enter}`, "Yes,")
       yield* say(ctrlZ, "indeed.", "tokens", "> ")
       // Ctrl-C is still a key.
       yield* say(`not this${ctrlC}`, "^C")
@@ -115,10 +115,10 @@ describe.skipIf(!CommandLine.hasTerminals)("typing", () => {
   it.live("keys during an answer are kept for the next prompt", () =>
     Effect.gen(function* () {
       const { say, server, program } = yield* startWithFake({ text: "Yes, indeed.", delay: { between: 300 } })
-      yield* say(`one${enter}`, "Yes, ")
+      yield* say(`one${enter}`, "Yes,")
       yield* say(`two${enter}th`, "indeed.", "tokens", "indeed.", "tokens", "th")
       yield* say(`ree${enter}`, "indeed.", "tokens")
-      yield* say(`four${enter}`, "Yes, ")
+      yield* say(`four${enter}`, "Yes,")
       yield* program.type(ctrlD)
       expect((yield* program.result).code).toBe(0)
       expect(promptsOf(yield* server.state)).toEqual(["one", "two", "three", "four"].map(user))

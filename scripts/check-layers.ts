@@ -27,6 +27,7 @@ const layers = [
   "servers",
   "policies",
   "ai",
+  "gateway",
   "modules",
   "testing",
   "cli"
@@ -34,7 +35,7 @@ const layers = [
 
 type Layer = (typeof layers)[number]
 
-const layersWithHttp = new Set<Layer>(["http", "modules", "cli"])
+const layersWithHttp = new Set<Layer>(["http", "gateway", "modules", "cli"])
 const layersWithHttpTypes = new Set<Layer>(["servers", "policies"])
 const layersOnNode = new Set<Layer>(["testing", "cli"])
 

@@ -20,6 +20,7 @@ import * as Stream from "effect/Stream"
 import * as Attempt from "./policies/attempt.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as PublicMessage from "./protocol/publicMessage.ts"
+import * as Served from "./protocol/served.ts"
 import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
 import * as Text from "./values/text.ts"
@@ -146,16 +147,7 @@ const makeDefinition = OptionSchema.define<MakeOptions<unknown, unknown>>({
  *
  * @category accessors
  */
-export const statusOf = ({ reason }: ProviderError): number => statuses[reason._tag] ?? 502
-
-const statuses: { readonly [Tag in ProviderError["reason"]["_tag"]]?: number } = {
-  InvalidRequest: 400,
-  ContextOverflow: 400,
-  Unsupported: 400,
-  ModelNotAvailable: 404,
-  RateLimited: 429,
-  Timeout: 504
-}
+export const statusOf = ({ reason }: ProviderError): number => Served.statusOf(reason)
 
 /**
  * What a client may know of a failure: the tag of the reason, a message, and whether the same request may succeed

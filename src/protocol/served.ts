@@ -1,0 +1,88 @@
+/**
+ * The other direction of a protocol: how a gateway reads requests and writes responses. `Endpoint` is the client's side of the
+ * same routes.
+ */
+import type * as Result from "effect/Result"
+import type { Completion } from "../Completion.ts"
+import type { CompletionRequest } from "../CompletionRequest.ts"
+import type { Embedding, EmbeddingRequest } from "../Embedding.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import type { StreamingChunk } from "../StreamingChunk.ts"
+import type { JsonObject } from "../values/json.ts"
+
+/** Reads a body. The failure is one of the request, and names its field. */
+export type Decode<A> = (body: JsonObject) => Result.Result<A, ProviderErrorReason>
+
+/** A request for a completion, as a client of the protocol sent it. */
+export interface ReceivedCompletion {
+  readonly request: CompletionRequest
+  /** Whether each chunk is sent as it arrives. */
+  readonly isStream: boolean
+  /** Fields that only tune a server of this protocol: `extra`, if the request is passed on to one. */
+  readonly tuning?: JsonObject | undefined
+  /** What the client says that requests of the same conversation have in common. */
+  readonly conversation?: string | undefined
+  /** A new writer of one response. */
+  readonly makeWriter: (context: WriterContext) => CompletionWriter
+  /** The response as a whole. */
+  readonly encode: (completion: Completion, context: WriterContext) => JsonObject
+}
+
+/** What a response says of itself. */
+export interface WriterContext {
+  /** The model, as the client names it. */
+  readonly model: string
+  /** Unique for each response. It consists of letters and digits; a protocol adds its prefix. */
+  readonly id: string
+  /** Milliseconds since 1970. */
+  readonly createdAt: number
+}
+
+/** Writes the records of one response. */
+export interface CompletionWriter {
+  /** The records of a chunk; `""` if there are none. The final chunk ends the response, with the end marker if there is one. */
+  readonly chunk: (chunk: StreamingChunk) => string
+  /** The record of a failure after the beginning. No end marker follows it, so that no client takes the response as complete. */
+  readonly failure: (reason: ProviderErrorReason) => string
+}
+
+/** How the records of a route are sent. */
+export interface Framing {
+  readonly contentType: string
+  /** What readers ignore, for a connection that must not look idle. */
+  readonly keepAlive: string
+}
+
+/** A request for embeddings, and the form of the response. */
+export interface ReceivedEmbedding {
+  readonly request: EmbeddingRequest
+  readonly tuning?: JsonObject | undefined
+  readonly encode: (embedding: Embedding, context: WriterContext) => JsonObject
+}
+
+/** A failure before the response begins: its status and its body, in the form of the protocol. */
+export interface FailureResponse {
+  readonly status: number
+  readonly body: JsonObject
+}
+
+/** The status of a response for a failure. */
+export const statusOf = ({ _tag }: ProviderErrorReason): number => statuses[_tag] ?? 502
+
+/** Of those that the client can do something about. */
+const statuses: { readonly [Tag in ProviderErrorReason["_tag"]]?: number } = {
+  InvalidRequest: 400,
+  ContextOverflow: 400,
+  Unsupported: 400,
+  ModelNotAvailable: 404,
+  RateLimited: 429,
+  Timeout: 504
+}
+
+/** The completions of a protocol: what differs between its routes. */
+export interface CompletionRoute {
+  /** Such as `/api/chat`. The method is always `POST`. */
+  readonly path: `/${string}`
+  readonly framing: Framing
+  readonly decode: Decode<ReceivedCompletion>
+}

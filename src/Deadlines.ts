@@ -11,9 +11,9 @@ import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -121,7 +121,7 @@ export interface Opened<A, E> {
  * items that carry nothing: those are delivered, but the completion is late as if they had not come. `total` counts from the start, and
  * aborts also while the consumer is busy. Time is measured by the monotonic clock.
  *
- * One fiber for each stream watches the clock. An item costs two readings of it, and no timer, race or fiber of its own.
+ * One timer for each stream watches the clock. An item costs two readings of it, and no timer, race or fiber of its own.
  * Therefore a waiting pull has to fail when the response is aborted. `open` itself starts nothing: the items do when they are pulled.
  *
  * @category combinators
@@ -138,7 +138,8 @@ export const apply = <A, E, E2>(
     Channel.fromTransform((_, scope) =>
       Effect.gen(function* () {
         const { abort, items, release } = yield* Effect.mapError(open, toError)
-        const watch = makeWatch(limits, yield* Clock.Clock, abort)
+        const context = yield* Effect.context<never>()
+        const watch = makeWatch(limits, context, abort)
         // One finalizer for the items, the response and the watch: a scope with several takes longer to close.
         const itemsScope = Scope.makeUnsafe()
         yield* Scope.addFinalizerExit(scope, (exit) => {
@@ -165,13 +166,14 @@ export const apply = <A, E, E2>(
   )
 }
 
-/** Aborts a response when a deadline passes. One fiber waits for that, however many items come. */
+/** Aborts a response when a deadline passes. One timer waits for that, however many items come. */
 const makeWatch = (
   { firstChunk, idle, total }: ReturnType<typeof resolve>,
-  clock: Clock.Clock,
+  context: Context.Context<never>,
   abort: Effect.Effect<void>
 ) => {
   const limits = { "first-chunk": firstChunk, idle, total }
+  const clock = Context.get(context, Clock.Clock)
   const now = (): number => Monotonic.millisOf(clock)
   const startedAt = now()
   let phase: "first-chunk" | "idle" = "first-chunk"
@@ -180,7 +182,7 @@ const makeWatch = (
   let waitedBefore = 0
   let nextLook = Infinity
   let expired: Timeout["kind"] | undefined
-  let fiber: Fiber.Fiber<void> | undefined
+  let stop = (): void => undefined
 
   const look: Effect.Effect<void> = Effect.suspend(() => {
     const time = now()
@@ -192,21 +194,17 @@ const makeWatch = (
     }
     // A wait that begins later cannot be over before a whole limit from now, of this phase or the next. If a part of it is over
     // already, the watch begins anew with it.
-    const delay = Math.min(totalLeft, waitingSince === undefined ? limits[phase] : waitLeft, idle)
+    const delay = Math.ceil(Math.min(totalLeft, waitingSince === undefined ? limits[phase] : waitLeft, idle))
     nextLook = time + delay
-    return Effect.delay(look, delay)
+    stop = Monotonic.after(context, delay, look)
+    return Effect.void
   })
-  /** The end of the stream need not wait until the fiber has ended. */
-  const stop = (): void => fiber?.interruptUnsafe()
 
   return {
-    stop,
+    stop: () => stop(),
     start: Effect.suspend(() => {
       stop()
-      if (Math.min(firstChunk, idle, total) === Infinity) return Effect.void
-      return Effect.map(Effect.forkDetach(look, { startImmediately: true }), (started) => {
-        fiber = started
-      })
+      return Math.min(firstChunk, idle, total) === Infinity ? Effect.void : look
     }),
     /** Returns `false` if the watch has to begin anew, since this wait may be over before it looks. */
     beginWait: (): boolean => {

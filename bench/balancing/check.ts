@@ -119,7 +119,7 @@ const speedOf = (answers: ReadonlyArray<Answer>) => ({
 function simulate(settings: Settings, requests: ReadonlyArray<Request>) {
   let now = 0
   const begun = new Map<Job | undefined, number>()
-  const host = new Host(settings, (job) => begun.set(job, begun.get(job) ?? now))
+  const host = new Host(settings)
   const proceed = (until: number): void => {
     for (now = host.nextAt(); now <= until && now < Infinity; now = host.nextAt()) host.advance(now)
     now = until
@@ -129,7 +129,7 @@ function simulate(settings: Settings, requests: ReadonlyArray<Request>) {
     proceed(request.at)
     host.advance(request.at)
     const answer = "a".repeat(4 * answerTokens)
-    jobs.set(request, host.send({ model: "endless", prompt: [request.prompt], answer }))
+    jobs.set(request, host.send({ model: "endless", prompt: [request.prompt], answer }, (job) => begun.set(job, begun.get(job) ?? now)))
   }
   proceed(Infinity)
   return requests.map((request) => {

@@ -73,9 +73,7 @@ export function makeProvider(running: RunningHost): Provider.Provider {
     })
   const listModels = Effect.suspend(() => {
     const host = running.current()
-    return host.isOff
-      ? Effect.fail(failure)
-      : Effect.succeed(models.map((id) => ({ id, isLoaded: host.isLoaded(id) })))
+    return host.isOff ? Effect.fail(failure) : Effect.succeed(models.map((id) => ({ id, isLoaded: host.isLoaded(id) })))
   })
   return Provider.make({ name, stream, listModels })
 }

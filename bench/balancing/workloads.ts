@@ -1,4 +1,6 @@
 // What the clients send, and the hosts that they have. All of it follows from the seed, so every balancer gets the same.
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import type { Settings } from "./host.ts"
 
 /** A client that sends one request after the other. */
@@ -36,7 +38,7 @@ interface Load {
 }
 
 const second = 1000
-export const minute = 60 * second
+const minute = 60 * second
 
 const gpu: Omit<Settings, "name" | "loaded"> = {
   models: ["large"],
@@ -55,14 +57,15 @@ const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): 
   return ["a", "b", "c", "d"].map(make)
 }
 
-const exponential = ({ random }: Load, mean: number): number => -Math.log(1 - random()) * mean
+export const exponential = (random: () => number, mean: number): number => -Math.log(1 - random()) * mean
 
 const between = ({ random }: Load, low: number, high: number): number => Math.floor(low + random() * (high - low))
 
 /** When things happen that come independently of each other. */
 function poisson(load: Load, everyMillis: number, until: number = load.length): ReadonlyArray<number> {
   const times: Array<number> = []
-  for (let at = exponential(load, everyMillis); at < until; at += exponential(load, everyMillis)) times.push(at)
+  for (let at = exponential(load.random, everyMillis); at < until; at += exponential(load.random, everyMillis))
+    times.push(at)
   return times
 }
 
@@ -73,7 +76,7 @@ const text = ({ random }: Load, tokens: number): string =>
 const systemPrompt = text({ random: () => 0, length: 0 }, 400)
 
 const chatTurn = (load: Load): Turn => ({
-  afterMillis: exponential(load, 20 * second),
+  afterMillis: exponential(load.random, 20 * second),
   question: text(load, between(load, 20, 400)),
   answer: text(load, between(load, 50, 500))
 })
@@ -81,7 +84,7 @@ const chatTurn = (load: Load): Turn => ({
 /** A conversation. Its first question may be long, and its later ones have thousands of tokens before them. */
 const chat = (load: Load, at: number, model = "large"): Session => {
   const first = { ...chatTurn(load), afterMillis: 0, question: text(load, between(load, 50, 2500)) }
-  const later = Array.from({ length: Math.floor(exponential(load, 9)) }, () => chatTurn(load))
+  const later = Array.from({ length: Math.floor(exponential(load.random, 9)) }, () => chatTurn(load))
   const key = String(load.random())
   return { at, key, model, isBatch: false, system: systemPrompt, isConversation: true, turns: [first, ...later] }
 }
@@ -94,7 +97,7 @@ const documents = (load: Load): ReadonlyArray<Session> =>
   poisson(load, 60 * second).flatMap((begin) => {
     const document = text(load, between(load, 5000, 15_000))
     const key = String(load.random())
-    return poisson(load, 8 * second, exponential(load, 2 * minute)).map((after) => ({
+    return poisson(load, 8 * second, exponential(load.random, 2 * minute)).map((after) => ({
       at: begin + after,
       key,
       model: "large",
@@ -109,7 +112,7 @@ const documents = (load: Load): ReadonlyArray<Session> =>
 const bursts = (load: Load): ReadonlyArray<Session> => [
   ...chats(load, 45 * second),
   ...poisson(load, 4 * minute).flatMap((begin) =>
-    Array.from({ length: between(load, 8, 24) }, () => chat(load, begin + exponential(load, second)))
+    Array.from({ length: between(load, 8, 24) }, () => chat(load, begin + exponential(load.random, second)))
   )
 ]
 
@@ -159,8 +162,12 @@ const workloads: Readonly<Record<string, (load: Load) => Omit<Workload, "length"
 
 export const names: ReadonlyArray<string> = Object.keys(workloads)
 
-export const make = (name: string, load: Load): Workload => {
+export const make = (name: string, seed: number, minutes: number): Workload => {
+  const load = { random: randomOf(`${name} ${seed}`), length: minutes * minute }
   const workload = workloads[name]
   if (workload === undefined) throw new Error(`there is no workload ${name}`)
   return { ...workload(load), length: load.length }
 }
+
+export const randomOf = (seed: string): (() => number) =>
+  Effect.runSync(Effect.map(Random.Random, (random) => () => random.nextDoubleUnsafe()).pipe(Random.withSeed(seed)))

@@ -73,14 +73,26 @@ function rankCorrelation(a: ReadonlyArray<number>, b: ReadonlyArray<number>): nu
 
 type Measurements = ReadonlyArray<Measurement>
 
-/** How fast the server read and generated, by its own times. A letter is a token of its model; the model of a host counts four as one. */
-function speedOf(measurements: Measurements): Pick<Settings, "readMillis" | "tokenMillis"> {
-  const readMillis = measurements.flatMap(({ timings, usage }) => {
-    const read = (usage?.promptTokens ?? 0) - (usage?.cachedTokens ?? 0)
-    return read > 100 ? [(4 * Duration.toMillis(timings?.prompt ?? 0)) / read] : []
+/**
+ * How fast the server read and generated, by its own times: medians, because a busy machine interrupts it. A letter is a token of its
+ * model; the model of a host counts four as one.
+ */
+function speedOf(measurements: Measurements): Pick<Settings, "readMillis" | "attentionMillis" | "tokenMillis"> {
+  const read = measurements.flatMap(({ timings, usage: { cachedTokens = 0, promptTokens = 0 } = {} }) => {
+    const tokens = promptTokens - cachedTokens
+    const before = cachedTokens + tokens / 2
+    return tokens > 50 ? [{ before, millis: Duration.toMillis(timings?.prompt ?? 0) / tokens }] : []
   })
+  const slopes = read.flatMap((a, i) =>
+    read.slice(i + 1).map((b) => (b.millis - a.millis) / (b.before - a.before || Number.NaN))
+  )
+  const slope = median(slopes.filter(Number.isFinite))
   const generateMillis = measurements.map(({ timings }) => Duration.toMillis(timings?.completion ?? 0))
-  return { readMillis: median(readMillis), tokenMillis: median(generateMillis) / answerTokens }
+  return {
+    readMillis: 4 * median(read.map(({ before, millis }) => millis - slope * before)),
+    attentionMillis: 16 * slope,
+    tokenMillis: median(generateMillis) / answerTokens
+  }
 }
 
 const makeSettings = (real: Measurements): Settings => ({
@@ -108,8 +120,7 @@ export const check = (): Promise<object> =>
       rankCorrelation(real.map(valueOf), simulated.map(valueOf))
     return {
       requests: real.length,
-      readMillis: settings.readMillis,
-      tokenMillis: settings.tokenMillis,
+      ...speedOf(real),
       realMedian: median(real.map(({ wait }) => wait)),
       simulatedMedian: median(simulated.map(({ wait }) => wait)),
       rankCorrelation: {

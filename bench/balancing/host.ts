@@ -22,8 +22,10 @@ export interface Settings {
   readonly sequences: number
   /** How many tokens these have together, at most. */
   readonly cacheTokens: number
-  /** To read a token that is not cached. */
+  /** To read a token that is not cached, if it is the first of a prompt. */
   readonly readMillis: number
+  /** How much longer that takes for each token before it. */
+  readonly attentionMillis: number
   /** To generate a token, alone. */
   readonly tokenMillis: number
   /** How much longer a token takes for each further slot that generates, as a share. */
@@ -220,10 +222,15 @@ export class Host {
       job.sequence = this.chooseSequence(model, job.prompt, total)
       // At least one token is read, to get the next one.
       job.cachedTokens = Math.min(commonTokens(job.sequence.texts, job.prompt), total - 1)
-      job.readMillis = (total - job.cachedTokens) * this.settings.readMillis
+      job.readMillis = this.readMillis(job.cachedTokens, total)
       job.sequence.texts = job.prompt
       this.move(job, "reading")
     }
+  }
+
+  private readMillis(from: number, to: number): number {
+    const { attentionMillis, readMillis } = this.settings
+    return (to - from) * (readMillis + (attentionMillis * (from + to)) / 2)
   }
 
   /**

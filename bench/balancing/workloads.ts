@@ -48,6 +48,7 @@ const gpu: Omit<Settings, "name" | "loaded"> = {
   sequences: 16,
   cacheTokens: 80_000,
   readMillis: 0.8,
+  attentionMillis: 0,
   tokenMillis: 18,
   slowdown: 0.15
 }

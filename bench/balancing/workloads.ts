@@ -76,6 +76,8 @@ const text = ({ random }: Load, tokens: number): string =>
 
 const systemPrompt = text({ random: () => 0, length: 0 }, 400)
 
+const questions = { model: "large", isBatch: false, isConversation: false }
+
 const chatTurn = (load: Load): Turn => ({
   afterMillis: exponential(load.random, 20 * second),
   question: text(load, between(load, 20, 400)),
@@ -86,8 +88,8 @@ const chatTurn = (load: Load): Turn => ({
 const chat = (load: Load, at: number, model = "large"): Session => {
   const first = { ...chatTurn(load), afterMillis: 0, question: text(load, between(load, 50, 2500)) }
   const later = Array.from({ length: Math.floor(exponential(load.random, 9)) }, () => chatTurn(load))
-  const key = String(load.random())
-  return { at, key, model, isBatch: false, system: systemPrompt, isConversation: true, turns: [first, ...later] }
+  const [key, turns] = [String(load.random()), [first, ...later]]
+  return { ...questions, isConversation: true, at, key, model, system: systemPrompt, turns }
 }
 
 const chats = (load: Load, everyMillis: number): ReadonlyArray<Session> =>
@@ -99,12 +101,10 @@ const documents = (load: Load): ReadonlyArray<Session> =>
     const document = text(load, between(load, 5000, 15_000))
     const key = String(load.random())
     return poisson(load, 8 * second, exponential(load.random, 2 * minute)).map((after) => ({
+      ...questions,
       at: begin + after,
       key,
-      model: "large",
-      isBatch: false,
       system: document,
-      isConversation: false,
       turns: [{ ...chatTurn(load), afterMillis: 0 }]
     }))
   })
@@ -122,12 +122,11 @@ const batches = (load: Load): ReadonlyArray<Session> =>
   [0.1, 0.4, 0.7].flatMap((share) => {
     const batchPrompt = text(load, 300)
     return Array.from({ length: 16 }, () => ({
+      ...questions,
       at: share * load.length,
       key: String(load.random()),
-      model: "large",
       isBatch: true,
       system: batchPrompt,
-      isConversation: false,
       turns: Array.from({ length: 12 }, () => ({
         afterMillis: 0,
         question: text(load, between(load, 200, 1500)),

@@ -19,7 +19,7 @@ import { fillIn } from "./report/page.ts"
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "32" },
+    seeds: { type: "string" },
     minutes: { type: "string", default: "20" },
     workload: { type: "string", multiple: true, default: [...Workloads.names] },
     balancer: { type: "string", multiple: true, default: [...Balancers.names] },
@@ -30,14 +30,15 @@ const { values } = parseArgs({
     choice: { type: "boolean", default: false }
   }
 })
-const [minutes, speed] = [Number(values.minutes), Number(values.speed)]
-const seeds = Array.from({ length: Number(values.seeds) }, (_, seed) => seed)
+const seeds = Array.from({ length: Number(values.seeds ?? (values.sockets ? 1 : 32)) }, (_, seed) => seed)
 const balancers = values.balancer.filter((name) => !values.sockets || name !== "oracle")
+
+const options = { balancers, minutes: Number(values.minutes), seeds, speed: Number(values.speed) }
 
 async function measure(workload: string): Promise<Results> {
   const measured = values.sockets
-    ? await runOnSockets({ balancers, workload, minutes, seed: 0, speed })
-    : await simulateAll({ balancers, workload, minutes, seeds })
+    ? await runOnSockets({ ...options, workload })
+    : await simulateAll({ ...options, workload })
   process.stderr.write(`${workload}\n`)
   return new Map(measured.map((measurements, i) => [balancers[i] ?? "", summarize(measurements)]))
 }

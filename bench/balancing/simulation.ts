@@ -43,7 +43,7 @@ const simulate = (balancer: string, workload: Workload, seed: number): ReadonlyA
   )
 
 /** For each balancer. All of them get the same load. */
-type Results = ReadonlyArray<ReadonlyArray<Measurement>>
+export type Results = ReadonlyArray<ReadonlyArray<Measurement>>
 
 const simulateSeeds = ({ balancers, minutes, seeds, workload }: Options): Results =>
   seeds

@@ -7,18 +7,14 @@ import { fork } from "node:child_process"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import * as Ollama from "../../src/Ollama.ts"
 import * as Balancers from "./balancers.ts"
-import type { Measurement } from "./clients.ts"
 import { runSessions } from "./clients.ts"
 import type { Settings } from "./host.ts"
 import type { HostOptions } from "./hostProcess.ts"
+import type { Options as SimulationOptions, Results } from "./simulation.ts"
 import { fastTime, makeClock } from "./time.ts"
 import * as Workloads from "./workloads.ts"
 
-export interface Options {
-  readonly balancers: ReadonlyArray<string>
-  readonly workload: string
-  readonly minutes: number
-  readonly seed: number
+export interface Options extends SimulationOptions {
   /** How many times as fast as real hosts they are. */
   readonly speed: number
 }
@@ -47,7 +43,7 @@ const warmUp = (hosts: ReadonlyArray<Balancers.Host>) =>
   )
 
 /** Runs the load of one seed on as many processes as the workload has hosts, and reports how late the clients were. */
-const run = (balancer: string, { minutes, seed, speed, workload }: Options) =>
+const run = (balancer: string, seed: number, { minutes, speed, workload }: Options) =>
   Effect.gen(function* () {
     const load = Workloads.make(workload, seed, minutes)
     const random = yield* Random.Random
@@ -65,8 +61,10 @@ const run = (balancer: string, { minutes, seed, speed, workload }: Options) =>
     return measurements
   }).pipe(Effect.scoped, Random.withSeed(`${balancer} ${seed}`))
 
-export const runOnSockets = (options: Options): Promise<ReadonlyArray<ReadonlyArray<Measurement>>> =>
-  Effect.forEach(options.balancers, (balancer) => run(balancer, options)).pipe(
-    Effect.provide(NodeHttpClient.layerUndici),
-    Effect.runPromise
-  )
+export const runOnSockets = (options: Options): Promise<Results> =>
+  Effect.forEach(options.balancers, (balancer) =>
+    Effect.map(
+      Effect.forEach(options.seeds, (seed) => run(balancer, seed, options)),
+      (measurements) => measurements.flat()
+    )
+  ).pipe(Effect.provide(NodeHttpClient.layerUndici), Effect.runPromise)

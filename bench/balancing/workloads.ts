@@ -76,7 +76,12 @@ const text = ({ random }: Load, tokens: number): string =>
 
 const systemPrompt = text({ random: () => 0, length: 0 }, 400)
 
-const questions = { model: "large", isBatch: false, isConversation: false }
+const session = (fields: Pick<Session, "at" | "key" | "system" | "turns"> & Partial<Session>): Session => ({
+  model: "large",
+  isBatch: false,
+  isConversation: false,
+  ...fields
+})
 
 const chatTurn = (load: Load): Turn => ({
   afterMillis: exponential(load.random, 20 * second),
@@ -89,7 +94,7 @@ const chat = (load: Load, at: number, model = "large"): Session => {
   const first = { ...chatTurn(load), afterMillis: 0, question: text(load, between(load, 50, 2500)) }
   const later = Array.from({ length: Math.floor(exponential(load.random, 9)) }, () => chatTurn(load))
   const [key, turns] = [String(load.random()), [first, ...later]]
-  return { ...questions, isConversation: true, at, key, model, system: systemPrompt, turns }
+  return session({ at, key, model, system: systemPrompt, isConversation: true, turns })
 }
 
 const chats = (load: Load, everyMillis: number): ReadonlyArray<Session> =>
@@ -100,13 +105,9 @@ const documents = (load: Load): ReadonlyArray<Session> =>
   poisson(load, 60 * second).flatMap((begin) => {
     const document = text(load, between(load, 5000, 15_000))
     const key = String(load.random())
-    return poisson(load, 8 * second, exponential(load.random, 2 * minute)).map((after) => ({
-      ...questions,
-      at: begin + after,
-      key,
-      system: document,
-      turns: [{ ...chatTurn(load), afterMillis: 0 }]
-    }))
+    return poisson(load, 8 * second, exponential(load.random, 2 * minute)).map((after) =>
+      session({ at: begin + after, key, system: document, turns: [{ ...chatTurn(load), afterMillis: 0 }] })
+    )
   })
 
 /** Some conversations, and many that begin within seconds. */
@@ -121,18 +122,19 @@ const bursts = (load: Load): ReadonlyArray<Session> => [
 const batches = (load: Load): ReadonlyArray<Session> =>
   [0.1, 0.4, 0.7].flatMap((share) => {
     const batchPrompt = text(load, 300)
-    return Array.from({ length: 16 }, () => ({
-      ...questions,
-      at: share * load.length,
-      key: String(load.random()),
-      isBatch: true,
-      system: batchPrompt,
-      turns: Array.from({ length: 12 }, () => ({
-        afterMillis: 0,
-        question: text(load, between(load, 200, 1500)),
-        answer: text(load, between(load, 50, 300))
-      }))
-    }))
+    return Array.from({ length: 16 }, () =>
+      session({
+        at: share * load.length,
+        key: String(load.random()),
+        isBatch: true,
+        system: batchPrompt,
+        turns: Array.from({ length: 12 }, () => ({
+          afterMillis: 0,
+          question: text(load, between(load, 200, 1500)),
+          answer: text(load, between(load, 50, 300))
+        }))
+      })
+    )
   })
 
 const workloads: Readonly<Record<string, (load: Load) => Omit<Workload, "length">>> = {

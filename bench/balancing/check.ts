@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { globSync } from "node:fs"
+import { loadavg } from "node:os"
 import { fileURLToPath } from "node:url"
 import * as LlamaServer from "../../src/LlamaServer.ts"
 import { median } from "../statistics.ts"
@@ -120,6 +121,8 @@ export const check = (): Promise<object> =>
       rankCorrelation(real.map(valueOf), simulated.map(valueOf))
     return {
       requests: real.length,
+      // A busy machine stops the server, which its model does not know.
+      loadAverage: loadavg()[1],
       ...speedOf(real),
       realMedian: median(real.map(({ wait }) => wait)),
       simulatedMedian: median(simulated.map(({ wait }) => wait)),

@@ -30,8 +30,10 @@ interface Measured extends Host {
   latency: { readonly millis: number; readonly at: number }
 }
 
+type Hosts = ReadonlyArray<Measured>
+
 /** The hosts in the order in which a request tries them. */
-type Order = (hosts: ReadonlyArray<Measured>, request: CompletionRequest, now: number) => ReadonlyArray<Measured>
+type Order = (hosts: Hosts, request: CompletionRequest, now: number) => Hosts
 
 type Balancer = (parts: Parts) => Effect.Effect<Provider.Provider, ProviderError, Scope.Scope>
 
@@ -41,64 +43,13 @@ const boundOfLoad = 1.25
 const pointsOfHost = 100
 
 /** The smallest first, those that are equal in random order. */
-const sortBy = <A>(all: ReadonlyArray<A>, random: () => number, cost: (a: A) => number): ReadonlyArray<A> =>
-  all
-    .map((item) => ({ item, cost: cost(item), tie: random() }))
+const sortBy = (hosts: Hosts, random: () => number, cost: (host: Measured) => number): Hosts =>
+  hosts
+    .map((host) => ({ host, cost: cost(host), tie: random() }))
     .toSorted((a, b) => (a.cost === b.cost ? a.tie - b.tie : a.cost - b.cost))
-    .map(({ item }) => item)
-
-const roundRobin = (): Order => {
-  let turn = -1
-  return (hosts) => {
-    turn = (turn + 1) % hosts.length
-    return [...hosts.slice(turn), ...hosts.slice(0, turn)]
-  }
-}
-
-const shuffled =
-  ({ random }: Parts): Order =>
-  (hosts) =>
-    sortBy(hosts, random, () => 0)
-
-const leastConnections =
-  ({ random }: Parts): Order =>
-  (hosts) =>
-    sortBy(hosts, random, ({ active }) => active)
-
-const peakEwma =
-  ({ random }: Parts): Order =>
-  (hosts, _, now) => {
-    const [a, b, ...rest] = sortBy(hosts, random, () => 0)
-    if (a === undefined || b === undefined) return hosts
-    const cost = ({ active, latency: { at, millis } }: Measured) =>
-      millis === 0 && active > 0 ? Infinity : millis * Math.exp((at - now) / decayMillis) * (active + 1)
-    return [...sortBy([a, b], random, cost), ...rest]
-  }
+    .map(({ host }) => host)
 
 const hash = (text: string): number => createHash("md5").update(text).digest().readUInt32BE()
-
-const consistentHashing = ({ hosts }: Parts): Order => {
-  const ring = hosts
-    .flatMap(({ provider: { name } }) =>
-      Array.from({ length: pointsOfHost }, (_, i) => ({ name, at: hash(`${name} ${i}`) }))
-    )
-    .toSorted((a, b) => a.at - b.at)
-  return (hosts, request) => {
-    const key = hash(extraOf(request, "key"))
-    const first = ring.findIndex(({ at }) => at >= key)
-    const names = new Set([...ring.slice(first), ...ring].map(({ name }) => name))
-    const all = [...names].flatMap((name) => hosts.filter(({ provider }) => provider.name === name))
-    const total = 1 + all.reduce((sum, { active }) => sum + active, 0)
-    const isOpen = ({ active }: Measured) => active < Math.ceil((boundOfLoad * total) / all.length)
-    return [...all.filter(isOpen), ...all.filter((host) => !isOpen(host))]
-  }
-}
-
-/** Knows what each host will do with the requests that it has, and chooses the one where the first token comes first. */
-const oracle =
-  ({ random }: Parts): Order =>
-  (hosts, request) =>
-    sortBy(hosts, random, ({ forecast }) => forecast?.(request) ?? 0)
 
 const measure = (host: Host): Measured => {
   const stream = (request: CompletionRequest) =>
@@ -109,17 +60,21 @@ const measure = (host: Host): Measured => {
         const count = (change: number) => Effect.sync(() => void (measured.active += change))
         yield* Effect.acquireRelease(count(1), () => count(-1))
         return Stream.onFirst(host.provider.stream(request), () =>
-          Effect.sync(() => observe(clock.currentTimeMillisUnsafe(), begin))
+          Effect.sync(() => {
+            const now = clock.currentTimeMillisUnsafe()
+            const { at, millis } = measured.latency
+            const old = Math.exp((at - now) / decayMillis)
+            measured.latency = { millis: Math.max(now - begin, millis * old + (now - begin) * (1 - old)), at: now }
+          })
         )
       })
     )
-  const observe = (now: number, begin: number): void => {
-    const { at, millis } = measured.latency
-    const old = Math.exp((at - now) / decayMillis)
-    measured.latency = { millis: Math.max(now - begin, millis * old + (now - begin) * (1 - old)), at: now }
+  const measured: Measured = {
+    ...host,
+    provider: { ...host.provider, stream },
+    active: 0,
+    latency: { millis: 0, at: 0 }
   }
-  const provider = { ...host.provider, stream }
-  const measured: Measured = { ...host, provider, active: 0, latency: { millis: 0, at: 0 } }
   return measured
 }
 
@@ -131,32 +86,64 @@ const ordered =
     const stream = (request: CompletionRequest) =>
       Stream.unwrap(
         Effect.map(Clock.Clock, (clock) => {
-          const [first, ...rest] = order(hosts, request, clock.currentTimeMillisUnsafe()).map(({ provider }) => ({
-            provider
-          }))
+          const inOrder = order(hosts, request, clock.currentTimeMillisUnsafe())
+          const [first, ...rest] = inOrder.map(({ provider }) => ({ provider }))
           return first === undefined ? Stream.empty : Fallback.make([first, ...rest]).stream(request)
         })
       )
     return Effect.succeed(Provider.make({ name: "balancer", listModels: Effect.succeed([]), stream }))
   }
 
-const pool: Balancer = ({ hosts }) =>
-  Pool.make({
-    hosts: hosts.map(({ provider, slots }) => ({ provider, permits: slots })),
-    maxWaiting: 10_000
-  })
-
 const balancers: Readonly<Record<string, Balancer>> = {
-  "round robin": ordered(roundRobin),
-  random: ordered(shuffled),
-  "least connections": ordered(leastConnections),
-  "peak EWMA": ordered(peakEwma),
-  "consistent hashing": ordered(consistentHashing),
-  pool,
-  oracle: ordered(oracle)
+  "round robin": ordered(() => {
+    let turn = -1
+    return (hosts) => {
+      turn = (turn + 1) % hosts.length
+      return [...hosts.slice(turn), ...hosts.slice(0, turn)]
+    }
+  }),
+  random: ordered(
+    ({ random }) =>
+      (hosts) =>
+        sortBy(hosts, random, () => 0)
+  ),
+  "least connections": ordered(
+    ({ random }) =>
+      (hosts) =>
+        sortBy(hosts, random, ({ active }) => active)
+  ),
+  "peak EWMA": ordered(({ random }) => (hosts, _, now) => {
+    const shuffled = sortBy(hosts, random, () => 0)
+    const cost = ({ active, latency: { at, millis } }: Measured) =>
+      millis === 0 && active > 0 ? Infinity : millis * Math.exp((at - now) / decayMillis) * (active + 1)
+    return [...sortBy(shuffled.slice(0, 2), random, cost), ...shuffled.slice(2)]
+  }),
+  "consistent hashing": ordered((parts) => {
+    const points = Array.from({ length: pointsOfHost }, (_, i) => i)
+    const ring = parts.hosts
+      .flatMap(({ provider: { name } }) => points.map((i) => ({ name, at: hash(`${name} ${i}`) })))
+      .toSorted((a, b) => a.at - b.at)
+    return (hosts, request) => {
+      const key = hash(extraOf(request, "key"))
+      const first = ring.findIndex(({ at }) => at >= key)
+      const names = new Set([...ring.slice(first), ...ring].map(({ name }) => name))
+      const all = [...names].flatMap((name) => hosts.filter(({ provider }) => provider.name === name))
+      const total = 1 + all.reduce((sum, { active }) => sum + active, 0)
+      const isOpen = ({ active }: Measured) => active < Math.ceil((boundOfLoad * total) / all.length)
+      return [...all.filter(isOpen), ...all.filter((host) => !isOpen(host))]
+    }
+  }),
+  pool: ({ hosts }) =>
+    Pool.make({ hosts: hosts.map(({ provider, slots }) => ({ provider, permits: slots })), maxWaiting: 10_000 }),
+  // Knows what each host will do with the requests that it has, and chooses the one where the first token comes first.
+  oracle: ordered(
+    ({ random }) =>
+      (hosts, request) =>
+        sortBy(hosts, random, ({ forecast }) => forecast?.(request) ?? 0)
+  )
 }
 
 export const names: ReadonlyArray<string> = Object.keys(balancers)
 
-export const make: (name: string, parts: Parts) => ReturnType<Balancer> = (name, parts) =>
+export const make = (name: string, parts: Parts): ReturnType<Balancer> =>
   balancers[name]?.(parts) ?? Effect.die(`there is no balancer ${name}`)

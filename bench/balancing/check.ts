@@ -1,32 +1,23 @@
 // The model of a host beside a real llama.cpp server: the same requests at the same times, and how their first chunks compare.
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
 import { globSync } from "node:fs"
+import { loadavg } from "node:os"
 import { fileURLToPath } from "node:url"
 import * as LlamaServer from "../../src/LlamaServer.ts"
-import type * as Provider from "../../src/Provider.ts"
-import type { ProviderError } from "../../src/ProviderError.ts"
-import type { FinalChunk } from "../../src/StreamingChunk.ts"
 import { median } from "../statistics.ts"
-import type { Job, Settings } from "./host.ts"
-import { Host, tokensOf } from "./host.ts"
-import { randomOf } from "./simulation.ts"
+import type { Measurement } from "./clients.ts"
+import { runSessions } from "./clients.ts"
+import type { Settings } from "./host.ts"
+import * as SimulatedHost from "./simulatedHost.ts"
+import { runVirtually } from "./time.ts"
+import type { Session, Turn } from "./workloads.ts"
+import { exponential, randomOf } from "./workloads.ts"
 
 const slots = 4
-const sessions = 25
-const turns = 8
-const millisBetweenSessions = 8000
-const millisBetweenTurns = 6000
 const answerTokens = 8
-
-interface Request {
-  readonly at: number
-  readonly prompt: string
-}
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
 
@@ -46,95 +37,25 @@ const startServer = Effect.gen(function* () {
     (child) => Effect.sync(() => void child.kill("SIGKILL"))
   )
   child.stderr.resume()
-  const url = yield* Effect.callback<string>((resume) => {
+  const baseUrl = yield* Effect.callback<string>((resume) => {
     child.stdout.setEncoding("utf8").once("data", (line: string) => resume(Effect.succeed(line.trim())))
     child.once("exit", (code) => resume(Effect.die(`the server ended with ${code}`)))
   })
-  return yield* LlamaServer.make({ baseUrl: url })
+  return yield* LlamaServer.make({ baseUrl })
 })
 
-/** Texts that grow, as those of conversations do. */
-function makeRequests(random: () => number): ReadonlyArray<Request> {
-  const exponential = (mean: number) => -Math.log(1 - random()) * mean
+/** Texts that grow, as those of conversations do. What the server generates is not part of them. */
+function makeSessions(random: () => number): ReadonlyArray<Session> {
   const text = () => `${random()} `.padEnd(Math.floor(60 + 500 * random()), "lorem ipsum dolor sit amet ")
-  let begin = 0
-  return Array.from({ length: sessions }, () => {
-    begin += exponential(millisBetweenSessions)
-    let at = begin
-    let prompt = ""
-    return Array.from({ length: turns }, (): Request => {
-      at += exponential(millisBetweenTurns)
-      prompt += text()
-      return { at, prompt }
+  let at = 0
+  return Array.from({ length: 25 }, (_, i): Session => {
+    at += exponential(random, 8000)
+    let question = ""
+    const turns = Array.from({ length: 8 }, (): Turn => {
+      question += text()
+      return { afterMillis: exponential(random, 6000), question, answer: "a".repeat(4 * answerTokens) }
     })
-  }).flat()
-}
-
-interface Answer {
-  /** The time to the first chunk. */
-  readonly first: number
-  readonly cached: number
-  /** Tokens of the prompt that were not cached. */
-  readonly read: number
-  readonly readMillis: number
-  readonly generateMillis: number
-}
-
-const ask = Effect.fnUntraced(function* (
-  server: Provider.Provider,
-  prompt: string
-): Effect.fn.Return<Answer, ProviderError> {
-  const clock = yield* Clock.Clock
-  const begin = clock.currentTimeMillisUnsafe()
-  let first = Number.NaN
-  let final: FinalChunk | undefined
-  yield* server
-    .stream({ model: "endless", messages: [{ role: "user", content: prompt }], maxTokens: answerTokens })
-    .pipe(
-      Stream.runForEach((chunk) =>
-        Effect.sync(() => {
-          if (chunk.content !== "" && Number.isNaN(first)) first = clock.currentTimeMillisUnsafe() - begin
-          if (chunk.isFinal) final = chunk
-        })
-      )
-    )
-  const { timings, usage } = final ?? {}
-  const cached = usage?.cachedTokens ?? 0
-  return {
-    first,
-    cached,
-    read: (usage?.promptTokens ?? 0) - cached,
-    readMillis: Duration.toMillis(timings?.prompt ?? 0),
-    generateMillis: Duration.toMillis(timings?.completion ?? 0)
-  }
-})
-
-/** How fast the server read and generated, by its own times. A letter is a token of this model; the model of a host counts four as one. */
-const speedOf = (answers: ReadonlyArray<Answer>) => ({
-  readMillis: 4 * median(answers.flatMap(({ read, readMillis }) => (read > 100 ? [readMillis / read] : []))),
-  tokenMillis: median(answers.map(({ generateMillis }) => generateMillis)) / answerTokens
-})
-
-/** The same on a host of the model. */
-function simulate(settings: Settings, requests: ReadonlyArray<Request>) {
-  let now = 0
-  const begun = new Map<Job | undefined, number>()
-  const host = new Host(settings, (job) => begun.set(job, begun.get(job) ?? now))
-  const proceed = (until: number): void => {
-    for (now = host.nextAt(); now <= until && now < Infinity; now = host.nextAt()) host.advance(now)
-    now = until
-  }
-  const jobs = new Map<Request, Job>()
-  for (const request of requests.toSorted((a, b) => a.at - b.at)) {
-    proceed(request.at)
-    host.advance(request.at)
-    const answer = "a".repeat(4 * answerTokens)
-    jobs.set(request, host.send({ model: "endless", prompt: [request.prompt], answer }))
-  }
-  proceed(Infinity)
-  return requests.map((request) => {
-    const job = jobs.get(request)
-    return { first: (begun.get(job) ?? Number.NaN) - request.at, cached: job?.cachedTokens ?? 0 }
+    return { at, key: String(i), model: "endless", isBatch: false, system: "Go on.", isConversation: false, turns }
   })
 }
 
@@ -151,43 +72,63 @@ function rankCorrelation(a: ReadonlyArray<number>, b: ReadonlyArray<number>): nu
   return product(x, y) / Math.sqrt(product(x, x) * product(y, y))
 }
 
+type Measurements = ReadonlyArray<Measurement>
+
+/**
+ * How fast the server read and generated, by its own times: medians, because a busy machine interrupts it. A letter is a token of its
+ * model; the model of a host counts four as one.
+ */
+function speedOf(measurements: Measurements): Pick<Settings, "readMillis" | "attentionMillis" | "tokenMillis"> {
+  const read = measurements.flatMap(({ timings, usage: { cachedTokens = 0, promptTokens = 0 } = {} }) => {
+    const tokens = promptTokens - cachedTokens
+    const before = cachedTokens + tokens / 2
+    return tokens > 50 ? [{ before, millis: Duration.toMillis(timings?.prompt ?? 0) / tokens }] : []
+  })
+  const slopes = read.flatMap((a, i) =>
+    read.slice(i + 1).map((b) => (b.millis - a.millis) / (b.before - a.before || Number.NaN))
+  )
+  const slope = median(slopes.filter(Number.isFinite))
+  const generateMillis = measurements.map(({ timings }) => Duration.toMillis(timings?.completion ?? 0))
+  return {
+    readMillis: 4 * median(read.map(({ before, millis }) => millis - slope * before)),
+    attentionMillis: 16 * slope,
+    tokenMillis: median(generateMillis) / answerTokens
+  }
+}
+
+const makeSettings = (real: Measurements): Settings => ({
+  ...speedOf(real),
+  name: "llama.cpp",
+  models: ["endless"],
+  loaded: ["endless"],
+  memory: 1,
+  loadMillis: 0,
+  slots,
+  sequences: slots,
+  cacheTokens: Infinity,
+  slowdown: 0
+})
+
 export const check = (): Promise<object> =>
   Effect.gen(function* () {
-    const random = randomOf("check")
-    const server = yield* startServer
-    const requests = makeRequests(random)
-    const real = yield* Effect.forEach(requests, ({ at, prompt }) => Effect.delay(ask(server, prompt), at), {
-      concurrency: "unbounded"
-    })
-    const speed = speedOf(real)
-    const settings: Settings = {
-      ...speed,
-      name: "llama.cpp",
-      models: ["endless"],
-      loaded: ["endless"],
-      memory: 1,
-      loadMillis: 0,
-      slots,
-      sequences: slots,
-      cacheTokens: Infinity,
-      slowdown: 0
-    }
-    const simulated = simulate(settings, requests)
+    const load = { hosts: [], sessions: makeSessions(randomOf("check")), length: Infinity }
+    const real = yield* runSessions(yield* startServer, load)
+    const settings = makeSettings(real)
+    const simulated = runVirtually((time) =>
+      runSessions(SimulatedHost.makeProvider(SimulatedHost.run(settings, time)), load)
+    )
+    const compare = (valueOf: (one: Measurement) => number) =>
+      rankCorrelation(real.map(valueOf), simulated.map(valueOf))
     return {
-      requests: requests.length,
-      tokens: median(requests.map(({ prompt }) => tokensOf(prompt))),
-      ...speed,
-      realMedian: median(real.map(({ first }) => first)),
-      simulatedMedian: median(simulated.map(({ first }) => first)),
+      requests: real.length,
+      // A busy machine stops the server, which its model does not know.
+      loadAverage: loadavg()[1],
+      ...speedOf(real),
+      realMedian: median(real.map(({ wait }) => wait)),
+      simulatedMedian: median(simulated.map(({ wait }) => wait)),
       rankCorrelation: {
-        firstChunk: rankCorrelation(
-          real.map(({ first }) => first),
-          simulated.map(({ first }) => first)
-        ),
-        cachedTokens: rankCorrelation(
-          real.map(({ cached }) => cached),
-          simulated.map(({ cached }) => cached)
-        )
+        firstChunk: compare(({ wait }) => wait),
+        cachedTokens: compare(({ usage }) => usage?.cachedTokens ?? 0)
       }
     }
   }).pipe(Effect.scoped, Effect.provide(NodeHttpClient.layerUndici), Effect.runPromise)

@@ -22,8 +22,10 @@ export interface Settings {
   readonly sequences: number
   /** How many tokens these have together, at most. */
   readonly cacheTokens: number
-  /** To read a token that is not cached. */
+  /** To read a token that is not cached, if it is the first of a prompt. */
   readonly readMillis: number
+  /** How much longer that takes for each token before it. */
+  readonly attentionMillis: number
   /** To generate a token, alone. */
   readonly tokenMillis: number
   /** How much longer a token takes for each further slot that generates, as a share. */
@@ -38,9 +40,14 @@ export interface Request {
   readonly answer: string
 }
 
+/** `queued`: until the model is loaded. `waiting`: for a slot. */
+const states = ["queued", "waiting", "reading", "generating"] as const
+
 /** A request on its way through the host. */
 export interface Job extends Request {
-  state: "queued" | "reading" | "generating" | "ended" | "failed"
+  state: (typeof states)[number] | "ended" | "failed"
+  /** Called when it begins to generate, and when it has ended or failed. */
+  onChange: (job: Job) => void
   /** Nobody waits for it, but its prompt is being read. */
   isAbandoned: boolean
   cachedTokens: number
@@ -53,14 +60,11 @@ export interface Job extends Request {
 
 interface Sequence {
   texts: ReadonlyArray<string>
-  isUsed: boolean
   usedAt: number
 }
 
 interface Model {
-  readonly waiting: Array<Job>
-  readonly sequences: Array<Sequence>
-  active: number
+  sequences: Array<Sequence>
   usedAt: number
 }
 
@@ -73,68 +77,50 @@ export const countTokens = (texts: ReadonlyArray<string>): number =>
 /** Below this share of the prompt, llama.cpp takes the sequence that was not used for the longest time. */
 const minSimilarity = 0.1
 
+/** Of milliseconds and tokens that are left, by sums of fractions. */
+const rounding = 1e-6
+
 export class Host {
   readonly settings: Settings
-  /** Called when a job begins to generate, and when it has ended or failed. */
-  readonly onChange: (job: Job) => void
+  isOff = false
   private now = 0
-  private isOff = false
-  private queue: Array<Job> = []
-  private models = new Map<string, Model>()
+  /** Those of each state are in the order in which they got there. */
+  private jobs: ReadonlyArray<Job> = []
+  private models: Map<string, Model>
   private loading: { readonly name: string; millis: number } | undefined
-  private reading: Array<Job> = []
-  private generating: Array<Job> = []
 
-  constructor(settings: Settings, onChange: (job: Job) => void) {
+  constructor(settings: Settings) {
     this.settings = settings
-    this.onChange = onChange
-    for (const name of settings.loaded) this.models.set(name, makeModel(0))
+    this.models = new Map(settings.loaded.map((name) => [name, { sequences: [], usedAt: 0 }]))
   }
 
   isLoaded(model: string): boolean {
     return this.models.has(model)
   }
 
-  get isDown(): boolean {
-    return this.isOff
-  }
-
-  send(request: Request): Job {
-    const job: Job = {
-      ...request,
-      state: this.isOff ? "failed" : "queued",
-      isAbandoned: false,
-      cachedTokens: 0,
-      readMillis: 0,
-      left: tokensOf(request.answer),
-      sequence: undefined
-    }
+  send(request: Request, onChange: (job: Job) => void = () => {}): Job {
+    const left = tokensOf(request.answer)
+    const fields = { isAbandoned: false, cachedTokens: 0, readMillis: 0, left, sequence: undefined }
+    const job: Job = { ...request, ...fields, state: "failed", onChange }
     if (this.isOff) return job
-    this.queue.push(job)
+    this.move(job, "queued")
     this.settle()
     return job
   }
 
   /** The client has gone. */
   cancel(job: Job): void {
-    if (job.state === "reading") {
-      job.isAbandoned = true
-      return
-    }
-    if (job.state === "queued") {
-      this.queue = without(this.queue, job)
-      const waiting = this.models.get(job.model)?.waiting
-      waiting?.splice(0, waiting.length, ...without(waiting, job))
-    } else if (job.state === "generating") this.leave(job)
-    job.state = "ended"
+    job.onChange = () => {}
+    if (job.state === "reading") job.isAbandoned = true
+    else if (this.jobs.includes(job)) this.end(job, "ended")
     this.settle()
   }
 
   /** When the next thing happens if no further request comes. */
   nextAt(): number {
-    const [first] = this.reading
+    const [reading] = this.in("reading")
     const compute =
-      first === undefined ? Math.min(...this.generating.map(({ left }) => left)) * this.tokenMillis() : first.readMillis
+      reading?.readMillis ?? Math.min(...this.in("generating").map(({ left }) => left)) * this.tokenMillis()
     const [from, until] = this.settings.off ?? [Infinity, Infinity]
     const switched = this.now < from ? from : this.now < until ? until : Infinity
     return Math.min(switched, this.now + Math.min(this.loading?.millis ?? Infinity, compute))
@@ -153,23 +139,32 @@ export class Host {
     if (this.isOff) return Infinity
     const copy = this.fork()
     const job = copy.send(request)
-    while (job.state === "queued" || job.state === "reading") copy.advance(copy.nextAt())
+    while (copy.jobs.includes(job) && job.state !== "generating") copy.advance(copy.nextAt())
     return job.state === "failed" ? Infinity : copy.now - this.now
+  }
+
+  private in(state: Job["state"], model?: string): ReadonlyArray<Job> {
+    return this.jobs.filter((job) => job.state === state && (model === undefined || job.model === model))
+  }
+
+  private move(job: Job, state: Job["state"]): void {
+    job.state = state
+    this.jobs = [...this.jobs.filter((each) => each !== job), job]
   }
 
   private tokenMillis(): number {
     const { slowdown, tokenMillis } = this.settings
-    return tokenMillis * (1 + slowdown * Math.max(0, this.generating.length - 1))
+    return tokenMillis * (1 + slowdown * Math.max(0, this.in("generating").length - 1))
   }
 
   private progress(to: number): void {
     const millis = to - this.now
-    const [first] = this.reading
+    const [reading] = this.in("reading")
     if (this.loading !== undefined) this.loading.millis -= millis
-    if (first !== undefined) first.readMillis -= millis
+    if (reading !== undefined) reading.readMillis -= millis
     else {
       const tokens = millis / this.tokenMillis()
-      for (const job of this.generating) job.left -= tokens
+      for (const job of this.in("generating")) job.left -= tokens
     }
     this.now = to
   }
@@ -180,161 +175,148 @@ export class Host {
     const isOff = this.now >= from && this.now < until
     if (isOff !== this.isOff) return this.switchTo(isOff)
     if (this.loading !== undefined && this.loading.millis <= rounding) {
-      this.models.set(this.loading.name, makeModel(this.now))
+      this.models.set(this.loading.name, { sequences: [], usedAt: this.now })
       this.loading = undefined
     }
-    const [read] = this.reading
+    const [read] = this.in("reading")
     if (read !== undefined && read.readMillis <= rounding) {
-      this.reading.shift()
       if (read.isAbandoned) this.end(read, "ended")
       else {
         // Reading the prompt gives the first token.
         read.left -= 1
-        read.state = "generating"
-        this.generating.push(read)
-        this.onChange(read)
+        this.move(read, "generating")
+        read.onChange(read)
       }
     }
-    for (const job of this.generating.filter(({ left }) => left <= rounding)) this.end(job, "ended")
+    for (const job of this.in("generating").filter(({ left }) => left <= rounding)) this.end(job, "ended")
     this.admit()
-    for (const model of this.models.values()) this.fill(model)
+    for (const [name, model] of this.models) this.fill(name, model)
   }
 
   /** Gives requests to their models, which may have to be loaded. */
   private admit(): void {
-    for (let [job] = this.queue; job !== undefined; [job] = this.queue) {
+    for (const job of this.in("queued")) {
       const model = this.models.get(job.model)
       if (model === undefined) {
-        if (this.loading !== undefined) return
-        if (this.models.size >= this.settings.memory) {
-          const idle = [...this.models].filter(([, { active, waiting }]) => active + waiting.length === 0)
-          const [oldest] = idle.toSorted(([, a], [, b]) => a.usedAt - b.usedAt)
-          if (oldest === undefined) return
-          this.models.delete(oldest[0])
-        }
-        this.loading = { name: job.model, millis: this.settings.loadMillis }
+        if (this.loading === undefined && this.makeRoom())
+          this.loading = { name: job.model, millis: this.settings.loadMillis }
         return
       }
-      this.queue.shift()
-      model.waiting.push(job)
+      this.move(job, "waiting")
       model.usedAt = this.now
     }
   }
 
-  private fill(model: Model): void {
-    while (model.active < this.settings.slots) {
-      const job = model.waiting.shift()
-      if (job === undefined) return
+  /** Returns whether there is memory for one more model. */
+  private makeRoom(): boolean {
+    if (this.models.size < this.settings.memory) return true
+    const isIdle = (name: string) => !this.jobs.some(({ model, state }) => model === name && state !== "queued")
+    const idle = [...this.models].filter(([name]) => isIdle(name)).toSorted(([, a], [, b]) => a.usedAt - b.usedAt)
+    return idle[0] !== undefined && this.models.delete(idle[0][0])
+  }
+
+  private fill(name: string, model: Model): void {
+    const free = this.settings.slots - this.in("reading", name).length - this.in("generating", name).length
+    for (const job of this.in("waiting", name).slice(0, Math.max(0, free))) {
       const total = countTokens(job.prompt)
-      const sequence = this.chooseSequence(model, job.prompt, total)
+      job.sequence = this.chooseSequence(model, job.prompt, total)
       // At least one token is read, to get the next one.
-      job.cachedTokens = Math.min(commonTokens(sequence.texts, job.prompt), total - 1)
-      job.readMillis = (total - job.cachedTokens) * this.settings.readMillis
-      job.sequence = sequence
-      job.state = "reading"
-      sequence.texts = job.prompt
-      sequence.isUsed = true
-      model.active++
-      this.reading.push(job)
+      job.cachedTokens = Math.min(commonTokens(job.sequence.texts, job.prompt), total - 1)
+      job.readMillis = this.readMillis(job.cachedTokens, total)
+      job.sequence.texts = job.prompt
+      this.move(job, "reading")
     }
+  }
+
+  private readMillis(from: number, to: number): number {
+    const { attentionMillis, readMillis } = this.settings
+    return (to - from) * (readMillis + (attentionMillis * (from + to)) / 2)
   }
 
   /**
    * As llama.cpp: the one that has the most in common with the prompt, or else the one that was not used for the longest time. If
    * there is memory for more than the slots use, a sequence that would lose more than half of itself is copied first.
    */
-  private chooseSequence({ sequences }: Model, prompt: ReadonlyArray<string>, total: number): Sequence {
+  private chooseSequence(model: Model, prompt: ReadonlyArray<string>, total: number): Sequence {
     const { sequences: max, slots } = this.settings
-    const idle = sequences.filter(({ isUsed }) => !isUsed).toSorted((a, b) => a.usedAt - b.usedAt)
+    const idle = this.idleSequences(model)
     const common = idle.map((sequence) => ({ sequence, tokens: commonTokens(sequence.texts, prompt) }))
     const [best] = common.toSorted((a, b) => b.tokens - a.tokens)
     const isSimilar = best !== undefined && best.tokens > minSimilarity * total
     if (isSimilar && (max === slots || best.tokens >= countTokens(best.sequence.texts) / 2)) return best.sequence
     const texts = isSimilar ? best.sequence.texts : []
     const [oldest] = idle
-    if (oldest !== undefined && sequences.length >= max) return Object.assign(oldest, { texts })
-    const added: Sequence = { texts, isUsed: false, usedAt: this.now }
-    sequences.push(added)
+    if (oldest !== undefined && model.sequences.length >= max) return Object.assign(oldest, { texts })
+    const added: Sequence = { texts, usedAt: this.now }
+    model.sequences.push(added)
     return added
   }
 
-  private evict({ sequences }: Model): void {
-    let tokens = sequences.reduce((sum, { texts }) => sum + countTokens(texts), 0)
-    for (const oldest of sequences.filter(({ isUsed }) => !isUsed).toSorted((a, b) => a.usedAt - b.usedAt)) {
-      if (tokens <= this.settings.cacheTokens) return
-      tokens -= countTokens(oldest.texts)
-      sequences.splice(sequences.indexOf(oldest), 1)
-    }
+  /** Those that no request uses, the one that was not used for the longest time first. */
+  private idleSequences({ sequences }: Model): ReadonlyArray<Sequence> {
+    const used = new Set(this.jobs.map(({ sequence }) => sequence))
+    return sequences.filter((sequence) => !used.has(sequence)).toSorted((a, b) => a.usedAt - b.usedAt)
   }
 
   private end(job: Job, state: "ended" | "failed"): void {
-    this.leave(job)
     job.state = state
-    if (!job.isAbandoned) this.onChange(job)
+    this.jobs = this.jobs.filter((each) => each !== job)
+    const model = this.models.get(job.model)
+    if (model !== undefined && job.sequence !== undefined) {
+      const generated = job.answer.length - 4 * Math.max(0, Math.ceil(job.left))
+      job.sequence.texts = [...job.prompt, job.answer.slice(0, generated)]
+      job.sequence.usedAt = this.now
+      model.usedAt = this.now
+      this.evict(model)
+    }
+    job.onChange(job)
   }
 
-  private leave(job: Job): void {
-    this.generating = without(this.generating, job)
-    const model = this.models.get(job.model)
-    if (model === undefined || job.sequence === undefined) return
-    const generated = job.answer.length - 4 * Math.max(0, Math.ceil(job.left))
-    job.sequence.texts = [...job.prompt, job.answer.slice(0, generated)]
-    job.sequence.isUsed = false
-    job.sequence.usedAt = this.now
-    model.active--
-    model.usedAt = this.now
-    this.evict(model)
+  private evict(model: Model): void {
+    let tokens = model.sequences.reduce((sum, { texts }) => sum + countTokens(texts), 0)
+    for (const oldest of this.idleSequences(model)) {
+      if (tokens <= this.settings.cacheTokens) return
+      tokens -= countTokens(oldest.texts)
+      model.sequences = model.sequences.filter((each) => each !== oldest)
+    }
   }
 
   private switchTo(isOff: boolean): void {
-    const waiting = [...this.models.values()].flatMap((model) => model.waiting)
-    const jobs = [...this.queue, ...waiting, ...this.reading, ...this.generating]
     this.isOff = isOff
-    this.queue = []
     this.models = new Map()
     this.loading = undefined
-    this.reading = []
-    this.generating = []
-    for (const job of jobs) this.end(job, "failed")
+    for (const job of states.flatMap((state) => this.in(state))) this.end(job, "failed")
   }
 
   private fork(): Host {
-    const copy = new Host(this.settings, () => {})
-    const sequences = new Map<Sequence | undefined, Sequence>()
-    const copyJob = (job: Job): Job => ({ ...job, sequence: sequences.get(job.sequence) })
-    for (const [name, { active, sequences: all, usedAt, waiting }] of this.models) {
-      for (const sequence of all) sequences.set(sequence, { ...sequence })
-      const copied = all.flatMap((sequence) => sequences.get(sequence) ?? [])
-      copy.models.set(name, { waiting: waiting.map(copyJob), sequences: copied, active, usedAt })
+    const copy = new Host(this.settings)
+    const copies = new Map<Sequence | undefined, Sequence>()
+    const copySequence = (sequence: Sequence): Sequence => {
+      const copied = { ...sequence }
+      copies.set(sequence, copied)
+      return copied
     }
-    copy.now = this.now
-    copy.isOff = this.isOff
-    copy.queue = this.queue.map(copyJob)
+    const copyModel = ({ sequences, usedAt }: Model): Model => ({ sequences: sequences.map(copySequence), usedAt })
+    copy.models = new Map([...this.models].map(([name, model]) => [name, copyModel(model)]))
+    copy.jobs = this.jobs.map((job) => ({ ...job, sequence: copies.get(job.sequence), onChange: () => {} }))
     copy.loading = this.loading && { ...this.loading }
-    copy.reading = this.reading.map(copyJob)
-    copy.generating = this.generating.map(copyJob)
+    copy.now = this.now
     return copy
   }
 }
 
-const makeModel = (usedAt: number): Model => ({ waiting: [], sequences: [], active: 0, usedAt })
-
-/** Of milliseconds and tokens that are left, by sums of fractions. */
-const rounding = 1e-6
-
-const without = (jobs: ReadonlyArray<Job>, job: Job): Array<Job> => jobs.filter((each) => each !== job)
-
 /** How many tokens two sequences begin with in common. */
 function commonTokens(a: ReadonlyArray<string>, b: ReadonlyArray<string>): number {
   let letters = 0
-  for (let i = 0; i < Math.min(a.length, b.length); i++) {
-    const [left = "", right = ""] = [a[i], b[i]]
-    if (left !== right) {
-      let same = 0
-      while (same < Math.min(left.length, right.length) && left[same] === right[same]) same++
-      return Math.floor((letters + same) / 4)
+  for (const [i, left] of a.entries()) {
+    const right = b[i] ?? ""
+    if (left === right) {
+      letters += left.length
+      continue
     }
-    letters += left.length
+    let same = 0
+    while (same < Math.min(left.length, right.length) && left[same] === right[same]) same++
+    return Math.floor((letters + same) / 4)
   }
   return Math.floor(letters / 4)
 }

@@ -1,15 +1,15 @@
 // The tables of this benchmark.
 import { formatNumber, table } from "../report/page.ts"
-import { quantile } from "../statistics.ts"
-import type { Measurements } from "./simulation.ts"
+import { median, quantile } from "../statistics.ts"
+import type { Measurement } from "./clients.ts"
 
 /** What was measured with one workload, for each balancer. */
 export type Results = ReadonlyMap<string, Summary>
 
-export interface Summary {
+interface Summary {
   readonly requests: number
   readonly failed: number
-  /** p50, p95 and p99 of the time to the first chunk, in seconds. */
+  /** p50, p95 and p99 of the time to the first chunk, in seconds. Those of batches are left out. */
   readonly waits: ReadonlyArray<number>
   /** Of the requests that go on with a conversation, the share for which the host read nothing but what is new. */
   readonly onlyNew: number
@@ -17,17 +17,26 @@ export interface Summary {
   readonly batch: number
 }
 
-export const percentiles = [50, 95, 99]
+const percentiles = [50, 95, 99]
 
-export const summarize = ({ batches, failed, laterTurns, onlyNew, waits }: Measurements): Summary => ({
-  requests: waits.length,
-  failed,
-  waits: percentiles.map((percent) => quantile(waits, percent / 100) / 1000),
-  onlyNew: onlyNew / laterTurns,
-  batch: quantile(batches, 0.5) / 60_000
-})
+/** A server reads the last token of the part that is cached again, and words that two texts begin with in common are no more. */
+const tolerance = 16
 
-const format = (value: number, digits = 2): string => (Number.isFinite(value) ? formatNumber(value, digits) : "")
+export const summarize = (measurements: ReadonlyArray<Measurement>): Summary => {
+  const waits = measurements.flatMap(({ isBatch, wait }) => (isBatch ? [] : [wait]))
+  const later = measurements.filter(({ isFailed, oldTokens }) => oldTokens > 0 && !isFailed)
+  const onlyNew = later.filter(({ oldTokens, usage }) => (usage?.cachedTokens ?? 0) >= oldTokens - tolerance)
+  const batches = new Map(measurements.flatMap(({ end, isBatch, session }) => (isBatch ? [[session, end]] : [])))
+  return {
+    requests: waits.length,
+    failed: measurements.filter(({ isFailed }) => isFailed).length,
+    waits: percentiles.map((percent) => quantile(waits, percent / 100) / 1000),
+    onlyNew: onlyNew.length / later.length,
+    batch: median([...batches.values()]) / 60_000
+  }
+}
+
+const format = (value: number): string => (Number.isFinite(value) ? formatNumber(value, 2) : "")
 
 const share = (value: number): string => (Number.isFinite(value) ? `${formatNumber(100 * value, 0)} %` : "")
 
@@ -37,12 +46,6 @@ const compare = (heading: string, all: ReadonlyMap<string, Results>, cell: (summ
   const rows = [...all].map(([workload, results]) => [workload].concat([...results.values()].map(cell)))
   return table([[heading, ...balancers], ...rows])
 }
-
-export const waitsTable = (all: ReadonlyMap<string, Results>): string =>
-  compare("first chunk p50 / p95 / p99, s", all, ({ waits }) => waits.map((wait) => format(wait)).join(" / "))
-
-export const cachedTable = (all: ReadonlyMap<string, Results>): string =>
-  compare("later turns that read only what is new", all, ({ onlyNew }) => share(onlyNew))
 
 /** How the times of the pool compare to the best of the others, and its p95 to that of two of them. */
 const ratiosOf = (results: Results): ReadonlyArray<number> => {
@@ -59,20 +62,20 @@ const ratioNames = [
   "p95 / oracle"
 ]
 
-export const ratiosTable = (all: ReadonlyMap<string, Results>): string => {
+const compareRatios = (all: ReadonlyMap<string, Results>): string => {
   const ratios = [...all.values()].map(ratiosOf)
   const means = ratioNames.map((_, i) => ratios.reduce((sum, row) => sum + (row[i] ?? 0), 0) / ratios.length)
   const rows = [...all].map(([workload, results], i) => {
     const { batch = Number.NaN, failed = 0, requests = 0 } = results.get("pool") ?? {}
-    return [workload].concat(
-      (ratios[i] ?? []).map((ratio) => format(ratio)),
-      `${failed} of ${requests}`,
-      format(batch)
-    )
+    return [workload].concat((ratios[i] ?? []).map(format), `${failed} of ${requests}`, format(batch))
   })
-  return table([
-    ["pool", ...ratioNames, "failed", "minutes of a batch"],
-    ...rows,
-    ["mean", ...means.map((mean) => format(mean)), "", ""]
-  ])
+  const heading = ["pool", ...ratioNames, "failed", "minutes of a batch"]
+  return table([heading, ...rows, ["mean", ...means.map(format), "", ""]])
 }
+
+export const report = (all: ReadonlyMap<string, Results>): string =>
+  [
+    compare("first chunk p50 / p95 / p99, s", all, ({ waits }) => waits.map(format).join(" / ")),
+    compare("later turns that read only what is new", all, ({ onlyNew }) => share(onlyNew)),
+    compareRatios(all)
+  ].join("\n\n")

@@ -1,4 +1,4 @@
-// A model of a host as a provider: its clock is that of the program.
+// A model of a host that runs by a clock, and a provider of it.
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -11,7 +11,6 @@ import type { Job, Request, Settings } from "./host.ts"
 import { countTokens, Host, tokensOf } from "./host.ts"
 import type { Time } from "./time.ts"
 
-/** A host that runs by the clock. */
 export interface RunningHost {
   /** The host as it is now. */
   readonly current: () => Host
@@ -20,8 +19,7 @@ export interface RunningHost {
 }
 
 export function run(settings: Settings, { after, now }: Time): RunningHost {
-  const listeners = new Map<Job, (job: Job) => void>()
-  const host = new Host(settings, (job) => listeners.get(job)?.(job))
+  const host = new Host(settings)
   let stop = () => {}
   const current = (): Host => {
     host.advance(now())
@@ -33,20 +31,16 @@ export function run(settings: Settings, { after, now }: Time): RunningHost {
     const next = host.nextAt()
     stop = next === Infinity ? stop : after(next - now(), proceed)
   }
-  return {
-    current,
-    send: (request, onChange) => {
-      const job = current().send(request)
-      listeners.set(job, onChange)
-      if (job.state === "failed") onChange(job)
+  const send: RunningHost["send"] = (request, onChange) => {
+    const job = current().send(request, onChange)
+    if (job.state === "failed") onChange(job)
+    proceed()
+    return () => {
+      current().cancel(job)
       proceed()
-      return () => {
-        listeners.delete(job)
-        if (job.state !== "ended" && job.state !== "failed") current().cancel(job)
-        proceed()
-      }
     }
   }
+  return { current, send }
 }
 
 /** A field that the clients of this benchmark add to their requests. */
@@ -79,9 +73,7 @@ export function makeProvider(running: RunningHost): Provider.Provider {
     })
   const listModels = Effect.suspend(() => {
     const host = running.current()
-    return host.isDown
-      ? Effect.fail(failure)
-      : Effect.succeed(models.map((id) => ({ id, isLoaded: host.isLoaded(id) })))
+    return host.isOff ? Effect.fail(failure) : Effect.succeed(models.map((id) => ({ id, isLoaded: host.isLoaded(id) })))
   })
   return Provider.make({ name, stream, listModels })
 }

@@ -5,18 +5,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scheduler from "effect/Scheduler"
 
-/** Runs a function after some milliseconds. The result cancels it. */
-export type After = (millis: number, run: () => void) => () => void
-
-interface Timer {
-  readonly at: number
-  run: (() => void) | undefined
-}
-
 export interface Time {
   /** In milliseconds. */
   readonly now: () => number
-  readonly after: After
+  /** Runs a function after some milliseconds. The result cancels it. */
+  readonly after: (millis: number, run: () => void) => () => void
 }
 
 /** The time of the machine, so many times as fast. It begins at 0. */
@@ -36,10 +29,10 @@ export function runVirtually<A, E>(program: (time: Time) => Effect.Effect<A, E>)
   let now = 0
   let tasks: Array<() => void> = []
   // In descending order of time. The latest of those with the same time comes first.
-  const timers: Array<Timer> = []
+  const timers: Array<{ readonly at: number; run: () => void }> = []
 
-  const after: After = (millis, run) => {
-    const timer: Timer = { at: now + Math.max(0, millis), run }
+  const after: Time["after"] = (millis, run) => {
+    const timer = { at: now + Math.max(0, millis), run }
     let [low, high] = [0, timers.length]
     while (low < high) {
       const middle = (low + high) >>> 1
@@ -47,9 +40,7 @@ export function runVirtually<A, E>(program: (time: Time) => Effect.Effect<A, E>)
       else high = middle
     }
     timers.splice(low, 0, timer)
-    return () => {
-      timer.run = undefined
-    }
+    return () => void (timer.run = () => {})
   }
   const runTasks = (): void => {
     while (tasks.length > 0) {
@@ -65,15 +56,16 @@ export function runVirtually<A, E>(program: (time: Time) => Effect.Effect<A, E>)
   }
   const time: Time = { now: () => now, after }
   const fiber = Effect.runFork(Effect.provideService(program(time), Clock.Clock, makeClock(time)), { scheduler })
-  for (runTasks(); fiber.pollUnsafe() === undefined; runTasks()) {
+  for (;;) {
+    runTasks()
+    const exit = fiber.pollUnsafe()
+    if (exit?._tag === "Success") return exit.value
+    if (exit !== undefined) throw new Error(Cause.pretty(exit.cause))
     const timer = timers.pop()
     if (timer === undefined) throw new Error("the program waits for something that is no timer")
     now = timer.at
-    timer.run?.()
+    timer.run()
   }
-  const exit = fiber.pollUnsafe()
-  if (exit?._tag === "Success") return exit.value
-  throw new Error(exit === undefined ? "the program has not ended" : Cause.pretty(exit.cause))
 }
 
 export function makeClock({ after, now }: Time): Clock.Clock {

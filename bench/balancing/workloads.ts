@@ -1,4 +1,6 @@
 // What the clients send, and the hosts that they have. All of it follows from the seed, so every balancer gets the same.
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import type { Settings } from "./host.ts"
 
 /** A client that sends one request after the other. */
@@ -36,7 +38,7 @@ interface Load {
 }
 
 const second = 1000
-export const minute = 60 * second
+const minute = 60 * second
 
 const gpu: Omit<Settings, "name" | "loaded"> = {
   models: ["large"],
@@ -46,6 +48,7 @@ const gpu: Omit<Settings, "name" | "loaded"> = {
   sequences: 16,
   cacheTokens: 80_000,
   readMillis: 0.8,
+  attentionMillis: 0,
   tokenMillis: 18,
   slowdown: 0.15
 }
@@ -55,14 +58,15 @@ const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): 
   return ["a", "b", "c", "d"].map(make)
 }
 
-const exponential = ({ random }: Load, mean: number): number => -Math.log(1 - random()) * mean
+export const exponential = (random: () => number, mean: number): number => -Math.log(1 - random()) * mean
 
 const between = ({ random }: Load, low: number, high: number): number => Math.floor(low + random() * (high - low))
 
 /** When things happen that come independently of each other. */
 function poisson(load: Load, everyMillis: number, until: number = load.length): ReadonlyArray<number> {
   const times: Array<number> = []
-  for (let at = exponential(load, everyMillis); at < until; at += exponential(load, everyMillis)) times.push(at)
+  for (let at = exponential(load.random, everyMillis); at < until; at += exponential(load.random, everyMillis))
+    times.push(at)
   return times
 }
 
@@ -72,8 +76,15 @@ const text = ({ random }: Load, tokens: number): string =>
 
 const systemPrompt = text({ random: () => 0, length: 0 }, 400)
 
+const session = (fields: Pick<Session, "at" | "key" | "system" | "turns"> & Partial<Session>): Session => ({
+  model: "large",
+  isBatch: false,
+  isConversation: false,
+  ...fields
+})
+
 const chatTurn = (load: Load): Turn => ({
-  afterMillis: exponential(load, 20 * second),
+  afterMillis: exponential(load.random, 20 * second),
   question: text(load, between(load, 20, 400)),
   answer: text(load, between(load, 50, 500))
 })
@@ -81,9 +92,9 @@ const chatTurn = (load: Load): Turn => ({
 /** A conversation. Its first question may be long, and its later ones have thousands of tokens before them. */
 const chat = (load: Load, at: number, model = "large"): Session => {
   const first = { ...chatTurn(load), afterMillis: 0, question: text(load, between(load, 50, 2500)) }
-  const later = Array.from({ length: Math.floor(exponential(load, 9)) }, () => chatTurn(load))
-  const key = String(load.random())
-  return { at, key, model, isBatch: false, system: systemPrompt, isConversation: true, turns: [first, ...later] }
+  const later = Array.from({ length: Math.floor(exponential(load.random, 9)) }, () => chatTurn(load))
+  const [key, turns] = [String(load.random()), [first, ...later]]
+  return session({ at, key, model, system: systemPrompt, isConversation: true, turns })
 }
 
 const chats = (load: Load, everyMillis: number): ReadonlyArray<Session> =>
@@ -94,22 +105,16 @@ const documents = (load: Load): ReadonlyArray<Session> =>
   poisson(load, 60 * second).flatMap((begin) => {
     const document = text(load, between(load, 5000, 15_000))
     const key = String(load.random())
-    return poisson(load, 8 * second, exponential(load, 2 * minute)).map((after) => ({
-      at: begin + after,
-      key,
-      model: "large",
-      isBatch: false,
-      system: document,
-      isConversation: false,
-      turns: [{ ...chatTurn(load), afterMillis: 0 }]
-    }))
+    return poisson(load, 8 * second, exponential(load.random, 2 * minute)).map((after) =>
+      session({ at: begin + after, key, system: document, turns: [{ ...chatTurn(load), afterMillis: 0 }] })
+    )
   })
 
 /** Some conversations, and many that begin within seconds. */
 const bursts = (load: Load): ReadonlyArray<Session> => [
   ...chats(load, 45 * second),
   ...poisson(load, 4 * minute).flatMap((begin) =>
-    Array.from({ length: between(load, 8, 24) }, () => chat(load, begin + exponential(load, second)))
+    Array.from({ length: between(load, 8, 24) }, () => chat(load, begin + exponential(load.random, second)))
   )
 ]
 
@@ -117,19 +122,19 @@ const bursts = (load: Load): ReadonlyArray<Session> => [
 const batches = (load: Load): ReadonlyArray<Session> =>
   [0.1, 0.4, 0.7].flatMap((share) => {
     const batchPrompt = text(load, 300)
-    return Array.from({ length: 16 }, () => ({
-      at: share * load.length,
-      key: String(load.random()),
-      model: "large",
-      isBatch: true,
-      system: batchPrompt,
-      isConversation: false,
-      turns: Array.from({ length: 12 }, () => ({
-        afterMillis: 0,
-        question: text(load, between(load, 200, 1500)),
-        answer: text(load, between(load, 50, 300))
-      }))
-    }))
+    return Array.from({ length: 16 }, () =>
+      session({
+        at: share * load.length,
+        key: String(load.random()),
+        isBatch: true,
+        system: batchPrompt,
+        turns: Array.from({ length: 12 }, () => ({
+          afterMillis: 0,
+          question: text(load, between(load, 200, 1500)),
+          answer: text(load, between(load, 50, 300))
+        }))
+      })
+    )
   })
 
 const workloads: Readonly<Record<string, (load: Load) => Omit<Workload, "length">>> = {
@@ -159,8 +164,12 @@ const workloads: Readonly<Record<string, (load: Load) => Omit<Workload, "length"
 
 export const names: ReadonlyArray<string> = Object.keys(workloads)
 
-export const make = (name: string, load: Load): Workload => {
+export const make = (name: string, seed: number, minutes: number): Workload => {
+  const load = { random: randomOf(`${name} ${seed}`), length: minutes * minute }
   const workload = workloads[name]
   if (workload === undefined) throw new Error(`there is no workload ${name}`)
   return { ...workload(load), length: load.length }
 }
+
+export const randomOf = (seed: string): (() => number) =>
+  Effect.runSync(Effect.map(Random.Random, (random) => () => random.nextDoubleUnsafe()).pipe(Random.withSeed(seed)))

@@ -83,7 +83,8 @@ const ask = ({ now, refresh }: Options, host: Host.Host, name: string): Effect.E
         model.isUnlisted =
           result !== undefined && Result.isFailure(result) && result.failure.reason._tag === "ModelNotAvailable"
         model.isMissing = model.isUnlisted && !host.provider.hasUnlistedModels
-        observeMemory(host, model, startedAt)
+        // A host that does not answer in time may be busy. Its cache is as it was.
+        if (result !== undefined) observeMemory(host, model, startedAt)
         return refresh
       })
     )

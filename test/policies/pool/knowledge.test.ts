@@ -115,6 +115,29 @@ it.effect("a host whose connection fails counts as one without the model in memo
   })
 )
 
+it.effect("a host that is too busy to describe the model keeps what it has read", () =>
+  Effect.gen(function* () {
+    let isBusy = false
+    const info = () => (isBusy ? Effect.never : Effect.succeed({ id: "m", isLoaded: true }))
+    const hosts = yield* Effect.forEach(["a", "b", "c", "d"], (name) => fake(name, ["Hi"], { info }))
+    const pool = yield* Pool.make({ hosts: hosts.map((provider) => ({ provider })) })
+    const question = user("Why? ".repeat(1000))
+    const first = yield* answeredBy(pool, chat(question))
+    yield* TestClock.adjust("31 seconds")
+    isBusy = true
+    yield* answeredBy(pool, ask("asks for descriptions"))
+    yield* TestClock.adjust("5 seconds")
+    isBusy = false
+    yield* TestClock.adjust("31 seconds")
+    yield* answeredBy(pool, ask("asks again"))
+    for (let i = 0; i < 5; i++) {
+      expect(yield* answeredBy(pool, chat(question, { role: "assistant", content: "Hi" }, user("Go on.")))).toBe(first)
+      yield* TestClock.adjust("1 second")
+    }
+    expect((yield* host(pool, first ?? ""))?.prediction?.cachedTokens).toBeGreaterThan(1000)
+  })
+)
+
 it.effect("a host that cannot describe the model may have it, and is asked again, also after an answer that hung", () =>
   Effect.gen(function* () {
     for (const reason of [new NetworkError({}), new ApiError({ status: 500 })]) {

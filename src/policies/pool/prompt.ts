@@ -234,7 +234,9 @@ const correct = (state: State, prompt: Prompt, { characters, distance, known }: 
   if (known === 0) return
   if (cached >= known / 2) state.capacity = Math.max(state.capacity, 2 * distance)
   if (cached >= characters / 2) return
-  state.capacity = Math.max(minCapacity, Math.sqrt(state.capacity * Math.min(state.capacity, 0.8 * distance)))
+  // There are other causes, such as a request that used the sequence meanwhile. So one of them halves the capacity at most.
+  const shown = Math.sqrt(state.capacity * Math.min(state.capacity, 0.8 * distance))
+  state.capacity = Math.max(minCapacity, state.capacity / 2, shown)
   // Only the one of this request is left.
   for (let i = 0; i < prompt.hashes.length; i++) {
     const block = blockOf(state, prompt, i)

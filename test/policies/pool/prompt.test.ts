@@ -100,6 +100,22 @@ it("a server that reads everything anew has a smaller cache", () => {
   expect(prefixes.find(Prompt.ofRequest(chat(user(`11 7 ${long}`))), -Infinity, []).characters).toBeGreaterThan(10_000)
 })
 
+it("a prompt that is gone at once, by another request, does not show a small cache", () => {
+  const prefixes = Prompt.makePrefixes()
+  const read = (request: CompletionRequest) => {
+    const prompt = Prompt.ofRequest(request)
+    const cached = prefixes.find(prompt, -Infinity, [])
+    prefixes.add(prompt, cached)
+    return { prompt, cached }
+  }
+  read(chat(user(`first ${long}`)))
+  read(chat(user(`second ${long}`)))
+  read(chat(user(`third ${long}`)))
+  const { cached, prompt } = read(chat(user(`third ${long}`)))
+  prefixes.correct(prompt, cached, 0)
+  expect(prefixes.find(Prompt.ofRequest(chat(user(`first ${long}`))), -Infinity, []).characters).toBeGreaterThan(10_000)
+})
+
 it("the blocks of a host are bounded in number", () => {
   const prefixes = Prompt.makePrefixes()
   const first = Prompt.ofRequest(chat(user("first")))

@@ -6,8 +6,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import type * as Redacted from "effect/Redacted"
-import type { Access, Caller, Refused } from "../../gateway/access.ts"
+import type { Access, Caller } from "../../gateway/access.ts"
 import * as GatewayAccess from "../../gateway/access.ts"
+import { Refusal } from "../../gateway/refusal.ts"
 import { RateLimited } from "../../ProviderError.ts"
 import * as Output from "../output.ts"
 import * as Keys from "./keys.ts"
@@ -16,7 +17,7 @@ type Key = Redacted.Redacted<string> | undefined
 
 export interface Accounts extends Access {
   /** Whether the owner of a key may see the status. */
-  readonly authorizeStatus: (key: Key) => Effect.Effect<void, Refused>
+  readonly authorizeStatus: (key: Key) => Effect.Effect<void, Refusal>
   /** How many keys there are; `undefined` if none is needed. */
   readonly count: () => number | undefined
   /** Reads the file again. */
@@ -34,7 +35,7 @@ export const open: Accounts = {
 /** How often the file is looked at for changes, in milliseconds. */
 const maxAge = 1_000
 
-const refuse = (status: Refused["status"], message: string) => Effect.fail({ status, message })
+const refuse = (status: 401 | 403, message: string) => Effect.fail(new Refusal({ status, message }))
 
 /** The keys of a file. A change of the file counts after a second at most. While the file is invalid, the keys stay as they were. */
 export const make = Effect.fnUntraced(function* (file: string) {
@@ -54,11 +55,11 @@ export const make = Effect.fnUntraced(function* (file: string) {
   )
   const refresh = yield* makeRefresh(file, reload)
 
-  const authorizeKey = (key: Key): Effect.Effect<Keys.Key, Refused> =>
+  const authorizeKey = (key: Key): Effect.Effect<Keys.Key, Refusal> =>
     Effect.suspend(() => {
-      if (key === undefined) return refuse(401, "this gateway needs a key")
+      if (key === undefined) return refuse(401, "The gateway needs a key")
       const found = find(key)
-      return found === undefined ? refuse(401, "this key is not valid") : Effect.succeed(found)
+      return found === undefined ? refuse(401, "The key is not valid") : Effect.succeed(found)
     })
   const authorized = (key: Key) => Effect.andThen(Effect.provideContext(refresh, context), authorizeKey(key))
 
@@ -66,7 +67,7 @@ export const make = Effect.fnUntraced(function* (file: string) {
     authorize: (key) => Effect.map(authorized(key), (key) => toCaller(key, limiter, running)),
     authorizeStatus: (key) =>
       Effect.flatMap(authorized(key), ({ maySeeStatus = false }) =>
-        maySeeStatus ? Effect.void : refuse(403, "this key does not allow to see the status")
+        maySeeStatus ? Effect.void : refuse(403, "The key does not allow to see the status")
       ),
     count: () => keys.length,
     reload

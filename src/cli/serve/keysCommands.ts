@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Record from "effect/Record"
 import * as Predicate from "effect/Predicate"
+import * as Struct from "effect/Struct"
 import * as Failure from "../failure.ts"
 import type * as Flags from "../flags.ts"
 import * as Output from "../output.ts"
@@ -44,7 +45,7 @@ const toFlag = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) =>
 export const list = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.listKeys>) {
   const file = input.file ?? (yield* Keys.defaultFile)
   const keys = yield* input.file === undefined ? Keys.loadIfAny(file) : Keys.load(file)
-  if (input.json) return yield* Output.writeJson(keys.map(({ sha256: _, ...key }) => key))
+  if (input.json) return yield* Output.writeJson(keys.map((key) => Struct.omit(key, ["sha256"])))
   if (keys.length === 0) return yield* Output.note(`no keys in ${file}; "local-llm keys add NAME" adds one`)
   yield* Table.print(
     keys.map((key) => [

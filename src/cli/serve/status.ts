@@ -56,7 +56,7 @@ interface Parts {
   readonly hosts: Hosts
   readonly observer: Observer
   readonly pool: Pool.Pool
-  readonly isDemonstration: boolean
+  readonly isDemonstration: () => boolean
 }
 
 /** How long a list of the models in memory is used, and how long a host may take to send one. */
@@ -90,19 +90,17 @@ export const make = Effect.fnUntraced(function* ({
       }
       return host
     })
-    const missing = hosts
-      .missing()
-      .map(({ name, url }): Host => ({
-        name: name ?? url,
-        status: "missing",
-        active: 0,
-        permits: 0,
-        tokensPerSecond: 0
-      }))
+    const missing = hosts.missing().map(({ name, url }): Host => ({
+      name: name ?? url,
+      status: "missing",
+      active: 0,
+      permits: 0,
+      tokensPerSecond: 0
+    }))
     return {
       at,
       upSeconds: Math.floor((at - startedAt) / 1000),
-      isDemonstration,
+      isDemonstration: isDemonstration(),
       waiting: state.waiting,
       hosts: [...(yield* Effect.forEach(state.hosts, toHost)), ...missing],
       failures: observer.failures()

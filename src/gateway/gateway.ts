@@ -52,7 +52,7 @@ export interface RouteInput {
   /** `{}` without a body. */
   readonly body: JsonObject
   /** Of the path, decoded. */
-  readonly params: Readonly<Record<string, string>>
+  readonly params: Readonly<Record<string, string | undefined>>
   readonly gateway: Running
 }
 

@@ -155,7 +155,7 @@ const readCommon = (body: Common): Result.Result<Base, InvalidRequest> =>
 
 const toSampling = (options: Options): Base["options"] => {
   const { num_predict, seed, stop, top_k } = options
-  const stops = (typeof stop === "string" ? [stop] : (stop ?? [])).filter((text) => text !== "")
+  const stops = typeof stop === "string" ? [stop] : stop
   return {
     temperature: options.temperature ?? undefined,
     topP: options.top_p ?? undefined,
@@ -164,7 +164,7 @@ const toSampling = (options: Options): Base["options"] => {
     typicalP: options.typical_p ?? undefined,
     minP: options.min_p ?? undefined,
     seed: seed == null ? undefined : Math.trunc(seed),
-    stop: stops.length === 0 ? undefined : stops,
+    stop: stops?.filter((text) => text !== ""),
     maxTokens: toCount(num_predict),
     repeatPenalty: options.repeat_penalty ?? undefined,
     presencePenalty: options.presence_penalty ?? undefined,

@@ -20,6 +20,8 @@ export interface ReceivedCompletion {
   readonly isStream: boolean
   /** Fields that only tune a server of this protocol: `extra`, if the request is passed on to one. */
   readonly tuning?: JsonObject | undefined
+  /** Whether `think` only counts for models that can think: the client sends it whatever the model is. Default: `false`. */
+  readonly isThinkOptional?: boolean | undefined
   /** What the client says that requests of the same conversation have in common. */
   readonly conversation?: string | undefined
   /** A new writer of one response. */

@@ -1,5 +1,6 @@
 /** The records of the four endpoints for completions, in the form in which Ollama 0.33 and LM Studio 0.4 send them. */
-import type { FinishReason, ToolCall, Usage } from "../StreamingChunk.ts"
+import * as Chunks from "../protocol/openai/servedChunks.ts"
+import type { FinishReason, StreamingChunk, ToolCall, Usage } from "../StreamingChunk.ts"
 
 /** What the model generates. */
 export type Content = string | { readonly thinking: string } | { readonly toolCall: ToolCall }
@@ -57,70 +58,38 @@ const ollama =
   }
 
 const lmStudio =
-  (kind: "chat" | "completion"): MakeWire =>
+  (form: Chunks.Form): MakeWire =>
   ({ model, withUsage }) => {
-    const isChat = kind === "chat"
-    const event = (choices: ReadonlyArray<object>, rest: object = {}): string => {
-      const head = {
-        id: isChat ? "chatcmpl-fake0000000000000000" : "cmpl-fake0000000000000000",
-        object: isChat ? "chat.completion.chunk" : "text_completion",
-        created: Math.floor(createdAt.getTime() / 1000),
-        model,
-        system_fingerprint: model
-      }
-      return `data: ${JSON.stringify({ ...head, choices, ...rest })}\n\n`
-    }
-    // Only the first delta names the role.
-    let role: object = { role: "assistant" }
-    const choice = (fields: object, finish_reason: string | null = null): object => {
-      const choice = isChat ? { delta: { ...role, ...fields } } : fields
-      role = {}
-      return { index: 0, ...choice, logprobs: null, finish_reason }
-    }
-    const toContents = isChat ? toDeltas : toTexts
+    const context = { model, id: "fake0000000000000000", createdAt: createdAt.getTime() }
+    const writer = Chunks.makeWriter(form, context, withUsage)
     return {
       contentType: "text/event-stream",
       headersAtOnce: true,
-      content: (content, index) =>
-        toContents(content, index)
-          .map((fields) => event([choice(fields)]))
-          .join(""),
+      content: (content, index) => toChunks(content, index).map(writer.chunk).join(""),
       record: (text) => `data: ${text}\n\n`,
       error: (message) => `event: error\ndata: ${JSON.stringify({ error: { message }, message })}\n\n`,
-      end: ({ finishReason, usage }) => {
-        const finish = event([choice(isChat ? {} : { text: "" }, finishReason.replaceAll("-", "_"))])
-        const { completionTokens, promptTokens, totalTokens } = usage ?? {}
-        const counts = {
-          prompt_tokens: promptTokens,
-          completion_tokens: completionTokens,
-          total_tokens: totalTokens ?? (promptTokens ?? 0) + (completionTokens ?? 0)
-        }
-        const usageEvent = withUsage && usage !== undefined ? event([], { usage: counts }) : ""
-        return `${finish}${usageEvent}data: [DONE]\n\n`
-      }
+      end: ({ finishReason, usage }) => writer.chunk({ content: "", isFinal: true, model, finishReason, usage })
     }
   }
 
-const toDeltas = (content: Content, index: number): ReadonlyArray<object> => {
-  if (typeof content === "string") return [{ content }]
-  if ("thinking" in content) return [{ reasoning_content: content.thinking }]
+const toChunks = (content: Content, index: number): ReadonlyArray<StreamingChunk> => {
+  if (typeof content === "string") return [{ content, isFinal: false }]
+  if ("thinking" in content) return [{ content: "", isFinal: false, thinking: content.thinking }]
   const { arguments: value, id, name } = content.toolCall
   const text = JSON.stringify(value)
   const middle = Math.ceil(text.length / 2)
-  return [
-    { index, id, type: "function", function: { name, arguments: "" } },
-    { index, function: { arguments: text.slice(0, middle) } },
-    { index, function: { arguments: text.slice(middle) } }
-  ].map((call) => ({ tool_calls: [call] }))
+  const deltas = [
+    { index, id, name, argumentsDelta: "" },
+    { index, argumentsDelta: text.slice(0, middle) },
+    { index, argumentsDelta: text.slice(middle) }
+  ]
+  return deltas.map((delta) => ({ content: "", isFinal: false, toolCallDeltas: [delta] }))
 }
-
-/** A plain completion has neither thinking nor tool calls. */
-const toTexts = (content: Content): ReadonlyArray<object> => (typeof content === "string" ? [{ text: content }] : [])
 
 /** The endpoints for completions. */
 export const wires: { readonly [path: string]: MakeWire } = {
   "/api/chat": ollama((content, rest) => ({ message: { role: "assistant", content, ...rest } })),
   "/api/generate": ollama((response, rest) => ({ response, ...rest })),
-  "/v1/chat/completions": lmStudio("chat"),
-  "/v1/completions": lmStudio("completion")
+  "/v1/chat/completions": lmStudio(Chunks.chat),
+  "/v1/completions": lmStudio(Chunks.completion)
 }

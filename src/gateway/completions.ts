@@ -4,11 +4,13 @@ import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Respond from "../http/respond.ts"
 import * as Delivered from "../protocol/delivered.ts"
 import type { CompletionRoute, ReceivedCompletion } from "../protocol/served.ts"
 import type { Completion } from "../Completion.ts"
 import type { CompletionRequest } from "../CompletionRequest.ts"
+import * as Provider from "../Provider.ts"
 import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
 import { StreamError, Unsupported } from "../ProviderError.ts"
 import type { StreamingChunk, Usage } from "../StreamingChunk.ts"
@@ -41,12 +43,15 @@ export const respond = Effect.fnUntraced(function* (
   const model = request.model ?? ""
   yield* caller.admit
   const context = gateway.contextOf(model)
+  const provider = received.isThinkOptional === true ? withOptionalThinking(gateway.provider) : gateway.provider
   if (received.unloads === true) {
-    yield* gateway.provider.unload?.(model) ?? Effect.void
+    yield* provider.unload?.(model) ?? Effect.void
     return yield* toJson(received.encode(empty(model), context))
   }
-  if (received.isStream) return yield* stream(request, received.makeWriter(context), framing, exchange)
-  const completion = yield* gateway.provider.complete(request)
+  if (received.isStream) {
+    return yield* stream(provider.stream(request), received.makeWriter(context), framing, exchange)
+  }
+  const completion = yield* provider.complete(request)
   yield* caller.onUsage(completion.usage ?? {})
   return yield* toJson(received.encode(completion, context))
 })
@@ -67,16 +72,30 @@ const empty = (model: string): Completion => ({ content: "", toolCalls: [], mode
 export const toJson = (body: JsonObject): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.sync(() => HttpServerResponse.jsonUnsafe(body))
 
+/** A model that cannot think gets the request without `think`. No chunk comes before that failure. */
+const withOptionalThinking = (provider: Provider.Provider): Provider.Provider =>
+  Provider.make({
+    ...provider,
+    stream: (request) => {
+      if (request.messages === undefined || request.think === undefined) return provider.stream(request)
+      return Stream.catchIf(
+        provider.stream(request),
+        ({ reason }) => reason._tag === "Unsupported" && reason.feature === "thinking",
+        () => provider.stream({ ...request, think: undefined })
+      )
+    }
+  })
+
 const stream = (
-  request: CompletionRequest,
+  chunks: Stream.Stream<StreamingChunk, ProviderError>,
   writer: ReturnType<ReceivedCompletion["makeWriter"]>,
   framing: CompletionRoute["framing"],
-  { caller, closeConnection, gateway, keepAlive, refuse }: Exchange
+  { caller, closeConnection, keepAlive, refuse }: Exchange
 ) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const usage = yield* countTokens(caller)
-    return yield* Respond.make(gateway.provider.stream(request), {
+    return yield* Respond.make(chunks, {
       contentType: framing.contentType,
       encode: (chunk) => {
         usage.add(chunk)

@@ -41,12 +41,18 @@ interface Entry extends Pick<Route, "method" | "path" | "needs"> {
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, Failure, Scope.Scope>
 }
 
-/** All routes. A path has one handler, for all methods and protocols. */
+/** All routes. A path has one handler, for all methods and protocols. `HttpRouter` gives `/a/*` to `/a` as well, so these are one. */
 export const make = (gateway: Gateway) => {
-  const entries = gateway.protocols.flatMap(toEntries)
-  const paths = Object.entries(Arr.groupBy(entries, ({ path }) => path))
-  return paths.map(([, entries]) => HttpRouter.route("*", entries[0].path, handle(gateway, entries)))
+  const groups = Object.entries(Arr.groupBy(gateway.protocols.flatMap(toEntries), baseOf))
+  return groups.map(([, entries]) => {
+    const path = entries.find(hasRest)?.path ?? entries[0].path
+    return HttpRouter.route("*", path, handle(gateway, entries))
+  })
 }
+
+const hasRest = ({ path }: Entry): boolean => path.endsWith("/*")
+
+const baseOf = ({ path }: Entry): string => path.replace(/\/\*$/, "")
 
 const toEntries = (protocol: Protocol): ReadonlyArray<Entry> => [
   ...protocol.completions.map((route): Entry => ({
@@ -77,10 +83,9 @@ export const unknown = (gateway: Gateway, path: "/api/*" | "/v1/*" | "*") =>
     Effect.gen(function* () {
       const request = yield* HttpServerRequest
       const protocol = findMeant(gateway.protocols, request)
-      const refusal = new Refusal({ status: 404, message: "The gateway does not have this route" })
       return protocol === undefined
         ? HttpServerResponse.empty({ status: 404 })
-        : yield* guard(protocol, gateway, request, Effect.fail(refusal))
+        : yield* guard(protocol, gateway, request, noRoute)
     })
   )
 
@@ -100,18 +105,16 @@ const findMeant = (protocols: ReadonlyArray<Protocol>, { headers, url }: HttpSer
 const handle = (gateway: Gateway, entries: Arr.NonEmptyReadonlyArray<Entry>) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest
+    const { params } = yield* HttpRouter.RouteContext
     const isAnthropic = request.headers["anthropic-version"] !== undefined
-    const isPreferred = ({ protocol }: Entry) => (protocol.name === "anthropic") === isAnthropic
     const method = request.method === "HEAD" ? "GET" : request.method
-    const matching = entries.filter((entry) => entry.method === method)
+    const ofPath = entries.filter((entry) => hasRest(entry) === Boolean(params["*"]))
+    const isPreferred = ({ protocol }: Entry) => (protocol.name === "anthropic") === isAnthropic
+    const matching = ofPath.filter((entry) => entry.method === method)
     const entry = matching.find(isPreferred) ?? matching[0]
-    const protocol = (entry ?? entries.find(isPreferred) ?? entries[0]).protocol
-    return yield* guard(
-      protocol,
-      gateway,
-      request,
-      entry === undefined ? notAllowed(entries) : serve(gateway, entry, request)
-    )
+    const { protocol } = entry ?? ofPath.find(isPreferred) ?? entries[0]
+    const response = entry === undefined ? refuseMethod(ofPath) : serve(gateway, entry, request, params)
+    return yield* guard(protocol, gateway, request, response)
   })
 
 /** Checks where a request comes from, and responds to failures in the form of the protocol. */
@@ -131,18 +134,25 @@ const guard = <R>(
   )
 }
 
-const notAllowed = (entries: ReadonlyArray<Entry>) => {
+const noRoute = Effect.fail(new Refusal({ status: 404, message: "The gateway does not have this route" }))
+
+const refuseMethod = (entries: ReadonlyArray<Entry>) => {
+  if (entries.length === 0) return noRoute
   const methods = new Set(entries.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method])))
   const allow = [...methods].join(", ")
   return Effect.fail(new Refusal({ status: 405, message: `The method has to be ${allow}`, headers: { allow } }))
 }
 
-const serve = (gateway: Gateway, { needs, protocol, respond }: Entry, request: HttpServerRequest) =>
+const serve = (
+  gateway: Gateway,
+  { needs, protocol, respond }: Entry,
+  request: HttpServerRequest,
+  params: RouteInput["params"]
+) =>
   Effect.gen(function* () {
     const caller = yield* gateway.access.authorize(Access.keyOf(request.headers))
     if (needs === "pull" && !(caller.mayPull && gateway.pull !== undefined)) return yield* pullRefused
     const body = request.method === "GET" || request.method === "HEAD" ? {} : yield* Body.read(request, gateway.limits)
-    const { params } = yield* HttpRouter.RouteContext
     const running: Running = {
       provider: View.make(gateway.provider, gateway.aliases(), caller),
       pull: gateway.pull,

@@ -32,7 +32,8 @@ export const response: Form = {
   whole: (response, others) => ({ response, ...others })
 }
 
-type Parts = Pick<StreamingChunk, "content" | "thinking" | "toolCalls">
+/** What a record adds to a completion. */
+export type Parts = Pick<StreamingChunk, "content" | "thinking" | "toolCalls">
 type End = Pick<FinalChunk, "finishReason" | "timings" | "usage">
 
 /** The records of one response. All have the time of the response, so that a record is a fixed head and its text. */

@@ -176,7 +176,7 @@ const toSampling = (options: Options): Base["options"] => {
 const toCount = (value: number | null | undefined): number | undefined =>
   value == null || value < 1 ? undefined : Math.trunc(value)
 
-const toTuning = (options: Options): { readonly options?: Json.JsonObject } => {
+export const toTuning = (options: Options): { readonly options?: Json.JsonObject } => {
   const known = Object.entries(options).filter(([name, value]) => Object.hasOwn(tuningOptions, name) && value !== null)
   return known.length === 0 ? {} : { options: Object.fromEntries(known) }
 }

@@ -29,6 +29,8 @@ export interface ReceivedCompletion {
   readonly only?: JsonObject | undefined
   /** Nothing is generated: the model is removed from memory, if the provider can do that. Then `encode` gets an empty completion. */
   readonly unloads?: boolean | undefined
+  /** Whether `think` only counts for models that can think: the client sends it whatever the model is. Default: `false`. */
+  readonly isThinkOptional?: boolean | undefined
   /** What the client says that requests of the same conversation have in common. */
   readonly conversation?: string | undefined
   /** A new writer of one response. */

@@ -7,7 +7,10 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Http from "node:http"
+import * as Gateway from "../../Gateway.ts"
 import type * as Pool from "../../Pool.ts"
+import * as Provider from "../../Provider.ts"
+import * as GenAi from "../../values/genAi.ts"
 import * as Failure from "../failure.ts"
 import * as Output from "../output.ts"
 import type { Accounts } from "./accounts.ts"
@@ -15,6 +18,7 @@ import type { Hosts } from "./hosts.ts"
 import type { Address } from "./listen.ts"
 import * as Routes from "./routes.ts"
 import type { Changeable } from "./sources.ts"
+import * as Pull from "./pull.ts"
 import type { Reporter } from "./status.ts"
 
 interface Parts {
@@ -30,7 +34,7 @@ interface Parts {
 const headersTimeout = 10_000
 
 /** Listens, until the scope ends. */
-export const make = Effect.fnUntraced(function* ({ accounts, address, pool, reporter, settings }: Parts) {
+export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, pool, reporter, settings }: Parts) {
   const node = Http.createServer({ headersTimeout })
   const server = yield* Effect.mapError(
     NodeHttpServer.make(() => node, { ...address, disablePreemptiveShutdown: true }),
@@ -38,12 +42,16 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, pool, repo
   )
   let isOpen = true
   const names = { hosts: () => settings().hostnames, origins: () => settings().origins }
-  const routes = Routes.layer({ accounts, names, reporter, isOpen: () => isOpen })
-  yield* Layer.build(
-    HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
-      Layer.provide(Layer.mergeAll(Layer.succeed(HttpServer.HttpServer, server), NodeHttpServer.layerHttpServices))
-    )
+  const routes = Layer.merge(
+    Routes.layer({ accounts, names, reporter, isOpen: () => isOpen }),
+    Gateway.layer({ ...names, access: accounts, aliases: () => settings().aliases, pull: Pull.make(hosts) })
   )
+  const services = Layer.mergeAll(
+    Layer.succeed(HttpServer.HttpServer, server),
+    Layer.succeed(Provider.Provider, withKind(pool, hosts)),
+    NodeHttpServer.layerHttpServices
+  )
+  yield* Layer.build(Layer.provide(HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }), services))
   const bound = node.address()
   return {
     /** The port may have been chosen by the system. */
@@ -59,6 +67,14 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, pool, repo
       yield* Effect.timeoutOption(close(node), timeout)
       node.closeAllConnections()
     })
+  }
+})
+
+/** The kind that all hosts have now. It decides which fields of a request are passed on. */
+const withKind = (pool: Pool.Pool, hosts: Hosts): Provider.Provider => ({
+  ...pool,
+  get kind() {
+    return GenAi.sharedKind(hosts.members().map(({ service }) => service.provider))
   }
 })
 

@@ -1,10 +1,12 @@
 /** Who may use a gateway: what a key stands for, and what its owner is allowed. */
 import * as Effect from "effect/Effect"
-import type * as Redacted from "effect/Redacted"
+import type { Headers } from "effect/http/Headers"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { Caller as PoolCaller } from "../policies/pool/waitingList.ts"
 import type { RateLimited } from "../ProviderError.ts"
 import type { Usage } from "../StreamingChunk.ts"
+import type { Refusal } from "./refusal.ts"
 
 /** Who sends a request, and what is allowed to it. */
 export interface Caller {
@@ -22,16 +24,17 @@ export interface Caller {
   readonly onUsage: (usage: Pick<Usage, "promptTokens" | "completionTokens">) => Effect.Effect<void>
 }
 
-/** A request without the right to what it asks for: 401 for a key that is missing or unknown, 403 for one that does not allow it. */
-export interface Refused {
-  readonly status: 401 | 403
-  /** What the client gets. */
-  readonly message: string
-}
-
 /** Finds the owner of a key: of `Authorization: Bearer …` or `x-api-key`. An empty one counts as none. */
 export interface Access {
-  readonly authorize: (key: Redacted.Redacted<string> | undefined) => Effect.Effect<Caller, Refused>
+  /** Fails with 401 if the key is missing or unknown. */
+  readonly authorize: (key: Redacted.Redacted<string> | undefined) => Effect.Effect<Caller, Refusal>
+}
+
+/** The key of a request. */
+export const keyOf = (headers: Headers): Redacted.Redacted<string> | undefined => {
+  const [, bearer = ""] = /^bearer\s+(.*)$/i.exec(headers["authorization"] ?? "") ?? []
+  const key = bearer.trim() || headers["x-api-key"]?.trim() || ""
+  return key === "" ? undefined : Redacted.make(key)
 }
 
 /** Everybody may do everything, except pull models. */

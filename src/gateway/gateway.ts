@@ -18,23 +18,33 @@ export interface Protocol {
   readonly completions: ReadonlyArray<CompletionRoute>
   /** Lists, embeddings and what else there is. */
   readonly others: ReadonlyArray<Route>
-  /** A failure before the response begins. The core adds `Retry-After`. */
-  readonly fail: (reason: ProviderErrorReason) => FailureResponse
-  /** The body of what the core itself refuses: 400, 401, 403, 404, 405, 408, 413. */
+  /**
+   * A failure before the response begins. The core adds `Retry-After`. Without `message`, it has none of the texts of the reason, which
+   * may be those of a server: `PublicMessage.make`.
+   */
+  readonly fail: (reason: ProviderErrorReason, message?: string) => FailureResponse
+  /** The body of what the core itself refuses: 400, 401, 403, 404, 405, 408, 413, 500. */
   readonly refuse: (status: number, message: string) => JsonObject
 }
 
 /** Any route but those for completions. */
 export interface Route {
   readonly method: "GET" | "POST" | "DELETE"
-  /** As `HttpRouter` has it, with `:parameters`. */
+  /** As `HttpRouter` has it, with `:parameters`. After `/*` there is at least one character, which is `params["*"]`. */
   readonly path: `/${string}`
   /** `input`: the request counts for `Caller.admit`, as embeddings do. `pull`: only callers that may pull get through. */
   readonly needs?: "input" | "pull" | undefined
-  /** A JSON object is the body of a response with the status 200. A failure is reported with `Protocol.fail`. */
+  /**
+   * A JSON object is the body of a response with the status 200. A failure is reported with `Protocol.fail`. A bare reason is a fault
+   * that `Decode` has found: the client gets its message.
+   */
   readonly handle: (
     input: RouteInput
-  ) => Effect.Effect<HttpServerResponse.HttpServerResponse | JsonObject, ProviderError, Scope.Scope>
+  ) => Effect.Effect<
+    HttpServerResponse.HttpServerResponse | JsonObject,
+    ProviderError | ProviderErrorReason,
+    Scope.Scope
+  >
 }
 
 /** What the core has read of a request. */
@@ -42,7 +52,7 @@ export interface RouteInput {
   /** `{}` without a body. */
   readonly body: JsonObject
   /** Of the path, decoded. */
-  readonly params: Readonly<Record<string, string>>
+  readonly params: Readonly<Record<string, string | undefined>>
   readonly gateway: Running
 }
 

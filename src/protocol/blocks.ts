@@ -4,7 +4,7 @@
  */
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { StreamError } from "../ProviderError.ts"
-import type { FinalChunk, StreamingChunk, ToolCall, ToolCallDelta } from "../StreamingChunk.ts"
+import type { FinalChunk, ToolCall, ToolCallDelta } from "../StreamingChunk.ts"
 import * as Json from "../values/json.ts"
 import * as Text from "../values/text.ts"
 import type { CompletionWriter } from "./served.ts"
@@ -37,6 +37,7 @@ export const argumentsOf = ({ arguments: value }: ToolCall): string => Json.stri
 /** What waits for the end of the open call. */
 type Held = { readonly kind: "thinking" | "text"; readonly text: string } | { readonly call: ToolCall }
 
+/** A writer of the records of one response. */
 export const makeWriter = (format: Format): CompletionWriter => {
   const state = makeState(format)
   const order = makeOrder(state)
@@ -114,30 +115,56 @@ const makeState = (format: Format) => {
   }
 }
 
-/**
- * The order of texts and calls. What arrives before the open call is complete waits for its end. What it is complete with is not known before
- * the whole call arrives, but nothing that is valid JSON as it is goes on.
- */
-const makeOrder = (state: ReturnType<typeof makeState>) => {
-  /** The call whose arguments are being written. */
+/** The call whose arguments are being written as they arrive. */
+const makeOpenCall = (state: ReturnType<typeof makeState>) => {
   let open: OpenCall | undefined
-  const held: Array<Held> = []
-  /** The ids of calls whose fragments were written. */
-  const streamed = new Set<string>()
 
-  const closeCall = (isCut = false): void => {
+  const close = (isCut: boolean): void => {
     if (open !== undefined) state.close(isCut)
     open = undefined
   }
-  /** Whether something else can be written now. The arguments are parsed once, when something else arrives for the first time. */
-  const isFree = (): boolean => {
-    if (open === undefined) return true
-    open.isComplete ??= Json.parse(Text.join(open.arguments)) !== undefined
-    if (open.isComplete) closeCall()
-    return open === undefined
+  return {
+    close,
+    /** Whether something else can be written now. The arguments are parsed once, when something else arrives for the first time. */
+    isFree: (): boolean => {
+      if (open === undefined) return true
+      // Nothing but white space can follow a whole object.
+      open.isComplete ??= Json.isObject(Json.parse(Text.join(open.arguments)))
+      if (open.isComplete) close(false)
+      return open === undefined
+    },
+    find: (id: string): OpenCall | undefined => (open?.id === id ? open : undefined),
+    begin: ({ id, name }: Named, index: number): void => {
+      open = { id, name, index, arguments: Text.make() }
+      state.open({ kind: "call", id, name })
+    },
+    /** Writes a fragment, if its call is the open one. */
+    append: (index: number, text: string): boolean => {
+      if (open?.index !== index) return false
+      Text.append(open.arguments, text)
+      state.delta(text)
+      return true
+    }
   }
+}
+
+type Named = Pick<ToolCall, "id" | "name">
+
+interface OpenCall extends Named {
+  readonly index: number
+  readonly arguments: Text.Parts
+  isComplete?: boolean
+}
+
+/** The order of texts and calls: what arrives while the arguments of a call are not complete waits for its end. */
+const makeOrder = (state: ReturnType<typeof makeState>) => {
+  const open = makeOpenCall(state)
+  const held: Array<Held> = []
+  /** The ids of calls that were written in fragments, until they arrive as a whole. */
+  const streamed = new Set<string>()
+
   const text = (kind: "thinking" | "text", text: string): void => {
-    if (!isFree()) {
+    if (!open.isFree()) {
       held.push({ kind, text })
       return
     }
@@ -145,20 +172,21 @@ const makeOrder = (state: ReturnType<typeof makeState>) => {
     state.delta(text)
   }
   const whole = (call: ToolCall): void => {
-    if (open?.id === call.id) {
-      if (open.name !== call.name) state.fail(new StreamError({ description: "the name of a tool call changed" }))
+    const known = open.find(call.id)
+    if (known !== undefined) {
+      if (known.name !== call.name) state.fail(new StreamError({ description: "the name of a tool call changed" }))
+      streamed.delete(call.id)
       end(false)
-    } else if (isFree()) {
-      if (streamed.has(call.id)) return
+    } else if (!open.isFree()) {
+      held.push({ call })
+    } else if (!streamed.delete(call.id)) {
       state.open({ kind: "call", id: call.id, name: call.name })
       state.delta(argumentsOf(call))
       state.close()
-    } else {
-      held.push({ call })
     }
   }
   const end = (isCut: boolean): void => {
-    closeCall(isCut)
+    open.close(isCut)
     for (const each of held.splice(0)) {
       if ("call" in each) whole(each.call)
       else text(each.kind, each.text)
@@ -169,37 +197,21 @@ const makeOrder = (state: ReturnType<typeof makeState>) => {
     whole,
     /** Nothing follows: a call that is still open is cut. */
     release: () => end(true),
+    append: open.append,
     /** Writes the first fragment of a call, unless it has to wait for the whole call. */
-    begin: ({ id, name }: Pick<ToolCall, "id" | "name">, index: number, text: string): void => {
-      if (streamed.has(id) || !isFree()) return
-      streamed.add(id)
-      open = { id, name, index, arguments: Text.make() }
-      Text.append(open.arguments, text)
-      state.open({ kind: "call", id, name })
-      state.delta(text)
-    },
-    /** Writes a further fragment, if its call is open. */
-    append: (index: number, text: string): boolean => {
-      if (open?.index !== index) return false
-      Text.append(open.arguments, text)
-      state.delta(text)
-      return true
+    begin: (call: Named, index: number, text: string): void => {
+      if (streamed.has(call.id) || !open.isFree()) return
+      streamed.add(call.id)
+      open.begin(call, index)
+      open.append(index, text)
     }
   }
-}
-
-interface OpenCall {
-  readonly index: number
-  readonly id: string
-  readonly name: string
-  readonly arguments: Text.Parts
-  isComplete?: boolean
 }
 
 /** The fragments of calls. A call is written in fragments if its id and its name come before its arguments, and otherwise as a whole. */
 const makeFragments = ({ append, begin }: Pick<ReturnType<typeof makeOrder>, "append" | "begin">) => {
   /** By index: calls without arguments so far. `undefined`: further fragments are not written unless the call is open. */
-  const calls = new Map<number, { readonly id: string; readonly name: string } | undefined>()
+  const calls = new Map<number, Named | undefined>()
 
   return ({ argumentsDelta, id = "", index, name = "" }: ToolCallDelta): void => {
     if (argumentsDelta !== "" && append(index, argumentsDelta)) return

@@ -30,7 +30,7 @@ export interface Protocol {
 /** Any route but those for completions. */
 export interface Route {
   readonly method: "GET" | "POST" | "DELETE"
-  /** As `HttpRouter` has it, with `:parameters`. */
+  /** As `HttpRouter` has it, with `:parameters`. After `/*` there is at least one character, which is `params["*"]`. */
   readonly path: `/${string}`
   /** `input`: the request counts for `Caller.admit`, as embeddings do. `pull`: only callers that may pull get through. */
   readonly needs?: "input" | "pull" | undefined
@@ -52,7 +52,7 @@ export interface RouteInput {
   /** `{}` without a body. */
   readonly body: JsonObject
   /** Of the path, decoded. */
-  readonly params: Readonly<Record<string, string>>
+  readonly params: Readonly<Record<string, string | undefined>>
   readonly gateway: Running
 }
 

@@ -1,0 +1,5 @@
+/** The protocols that a gateway speaks. */
+import * as Anthropic from "./anthropic.ts"
+import type { Protocol } from "./gateway.ts"
+
+export const protocols: ReadonlyArray<Protocol> = [Anthropic.protocol]

@@ -162,6 +162,8 @@ const makeOrder = (state: ReturnType<typeof makeState>) => {
   const held: Array<Held> = []
   /** The ids of calls that were written in fragments, until they arrive as a whole. */
   const streamed = new Set<string>()
+  /** How many calls were begun. */
+  let count = 0
 
   const text = (kind: "thinking" | "text", text: string): void => {
     if (!open.isFree()) {
@@ -180,6 +182,7 @@ const makeOrder = (state: ReturnType<typeof makeState>) => {
     } else if (!open.isFree()) {
       held.push({ call })
     } else if (!streamed.delete(call.id)) {
+      count++
       state.open({ kind: "call", id: call.id, name: call.name })
       state.delta(argumentsOf(call))
       state.close()
@@ -198,9 +201,10 @@ const makeOrder = (state: ReturnType<typeof makeState>) => {
     /** Nothing follows: a call that is still open is cut. */
     release: () => end(true),
     append: open.append,
-    /** Writes the first fragment of a call, unless it has to wait for the whole call. */
+    /** Writes the first fragment of a call, unless it has to wait for the whole call, as it does for calls before it. */
     begin: (call: Named, index: number, text: string): void => {
-      if (streamed.has(call.id) || !open.isFree()) return
+      if (index !== count || streamed.has(call.id) || !open.isFree()) return
+      count++
       streamed.add(call.id)
       open.begin(call, index)
       open.append(index, text)

@@ -24,10 +24,10 @@ const variable = Schema.String.check(
 const filter = <A>(find: (value: A) => Schema.FilterOutput | string | undefined) =>
   Schema.makeFilter<A>(find, { toJsonSchema: () => [{}, true] })
 
-/** An address that all kinds accept. Credentials do not belong into a file. */
+/** Only the kind of the server knows which path an address may have. Credentials do not belong into a file. */
 const url = text.check(
   filter((address) =>
-    Result.match(BaseUrl.parse(address, Servers.local.ollama.address), {
+    Result.match(BaseUrl.parse(address, { port: "", root: "" }), {
       onFailure: (fault) => fault.replace("use `token` or `headers`", "tokenVariable names the variable of a token"),
       onSuccess: () => undefined
     })

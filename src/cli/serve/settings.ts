@@ -40,16 +40,36 @@ export const decode = <A>(
   )
 }
 
-/** The message of an exception quotes the text, so only the position is taken from it. */
-const parse = (text: string): Result.Result<unknown, string> =>
-  Result.try({
-    try: (): unknown => JSON.parse(text.replace(/^\uFEFF/, "")),
-    catch: (error) => {
-      const [, position] = /at position (\d+)/.exec(String(error)) ?? []
-      const lines = text.slice(0, position === undefined ? text.length : Number(position)).split("\n")
-      return `:${lines.length}:${(lines.at(-1) ?? "").length + 1}: Expected JSON`
-    }
+const parse = (text: string): Result.Result<unknown, string> => {
+  const json = text.replace(/^\uFEFF/, "")
+  const value = Result.try((): unknown => JSON.parse(json))
+  return Result.mapError(value, () => {
+    const lines = json.slice(0, findEnd(json)).split("\n")
+    return `:${lines.length}:${(lines.at(-1) ?? "").length + 1}: Expected JSON`
   })
+}
+
+/** Where a text stops to be the beginning of JSON. Exceptions do not always tell. */
+const findEnd = (text: string): number => {
+  let good = 0
+  let bad = text.length + 1
+  while (bad - good > 1) {
+    const middle = Math.floor((good + bad) / 2)
+    if (isBeginning(text.slice(0, middle))) good = middle
+    else bad = middle
+  }
+  return good
+}
+
+const isBeginning = (text: string): boolean =>
+  Result.match(
+    Result.try(() => JSON.parse(text)),
+    {
+      onSuccess: () => true,
+      onFailure: (error) =>
+        /end of JSON|Unterminated/.test(String(error)) || String(error).includes(` at position ${text.length} `)
+    }
+  )
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1({
   leafHook: (issue) => {

@@ -1,4 +1,6 @@
 /** The records of the four endpoints for completions, in the form in which Ollama 0.33 and LM Studio 0.4 send them. */
+import * as Duration from "effect/Duration"
+import * as Lines from "../protocol/ollama/servedResponse.ts"
 import * as Chunks from "../protocol/openai/servedChunks.ts"
 import type { FinishReason, StreamingChunk, ToolCall, Usage } from "../StreamingChunk.ts"
 
@@ -23,39 +25,32 @@ type MakeWire = (options: { readonly model: string; readonly withUsage: boolean 
 /** The same time for all records, so that the same script gives the same bytes. */
 const createdAt = new Date("2026-01-02T03:04:05.678Z")
 
-/** `toFields` has what differs between its two endpoints. */
+/** How long the server took, whatever the delays of the script. */
+const timings = {
+  total: Duration.millis(900),
+  load: Duration.millis(50),
+  prompt: Duration.millis(30),
+  completion: Duration.millis(800)
+}
+
 const ollama =
-  (toFields: (text: string, rest?: object) => object): MakeWire =>
+  (form: Lines.Form): MakeWire =>
   ({ model }) => {
-    const line = (fields: object): string => `${JSON.stringify(fields)}\n`
-    const record = (fields: object): string => line({ model, created_at: createdAt.toISOString(), ...fields })
-    const toContent = (content: Content, index: number): object => {
-      if (typeof content === "string") return toFields(content)
-      if ("thinking" in content) return toFields("", { thinking: content.thinking })
-      const { arguments: value, id, name } = content.toolCall
-      return toFields("", { tool_calls: [{ id, function: { index, name, arguments: value } }] })
-    }
+    const { content, end } = Lines.makeRecords(form, { model, createdAt: createdAt.getTime() })
     return {
       contentType: "application/x-ndjson",
       headersAtOnce: false,
-      content: (content, index) => record({ ...toContent(content, index), done: false }),
+      content: (piece, index) => content(toParts(piece), index),
       record: (text) => `${text}\n`,
-      error: (error) => line({ error }),
-      end: ({ finishReason, usage }) =>
-        record({
-          ...toFields(""),
-          done: true,
-          // Ollama has no reason of its own for tool calls.
-          done_reason: finishReason === "tool-calls" ? "stop" : finishReason,
-          total_duration: 900_000_000,
-          load_duration: 50_000_000,
-          prompt_eval_count: usage?.promptTokens,
-          prompt_eval_duration: 30_000_000,
-          eval_count: usage?.completionTokens,
-          eval_duration: 800_000_000
-        })
+      error: Lines.error,
+      end: (facts) => end({ ...facts, timings })
     }
   }
+
+const toParts = (piece: Content): Lines.Parts => {
+  if (typeof piece === "string") return { content: piece }
+  return "thinking" in piece ? { content: "", ...piece } : { content: "", toolCalls: [piece.toolCall] }
+}
 
 const lmStudio =
   (form: Chunks.Form): MakeWire =>
@@ -88,8 +83,8 @@ const toChunks = (content: Content, index: number): ReadonlyArray<StreamingChunk
 
 /** The endpoints for completions. */
 export const wires: { readonly [path: string]: MakeWire } = {
-  "/api/chat": ollama((content, rest) => ({ message: { role: "assistant", content, ...rest } })),
-  "/api/generate": ollama((response, rest) => ({ response, ...rest })),
+  "/api/chat": ollama(Lines.message),
+  "/api/generate": ollama(Lines.response),
   "/v1/chat/completions": lmStudio(Chunks.chat),
   "/v1/completions": lmStudio(Chunks.completion)
 }

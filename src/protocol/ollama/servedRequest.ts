@@ -176,7 +176,7 @@ const toSampling = (options: Options): Base["options"] => {
 const toCount = (value: number | null | undefined): number | undefined =>
   value == null || value < 1 ? undefined : Math.trunc(value)
 
-const toTuning = (options: Options): { readonly options?: Json.JsonObject } => {
+export const toTuning = (options: Options): { readonly options?: Json.JsonObject } => {
   const known = Object.entries(options).filter(([name, value]) => Object.hasOwn(tuningOptions, name) && value !== null)
   return known.length === 0 ? {} : { options: Object.fromEntries(known) }
 }
@@ -226,7 +226,7 @@ export const decodeChat: Served.Decode<Served.ReceivedCompletion> = (body) =>
       },
       base
     )
-    return { request, isStream, tuning, ...responses(Response.message) }
+    return { request, isStream, tuning, ...isOptional(chat), ...responses(Response.message) }
   })
 
 const readGenerate = reader(Generate)
@@ -256,7 +256,7 @@ export const decodeGenerate: Served.Decode<Served.ReceivedCompletion> = (body) =
     ]
     const unnested = (field: string): string => field.replace(/^messages\[\d\]\./, "")
     const request = yield* check({ model, messages, ...toThink(generate.think) }, base, unnested)
-    return { request, ...rest }
+    return { request, ...isOptional(generate), ...rest }
   })
 
 /** What a request with a `prompt` has no field for. */
@@ -268,6 +268,10 @@ const toOnly = ({ raw, suffix, system, template, think }: Generate): Json.JsonOb
 
 const toThink = (think: Common["think"]): Pick<CompletionRequest.Defaults, "think"> =>
   think == null || think === "" ? {} : { think }
+
+/** Versions of Ollama before 0.12.5 reject thinking that is switched off if the model does not think. */
+const isOptional = ({ think }: Common): Pick<Served.ReceivedCompletion, "isThinkOptional"> =>
+  think === false ? { isThinkOptional: true } : {}
 
 const responses = (form: Response.Form): Pick<Served.ReceivedCompletion, "encode" | "makeWriter"> => ({
   makeWriter: (context) => Response.makeWriter(form, context),

@@ -32,7 +32,8 @@ export const response: Form = {
   whole: (response, others) => ({ response, ...others })
 }
 
-type Parts = Pick<StreamingChunk, "content" | "thinking" | "toolCalls">
+/** What a record adds to a completion. */
+export type Parts = Pick<StreamingChunk, "content" | "thinking" | "toolCalls">
 type End = Pick<FinalChunk, "finishReason" | "timings" | "usage">
 
 /** The records of one response. All have the time of the response, so that a record is a fixed head and its text. */
@@ -68,14 +69,17 @@ export const makeWriter = (form: Form, context: Served.WriterContext): Served.Co
       calls += toolCalls.length
       return chunk.isFinal ? parts + records.end(chunk) : parts
     },
-    failure: (reason) => {
-      const status = Served.statusOf(reason)
-      return error(PublicMessage.make(reason), status < 500 ? status : undefined)
-    }
+    failure: toLine
   }
 }
 
-/** The record of a failure. Ollama's has no status; readers that know it find out what the client can do about the failure. */
+/** The record of a failure after the beginning. Ollama's has no status, but with one readers know what can be done about the failure. */
+export const toLine = (reason: ProviderErrorReason): string => {
+  const status = Served.statusOf(reason)
+  return error(PublicMessage.make(reason), status < 500 ? status : undefined)
+}
+
+/** A record with an error. */
 export const error = (message: string, status?: number): string => `${JSON.stringify({ error: message, status })}\n`
 
 /** A failure before the response begins. */

@@ -98,6 +98,16 @@ const logprobs = { logprobs: Schema.Tuple([]) }
 const response = { response: Response }
 
 const Event = Schema.Union([
+  Schema.Struct({
+    type: Schema.Literal("error"),
+    sequence_number: Schema.Int,
+    error: Schema.Struct({
+      type: Schema.String,
+      message: Schema.String,
+      param: Schema.NullOr(Schema.String),
+      code: Schema.NullOr(Schema.String)
+    })
+  }),
   event("response.created", response),
   event("response.in_progress", response),
   event("response.completed", response),
@@ -207,6 +217,7 @@ const makeReader = (): ReadEvent<Event> => {
   let sequence = 0
   let phase: "start" | "created" | "open" = "start"
   let open: Open | undefined
+  let error: string | undefined
   const done: Array<Item> = []
 
   const readInItem = (event: Event, name: string): Parts => {
@@ -239,6 +250,7 @@ const makeReader = (): ReadEvent<Event> => {
   }
   const readEnd = (name: string, response: Response, chunks: Array<StreamingChunk>) => {
     expectThat(response.status === name, `${name}: the status`)
+    expectThat(response.error?.message === error, "another error")
     if (response.error !== null)
       return new StreamError({ description: `${response.error.code}: ${response.error.message}` })
     expectThat(open === undefined, `${name} in an item`)
@@ -256,6 +268,11 @@ const makeReader = (): ReadEvent<Event> => {
       return "open"
     }
     expectThat(phase === "open", `${name} before the beginning`)
+    expectThat(error === undefined || name === "failed", `${name} after an error`)
+    if (event.type === "error") {
+      error = event.error.message
+      return "open"
+    }
     if ("response" in event) return readEnd(name, event.response, chunks)
     if (event.type === "response.output_item.added") {
       expectThat(event.output_index === done.length, `${name}: the index`)

@@ -111,7 +111,7 @@ const receive = (
       only: Fields.toOnly(body),
       conversation: prompt_cache_key || undefined,
       makeWriter: (context) => Chunks.makeWriter(form, context, withUsage),
-      encode: (completion, context) => form.encode(completion, context)
+      encode: (completion, context) => Chunks.encode(form, completion, context)
     }
   })
 

@@ -8,6 +8,10 @@ import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
 import * as Gateway from "../support/serve.ts"
+import { vi } from "vitest"
+
+// Each of them starts programs, on a machine that may be busy.
+vi.setConfig({ testTimeout: 90_000 })
 
 const npmStart = { npm_lifecycle_event: "start", npm_package_name: "effect-local-llm" }
 

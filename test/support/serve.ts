@@ -21,7 +21,7 @@ export const serve = Effect.fnUntraced(function* (
   options?: CommandLine.Options
 ): Effect.fn.Return<Gateway, never, Scope.Scope> {
   const running = yield* CommandLine.start(["serve", "--listen", "0", ...args], options)
-  yield* running.until(({ stderr }) => stderr.includes("Look at it"))
+  yield* running.until(({ stderr, stdout }) => stderr.includes("Look at it") && stdout.includes("ANTHROPIC_BASE_URL"))
   const { stdout } = yield* running.output
   const [, url = ""] = /OLLAMA_HOST=(\S+)/.exec(stdout) ?? []
   const send = (path: string, init?: RequestInit) =>

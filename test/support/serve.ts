@@ -20,8 +20,13 @@ export const serve = Effect.fnUntraced(function* (
   args: ReadonlyArray<string>,
   options?: CommandLine.Options
 ): Effect.fn.Return<Gateway, never, Scope.Scope> {
-  const running = yield* CommandLine.start(["serve", "--listen", "0", ...args], options)
-  yield* running.until(({ stderr, stdout }) => stderr.includes("Look at it") && stdout.includes("ANTHROPIC_BASE_URL"))
+  const listen = args.includes("--listen") ? [] : ["--listen", "0"]
+  const running = yield* CommandLine.start(["serve", ...listen, ...args], options)
+  const ready = running.until(({ stderr, stdout }) => stderr.includes("Look at it") && stdout.includes("ANTHROPIC"))
+  const ended = Effect.flatMap(running.result, ({ stderr }) =>
+    Effect.die(new Error(`the gateway has ended: ${stderr}`))
+  )
+  yield* Effect.raceFirst(ready, ended)
   const { stdout } = yield* running.output
   const [, url = ""] = /OLLAMA_HOST=(\S+)/.exec(stdout) ?? []
   const send = (path: string, init?: RequestInit) =>

@@ -29,7 +29,7 @@ export interface Member {
 
 export interface Hosts {
   /** Replaces the hosts. */
-  readonly set: (wanted: ReadonlyArray<GatewayConfig.Host>, permits: number | undefined) => Effect.Effect<void>
+  readonly set: (wanted: Wanted) => Effect.Effect<void>
   /** For the pool. */
   readonly lists: Stream.Stream<ReadonlyArray<Pool.Host>>
   /** Those of the last list. */
@@ -40,87 +40,84 @@ export interface Hosts {
 
 type Requirements = HttpClient.HttpClient | Scope.Scope
 
+/** Hosts that are wanted, and the permits of each that has no number of its own. */
+interface Wanted {
+  readonly hosts: ReadonlyArray<GatewayConfig.Host>
+  readonly permits: number | undefined
+}
+
 /** Fails if one of the first hosts cannot be right. */
 export const make = Effect.fnUntraced(function* (
-  first: { readonly wanted: ReadonlyArray<GatewayConfig.Host>; readonly permits: number | undefined },
+  first: Wanted,
   access: Access,
   observe: Observe
 ): Effect.fn.Return<Hosts, Failure.CommandFailed, Requirements> {
   const lists = yield* Queue.unbounded<ReadonlyArray<Pool.Host>>()
   const following = yield* FiberHandle.make<void>()
   const context = yield* Effect.context<HttpClient.HttpClient>()
-  /** A host keeps its name, and what the pool has learned of it, when it leaves and comes back. */
-  const known = new Map<string, Member>()
+  const known = makeKnown(access)
   let members: ReadonlyArray<Member> = []
   let missing: ReadonlyArray<GatewayConfig.Host> = []
 
-  const find = (wanted: GatewayConfig.Host) =>
-    Effect.suspend(() => {
-      const member = known.get(GatewayConfig.nameOf(wanted))
-      if (member !== undefined) return Effect.succeed(Option.some(member))
-      return Effect.map(recognise(wanted, access), (found) =>
-        Option.map(found, (service) => {
-          const member = { name: GatewayConfig.nameOf(wanted), wanted, service }
-          known.set(member.name, member)
-          return member
-        })
-      )
-    })
-
   /** Returns whether the kinds of all hosts are known. */
-  const publish = Effect.fnUntraced(function* (
-    all: ReadonlyArray<GatewayConfig.Host>,
-    permits: number | undefined,
-    isFirst: boolean
-  ) {
-    const found = yield* Effect.forEach(all, find, { concurrency: "unbounded" })
-    const before = members
+  const publish = Effect.fnUntraced(function* (wanted: Wanted, isFirst: boolean) {
+    const found = yield* Effect.forEach(wanted.hosts, known.find, { concurrency: "unbounded" })
+    const isChanged = found.flatMap(Option.toArray).length !== members.length
     members = found.flatMap(Option.toArray)
-    missing = all.filter((_, i) => Option.isNone(found[i] ?? Option.none()))
-    if (isFirst || members.length !== before.length) {
-      yield* Queue.offer(
-        lists,
-        members.map(({ name, service }) => {
-          const host = all.find((wanted) => GatewayConfig.nameOf(wanted) === name)
-          const { oneModelAtATime, permits: own = permits } = host ?? {}
-          return { name, provider: observe(name, service.provider), permits: own, oneModelAtATime }
-        })
-      )
-    }
+    missing = wanted.hosts.filter((_, i) => Option.isNone(found[i] ?? Option.none()))
+    if (isFirst || isChanged) yield* Queue.offer(lists, toList(members, wanted, observe))
     return missing.length === 0
   })
-
-  const follow = (all: ReadonlyArray<GatewayConfig.Host>, permits: number | undefined) => {
-    const again: Effect.Effect<void, Failure.CommandFailed, HttpClient.HttpClient> = Effect.flatMap(
-      Effect.delay(publish(all, permits, false), retry),
-      (isComplete) => (isComplete ? Effect.void : again)
+  const follow = (wanted: Wanted): Effect.Effect<void, Failure.CommandFailed, HttpClient.HttpClient> =>
+    Effect.flatMap(Effect.delay(publish(wanted, false), retry), (isComplete) =>
+      isComplete ? Effect.void : follow(wanted)
     )
-    return again
-  }
+  const start = Effect.fnUntraced(function* (wanted: Wanted) {
+    yield* FiberHandle.clear(following)
+    if (yield* publish(wanted, true)) return
+    for (const { url } of missing) {
+      yield* Output.note(`${url}: no server is recognised there yet; it is used as soon as one is`)
+    }
+    const further = Effect.catch(follow(wanted), (error) => Output.note(error.message))
+    yield* FiberHandle.run(following, Effect.provideContext(further, context))
+  })
 
-  const start = (all: ReadonlyArray<GatewayConfig.Host>, permits: number | undefined) =>
-    Effect.gen(function* () {
-      yield* FiberHandle.clear(following)
-      const isComplete = yield* publish(all, permits, true)
-      for (const { url } of missing)
-        yield* Output.note(`${url}: no server is recognised there yet; it is used as soon as one is`)
-      if (isComplete) return
-      const further = Effect.catch(follow(all, permits), (error) => Output.note(error.message))
-      yield* FiberHandle.run(following, Effect.provideContext(further, context))
-    })
-
-  yield* start(first.wanted, first.permits)
+  yield* start(first)
   return {
-    set: (wanted, permits) =>
-      Effect.gen(function* () {
-        for (const each of wanted) if (isOther(each, known.get(GatewayConfig.nameOf(each)))) yield* noteOther(each)
-        yield* Effect.catch(start(wanted, permits), (error) => Output.note(error.message))
-      }).pipe(Effect.provideContext(context)),
+    set: (wanted) =>
+      Effect.andThen(
+        Effect.forEach(wanted.hosts.filter(known.isOther), noteOther, { discard: true }),
+        Effect.catch(start(wanted), (error) => Output.note(error.message))
+      ).pipe(Effect.provideContext(context)),
     lists: Stream.fromQueue(lists),
     members: () => members,
     missing: () => missing
   }
 })
+
+/** A host keeps its name, and what the pool has learned of it, when it leaves and comes back. */
+const makeKnown = (access: Access) => {
+  const known = new Map<string, Member>()
+  return {
+    find: Effect.fnUntraced(function* (wanted: GatewayConfig.Host) {
+      const name = GatewayConfig.nameOf(wanted)
+      const member = known.get(name)
+      if (member !== undefined) return Option.some(member)
+      const found = yield* recognise(wanted, access)
+      if (Option.isSome(found)) known.set(name, { name, wanted, service: found.value })
+      return Option.fromUndefinedOr(known.get(name))
+    }),
+    isOther: (wanted: GatewayConfig.Host): boolean => isOther(wanted, known.get(GatewayConfig.nameOf(wanted)))
+  }
+}
+
+/** The members as the pool gets them. */
+const toList = (members: ReadonlyArray<Member>, { hosts, permits }: Wanted, observe: Observe) =>
+  members.map(({ name, service }): Pool.Host => {
+    const wanted = hosts.find((host) => GatewayConfig.nameOf(host) === name)
+    const { oneModelAtATime, permits: own = permits } = wanted ?? {}
+    return { name, provider: observe(name, service.provider), permits: own, oneModelAtATime }
+  })
 
 /** What a member was made of stays, since requests run on it. */
 const isOther = (wanted: GatewayConfig.Host, member: Member | undefined): boolean =>

@@ -27,11 +27,7 @@ export const serve = Effect.fnUntraced(
     const { changeable, fixed } = source
     const accounts = yield* findAccounts(input, fixed)
     const observer = yield* Observer.make
-    const hosts = yield* Hosts.make(
-      { wanted: changeable.hosts, permits: changeable.permits },
-      fixed.access,
-      observer.observe
-    )
+    const hosts = yield* Hosts.make(changeable, fixed.access, observer.observe)
     const pool = yield* Pool.make({
       hosts: hosts.lists,
       permits: changeable.permits,
@@ -55,7 +51,7 @@ export const serve = Effect.fnUntraced(
           "addresses to listen on, files of keys, timeouts and maxWaiting change at the next start only"
         )
       }
-      yield* hosts.set(source.changeable.hosts, source.changeable.permits)
+      yield* hosts.set(source.changeable)
       yield* accounts.reload
       yield* Output.note("the settings were read again")
     }).pipe(Effect.catch(({ message }) => Output.note(`${message}; the settings stay as they were`)))

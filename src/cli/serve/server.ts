@@ -7,6 +7,7 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Http from "node:http"
+import * as Os from "node:os"
 import * as Gateway from "../../Gateway.ts"
 import type * as Pool from "../../Pool.ts"
 import * as Provider from "../../Provider.ts"
@@ -30,6 +31,9 @@ interface Parts {
   readonly settings: () => Changeable
 }
 
+/** The names of this machine, and the one by which containers reach it. */
+const ownNames = [Os.hostname(), `${Os.hostname()}.local`, "host.docker.internal"]
+
 /** How long the headers of a request may take to arrive, in milliseconds. */
 const headersTimeout = 10_000
 
@@ -41,7 +45,7 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, poo
     (error) => new Failure.CommandFailed({ message: describe(error.cause, address) })
   )
   let isOpen = true
-  const names = { hosts: () => settings().hostnames, origins: () => settings().origins }
+  const names = { hosts: () => [...ownNames, ...settings().hostnames], origins: () => settings().origins }
   const routes = Layer.merge(
     Routes.layer({ accounts, names, reporter, isOpen: () => isOpen }),
     Gateway.layer({ ...names, access: accounts, aliases: () => settings().aliases, pull: Pull.make(hosts) })

@@ -58,6 +58,12 @@ describe("the hosts", () => {
       expect((yield* gateway.get("/health")).status).toBe(503)
       const { text } = yield* gateway.get("/status")
       expect(JSON.parse(text).hosts).toMatchObject([{ name: url, status: "missing" }])
+      // A gateway is a server as well.
+      const server = yield* FakeServer.make({ text: "Yes" }, { models: ["m:latest"] })
+      yield* Gateway.serve(["--host", server.url, "--listen", new URL(url).port])
+      while ((yield* gateway.get("/health")).status !== 200) yield* Effect.sleep("100 millis")
+      const { text: answer } = yield* gateway.post("/api/chat", Gateway.chat("m", { stream: false }))
+      expect(JSON.parse(answer).message.content).toBe("Yes")
     })
   )
 

@@ -213,10 +213,16 @@ describe("the status page", () => {
       const elsewhere = { origin: "https://evil.example" }
       expect((yield* gateway.get("/status", elsewhere)).status).toBe(403)
       expect((yield* gateway.get("/metrics", elsewhere)).status).toBe(403)
-      const failing = yield* gateway.post("/api/chat", Gateway.chat("none"))
-      expect(failing.status).toBe(404)
+      yield* gateway.post("/api/chat", Gateway.chat("one"))
       const { text } = yield* gateway.get("/metrics")
       expect(text).toContain(`local_llm_gateway_host_ready{host="${server.url}"} 1`)
+      expect(text).toMatch(/gen_ai_client_token_usage_sum\{[^}]*gen_ai_token_type="output"\} \d/)
+
+      yield* server.setScript({ status: 500, body: { error: "a secret" } })
+      yield* gateway.post("/api/chat", Gateway.chat("one"))
+      const status = yield* gateway.get("/status")
+      expect(JSON.parse(status.text).failures).toMatchObject([{ host: server.url, model: "one" }])
+      expect(status.text).not.toContain("secret")
     })
   )
 })

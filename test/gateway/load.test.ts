@@ -47,7 +47,7 @@ it.live(
         expect(received.slice(0, 20).join(" ")).toBe(words(id))
       }
     }).pipe(Effect.provide(NodeHttpClient.layerUndici)),
-  60_000
+  120_000
 )
 
 it.live(
@@ -71,5 +71,5 @@ it.live(
         "5 seconds"
       )
     }).pipe(Effect.provide(NodeHttpClient.layerUndici)),
-  60_000
+  120_000
 )

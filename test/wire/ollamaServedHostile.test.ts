@@ -90,7 +90,9 @@ const embedBody = { model: "m", input: ["a"], truncate: true, dimensions: 2, kee
 
 /** The body with each of its fields, however deep, replaced in turn. */
 const replacements = (body: JsonObject, value: unknown): ReadonlyArray<JsonObject> =>
-  Object.entries(body).flatMap(([key, inner]) => replace(inner, value).map((each) => ({ ...body, [key]: each })))
+  Object.entries(body).flatMap(([key, inner]) =>
+    replace(inner, value).map((each) => Object.fromEntries([...Object.entries(body), [key, each]]))
+  )
 
 const replace = (whole: unknown, value: unknown): ReadonlyArray<unknown> => [
   value,

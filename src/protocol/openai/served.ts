@@ -39,6 +39,7 @@ const commonFields = {
   presence_penalty: number,
   frequency_penalty: number,
   response_format: nullish(Format),
+  logit_bias: nullish(JsonObject),
   ttl: number,
   prompt_cache_key: nullish(Schema.String)
 }

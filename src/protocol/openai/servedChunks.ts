@@ -58,11 +58,7 @@ export const makeWriter = (form: Form, context: WriterContext, withUsage: boolea
 export const encode = (form: Form, completion: Completion, context: WriterContext): JsonObject => {
   const { finishReason, usage } = completion
   const choice = { index: 0, ...form.toChoice(completion), logprobs: null, finish_reason: toWord(form, finishReason) }
-  return {
-    ...toHead(form, form.objects[1], context),
-    choices: [choice],
-    ...(usage === undefined ? {} : { usage: toUsage(usage) })
-  }
+  return { ...toHead(form, form.objects[1], context), choices: [choice], usage: toUsage(usage ?? {}) }
 }
 
 const toHead = ({ prefix }: Form, object: string, { createdAt, id, model }: WriterContext): JsonObject => ({
@@ -82,6 +78,7 @@ const isEmpty = ({ content, isFinal, thinking, toolCallDeltas, toolCalls }: Stre
 const toWord = ({ callsWord }: Form, finishReason: FinishReason): string =>
   finishReason === "tool-calls" ? callsWord : finishReason.replaceAll("-", "_")
 
+/** Some clients do not read a response without all three numbers. Zero is what servers send that do not count. */
 const toUsage = ({
   cachedTokens,
   completionTokens,
@@ -89,8 +86,8 @@ const toUsage = ({
   reasoningTokens,
   totalTokens
 }: Usage): JsonObject => ({
-  prompt_tokens: promptTokens,
-  completion_tokens: completionTokens,
+  prompt_tokens: promptTokens ?? 0,
+  completion_tokens: completionTokens ?? 0,
   total_tokens: totalTokens ?? (promptTokens ?? 0) + (completionTokens ?? 0),
   ...(cachedTokens === undefined ? {} : { prompt_tokens_details: { cached_tokens: cachedTokens } }),
   ...(reasoningTokens === undefined ? {} : { completion_tokens_details: { reasoning_tokens: reasoningTokens } })

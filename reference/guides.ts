@@ -4,6 +4,7 @@ import * as TypeDoc from "typedoc"
 /** The first pages. Those that are not named here follow in alphabetical order. */
 const first = [
   "command-line",
+  "gateway",
   "choosing-a-server",
   "environment-variables",
   "http-server",

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Servers from "../servers/servers.ts"
+import * as Failure from "./failure.ts"
 import * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
 
@@ -28,6 +29,7 @@ const run = <Input, E, R>(load: () => Promise<(input: Input) => Effect.Effect<vo
 
 const loadChat = async () => (await import("./chat.ts")).chat
 const models = () => import("./models.ts")
+const keys = () => import("./serve/keysCommands.ts")
 
 const root = Command.make("local-llm", Flags.chat).pipe(
   Command.withSharedFlags(Flags.common),
@@ -77,7 +79,27 @@ const subcommands = [
   define("cp", "Give a model a second name", Flags.copy, async () => (await models()).copy),
   define("load", "Load a model into memory", Flags.load, async () => (await models()).load),
   define("unload", "Remove a model from memory", Flags.model, async () => (await models()).unload),
-  define("embed", "Print the vector of a text", Flags.embed, async () => (await import("./embed.ts")).embed)
+  define("embed", "Print the vector of a text", Flags.embed, async () => (await import("./embed.ts")).embed),
+  define(
+    "serve",
+    "Serve the models of all hosts at one address, to every tool that speaks to Ollama, OpenAI or Anthropic",
+    Flags.serve,
+    async () => (await import("./serve/serve.ts")).serve
+  ),
+  define("top", "Show the state of a gateway that runs", {}, async () => (await import("./serve/top.ts")).top),
+  Command.make("keys", {}, () => Failure.fail("a command is missing: local-llm keys add, list or remove")).pipe(
+    Command.withDescription("Add, list and remove the keys of a gateway"),
+    Command.withSubcommands([
+      define("add", "Make a key and print it, once", Flags.addKey, async () => (await keys()).add),
+      define("list", "List the keys", Flags.listKeys, async () => (await keys()).list),
+      define(
+        "remove",
+        "Remove keys. If one of them is missing, none is removed",
+        Flags.removeKeys,
+        async () => (await keys()).remove
+      )
+    ])
+  )
 ] as const
 
 const commands = root.pipe(Command.withSubcommands(subcommands))

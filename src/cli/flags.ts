@@ -58,12 +58,16 @@ const prompt = {
   )
 }
 
-export const chat = {
-  ...prompt,
+const hosts = {
   hosts: repeated(
     Flag.String("host"),
     "The address of a server. Several make a pool, which chooses one for each request"
-  ),
+  )
+}
+
+export const chat = {
+  ...prompt,
+  ...hosts,
   system: optional(Flag.String("system").pipe(Flag.withAlias("s")), "The system message"),
   images: repeated(Flag.Path("image"), "An image that belongs to the prompt; several flags for several"),
   think: optional(
@@ -116,6 +120,56 @@ export const load = {
     "How long it stays in memory after its last use: 90s, 10m, 2h or always (Ollama only)"
   )
 }
+
+const keys = {
+  file: optional(
+    Flag.Path("keys"),
+    "The file of the keys of a gateway (default: local-llm/keys.json in the folder for settings)"
+  )
+}
+
+export const serve = {
+  ...hosts,
+  config: optional(Flag.Path("config"), "A file with the hosts and the other settings. It is read again on SIGHUP"),
+  listen: optional(
+    Flag.String("listen"),
+    "The address to listen on: HOST, HOST:PORT or PORT (default: 127.0.0.1:11435)"
+  ),
+  aliases: repeated(
+    Flag.String("alias"),
+    "A further name of a model, as NAME=MODEL, for tools with fixed names; several flags for several"
+  ),
+  permits: optional(Flag.Int("permits"), "How many requests each host answers at the same time (default: 4)"),
+  ...keys,
+  noKeys: isSet("no-keys", "Need no keys, on any address"),
+  firstChunkTimeout: timeouts.firstChunkTimeout,
+  idleTimeout: timeouts.idleTimeout,
+  stopTimeout: timeout("stop-timeout", "How long running answers may take to end after SIGTERM", "60s")
+}
+
+const keyName = Argument.String("name").pipe(Argument.withDescription("The name of a key"))
+
+export const addKey = {
+  name: keyName,
+  ...keys,
+  models: repeated(Flag.String("model"), "A model that it may use; several flags for several (default: all)"),
+  requestsAtOnce: optional(Flag.Int("requests-at-once"), "How many requests it may send at the same time"),
+  requestsPerMinute: optional(Flag.Int("requests-per-minute"), "How many requests it may send in a minute"),
+  tokensPerMinute: optional(
+    Flag.Int("tokens-per-minute"),
+    "How many tokens its prompts and answers may have in a minute"
+  ),
+  priority: optional(
+    Flag.Literals("priority", ["interactive", "batch"]),
+    "Whether its requests wait for those of others (default: interactive)"
+  ),
+  mayPull: isSet("pull", "Let it download models onto the hosts"),
+  maySeeStatus: isSet("status", "Let it see the status page and the metrics")
+}
+
+export const listKeys = keys
+
+export const removeKeys = { names: Argument.atLeast(keyName, 1), ...keys }
 
 /** What a command gets. */
 export type Input<Flags extends Command.Command.Config = {}> = Command.Command.Config.Infer<Flags & typeof common>

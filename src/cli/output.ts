@@ -70,6 +70,7 @@ export const dim: Effect.Effect<(text: string) => string> = Effect.gen(function*
 
 const secretVariables = [
   "LOCAL_LLM_HEADERS",
+  "LOCAL_LLM_KEY",
   ...Servers.kinds.map((kind) => Servers.definitions[kind].environment.token)
 ]
 

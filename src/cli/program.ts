@@ -52,15 +52,16 @@ let signalCode: number | undefined
 process.once("SIGTERM", () => {
   signalCode ??= 143
 })
-// The runtime interrupts the program on SIGINT and SIGTERM only. A terminal that is closed sends this one.
-process.once("SIGHUP", () => {
+// The runtime interrupts the program on SIGINT and SIGTERM only. A terminal that is closed sends this one. Servers listen for it.
+process.on("SIGHUP", () => {
+  if (process.listenerCount("SIGHUP") > 1) return
   signalCode = 129
   process.kill(process.pid, "SIGTERM")
 })
 
-/** After an interruption the runtime exits with 130, which is right for SIGINT only. */
+/** After an interruption the runtime exits with 130, which is right for SIGINT only. A command may have set another code. */
 const teardown: Runtime.Teardown = (exit, onExit) =>
-  Runtime.defaultTeardown(exit, (code) => onExit(code === 130 ? (signalCode ?? code) : code))
+  Runtime.defaultTeardown(exit, (code) => onExit(code === 130 ? Number(process.exitCode ?? signalCode ?? code) : code))
 
 Output.ignoreErrorEvents.pipe(
   Effect.andThen(Stdio.Stdio.use(({ args }) => args)),

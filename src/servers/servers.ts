@@ -48,6 +48,8 @@ interface Options {
   readonly defaults?: Server.Options["defaults"]
   /** With a header `authorization`, the token of the variable is not used. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
+  /** The name in errors. Default: that of the kind. */
+  readonly name?: string | undefined
 }
 
 /** Where a server is, and the token for it. */
@@ -78,9 +80,9 @@ const locate = Effect.fnUntraced(function* (kind: Kind, { url, urls }: Options) 
 export const connectTo = <K extends Kind>(
   kind: K,
   { token, url: baseUrl }: Location,
-  { defaults, headers = {} }: Options
+  { defaults, headers = {}, name }: Options
 ): Effect.Effect<Service<K>, ProviderError, HttpClient.HttpClient> => {
   const hasAuthorization = Object.keys(headers).some((name) => name.toLowerCase() === "authorization")
-  const options = { baseUrl, token: hasAuthorization ? undefined : token, defaults, headers }
+  const options = { baseUrl, token: hasAuthorization ? undefined : token, defaults, headers, name }
   return Effect.map(Server.make(definitions[kind], options), (provider): Service<K> => ({ kind, provider }))
 }

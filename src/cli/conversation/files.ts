@@ -142,7 +142,7 @@ const isUsable = Effect.fnUntraced(function* (file: string) {
 })
 
 /** Makes a folder and its parents. Node's own recursion never ends for some paths, such as those below `/proc`. */
-const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
+export const makeFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
     const path = yield* Path.Path

@@ -1,0 +1,86 @@
+/** JSON files of settings: each mistake in one has a line of its own, with its place. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Failure from "../failure.ts"
+import * as Output from "../output.ts"
+
+/** The most mistakes that are shown. */
+const maxMistakes = 20
+
+/** Reads a file. `what` is the flag that names it. The mistakes are written to standard error; if there is only one, it is the failure. */
+export const read = Effect.fnUntraced(function* <A>(file: string, schema: Schema.ConstraintDecoder<A>, what: string) {
+  const text = yield* Effect.catch(
+    FileSystem.FileSystem.use((files) => files.readFileString(file)),
+    (error) => Failure.fail(`the file of ${what} cannot be read: ${Failure.describeFile(error)}: ${file}`)
+  )
+  const result = decode(text, schema)
+  if (Result.isSuccess(result)) return result.success
+  const mistakes = result.failure.map((mistake) => `${file}${mistake}`)
+  if (mistakes.length === 1) return yield* Failure.fail(mistakes.join())
+  yield* Effect.forEach(mistakes.slice(0, maxMistakes), Output.note, { discard: true })
+  return yield* Failure.fail(`${file} has ${mistakes.length} mistakes`)
+})
+
+/** The mistakes, each with its place in the text before it. */
+export const decode = <A>(
+  text: string,
+  schema: Schema.ConstraintDecoder<A>
+): Result.Result<A, ReadonlyArray<string>> => {
+  const json = parse(text)
+  if (Result.isFailure(json)) return Result.fail([json.failure])
+  const result = Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty: "error" })(json.success)
+  return Result.mapError(result, ({ issue }) =>
+    format(issue).issues.map(({ message, path = [] }) => {
+      const place = path.map((segment) => (typeof segment === "object" ? segment.key : segment))
+      return `: ${toPlace(place)}${message}`
+    })
+  )
+}
+
+const parse = (text: string): Result.Result<unknown, string> => {
+  const json = text.replace(/^\uFEFF/, "")
+  const value = Result.try((): unknown => JSON.parse(json))
+  return Result.mapError(value, () => {
+    const lines = json.slice(0, findEnd(json)).split("\n")
+    return `:${lines.length}:${(lines.at(-1) ?? "").length + 1}: Expected JSON`
+  })
+}
+
+/** Where a text stops to be the beginning of JSON. Exceptions do not always tell. */
+const findEnd = (text: string): number => {
+  let good = 0
+  let bad = text.length + 1
+  while (bad - good > 1) {
+    const middle = Math.floor((good + bad) / 2)
+    if (isBeginning(text.slice(0, middle))) good = middle
+    else bad = middle
+  }
+  return good
+}
+
+const isBeginning = (text: string): boolean =>
+  Result.match(
+    Result.try(() => JSON.parse(text)),
+    {
+      onSuccess: () => true,
+      onFailure: (error) =>
+        /end of JSON|Unterminated/.test(String(error)) || String(error).includes(` at position ${text.length} `)
+    }
+  )
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => {
+    if (issue._tag === "UnexpectedKey") return "unknown field"
+    return issue._tag === "MissingKey" ? "Expected this field" : SchemaIssue.defaultLeafHook(issue)
+  }
+})
+
+const toPlace = (path: ReadonlyArray<PropertyKey>): string => {
+  const text = path.map((key) => (typeof key === "number" ? `[${key}]` : toKey(String(key)))).join("")
+  return text === "" ? "" : `${text.replace(/^\./, "")}: `
+}
+
+const toKey = (key: string): string => (/^[\w$]+$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`)

@@ -34,6 +34,7 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
     "src/policies/pool/host.ts:Prediction",
     "src/policies/pool/options.ts:HostOptions",
     "src/policies/pool/queue.ts:HostState",
+    "src/policies/pool/waitingList.ts:Caller",
     "src/servers/servers.ts:LocalKind",
     "src/servers/servers.ts:Service"
   ],

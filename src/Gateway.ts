@@ -16,10 +16,10 @@ import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
+import type { Access } from "./gateway/access.ts"
 import * as AccessOf from "./gateway/access.ts"
 import type * as Running from "./gateway/gateway.ts"
 import * as Protocols from "./gateway/protocols.ts"
-import * as RefusalOf from "./gateway/refusal.ts"
 import * as Routes from "./gateway/routes.ts"
 import type { ModelProgress } from "./ModelProgress.ts"
 import { Provider } from "./Provider.ts"
@@ -72,27 +72,8 @@ export interface Options {
  */
 export type Live<A> = A | (() => A)
 
-/**
- * Who may use a gateway.
- *
- * @category models
- */
-export interface Access extends AccessOf.Access {}
-
-/**
- * Who sends a request, and what is allowed to it.
- *
- * @category models
- */
-export interface Caller extends AccessOf.Caller {}
-
-/**
- * A request that is refused: a status, and a message for the client.
- *
- * @category errors
- */
-export const Refusal = RefusalOf.Refusal
-export type Refusal = RefusalOf.Refusal
+export type { Access, Caller } from "./gateway/access.ts"
+export { Refusal } from "./gateway/refusal.ts"
 
 /**
  * Adds the routes of the protocols to the router. Fails with `InvalidRequest` if an option is invalid.

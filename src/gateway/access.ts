@@ -8,7 +8,11 @@ import type { RateLimited } from "../ProviderError.ts"
 import type { Usage } from "../StreamingChunk.ts"
 import type { Refusal } from "./refusal.ts"
 
-/** Who sends a request, and what is allowed to it. */
+/**
+ * Who sends a request, and what is allowed to it.
+ *
+ * @category models
+ */
 export interface Caller {
   /** In logs and metrics. */
   readonly name: string
@@ -24,7 +28,11 @@ export interface Caller {
   readonly onUsage: (usage: Pick<Usage, "promptTokens" | "completionTokens">) => Effect.Effect<void>
 }
 
-/** Finds the owner of a key: of `Authorization: Bearer …` or `x-api-key`. An empty one counts as none. */
+/**
+ * Who may use a gateway: finds the owner of a key, of `Authorization: Bearer …` or `x-api-key`. An empty one counts as none.
+ *
+ * @category models
+ */
 export interface Access {
   /** Fails with 401 if the key is missing or unknown. */
   readonly authorize: (key: Redacted.Redacted<string> | undefined) => Effect.Effect<Caller, Refusal>

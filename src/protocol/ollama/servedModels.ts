@@ -26,8 +26,7 @@ export const version = "0.33.0"
 /** `GET /api/tags`. */
 export const encodeList = (models: ReadonlyArray<ModelInfo>): JsonObject => ({ models: models.map(encodeModel) })
 
-/** An entry of the list. */
-export const encodeModel = (info: ModelInfo) => ({
+const encodeModel = (info: ModelInfo) => ({
   name: info.id,
   model: info.id,
   modified_at: unknownTime,
@@ -118,7 +117,7 @@ export const decodePull: Served.Decode<{ readonly model: string; readonly isStre
   })
 
 /** A line of a download. Counts are absent while they are 0, as Ollama leaves them out. */
-export const encodeProgress = ({ layer, status }: ModelProgress): string =>
+export const encodeProgress = ({ layer, status }: Pick<ModelProgress, "layer" | "status">): string =>
   `${JSON.stringify({
     status,
     digest: layer?.digest,
@@ -141,7 +140,10 @@ const Embed = Schema.Struct({
 
 const readEmbed = Request.reader(Embed)
 
-/** `POST /api/embed`. Without `truncate`, servers of Ollama drop what does not fit, as their clients expect, and others fail. */
+/**
+ * `POST /api/embed`. Unless `truncate` is false, servers of Ollama drop what does not fit, as their clients expect. Others fail then: it is
+ * not `overflow`, which they would not support, since some clients always send Ollama's default (llm-ollama does).
+ */
 export const decodeEmbed: Served.Decode<Served.ReceivedEmbedding> = (body) =>
   Result.gen(function* () {
     const embed = yield* readEmbed(body)
@@ -151,10 +153,9 @@ export const decodeEmbed: Served.Decode<Served.ReceivedEmbedding> = (body) =>
       {
         input: input == null || input === "" ? [] : input,
         // Ollama takes 0 as none.
-        ...(dimensions == null || dimensions === 0 ? {} : { dimensions }),
-        ...(truncate === true ? { overflow: "truncate" } : {})
+        ...(dimensions == null || dimensions === 0 ? {} : { dimensions })
       },
-      truncate == null ? { truncate: true } : {},
+      truncate === false ? {} : { truncate: true },
       encodeEmbedding
     )
   })

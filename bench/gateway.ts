@@ -37,12 +37,15 @@ const quantile = (sorted: ReadonlyArray<number>, q: number): number =>
 
 const names = ["pipe", "gateway"] as const
 const host = await start("host", String(tokenMillis), String(tokens))
-const proxies = await Promise.all(names.map(async (name) => ({ name, ...(await start("proxy", name, host.url)) })))
+const proxies = await Promise.all(names.map(async (name) => ({ name, program: await start("proxy", name, host.url) })))
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity })
 
 console.log("| streams | proxy | first token p50/p95 ms | CPU µs/token | RSS MB |\n|---|---|---|---|---|")
 for (const streams of values.streams.split(",").map(Number)) {
-  for (const { name, url, usage } of proxies) {
+  for (const {
+    name,
+    program: { url, usage }
+  } of proxies) {
     // Warms up, and opens the connections.
     await Promise.all(Array.from({ length: streams }, () => readOne(url, agent)))
     const before = await usage()
@@ -58,4 +61,4 @@ for (const streams of values.streams.split(",").map(Number)) {
   }
 }
 agent.destroy()
-for (const { stop } of [...proxies, host]) stop()
+for (const { stop } of [...proxies.map(({ program }) => program), host]) stop()

@@ -5,25 +5,20 @@
  * @category Adapters
  * @since 0.3.0
  */
-import type * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Predicate from "effect/Predicate"
-import type * as Pull from "effect/Pull"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as Respond from "./http/respond.ts"
 import * as Attempt from "./policies/attempt.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as PublicMessage from "./protocol/publicMessage.ts"
 import * as Served from "./protocol/served.ts"
 import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
-import * as Text from "./values/text.ts"
 
 /**
  * What is sent. All fields are optional.
@@ -124,7 +119,7 @@ export const make = <A, E, R>(
     ({ encode, format, keepAlive, onFailure }) =>
       respond(items, {
         format: formats[format],
-        begins: (_, json) => json !== undefined,
+        begins: (_, text) => text !== "",
         encode: (item) => toJsonText(encode(item)),
         onFailure,
         keepAlive
@@ -217,73 +212,30 @@ const respondChunks = <R>(
 interface Parts<A, E> extends KeepAlive {
   readonly format: Format
   /** Whether the response begins with this item. */
-  readonly begins: (item: A, json: string | undefined) => boolean
+  readonly begins: (item: A, text: string) => boolean
+  /** The JSON of an item, or `undefined` to leave it out. */
   readonly encode: (item: A) => string | undefined
   readonly onFailure: (error: E) => Failure
 }
 
-/** A text of the body; empty if an item is left out. */
-interface Part {
-  readonly text: string
-  /** Whether the response has to begin. */
-  readonly begins: boolean
-}
-
-const respond = Effect.fnUntraced(function* <A, E, R>(
+const respond = <A, E, R>(
   stream: Stream.Stream<A, E, R>,
   { begins, encode, format, keepAlive = "45 seconds", onFailure }: Parts<A, E>
-): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> {
-  const toPart = (item: A): Part => {
-    const json = encode(item)
-    return { text: json === undefined ? "" : format.item(json), begins: begins(item, json) }
-  }
-  const ticks = Stream.map(makeTicks(keepAlive), (): Part => ({ text: format.keepAlive, begins: true }))
-  const parts = Stream.merge(Stream.map(stream, toPart), ticks, { haltStrategy: "left" })
-  const context = yield* Effect.context<R>()
-  const pull = yield* Channel.toPullScoped(Stream.provideContext(parts, context).channel, yield* Effect.scope)
-  const first = yield* Effect.result(collectUntilBegin(pull))
-  if (Result.isFailure(first)) {
-    // The stream ended without anything to send.
-    return Cause.isDone(first.failure) ? HttpServerResponse.empty() : refuse(onFailure(first.failure))
-  }
-  const rest = Stream.map(Stream.fromPull(Effect.succeed(pull)), ({ text }) => text)
-  const body = Stream.concat(Stream.fromIterable(first.success), rest).pipe(
-    Stream.filter((text) => text !== ""),
-    Stream.catch((error) => Stream.sync(() => format.error(JSON.stringify(onFailure(error).error ?? null)))),
-    Stream.catchCause((cause) => (Cause.hasDies(cause) ? reportDefect(cause, format) : Stream.failCause(cause))),
-    Stream.encodeText
-  )
-  // Without these headers, some proxies buffer the response.
-  const headers = { "cache-control": "no-cache", "x-accel-buffering": "no" }
-  return HttpServerResponse.stream(body, { contentType: format.contentType, headers })
-})
-
-/** Before the response begins, the HTTP server responds to a defect with the status 500. */
-const reportDefect = (cause: Cause.Cause<never>, format: Format): Stream.Stream<string> =>
-  Stream.fromEffect(
-    Effect.as(Effect.logError("The rest of a response could not be sent", Text.placeOf(cause)), format.error(defect))
-  )
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
+  Respond.make(stream, {
+    contentType: format.contentType,
+    encode: (item) => {
+      const json = encode(item)
+      return json === undefined ? "" : format.item(json)
+    },
+    begins,
+    keepAlive: { text: format.keepAlive, after: Duration.fromInputUnsafe(keepAlive) },
+    refuse: (error) => refuse(onFailure(error)),
+    fail: (error) => format.error(JSON.stringify(onFailure(error).error ?? null)),
+    defect: format.error(defect)
+  })
 
 const defect = JSON.stringify({ reason: "InternalError", message: "the server failed", isRetryable: false })
 
-const makeTicks = (keepAlive: Duration.Input): Stream.Stream<void> =>
-  Stream.drop(Stream.tick(Duration.max(Duration.fromInputUnsafe(keepAlive), Duration.seconds(1))), 1)
-
-/** The texts up to the part with which the response begins, and of those that arrived with it. */
-const collectUntilBegin = <E>(
-  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Part>, E>
-): Effect.Effect<ReadonlyArray<string>, E | Cause.Done<void>> =>
-  Effect.suspend(() => {
-    const texts: Array<string> = []
-    const collect: Effect.Effect<ReadonlyArray<string>, E | Cause.Done<void>> = Effect.flatMap(pull, (parts) => {
-      for (const { text } of parts) if (text !== "") texts.push(text)
-      return parts.some(({ begins }) => begins) ? Effect.succeed(texts) : collect
-    })
-    return collect
-  })
-
-const refuse = ({ error, retryAfter, status }: Failure): HttpServerResponse.HttpServerResponse => {
-  const seconds = retryAfter === undefined ? Infinity : Math.ceil(Duration.toSeconds(retryAfter))
-  const headers = Number.isFinite(seconds) ? { "retry-after": String(seconds) } : {}
-  return HttpServerResponse.jsonUnsafe({ error: error ?? null }, { status, headers })
-}
+const refuse = ({ error, retryAfter, status }: Failure): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.jsonUnsafe({ error: error ?? null }, { status, headers: Respond.retryAfter(retryAfter) })

@@ -257,7 +257,9 @@ const contextLengths: ReadonlyArray<RegExp> = [
   /(\d{1,9})(?= maximum\b)/i,
   // What comes after the comparison is the limit.
   ErrorRule.pattern`(?:exceeds?|than|>) (?:the )?(?:[a-z]{1,12} ){0,3}${count}`,
-  /current batch size: (\d{1,9})\b/i
+  /current batch size: (\d{1,9})\b/i,
+  // Ours, as a gateway sends it.
+  /\d tokens, (\d{1,9})(?= fit\))/
 ]
 
 const requestedLengths =

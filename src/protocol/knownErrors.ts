@@ -77,6 +77,11 @@ export const rules: ReadonlyArray<ErrorRule> = [
     ]
   }),
 
+  // A gateway does not say more.
+  ...describe("model-unloadable", {
+    "the server does not have it, or cannot load it": /^the model (?:"[^"\n]{0,300}" )?is not available/i
+  }),
+
   // The vocabulary of the model is read for a format only.
   [
     lacks("format", "the server cannot read the model's vocabulary"),

@@ -4,7 +4,7 @@
  */
 import type * as Result from "effect/Result"
 import type { Completion } from "../Completion.ts"
-import type { CompletionRequest } from "../CompletionRequest.ts"
+import type { CompletionRequest, Defaults } from "../CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "../Embedding.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
@@ -13,13 +13,24 @@ import type { JsonObject } from "../values/json.ts"
 /** Reads a body. The failure is one of the request, and names its field. */
 export type Decode<A> = (body: JsonObject) => Result.Result<A, ProviderErrorReason>
 
+/** Fields of a request that only tune a server. They are part of the request if it is passed on to one of this protocol. */
+export type Tuning = Pick<Defaults, "contextLength" | "extra" | "keepAlive">
+
 /** A request for a completion, as a client of the protocol sent it. */
 export interface ReceivedCompletion {
   readonly request: CompletionRequest
   /** Whether each chunk is sent as it arrives. */
   readonly isStream: boolean
-  /** Fields that only tune a server of this protocol: `extra`, if the request is passed on to one. */
-  readonly tuning?: JsonObject | undefined
+  readonly tuning?: Tuning | undefined
+  /**
+   * Further fields of the body that change the completion, and that only a server of this protocol knows: a part of `extra`. Elsewhere
+   * the request fails with `Unsupported`, which names the first.
+   */
+  readonly only?: JsonObject | undefined
+  /** Nothing is generated: the model is removed from memory, if the provider can do that. Then `encode` gets an empty completion. */
+  readonly unloads?: boolean | undefined
+  /** Whether `think` only counts for models that can think: the client sends it whatever the model is. Default: `false`. */
+  readonly isThinkOptional?: boolean | undefined
   /** What the client says that requests of the same conversation have in common. */
   readonly conversation?: string | undefined
   /** A new writer of one response. */
@@ -56,7 +67,7 @@ export interface Framing {
 /** A request for embeddings, and the form of the response. */
 export interface ReceivedEmbedding {
   readonly request: EmbeddingRequest
-  readonly tuning?: JsonObject | undefined
+  readonly tuning?: Tuning | undefined
   readonly encode: (embedding: Embedding, context: WriterContext) => JsonObject
 }
 

@@ -1,5 +1,8 @@
 /** The records of the four endpoints for completions, in the form in which Ollama 0.33 and LM Studio 0.4 send them. */
-import type { FinishReason, ToolCall, Usage } from "../StreamingChunk.ts"
+import * as Duration from "effect/Duration"
+import * as Lines from "../protocol/ollama/servedResponse.ts"
+import * as Chunks from "../protocol/openai/servedChunks.ts"
+import type { FinishReason, StreamingChunk, ToolCall, Usage } from "../StreamingChunk.ts"
 
 /** What the model generates. */
 export type Content = string | { readonly thinking: string } | { readonly toolCall: ToolCall }
@@ -22,105 +25,66 @@ type MakeWire = (options: { readonly model: string; readonly withUsage: boolean 
 /** The same time for all records, so that the same script gives the same bytes. */
 const createdAt = new Date("2026-01-02T03:04:05.678Z")
 
-/** `toFields` has what differs between its two endpoints. */
+/** How long the server took, whatever the delays of the script. */
+const timings = {
+  total: Duration.millis(900),
+  load: Duration.millis(50),
+  prompt: Duration.millis(30),
+  completion: Duration.millis(800)
+}
+
 const ollama =
-  (toFields: (text: string, rest?: object) => object): MakeWire =>
+  (form: Lines.Form): MakeWire =>
   ({ model }) => {
-    const line = (fields: object): string => `${JSON.stringify(fields)}\n`
-    const record = (fields: object): string => line({ model, created_at: createdAt.toISOString(), ...fields })
-    const toContent = (content: Content, index: number): object => {
-      if (typeof content === "string") return toFields(content)
-      if ("thinking" in content) return toFields("", { thinking: content.thinking })
-      const { arguments: value, id, name } = content.toolCall
-      return toFields("", { tool_calls: [{ id, function: { index, name, arguments: value } }] })
-    }
+    const { content, end } = Lines.makeRecords(form, { model, createdAt: createdAt.getTime() })
     return {
       contentType: "application/x-ndjson",
       headersAtOnce: false,
-      content: (content, index) => record({ ...toContent(content, index), done: false }),
+      content: (piece, index) => content(toParts(piece), index),
       record: (text) => `${text}\n`,
-      error: (error) => line({ error }),
-      end: ({ finishReason, usage }) =>
-        record({
-          ...toFields(""),
-          done: true,
-          // Ollama has no reason of its own for tool calls.
-          done_reason: finishReason === "tool-calls" ? "stop" : finishReason,
-          total_duration: 900_000_000,
-          load_duration: 50_000_000,
-          prompt_eval_count: usage?.promptTokens,
-          prompt_eval_duration: 30_000_000,
-          eval_count: usage?.completionTokens,
-          eval_duration: 800_000_000
-        })
+      error: Lines.error,
+      end: (facts) => end({ ...facts, timings })
     }
   }
 
+const toParts = (piece: Content): Lines.Parts => {
+  if (typeof piece === "string") return { content: piece }
+  return "thinking" in piece ? { content: "", ...piece } : { content: "", toolCalls: [piece.toolCall] }
+}
+
 const lmStudio =
-  (kind: "chat" | "completion"): MakeWire =>
+  (form: Chunks.Form): MakeWire =>
   ({ model, withUsage }) => {
-    const isChat = kind === "chat"
-    const event = (choices: ReadonlyArray<object>, rest: object = {}): string => {
-      const head = {
-        id: isChat ? "chatcmpl-fake0000000000000000" : "cmpl-fake0000000000000000",
-        object: isChat ? "chat.completion.chunk" : "text_completion",
-        created: Math.floor(createdAt.getTime() / 1000),
-        model,
-        system_fingerprint: model
-      }
-      return `data: ${JSON.stringify({ ...head, choices, ...rest })}\n\n`
-    }
-    // Only the first delta names the role.
-    let role: object = { role: "assistant" }
-    const choice = (fields: object, finish_reason: string | null = null): object => {
-      const choice = isChat ? { delta: { ...role, ...fields } } : fields
-      role = {}
-      return { index: 0, ...choice, logprobs: null, finish_reason }
-    }
-    const toContents = isChat ? toDeltas : toTexts
+    const context = { model, id: "fake0000000000000000", createdAt: createdAt.getTime() }
+    const writer = Chunks.makeWriter(form, context, withUsage)
     return {
       contentType: "text/event-stream",
       headersAtOnce: true,
-      content: (content, index) =>
-        toContents(content, index)
-          .map((fields) => event([choice(fields)]))
-          .join(""),
+      content: (content, index) => toChunks(content, index).map(writer.chunk).join(""),
       record: (text) => `data: ${text}\n\n`,
       error: (message) => `event: error\ndata: ${JSON.stringify({ error: { message }, message })}\n\n`,
-      end: ({ finishReason, usage }) => {
-        const finish = event([choice(isChat ? {} : { text: "" }, finishReason.replaceAll("-", "_"))])
-        const { completionTokens, promptTokens, totalTokens } = usage ?? {}
-        const counts = {
-          prompt_tokens: promptTokens,
-          completion_tokens: completionTokens,
-          total_tokens: totalTokens ?? (promptTokens ?? 0) + (completionTokens ?? 0)
-        }
-        const usageEvent = withUsage && usage !== undefined ? event([], { usage: counts }) : ""
-        return `${finish}${usageEvent}data: [DONE]\n\n`
-      }
+      end: ({ finishReason, usage }) => writer.chunk({ content: "", isFinal: true, model, finishReason, usage })
     }
   }
 
-const toDeltas = (content: Content, index: number): ReadonlyArray<object> => {
-  if (typeof content === "string") return [{ content }]
-  if ("thinking" in content) return [{ reasoning_content: content.thinking }]
+const toChunks = (content: Content, index: number): ReadonlyArray<StreamingChunk> => {
+  if (typeof content === "string") return [{ content, isFinal: false }]
+  if ("thinking" in content) return [{ content: "", isFinal: false, thinking: content.thinking }]
   const { arguments: value, id, name } = content.toolCall
   const text = JSON.stringify(value)
   const middle = Math.ceil(text.length / 2)
-  return [
-    { index, id, type: "function", function: { name, arguments: "" } },
-    { index, function: { arguments: text.slice(0, middle) } },
-    { index, function: { arguments: text.slice(middle) } }
-  ].map((call) => ({ tool_calls: [call] }))
+  const deltas = [
+    { index, id, name, argumentsDelta: "" },
+    { index, argumentsDelta: text.slice(0, middle) },
+    { index, argumentsDelta: text.slice(middle) }
+  ]
+  return deltas.map((delta) => ({ content: "", isFinal: false, toolCallDeltas: [delta] }))
 }
-
-/** A plain completion has neither thinking nor tool calls. */
-const toTexts = (content: Content): ReadonlyArray<object> => (typeof content === "string" ? [{ text: content }] : [])
 
 /** The endpoints for completions. */
 export const wires: { readonly [path: string]: MakeWire } = {
-  "/api/chat": ollama((content, rest) => ({ message: { role: "assistant", content, ...rest } })),
-  "/api/generate": ollama((response, rest) => ({ response, ...rest })),
-  "/v1/chat/completions": lmStudio("chat"),
-  "/v1/completions": lmStudio("completion")
+  "/api/chat": ollama(Lines.message),
+  "/api/generate": ollama(Lines.response),
+  "/v1/chat/completions": lmStudio(Chunks.chat),
+  "/v1/completions": lmStudio(Chunks.completion)
 }

@@ -1,5 +1,4 @@
 /** Completions and embeddings in Ollama's own protocol. Facts: Ollama's `api/types.go` and `server/routes.go`. */
-import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CompletionRequest, Message } from "../../CompletionRequest.ts"
@@ -14,6 +13,7 @@ import { embeddingErrors } from "../knownErrors.ts"
 import type { Encoded } from "../requestBody.ts"
 import * as RequestBody from "../requestBody.ts"
 import * as WireSchema from "../wireSchema.ts"
+import * as KeepAlive from "./keepAlive.ts"
 import { makeDecoder } from "./response.ts"
 
 const encodeChat = (request: CompletionRequest): Encoded =>
@@ -64,7 +64,7 @@ const encodeBody = (request: CompletionRequest, input: Json.JsonObject): Encoded
       ...input,
       stream: true,
       format,
-      keep_alive: toKeepAlive(request.keepAlive),
+      keep_alive: KeepAlive.encode(request.keepAlive),
       ...whole,
       options: {
         ...RequestBody.encodeSampling(request),
@@ -77,13 +77,6 @@ const encodeBody = (request: CompletionRequest, input: Json.JsonObject): Encoded
 
 const encodeFormat = (format: CompletionRequest["format"]): Encoded<"json" | Json.JsonObject | undefined> =>
   format === undefined || format === "json" ? Result.succeed(format) : RequestBody.toJsonSchema(format, "format")
-
-/** Ollama reads a number as seconds; below zero means always. */
-export const toKeepAlive = (input: CompletionRequest["keepAlive"]): number | undefined => {
-  if (input === undefined) return undefined
-  const duration = Duration.fromInputUnsafe(input)
-  return Duration.isFinite(duration) ? Duration.toSeconds(duration) : -1
-}
 
 const completion = (
   path: string,
@@ -118,7 +111,7 @@ export const embed: Endpoint.Endpoint<EmbeddingRequest, Embedding> = {
     Result.succeed(
       Values.merge(
         // Without `truncate: false`, Ollama silently drops what does not fit.
-        { model, input, dimensions, truncate: overflow === "truncate", keep_alive: toKeepAlive(keepAlive) },
+        { model, input, dimensions, truncate: overflow === "truncate", keep_alive: KeepAlive.encode(keepAlive) },
         extra ?? {}
       )
     ),

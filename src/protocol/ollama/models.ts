@@ -14,7 +14,7 @@ import * as Json from "../../values/json.ts"
 import * as Endpoint from "../endpoint.ts"
 import * as Errors from "../errors.ts"
 import * as WireSchema from "../wireSchema.ts"
-import { toKeepAlive } from "./endpoints.ts"
+import * as KeepAlive from "./keepAlive.ts"
 
 /** `GET /api/version`. */
 export const version = Endpoint.get("/api/version", Schema.Struct({ version: Schema.String }), ({ version }) => version)
@@ -167,7 +167,7 @@ export interface LoadOptions {
 const loadWith = (path: string, input: Json.JsonObject) =>
   command<LoadOptions & { readonly model: string }>("POST", path, ({ contextLength, keepAlive, model }) => {
     const options = contextLength === undefined ? undefined : { num_ctx: contextLength }
-    return Result.succeed({ model, keep_alive: toKeepAlive(keepAlive), options, ...input })
+    return Result.succeed({ model, keep_alive: KeepAlive.encode(keepAlive), options, ...input })
   })
 
 export const load = loadWith("/api/generate", { stream: false })

@@ -1,0 +1,216 @@
+/**
+ * Any `Provider`, usually a `Pool`, for all tools that speak the protocols of Ollama, OpenAI, Anthropic or LM Studio. It imports
+ * `effect/http`, so it has its own import: `effect-local-llm/Gateway`.
+ *
+ * @category Adapters
+ * @since 0.4.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type * as HttpServer from "effect/http/HttpServer"
+import type * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import * as AccessOf from "./gateway/access.ts"
+import type * as Running from "./gateway/gateway.ts"
+import * as Protocols from "./gateway/protocols.ts"
+import * as RefusalOf from "./gateway/refusal.ts"
+import * as Routes from "./gateway/routes.ts"
+import type { ModelProgress } from "./ModelProgress.ts"
+import { Provider } from "./Provider.ts"
+import type { ProviderError } from "./ProviderError.ts"
+import * as OptionSchema from "./servers/options.ts"
+
+/**
+ * What a gateway serves, and to whom. All fields are optional.
+ *
+ * @category options
+ */
+export interface Options {
+  /** `false` leaves out the routes of a protocol. Default: all of them. */
+  readonly protocols?: { readonly [Name in Running.Protocol["name"]]?: boolean | undefined } | undefined
+  /**
+   * Names that clients may use, and the models that they stand for, such as `{ "gpt-4o-mini": "llama3.2" }`. They are listed as models.
+   * A function is called for each request.
+   */
+  readonly aliases?: Live<Readonly<Record<string, string>>> | undefined
+  /** Who may use the gateway, by the key of the request. Default: everybody. */
+  readonly access?: Access | undefined
+  /** Loads a model onto the disks of the servers, for callers that may do so. Default: nobody may. */
+  readonly pull?: ((model: string) => Stream.Stream<ModelProgress, ProviderError>) | undefined
+  /**
+   * Names in the header `Host`, besides IP addresses and `localhost`: those that clients have for the gateway. Requests with others fail
+   * with 403, since a web page whose name resolves to the gateway could send them. `*` at the end stands for any text.
+   */
+  readonly hosts?: Live<ReadonlyArray<string>> | undefined
+  /**
+   * Origins of web pages that may use the gateway, such as `https://chat.example.com`. `*` at the end stands for any text, so
+   * `vscode-webview://*` is any page in an editor. Requests of other pages fail with 403. Default: only pages of the gateway's own origin.
+   */
+  readonly origins?: Live<ReadonlyArray<string>> | undefined
+  /** The largest body of a request, in bytes; a larger one fails with 413. Default: 32 MiB. */
+  readonly maxBodyBytes?: number | undefined
+  /** How long a body may take to arrive; a later one fails with 408. Default: 30 seconds. */
+  readonly bodyTimeout?: Duration.Input | undefined
+  /**
+   * How often a streamed response without text sends something that clients ignore, so that nobody takes the connection for idle. If a
+   * model is still being loaded by then, the response begins with it, and a later failure has no status. `Infinity` for never; less than 1
+   * second counts as 1 second. Default: 45 seconds.
+   */
+  readonly keepAlive?: Duration.Input | undefined
+}
+
+/**
+ * A value, or a function that returns it.
+ *
+ * @category options
+ */
+export type Live<A> = A | (() => A)
+
+/**
+ * Who may use a gateway.
+ *
+ * @category models
+ */
+export interface Access extends AccessOf.Access {}
+
+/**
+ * Who sends a request, and what is allowed to it.
+ *
+ * @category models
+ */
+export interface Caller extends AccessOf.Caller {}
+
+/**
+ * A request that is refused: a status, and a message for the client.
+ *
+ * @category errors
+ */
+export const Refusal = RefusalOf.Refusal
+export type Refusal = RefusalOf.Refusal
+
+/**
+ * Adds the routes of the protocols to the router. Fails with `InvalidRequest` if an option is invalid.
+ *
+ * **Details**
+ *
+ * | protocol | routes |
+ * |---|---|
+ * | Ollama | `/`, `/api/version`, `/api/tags`, `/api/show`, `/api/ps`, `/api/chat`, `/api/generate`, `/api/embed`, `/api/embeddings`, `/api/pull` |
+ * | OpenAI | `/v1/models`, `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, `/v1/responses` |
+ * | Anthropic | `/v1/messages`, `/v1/messages/count_tokens` |
+ * | LM Studio | `/api/v0/models` |
+ *
+ * Other paths below `/api` and `/v1` are failures in the form of the protocol.
+ *
+ * A failure before the first text has the status and the body of the protocol, with `Retry-After` if there is a time. One after it is the
+ * last record, no end marker follows it, and the connection is closed. When the client leaves, the completion is interrupted at once,
+ * also while it waits in a queue or a model is loaded. Messages of failures have no text of a server. Nothing of a request or a completion
+ * is logged, and none of it is in a span or a metric.
+ *
+ * Requests run as the caller that `access` names, so a `Pool` serves callers fairly. Requests of one conversation go to the host that has
+ * their prompt in its cache, because a pool knows which host has read which beginning; no key of a conversation is needed.
+ *
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<never, ProviderError, HttpRouter.HttpRouter | Provider> =>
+  HttpRouter.use((router) =>
+    Effect.flatMap(make(options), (gateway) =>
+      router.addAll([...Routes.make(gateway), Routes.unknown(gateway, "/api/*"), Routes.unknown(gateway, "/v1/*")])
+    )
+  )
+
+/**
+ * A server with the routes of `layer` and no others.
+ *
+ * **Example** (one address for two machines)
+ *
+ * ```ts
+ * import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { Ollama, Pool } from "effect-local-llm"
+ * import * as Gateway from "effect-local-llm/Gateway"
+ * import { createServer } from "node:http"
+ *
+ * const hosts = ["http://gpu-1:11434", "http://gpu-2:11434"].map((baseUrl) => ({ provider: Ollama.make({ baseUrl }) }))
+ *
+ * const live = Gateway.serve({ aliases: { "gpt-4o-mini": "llama3.2" } }).pipe(
+ *   Layer.provide(Pool.layer({ hosts })),
+ *   Layer.provide(NodeHttpClient.layerUndici),
+ *   Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 11434 }))
+ * )
+ * ```
+ *
+ * @category layers
+ */
+export const serve = (options: Options = {}): Layer.Layer<never, ProviderError, HttpServer.HttpServer | Provider> =>
+  HttpRouter.serve(
+    HttpRouter.use((router) =>
+      Effect.flatMap(make(options), (gateway) => router.addAll([...Routes.make(gateway), Routes.unknown(gateway, "*")]))
+    ),
+    { disableLogger: true, disableListenLog: true }
+  )
+
+const live = <A>(value: Schema.ConstraintDecoder<A>) =>
+  Schema.optional(Schema.Union([value, OptionSchema.is(Predicate.isFunction, "a function")]))
+
+const isAccess = (u: unknown): u is Access => Predicate.hasProperty(u, "authorize") && Predicate.isFunction(u.authorize)
+
+const definition = OptionSchema.define<Options>({
+  protocols: Schema.optional(Schema.Record(Schema.String, Schema.optional(Schema.Boolean))),
+  aliases: live(Schema.Record(Schema.String, Schema.String)),
+  access: Schema.optional(OptionSchema.is(isAccess, "an object with authorize")),
+  pull: OptionSchema.fn,
+  hosts: live(Schema.Array(Schema.String)),
+  origins: live(Schema.Array(Schema.String)),
+  maxBodyBytes: OptionSchema.count(1),
+  bodyTimeout: OptionSchema.duration,
+  keepAlive: OptionSchema.duration
+})
+
+/** The parts of a gateway, from its options and the provider. */
+const make = Effect.fnUntraced(function* (options: Options) {
+  const {
+    access = AccessOf.everybody,
+    aliases = {},
+    bodyTimeout = "30 seconds",
+    hosts = [],
+    keepAlive = "45 seconds",
+    maxBodyBytes = 32 * 1024 * 1024,
+    origins = [],
+    protocols = {},
+    pull
+  } = yield* OptionSchema.readFor(definition, options, "Gateway")
+  const gateway: Routes.Gateway = {
+    protocols: Protocols.protocols.filter(({ name }) => protocols[name] !== false),
+    provider: yield* Provider,
+    aliases: toFunction(aliases),
+    access,
+    pull,
+    names: { hosts: toFunction(hosts), origins: toFunction(origins) },
+    limits: { maxBytes: maxBodyBytes, timeout: Duration.fromInputUnsafe(bodyTimeout) },
+    keepAlive: Duration.fromInputUnsafe(keepAlive),
+    contextOf: yield* makeContextOf
+  }
+  return gateway
+})
+
+const toFunction = <A extends object>(value: Live<A>): (() => A) => (Predicate.isFunction(value) ? value : () => value)
+
+/** Ids have a random part for each gateway and a number for each response. */
+const makeContextOf = Effect.map(
+  Effect.all([Random.nextInt, Clock.Clock]),
+  ([random, clock]): Running.Running["contextOf"] => {
+    const prefix = Math.abs(random).toString(36)
+    let count = 0
+    return (model) => ({
+      model,
+      id: `${prefix}${(count++).toString(36).padStart(6, "0")}`,
+      createdAt: clock.currentTimeMillisUnsafe()
+    })
+  }
+)

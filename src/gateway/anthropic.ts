@@ -1,0 +1,32 @@
+/** Anthropic's API: messages, their number of tokens, and the models. */
+import * as Effect from "effect/Effect"
+import * as Errors from "../protocol/anthropic/errors.ts"
+import * as Messages from "../protocol/anthropic/messages.ts"
+import * as Models from "../protocol/anthropic/models.ts"
+import type { Protocol } from "./gateway.ts"
+
+/** No server that this package knows speaks it as a client would, so none gets fields that only tune it. */
+export const protocol: Protocol = {
+  name: "anthropic",
+  kinds: [],
+  completions: [Messages.messages],
+  others: [
+    {
+      method: "POST",
+      path: "/v1/messages/count_tokens",
+      handle: ({ body }) => Effect.fromResult(Messages.countTokens(body))
+    },
+    {
+      method: "GET",
+      path: "/v1/models",
+      handle: ({ gateway }) => Effect.map(gateway.provider.listModels, Models.encodeList)
+    },
+    {
+      method: "GET",
+      path: "/v1/models/*",
+      handle: ({ gateway, params }) => Effect.map(gateway.provider.model(params["*"] ?? ""), Models.encode)
+    }
+  ],
+  fail: Errors.fail,
+  refuse: Errors.encode
+}

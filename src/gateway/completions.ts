@@ -1,0 +1,124 @@
+/** Completions in the form of a protocol: as they are generated, or whole. */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Respond from "../http/respond.ts"
+import * as Delivered from "../protocol/delivered.ts"
+import type { CompletionRoute, ReceivedCompletion } from "../protocol/served.ts"
+import type { Completion } from "../Completion.ts"
+import type { CompletionRequest } from "../CompletionRequest.ts"
+import * as Provider from "../Provider.ts"
+import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
+import { StreamError, Unsupported } from "../ProviderError.ts"
+import type { StreamingChunk, Usage } from "../StreamingChunk.ts"
+import type { JsonObject } from "../values/json.ts"
+import * as Values from "../values/objects.ts"
+import type { Caller } from "./access.ts"
+import type { Protocol, Running } from "./gateway.ts"
+
+/** What it takes to respond to one request. */
+export interface Exchange {
+  readonly protocol: Protocol
+  readonly gateway: Running
+  readonly caller: Caller
+  readonly keepAlive: Duration.Duration
+  /** The response for a failure before the beginning. */
+  readonly refuse: (error: ProviderError) => HttpServerResponse.HttpServerResponse
+  /** Closes the connection after the response. */
+  readonly closeConnection: Effect.Effect<void, never, Scope.Scope>
+}
+
+/** Responds to a request for a completion. A bare reason is a fault of the request. */
+export const respond = Effect.fnUntraced(function* (
+  { decode, framing }: CompletionRoute,
+  body: JsonObject,
+  exchange: Exchange
+): Effect.fn.Return<HttpServerResponse.HttpServerResponse, ProviderError | ProviderErrorReason, Scope.Scope> {
+  const { caller, gateway, protocol } = exchange
+  const received = yield* Effect.fromResult(decode(body))
+  const request = yield* Effect.fromResult(complete(received, protocol.kinds.includes(gateway.provider.kind ?? "")))
+  const model = request.model ?? ""
+  yield* caller.admit
+  const context = gateway.contextOf(model)
+  const provider = received.isThinkOptional === true ? withOptionalThinking(gateway.provider) : gateway.provider
+  if (received.unloads === true) {
+    yield* provider.unload?.(model) ?? Effect.void
+    return yield* toJson(received.encode(empty(model), context))
+  }
+  if (received.isStream) {
+    return yield* stream(provider.stream(request), received.makeWriter(context), framing, exchange)
+  }
+  const completion = yield* provider.complete(request)
+  yield* caller.onUsage(completion.usage ?? {})
+  return yield* toJson(received.encode(completion, context))
+})
+
+/** The request with the fields that only servers of the protocol know, if the provider is one. */
+const complete = (
+  { only = {}, request, tuning }: ReceivedCompletion,
+  isKind: boolean
+): Result.Result<CompletionRequest, Unsupported> => {
+  if (isKind) return Result.succeed({ ...request, ...tuning, extra: Values.merge(tuning?.extra ?? {}, only) })
+  const [feature] = Object.keys(only)
+  return feature === undefined ? Result.succeed(request) : Result.fail(new Unsupported({ feature }))
+}
+
+const empty = (model: string): Completion => ({ content: "", toolCalls: [], model, finishReason: "stop" })
+
+/** A value from a model may be nested so deeply that it has no JSON text; then this is a defect, which the core reports. */
+export const toJson = (body: JsonObject): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  Effect.sync(() => HttpServerResponse.jsonUnsafe(body))
+
+/** A model that cannot think gets the request without `think`. No chunk comes before that failure. */
+const withOptionalThinking = (provider: Provider.Provider): Provider.Provider =>
+  Provider.make({
+    ...provider,
+    stream: (request) => {
+      if (request.messages === undefined || request.think === undefined) return provider.stream(request)
+      return Stream.catchIf(
+        provider.stream(request),
+        ({ reason }) => reason._tag === "Unsupported" && reason.feature === "thinking",
+        () => provider.stream({ ...request, think: undefined })
+      )
+    }
+  })
+
+const stream = (
+  chunks: Stream.Stream<StreamingChunk, ProviderError>,
+  writer: ReturnType<ReceivedCompletion["makeWriter"]>,
+  framing: CompletionRoute["framing"],
+  { caller, closeConnection, keepAlive, refuse }: Exchange
+) =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const usage = yield* countTokens(caller)
+    return yield* Respond.make(chunks, {
+      contentType: framing.contentType,
+      encode: (chunk) => {
+        usage.add(chunk)
+        return writer.chunk(chunk)
+      },
+      begins: Delivered.carries,
+      keepAlive: { text: framing.keepAlive, after: keepAlive },
+      refuse,
+      fail: (error) => writer.failure(error.reason),
+      defect: writer.failure(new StreamError({})),
+      onBroken: Effect.provideService(closeConnection, Scope.Scope, scope)
+    })
+  })
+
+/** Reports the tokens when the scope ends: those that the server counted, or else as many as chunks have come, if the client left. */
+const countTokens = Effect.fnUntraced(function* ({ onUsage }: Caller) {
+  let usage: Usage | undefined
+  let chunks = 0
+  yield* Effect.addFinalizer(() => onUsage(usage ?? { completionTokens: chunks }))
+  return {
+    add: (chunk: StreamingChunk): void => {
+      if (chunk.isFinal) usage = chunk.usage
+      else chunks++
+    }
+  }
+})

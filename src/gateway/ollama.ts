@@ -1,0 +1,141 @@
+/** Ollama's protocol, as a gateway serves it. Facts: Ollama's `server/routes.go`. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Stream from "effect/Stream"
+import * as Respond from "../http/respond.ts"
+import type { ModelInfo } from "../ModelInfo.ts"
+import type { ModelProgress } from "../ModelProgress.ts"
+import * as Models from "../protocol/ollama/servedModels.ts"
+import * as Request from "../protocol/ollama/servedRequest.ts"
+import * as Response from "../protocol/ollama/servedResponse.ts"
+import type * as Served from "../protocol/served.ts"
+import type { ProviderError } from "../ProviderError.ts"
+import { StreamError } from "../ProviderError.ts"
+import * as Failures from "./failures.ts"
+import type { Protocol, Route, Running } from "./gateway.ts"
+
+/** The name of Ollama among the kinds of providers. */
+const kind = "ollama"
+
+const framing: Served.Framing = {
+  contentType: "application/x-ndjson",
+  // It belongs to the line after it.
+  keepAlive: " "
+}
+
+const completion = (path: Served.CompletionRoute["path"], decode: Served.CompletionRoute["decode"]) => ({
+  path,
+  framing,
+  decode
+})
+
+const get = (path: Route["path"], handle: Route["handle"]): Route => ({ method: "GET", path, handle })
+
+const embeddings = (path: Route["path"], decode: Served.Decode<Served.ReceivedEmbedding>): Route => ({
+  method: "POST",
+  path,
+  needs: "input",
+  handle: ({ body, gateway: { contextOf, provider } }) =>
+    Effect.gen(function* () {
+      const { encode, request, tuning } = yield* Effect.fromResult(decode(body))
+      const embedding = yield* provider.embed(provider.kind === kind ? { ...request, ...tuning } : request)
+      return encode(embedding, contextOf(request.model ?? ""))
+    })
+})
+
+const show: Route = {
+  method: "POST",
+  path: "/api/show",
+  handle: ({ body, gateway: { provider } }) =>
+    Effect.gen(function* () {
+      const name = yield* Effect.fromResult(Models.decodeName(body))
+      return Models.encodeShown(withCapabilities(yield* provider.model(name), provider.kind))
+    })
+}
+
+/**
+ * Clients offer what a model is said to be able to do. Only Ollama knows that of tools and thinking: requests to other servers find out.
+ */
+const withCapabilities = (info: ModelInfo, server: string | undefined): ModelInfo => {
+  const { capabilities } = info
+  if (capabilities === undefined) return { ...info, capabilities: ["completion", "tools", "thinking", "vision"] }
+  return server === undefined || server === kind || !capabilities.includes("completion")
+    ? info
+    : { ...info, capabilities: Array.from(new Set([...capabilities, "tools", "thinking"])) }
+}
+
+/** Lists say only which models there are, so each is asked for. One that fails is left out. */
+const findRunning = ({ provider }: Running) =>
+  Effect.flatMap(provider.listModels, (models) =>
+    Effect.forEach(
+      models,
+      ({ id, ...listed }) =>
+        Effect.match(provider.model(id), {
+          onSuccess: (info): ModelInfo => ({ ...listed, ...info, id }),
+          onFailure: (): ModelInfo => ({ ...listed, id, isLoaded: false })
+        }),
+      { concurrency: 8 }
+    )
+  )
+
+const pull: Route = {
+  method: "POST",
+  path: "/api/pull",
+  needs: "pull",
+  handle: ({ body, gateway }) =>
+    Effect.gen(function* () {
+      const { isStream, model } = yield* Effect.fromResult(Models.decodePull(body))
+      if (gateway.pull === undefined) return refuse("the servers of this gateway cannot pull models")
+      const reports = gateway.pull(model)
+      if (isStream) return yield* reportProgress(reports)
+      yield* Stream.runDrain(reports)
+      return { status: "success" }
+    })
+}
+
+/** A failure before the first report has a status, unlike that of Ollama, which begins its response before it asks the registry. */
+const reportProgress = (reports: Stream.Stream<ModelProgress, ProviderError>) =>
+  Respond.make(reports, {
+    contentType: framing.contentType,
+    encode: Models.encodeProgress,
+    begins: () => true,
+    keepAlive: { text: framing.keepAlive, after: Duration.seconds(15) },
+    refuse: (error) => Failures.toResponse(protocol, error),
+    fail: ({ reason }) => Response.toLine(reason),
+    defect: Response.toLine(new StreamError({}))
+  })
+
+/** What clients read as a route that the server does not have. */
+const refuse = (message: string) => HttpServerResponse.jsonUnsafe(Response.refuse(message), { status: 501 })
+
+const refused = (method: Route["method"], path: Route["path"]): Route => ({
+  method,
+  path,
+  handle: () => Effect.succeed(refuse(`the gateway does not change the models of its servers: it has no ${path}`))
+})
+
+/** The routes of Ollama. */
+export const protocol: Protocol = {
+  name: "ollama",
+  kinds: [kind],
+  completions: [completion("/api/chat", Request.decodeChat), completion("/api/generate", Request.decodeGenerate)],
+  others: [
+    get("/", () => Effect.succeed(HttpServerResponse.text("Ollama is running"))),
+    get("/api/version", () => Effect.succeed({ version: Models.version })),
+    get("/api/tags", ({ gateway: { provider } }) => Effect.map(provider.listModels, Models.encodeList)),
+    get("/api/ps", ({ gateway }) => Effect.map(findRunning(gateway), Models.encodeRunning)),
+    show,
+    embeddings("/api/embed", Models.decodeEmbed),
+    embeddings("/api/embeddings", Models.decodeEmbeddings),
+    pull,
+    refused("POST", "/api/push"),
+    refused("POST", "/api/create"),
+    refused("POST", "/api/copy"),
+    refused("DELETE", "/api/delete"),
+    refused("GET", "/api/blobs/:digest"),
+    refused("POST", "/api/blobs/:digest")
+  ],
+  fail: Response.fail,
+  refuse: (_, message) => Response.refuse(message)
+}

@@ -1,0 +1,114 @@
+/** The messages and tools of a request that a client of Ollama sent: the other direction of those in `endpoints.ts`. */
+import * as Schema from "effect/Schema"
+import type { Message, Tool } from "../../CompletionRequest.ts"
+import type { ToolCall } from "../../StreamingChunk.ts"
+import * as Json from "../../values/json.ts"
+import * as ToolCalls from "../toolCall.ts"
+import { nullish } from "../wireSchema.ts"
+
+/** An object of JSON. Clients send null for none. */
+export const object = nullish(Schema.declare(Json.isObject, { expected: "object" }))
+
+/** Base64 texts. */
+export const images = nullish(Schema.Array(Schema.String))
+
+/** `role` in any case, as Ollama reads it. */
+const role = Schema.declare((u): u is string => typeof u === "string" && roleOf(u) !== undefined, {
+  expected: '"system" | "user" | "assistant" | "tool"'
+})
+
+const roles = ["system", "user", "assistant", "tool"] as const
+
+const roleOf = (text: string): Message["role"] | undefined => roles.find((role) => role === text.toLowerCase())
+
+export const WireMessage = Schema.Struct({
+  role,
+  content: nullish(Schema.String),
+  thinking: nullish(Schema.String),
+  images,
+  tool_calls: nullish(
+    Schema.Array(
+      Schema.Struct({
+        id: nullish(Schema.String),
+        function: Schema.Struct({ name: Schema.String, arguments: object })
+      })
+    )
+  ),
+  tool_call_id: nullish(Schema.String),
+  tool_name: nullish(Schema.String),
+  // Before Ollama 0.9.6.
+  name: nullish(Schema.String)
+})
+
+interface WireMessage extends Schema.Schema.Type<typeof WireMessage> {}
+
+export const WireTool = Schema.Struct({
+  function: Schema.Struct({ name: Schema.String, description: nullish(Schema.String), parameters: object })
+})
+
+export const toTools = (tools: ReadonlyArray<typeof WireTool.Type>): ReadonlyArray<Tool> =>
+  tools.map(({ function: { description, name, parameters } }) => ({
+    name,
+    ...(description == null ? {} : { description }),
+    ...(parameters == null ? {} : { parameters })
+  }))
+
+/**
+ * Ollama knows neither that calls have ids nor that a result has to name its call, and older clients send neither. So a call without an id
+ * gets one, and a result that names no call is that of the next call of the latest message with calls.
+ */
+export const toMessages = (messages: ReadonlyArray<WireMessage>): ReadonlyArray<Message> => {
+  const calls = makeCalls()
+  return messages.map((message): Message => {
+    const { content, images, thinking } = message
+    const role = roleOf(message.role) ?? "user"
+    const toolCalls = calls.add(message.tool_calls ?? [])
+    return {
+      role,
+      content: content ?? "",
+      ...(images == null || images.length === 0 ? {} : { images }),
+      ...(thinking == null ? {} : { thinking }),
+      ...(toolCalls.length === 0 ? {} : { toolCalls }),
+      ...(role === "tool" ? calls.find(message) : {})
+    }
+  })
+}
+
+/** The calls of a conversation so far, and those of the latest message with calls that have no result. */
+const makeCalls = () => {
+  const ids = new Set<string>()
+  const names = new Set<string>()
+  let open: ReadonlyArray<ToolCall> = []
+  let count = 0
+
+  const take = (call: ToolCall | undefined): void => {
+    open = open.filter((other) => other !== call)
+  }
+
+  return {
+    add: (calls: NonNullable<WireMessage["tool_calls"]>): ReadonlyArray<ToolCall> => {
+      const added = calls.map(({ function: { arguments: value, name }, id }): ToolCall => {
+        const own = id == null || id === "" ? ToolCalls.makeId(count, ids) : id
+        ids.add(own)
+        names.add(name)
+        count++
+        return { id: own, name, arguments: value ?? {} }
+      })
+      if (added.length > 0) open = added
+      return added
+    },
+    /** Which call a result belongs to. Without one, it keeps what it says of itself, for the check of the request. */
+    find: ({ name, tool_call_id, tool_name }: WireMessage): Pick<Message, "toolCallId" | "toolName"> => {
+      const toolName = tool_name || name || undefined
+      const named = toolName === undefined ? {} : { toolName }
+      if (tool_call_id != null && ids.has(tool_call_id)) {
+        take(open.find(({ id }) => id === tool_call_id))
+        return { toolCallId: tool_call_id, ...named }
+      }
+      const next = open.find((call) => toolName === undefined || call.name === toolName)
+      take(next)
+      if (next !== undefined) return { toolCallId: next.id, ...named }
+      return tool_call_id == null || tool_call_id === "" ? named : { toolCallId: tool_call_id, ...named }
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Failures in OpenAI's form: `{"error": {message, type, param, code}}`. Its SDKs choose an exception by the status, and programs compare the
+ * code. Facts: OpenAI's list of error codes, and what the server of llama.cpp adds to a prompt that does not fit.
+ */
+import * as Text from "effect/String"
+import { ChatRequest, PromptRequest } from "../../CompletionRequest.ts"
+import { EmbeddingRequest } from "../../Embedding.ts"
+import type { InvalidRequest, ProviderErrorReason } from "../../ProviderError.ts"
+import type { JsonObject } from "../../values/json.ts"
+import * as PublicMessage from "../publicMessage.ts"
+import type { FailureResponse } from "../served.ts"
+import { statusOf } from "../served.ts"
+
+/** A failure before the response begins. `message`: its text, if it is safe to send. Default: the public one. */
+export const fail = (reason: ProviderErrorReason, message?: string): FailureResponse => ({
+  status: statusOf(reason),
+  body: toBody(reason, message)
+})
+
+/** The event of a failure after the beginning. Its `status` tells our own client what the response can no longer tell. */
+export const toEvent = (reason: ProviderErrorReason): string =>
+  `data: ${JSON.stringify({ error: { ...toError(reason), status: statusOf(reason) } })}\n\n`
+
+const toBody = (reason: ProviderErrorReason, message?: string): JsonObject => ({ error: toError(reason, message) })
+
+const toError = (reason: ProviderErrorReason, message?: string): JsonObject => {
+  const isRequest = statusOf(reason) < 500
+  const error = {
+    message: reason._tag === "InvalidRequest" ? describe(reason, message) : (message ?? PublicMessage.make(reason)),
+    type: reason._tag === "RateLimited" ? "requests" : isRequest ? "invalid_request_error" : "server_error",
+    param: toParam(reason, message !== undefined) ?? null,
+    code: toCode(reason)
+  }
+  if (reason._tag !== "ContextOverflow") return error
+  return { ...error, n_prompt_tokens: reason.promptTokens, n_ctx: reason.contextLength }
+}
+
+/** OpenAI has codes for what the client can do something about. The others are the tag of the reason. */
+const toCode = ({ _tag }: ProviderErrorReason): string | null => {
+  switch (_tag) {
+    case "InvalidRequest":
+      return null
+    case "Unsupported":
+      return "unsupported_parameter"
+    case "ContextOverflow":
+      return "context_length_exceeded"
+    case "ModelNotAvailable":
+      return "model_not_found"
+    case "RateLimited":
+      return "rate_limit_exceeded"
+    default:
+      return Text.pascalToSnake(_tag)
+  }
+}
+
+/** `message`: whether the texts of the reason are safe. */
+const describe = (reason: InvalidRequest, message: string | undefined): string => {
+  const param = toParam(reason, message !== undefined)
+  const what = param === undefined ? "Invalid request" : `Invalid value of '${param}'`
+  return message === undefined || !reason.description ? what : `${what}: ${reason.description}`
+}
+
+/** Fields of a request. Others are options of the program, which are no business of a client. */
+const requestFields: ReadonlySet<string> = new Set(
+  Object.keys({ ...ChatRequest.fields, ...PromptRequest.fields, ...EmbeddingRequest.fields })
+)
+
+const toParam = (reason: ProviderErrorReason, isSafe: boolean): string | undefined => {
+  switch (reason._tag) {
+    case "InvalidRequest": {
+      const { field = "" } = reason
+      const [name = ""] = /^\w+/.exec(field) ?? []
+      if (isSafe || requestFields.has(name)) return field === "" ? undefined : toWireField(field)
+      return undefined
+    }
+    case "ModelNotAvailable":
+      return "model"
+    case "ContextOverflow":
+      return reason.index === undefined ? "messages" : `input[${reason.index}]`
+    default:
+      return undefined
+  }
+}
+
+/** The path of a field as this protocol names it, such as `messages[0].tool_calls[0].function.name`. */
+export const toWireField = (field: string): string =>
+  field
+    .replace(
+      /^(tools\[\d+\]|messages\[\d+\]\.toolCalls\[\d+\])\.(?=name|description|parameters|arguments)/,
+      "$1.function."
+    )
+    .replace(/[a-z]+(?:[A-Z][a-z]*)*/g, (name) => wireNames.get(name) ?? Text.camelToSnake(name))
+
+/** Those that are not the same name in snake case. */
+const wireNames: ReadonlyMap<string, string> = new Map([
+  ["format", "response_format"],
+  ["think", "reasoning_effort"],
+  ["thinking", "reasoning_content"],
+  ["image", "image_url"],
+  ["keepAlive", "ttl"]
+])
+
+/** What the gateway itself refuses: the body of a response with that status. */
+export const refuse = (status: number, message: string): JsonObject => ({
+  error: { message, type: "invalid_request_error", param: null, code: refusals[status] ?? null }
+})
+
+const refusals: { readonly [status: number]: string } = { 401: "invalid_api_key", 403: "permission_denied" }

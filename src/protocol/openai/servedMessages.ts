@@ -1,0 +1,135 @@
+/** The messages and tools of a chat, as clients of OpenAI's protocol send them. */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { ChatRequest, ContentPart, Message, Tool } from "../../CompletionRequest.ts"
+import type { ToolCall } from "../../StreamingChunk.ts"
+import * as Json from "../../values/json.ts"
+import { metadata, nullish } from "../wireSchema.ts"
+import type { Read } from "./servedFields.ts"
+import * as Fields from "./servedFields.ts"
+
+const text = nullish(Schema.String)
+
+const Part = Schema.Struct({
+  type: Schema.String,
+  text,
+  refusal: text,
+  // The second form is that of some clients.
+  image_url: nullish(Schema.Union([Schema.Struct({ url: Schema.String }), Schema.String]))
+})
+
+const Call = Schema.Struct({
+  id: Schema.String,
+  type: text,
+  function: Schema.Struct({ name: Schema.String, arguments: metadata })
+})
+
+/** A message of a request. The names of participants are not passed on. */
+export const WireMessage = Schema.Struct({
+  role: Schema.Literals(["system", "developer", "user", "assistant", "tool"]),
+  content: nullish(Schema.Union([Schema.String, Schema.Array(Part)])),
+  name: text,
+  refusal: text,
+  // Servers differ in the name for thinking, and clients send back what they got.
+  reasoning_content: metadata,
+  reasoning: metadata,
+  thinking: metadata,
+  tool_calls: nullish(Schema.Array(Call)),
+  tool_call_id: text
+})
+interface WireMessage extends Schema.Schema.Type<typeof WireMessage> {}
+
+/** A tool of a request. */
+export const WireTool = Schema.Struct({
+  type: Schema.String,
+  function: nullish(Schema.Struct({ name: Schema.String, description: text, parameters: nullish(Schema.Unknown) }))
+})
+
+/** Which tool is called. */
+export const WireToolChoice = Schema.Union([
+  Schema.Literals(["auto", "none", "required"]),
+  Schema.Struct({ type: Schema.Literal("function"), function: Schema.Struct({ name: Schema.String }) })
+])
+
+/** The messages of the request. */
+export const toMessages = (messages: ReadonlyArray<WireMessage>): Read<ReadonlyArray<Message>> =>
+  Result.all(messages.map((message, i) => toMessage(message, `messages[${i}]`)))
+
+const toMessage = (message: WireMessage, field: string): Read<Message> =>
+  Result.gen(function* () {
+    const { name, reasoning, reasoning_content, role, thinking, tool_call_id } = message
+    const content = yield* toContent(message, `${field}.content`)
+    const calls = yield* Result.all(
+      (message.tool_calls ?? []).map((call, i) => toCall(call, `${field}.tool_calls[${i}]`))
+    )
+    const isTool = role === "tool"
+    return {
+      role: role === "developer" ? "system" : role,
+      content,
+      thinking: Json.toText(reasoning_content) ?? Json.toText(reasoning) ?? Json.toText(thinking),
+      toolCalls: calls.length === 0 ? undefined : calls,
+      toolCallId: isTool ? (tool_call_id ?? undefined) : undefined,
+      toolName: isTool ? (name ?? undefined) : undefined
+    }
+  })
+
+const toContent = ({ content, refusal }: WireMessage, field: string): Read<Message["content"]> => {
+  if (typeof content === "string") return Result.succeed(content)
+  if (content == null) return Result.succeed(refusal ?? "")
+  return Result.all(content.map((part, i) => toPart(part, `${field}[${i}]`)))
+}
+
+const toPart = ({ image_url: image, refusal, text, type }: typeof Part.Type, field: string): Read<ContentPart> => {
+  if (type === "text" || type === "refusal") {
+    const value = type === "text" ? text : refusal
+    return value == null
+      ? Fields.invalid(`${field}.${type}`, "Expected string")
+      : Result.succeed({ type: "text", text: value })
+  }
+  if (type !== "image_url") return Fields.invalid(`${field}.type`, 'Expected "text" or "image_url"')
+  const url = typeof image === "string" ? image : image?.url
+  // Nothing is loaded for a client: the address may be one inside the network of the gateway.
+  return url === undefined || !/^data:/i.test(url)
+    ? Fields.invalid(`${field}.image_url`, "Expected the image itself, as a data URI with base64")
+    : Result.succeed({ type: "image", image: url })
+}
+
+const toCall = (call: typeof Call.Type, field: string): Read<ToolCall> => {
+  const { arguments: value, name } = call.function
+  if (call.type != null && call.type !== "function") return Fields.invalid(`${field}.type`, 'Expected "function"')
+  const path = `${field}.function.arguments`
+  // A call without arguments may have an empty text.
+  const parsed = typeof value === "string" ? (value.trim() === "" ? {} : Json.parse(value)) : (value ?? {})
+  if (parsed === undefined) return Fields.invalid(path, "Expected JSON text")
+  return Result.map(Fields.whole(parsed, path), (value) => ({ id: call.id, name, arguments: value }))
+}
+
+/** The tools of the request; `undefined` if there are none. */
+export const toTools = (
+  tools: ReadonlyArray<typeof WireTool.Type> | null | undefined
+): Read<ReadonlyArray<Tool> | undefined> =>
+  tools == null || tools.length === 0
+    ? Result.succeed(undefined)
+    : Result.all(tools.map((tool, i) => toTool(tool, `tools[${i}]`)))
+
+const toTool = ({ function: fn, type }: typeof WireTool.Type, field: string): Read<Tool> => {
+  if (type !== "function") return Fields.invalid(`${field}.type`, 'Expected "function"')
+  if (fn == null) return Fields.invalid(`${field}.function`, "Expected object")
+  const { description, name, parameters } = fn
+  const path = `${field}.function.parameters`
+  if (parameters != null && !Json.isObject(parameters)) return Fields.invalid(path, "Expected object")
+  return Result.map(Fields.whole(parameters ?? undefined, path), (parameters) => ({
+    name,
+    description: description ?? undefined,
+    parameters
+  }))
+}
+
+/** Clients send `auto` and `none` without any tool too, where they mean nothing. */
+export const toToolChoice = (
+  choice: typeof WireToolChoice.Type | null | undefined,
+  tools: ReadonlyArray<Tool> | undefined
+): ChatRequest["toolChoice"] => {
+  if (choice == null || (tools === undefined && (choice === "auto" || choice === "none"))) return undefined
+  return typeof choice === "string" ? choice : { name: choice.function.name }
+}

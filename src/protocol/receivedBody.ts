@@ -1,0 +1,55 @@
+/** The body of a request that a client sent. A failure names the field as the client wrote it, and does not quote its value. */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { InvalidRequest } from "../ProviderError.ts"
+import * as Json from "../values/json.ts"
+import * as Values from "../values/objects.ts"
+
+export type Read<A> = Result.Result<A, InvalidRequest>
+
+/** A request that is refused because of a field. */
+export const invalid = (field: string | undefined, description: string): Result.Result<never, InvalidRequest> =>
+  Result.fail(new InvalidRequest({ field, description }))
+
+/** Reads a value that is at a path of the body; at none: the body itself. Fields that the schema does not have are ignored. */
+export const reader = <S extends Schema.ConstraintDecoder<unknown>>(
+  schema: S
+): ((value: unknown, path?: string) => Read<S["Type"]>) => {
+  const decode = Schema.decodeUnknownResult(schema)
+  return (value, path) =>
+    Result.mapError(decode(value), (error) => {
+      const { description, field } = toFault(error)
+      return new InvalidRequest({ field: join(path, field), description })
+    })
+}
+
+const toFault = Values.makeToFault({})
+
+const join = (path: string | undefined, field: string | undefined): string | undefined => {
+  if (path === undefined || field === undefined) return path ?? field
+  return field.startsWith("[") ? path + field : `${path}.${field}`
+}
+
+/** A schema of any object, which is not copied. */
+export const JsonObject = Schema.declare((value): value is Json.JsonObject => Json.isObject(value), {
+  expected: "an object"
+})
+
+/** A value with a `type`, which decides how it is read. */
+export interface Typed extends Json.JsonObject {
+  readonly type: string
+}
+
+/** A schema of such values. */
+export const Typed = Schema.declare(
+  (value): value is Typed => Json.isObject(value) && typeof value["type"] === "string",
+  { expected: "an object with a type" }
+)
+
+/** A name that a client chose, if it can be quoted in a message. */
+export const quote = (name: string): string => (/^[\w.-]{1,64}$/.test(name) ? `"${name}"` : "this one")
+
+/** Options that mean the same in all protocols. */
+export const temperature = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 2 }))
+export const topP = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+export const count = (minimum: number) => Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum))

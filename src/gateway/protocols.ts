@@ -2,5 +2,11 @@
 import * as Anthropic from "./anthropic.ts"
 import type { Protocol } from "./gateway.ts"
 import * as Ollama from "./ollama.ts"
+import * as OpenAi from "./openai.ts"
 
-export const protocols: ReadonlyArray<Protocol> = [Anthropic.protocol, Ollama.protocol]
+export const protocols: ReadonlyArray<Protocol> = [
+  Ollama.protocol,
+  OpenAi.protocol,
+  Anthropic.protocol,
+  OpenAi.lmStudio
+]

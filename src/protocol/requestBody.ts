@@ -194,7 +194,7 @@ export const toBase64 = (image: Image): string => {
   if (image instanceof Uint8Array) return Base64.encode(image)
   const text = (typeof image === "string" ? image : image.href).replace(/^data:[^,]*,/i, "")
   // A URL may have escapes, such as `%3D` for the padding.
-  return text.includes("%") ? decodeURIComponent(text) : text
+  return text.replace(/%([\da-f]{2})/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 }
 
 /**

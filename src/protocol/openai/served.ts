@@ -1,14 +1,14 @@
 /** Completions as a gateway serves them: how the requests of OpenAI's clients are read. `servedChunks` writes the responses. */
-import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as CompletionRequest from "../../CompletionRequest.ts"
-import * as Json from "../../values/json.ts"
+import type * as Json from "../../values/json.ts"
 import type { CompletionRoute, Framing, ReceivedCompletion } from "../served.ts"
+import type { Read } from "../receivedBody.ts"
+import { invalid, JsonObject, reader } from "../receivedBody.ts"
 import { metadata, nullish } from "../wireSchema.ts"
 import type { Form } from "./servedChunks.ts"
 import * as Chunks from "./servedChunks.ts"
-import type { Read } from "./servedFields.ts"
 import * as Fields from "./servedFields.ts"
 import * as Messages from "./servedMessages.ts"
 
@@ -16,7 +16,7 @@ const number = nullish(Schema.Finite)
 
 const Format = Schema.Struct({
   type: Schema.Literals(["text", "json_object", "json_schema"]),
-  json_schema: nullish(Schema.Struct({ schema: metadata }))
+  json_schema: nullish(Schema.Struct({ schema: nullish(JsonObject) }))
 })
 
 /** The fields that both routes have. */
@@ -39,14 +39,13 @@ const commonFields = {
   presence_penalty: number,
   frequency_penalty: number,
   response_format: nullish(Format),
-  // LM Studio: how long the model stays in memory, in seconds.
   ttl: number,
   prompt_cache_key: nullish(Schema.String)
 }
 
 const Common = Schema.Struct(commonFields)
 
-const readChat = Fields.make(
+const readChat = reader(
   Schema.Struct({
     ...commonFields,
     messages: Schema.Array(Messages.WireMessage),
@@ -58,7 +57,7 @@ const readChat = Fields.make(
   })
 )
 
-const readCompletion = Fields.make(
+const readCompletion = reader(
   Schema.Struct({ ...commonFields, prompt: Schema.Union([Schema.String, Schema.Array(Schema.Unknown)]) })
 )
 
@@ -104,12 +103,12 @@ const receive = (
 ): Read<ReceivedCompletion> =>
   Result.gen(function* () {
     yield* Fields.refuseOthers(body)
-    const tuning = yield* Fields.toTuning(body)
     const withUsage = stream_options?.include_usage === true
     return {
       request: yield* Result.mapError(CompletionRequest.check(request), Fields.toWire),
       isStream: stream === true,
-      tuning,
+      tuning: { extra: Fields.toTuning(body) },
+      only: Fields.toOnly(body),
       conversation: prompt_cache_key || undefined,
       makeWriter: (context) => Chunks.makeWriter(form, context, withUsage),
       encode: (completion, context) => form.encode(completion, context)
@@ -132,7 +131,6 @@ const toOptions = (fields: typeof Common.Type) =>
     repeatPenalty: fields.repeat_penalty ?? fields.repetition_penalty ?? undefined,
     presencePenalty: fields.presence_penalty ?? undefined,
     frequencyPenalty: fields.frequency_penalty ?? undefined,
-    keepAlive: fields.ttl == null ? undefined : Duration.seconds(fields.ttl),
     format
   }))
 
@@ -146,8 +144,7 @@ const toFormat = (
   if (format == null || format.type === "text") return Result.succeed(undefined)
   if (format.type === "json_object") return Result.succeed("json")
   const schema = format.json_schema?.schema
-  const field = "response_format.json_schema.schema"
-  return Json.isObject(schema) ? Fields.whole(schema, field) : Fields.invalid(field, "Expected object")
+  return schema == null ? invalid("response_format.json_schema.schema", "Expected an object") : Result.succeed(schema)
 }
 
 /** The effort, or the switch that templates have for it. The second form of the effort is that of OpenRouter. */
@@ -168,5 +165,5 @@ const toPrompt = (prompt: string | ReadonlyArray<unknown>): Read<string> => {
   const [first] = prompt
   return prompt.length === 1 && typeof first === "string"
     ? Result.succeed(first)
-    : Fields.invalid("prompt", "Expected one text, not tokens and not several texts")
+    : invalid("prompt", "Expected one text, not tokens and not several texts")
 }

@@ -14,6 +14,8 @@ export interface Form {
   /** What stands before and after the fields of a choice. */
   readonly open: string
   readonly close: string
+  /** The field of an empty text. */
+  readonly empty: string
   readonly head: (context: WriterContext) => JsonObject
   /** The fields of a new response, one after another. */
   readonly makeFields: () => { readonly read: (chunk: StreamingChunk) => string; readonly end: () => string }
@@ -33,15 +35,22 @@ export const makeWriter = (form: Form, context: WriterContext, withUsage: boolea
     const report = withUsage && usage !== undefined ? `${head}],"usage":${JSON.stringify(toUsage(usage))}}\n\n` : ""
     return `${finish}${report}${doneEvent}`
   }
+  let isBegun = false
   return {
     chunk: (chunk) => {
-      const text = fields.read(chunk)
+      // Nothing begins a response before there is something of it: until then, a failure has a status.
+      const text = fields.read(chunk) || (isBegun && isEmpty(chunk) ? form.empty : "")
+      if (text !== "") isBegun = true
       const record = text === "" ? "" : open + text + close
       return chunk.isFinal ? record + end(chunk.finishReason, chunk.usage) : record
     },
     failure: toEvent
   }
 }
+
+/** Whether a server sent a record with nothing in it, which tells that it works. */
+const isEmpty = ({ content, isFinal, thinking, toolCallDeltas, toolCalls }: StreamingChunk): boolean =>
+  content === "" && !isFinal && thinking === undefined && toolCallDeltas === undefined && toolCalls === undefined
 
 /** `other` is a word that clients pass on. */
 const toWord = (finishReason: FinishReason): string => finishReason.replaceAll("-", "_")
@@ -84,6 +93,7 @@ const completionHead = makeHead("cmpl-", "text_completion")
 export const completion: Form = {
   open: "",
   close: "",
+  empty: `"text":""`,
   head: completionHead,
   makeFields: () => ({
     read: ({ content }) => (content === "" ? "" : `"text":${JSON.stringify(content)}`),
@@ -98,6 +108,7 @@ const wholeHead = makeHead("chatcmpl-", "chat.completion")
 export const chat: Form = {
   open: `"delta":{`,
   close: "}",
+  empty: `"content":""`,
   head: makeHead("chatcmpl-", "chat.completion.chunk"),
   makeFields: () => {
     const calls = makeCalls()

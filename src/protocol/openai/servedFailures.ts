@@ -53,7 +53,7 @@ const toCode = ({ _tag }: ProviderErrorReason): string | null => {
   }
 }
 
-/** `message`: whether the texts of the reason are safe. */
+/** With a message, the texts of the reason are safe. */
 const describe = (reason: InvalidRequest, message: string | undefined): string => {
   const param = toParam(reason, message !== undefined)
   const what = param === undefined ? "Invalid request" : `Invalid value of '${param}'`
@@ -65,13 +65,14 @@ const requestFields: ReadonlySet<string> = new Set(
   Object.keys({ ...ChatRequest.fields, ...PromptRequest.fields, ...EmbeddingRequest.fields })
 )
 
-const toParam = (reason: ProviderErrorReason, isSafe: boolean): string | undefined => {
+/** The field, as this protocol names it. A fault that was found in a body has that name already. */
+const toParam = (reason: ProviderErrorReason, isOfBody: boolean): string | undefined => {
   switch (reason._tag) {
     case "InvalidRequest": {
       const { field = "" } = reason
+      if (isOfBody) return field || undefined
       const [name = ""] = /^\w+/.exec(field) ?? []
-      if (isSafe || requestFields.has(name)) return field === "" ? undefined : toWireField(field)
-      return undefined
+      return requestFields.has(name) ? toWireField(field) : undefined
     }
     case "ModelNotAvailable":
       return "model"

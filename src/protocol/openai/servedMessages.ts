@@ -4,9 +4,9 @@ import * as Schema from "effect/Schema"
 import type { ChatRequest, ContentPart, Message, Tool } from "../../CompletionRequest.ts"
 import type { ToolCall } from "../../StreamingChunk.ts"
 import * as Json from "../../values/json.ts"
+import type { Read } from "../receivedBody.ts"
+import { invalid, JsonObject } from "../receivedBody.ts"
 import { metadata, nullish } from "../wireSchema.ts"
-import type { Read } from "./servedFields.ts"
-import * as Fields from "./servedFields.ts"
 
 const text = nullish(Schema.String)
 
@@ -42,7 +42,7 @@ interface WireMessage extends Schema.Schema.Type<typeof WireMessage> {}
 /** A tool of a request. */
 export const WireTool = Schema.Struct({
   type: Schema.String,
-  function: nullish(Schema.Struct({ name: Schema.String, description: text, parameters: nullish(Schema.Unknown) }))
+  function: nullish(Schema.Struct({ name: Schema.String, description: text, parameters: nullish(JsonObject) }))
 })
 
 /** Which tool is called. */
@@ -83,25 +83,28 @@ const toPart = ({ image_url: image, refusal, text, type }: typeof Part.Type, fie
   if (type === "text" || type === "refusal") {
     const value = type === "text" ? text : refusal
     return value == null
-      ? Fields.invalid(`${field}.${type}`, "Expected string")
+      ? invalid(`${field}.${type}`, "Expected string")
       : Result.succeed({ type: "text", text: value })
   }
-  if (type !== "image_url") return Fields.invalid(`${field}.type`, 'Expected "text" or "image_url"')
+  if (type !== "image_url") return invalid(`${field}.type`, 'Expected "text" or "image_url"')
   const url = typeof image === "string" ? image : image?.url
   // Nothing is loaded for a client: the address may be one inside the network of the gateway.
   return url === undefined || !/^data:/i.test(url)
-    ? Fields.invalid(`${field}.image_url`, "Expected the image itself, as a data URI with base64")
+    ? invalid(`${field}.image_url`, "Expected the image itself, as a data URI with base64")
     : Result.succeed({ type: "image", image: url })
 }
 
 const toCall = (call: typeof Call.Type, field: string): Read<ToolCall> => {
   const { arguments: value, name } = call.function
-  if (call.type != null && call.type !== "function") return Fields.invalid(`${field}.type`, 'Expected "function"')
+  if (call.type != null && call.type !== "function") return invalid(`${field}.type`, 'Expected "function"')
   const path = `${field}.function.arguments`
   // A call without arguments may have an empty text.
   const parsed = typeof value === "string" ? (value.trim() === "" ? {} : Json.parse(value)) : (value ?? {})
-  if (parsed === undefined) return Fields.invalid(path, "Expected JSON text")
-  return Result.map(Fields.whole(parsed, path), (value) => ({ id: call.id, name, arguments: value }))
+  if (parsed === undefined) return invalid(path, "Expected JSON text")
+  const fault = Json.findFault(parsed)
+  return fault === undefined
+    ? Result.succeed({ id: call.id, name, arguments: parsed })
+    : invalid(path, `it is ${fault}`)
 }
 
 /** The tools of the request; `undefined` if there are none. */
@@ -113,16 +116,10 @@ export const toTools = (
     : Result.all(tools.map((tool, i) => toTool(tool, `tools[${i}]`)))
 
 const toTool = ({ function: fn, type }: typeof WireTool.Type, field: string): Read<Tool> => {
-  if (type !== "function") return Fields.invalid(`${field}.type`, 'Expected "function"')
-  if (fn == null) return Fields.invalid(`${field}.function`, "Expected object")
+  if (type !== "function") return invalid(`${field}.type`, 'Expected "function"')
+  if (fn == null) return invalid(`${field}.function`, "Expected an object")
   const { description, name, parameters } = fn
-  const path = `${field}.function.parameters`
-  if (parameters != null && !Json.isObject(parameters)) return Fields.invalid(path, "Expected object")
-  return Result.map(Fields.whole(parameters ?? undefined, path), (parameters) => ({
-    name,
-    description: description ?? undefined,
-    parameters
-  }))
+  return Result.succeed({ name, description: description ?? undefined, parameters: parameters ?? undefined })
 }
 
 /** Clients send `auto` and `none` without any tool too, where they mean nothing. */

@@ -160,8 +160,15 @@ const live = <A>(value: Schema.ConstraintDecoder<A>) =>
 
 const isAccess = (u: unknown): u is Access => Predicate.hasProperty(u, "authorize") && Predicate.isFunction(u.authorize)
 
+const protocolFields = {
+  ollama: OptionSchema.boolean,
+  openai: OptionSchema.boolean,
+  anthropic: OptionSchema.boolean,
+  lmstudio: OptionSchema.boolean
+}
+
 const definition = OptionSchema.define<Options>({
-  protocols: Schema.optional(Schema.Record(Schema.String, Schema.optional(Schema.Boolean))),
+  protocols: Schema.optional(Schema.Struct(protocolFields)),
   aliases: live(Schema.Record(Schema.String, Schema.String)),
   access: Schema.optional(OptionSchema.is(isAccess, "an object with authorize")),
   pull: OptionSchema.fn,

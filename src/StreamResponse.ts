@@ -232,7 +232,7 @@ const respond = <A, E, R>(
     keepAlive: { text: format.keepAlive, after: Duration.fromInputUnsafe(keepAlive) },
     refuse: (error) => refuse(onFailure(error)),
     fail: (error) => format.error(JSON.stringify(onFailure(error).error ?? null)),
-    defect: format.error(defect)
+    defect: () => format.error(defect)
   })
 
 const defect = JSON.stringify({ reason: "InternalError", message: "the server failed", isRetryable: false })

@@ -105,7 +105,7 @@ const stream = (
       keepAlive: { text: framing.keepAlive, after: keepAlive },
       refuse,
       fail: (error) => writer.failure(error.reason),
-      defect: writer.failure(new StreamError({})),
+      defect: () => writer.failure(new StreamError({})),
       onBroken: Effect.provideService(closeConnection, Scope.Scope, scope)
     })
   })

@@ -103,7 +103,7 @@ const reportProgress = (reports: Stream.Stream<ModelProgress, ProviderError>) =>
     keepAlive: { text: framing.keepAlive, after: Duration.seconds(15) },
     refuse: (error) => Failures.toResponse(protocol, error),
     fail: ({ reason }) => Response.toLine(reason),
-    defect: Response.toLine(new StreamError({}))
+    defect: () => Response.toLine(new StreamError({}))
   })
 
 /** What clients read as a route that the server does not have. */

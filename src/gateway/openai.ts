@@ -1,5 +1,6 @@
 /** OpenAI's API: chats, plain completions, embeddings and models; and LM Studio's list of models, by which tools recognise it. */
 import * as Effect from "effect/Effect"
+import * as Responses from "../protocol/openai/responses.ts"
 import * as Served from "../protocol/openai/served.ts"
 import * as Embeddings from "../protocol/openai/servedEmbeddings.ts"
 import * as Failures from "../protocol/openai/servedFailures.ts"
@@ -23,7 +24,7 @@ const embed = ({ body, gateway }: RouteInput): Effect.Effect<JsonObject, Provide
 export const protocol: Protocol = {
   name: "openai",
   kinds,
-  completions: [Served.chat, Served.completion],
+  completions: [Served.chat, Served.completion, Responses.responses],
   others: [
     { method: "POST", path: "/v1/embeddings", needs: "input", handle: embed },
     {

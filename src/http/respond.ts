@@ -30,7 +30,7 @@ export interface Options<in A, in E> {
   /** The last text, for a failure after the beginning. */
   readonly fail: (error: E) => string
   /** The last text, for a defect after the beginning. */
-  readonly defect: string
+  readonly defect: () => string
   /** Run before the last text of a failure or a defect. */
   readonly onBroken?: Effect.Effect<void> | undefined
 }
@@ -98,8 +98,15 @@ const produce = <A, E, R>(
       onBroken,
       Effect.sync(() => slot.end(Exit.void, text))
     )
+  // If there is no last text either, the connection is closed.
   const onDefect = (cause: Cause.Cause<unknown>) =>
-    Effect.andThen(Effect.logError("The rest of a response could not be sent", Text.placeOf(cause)), endWith(defect))
+    Effect.logError("The rest of a response could not be sent", Text.placeOf(cause)).pipe(
+      Effect.andThen(Effect.sync(defect)),
+      Effect.matchCauseEffect({
+        onSuccess: endWith,
+        onFailure: (cause) => Effect.sync(() => slot.end(Exit.failCause(cause)))
+      })
+    )
   const finish = (cause: Cause.Cause<E | Cause.Done>): Effect.Effect<void> => {
     if (!Deferred.isDoneUnsafe(begun)) return Effect.asVoid(Deferred.failCause(begun, cause))
     const failure = Cause.findError(cause)

@@ -4,7 +4,7 @@
  */
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { StreamError } from "../ProviderError.ts"
-import type { FinalChunk, StreamingChunk, ToolCall, ToolCallDelta } from "../StreamingChunk.ts"
+import type { FinalChunk, ToolCall, ToolCallDelta } from "../StreamingChunk.ts"
 import * as Json from "../values/json.ts"
 import * as Text from "../values/text.ts"
 import type { CompletionWriter } from "./served.ts"
@@ -25,7 +25,7 @@ export interface Format {
   readonly open: (block: Block) => string
   /** A part of the text of the open block; that of a call is its arguments as JSON. `undefined`: the response is too long for it. */
   readonly delta: (text: string) => string | undefined
-  /** Ends the open block. `isCut`: the arguments of a call are not complete. */
+  /** Ends the open block. `isCut`: it is not complete. */
   readonly close: (isCut: boolean) => string
   readonly end: (final: FinalChunk) => string
   readonly failure: (reason: ProviderErrorReason) => string
@@ -37,26 +37,25 @@ export const argumentsOf = ({ arguments: value }: ToolCall): string => Json.stri
 /** What waits for the end of the open call. */
 type Held = { readonly kind: "thinking" | "text"; readonly text: string } | { readonly call: ToolCall }
 
+/** A writer of the records of one response. */
 export const makeWriter = (format: Format): CompletionWriter => {
   const state = makeState(format)
-  const calls = makeCalls(state)
-
-  const write = (chunk: StreamingChunk): void => {
-    if (chunk.thinking !== undefined && chunk.thinking !== "") calls.text("thinking", chunk.thinking)
-    if (chunk.content !== "") calls.text("text", chunk.content)
-    if (chunk.toolCallDeltas !== undefined) chunk.toolCallDeltas.forEach(calls.fragment)
-    if (chunk.toolCalls !== undefined) chunk.toolCalls.forEach(calls.whole)
-    if (!chunk.isFinal) return
-    calls.release()
-    state.end(chunk)
-  }
+  const order = makeOrder(state)
+  const addFragment = makeFragments(order)
   return {
     chunk: (chunk) => {
-      write(chunk)
+      if (chunk.thinking !== undefined && chunk.thinking !== "") order.text("thinking", chunk.thinking)
+      if (chunk.content !== "") order.text("text", chunk.content)
+      if (chunk.toolCallDeltas !== undefined) chunk.toolCallDeltas.forEach(addFragment)
+      if (chunk.toolCalls !== undefined) chunk.toolCalls.forEach(order.whole)
+      if (chunk.isFinal) {
+        order.release()
+        state.end(chunk)
+      }
       return state.take()
     },
     failure: (reason) => {
-      calls.release()
+      order.release()
       state.fail(reason)
       return state.take()
     }
@@ -104,7 +103,7 @@ const makeState = (format: Format) => {
     end: (final: FinalChunk): void => {
       if (over) return
       begin()
-      close()
+      close(final.finishReason === "length")
       records += format.end(final)
       over = true
     },
@@ -116,103 +115,116 @@ const makeState = (format: Format) => {
   }
 }
 
-/**
- * The order of calls and texts. The arguments of a call are written as they arrive. What arrives before the end of the call waits, unless
- * the arguments are complete already. A call of which too little is known waits until it is whole.
- */
-const makeCalls = (state: ReturnType<typeof makeState>) => {
-  /** The call whose arguments are being written. */
+/** The call whose arguments are being written as they arrive. */
+const makeOpenCall = (state: ReturnType<typeof makeState>) => {
   let open: OpenCall | undefined
-  const held: Array<Held> = []
-  /** By the index of their fragments: calls that have not begun to be written. */
-  const announced = new Map<number, { readonly id: string; readonly name: string }>()
-  /** Indexes whose further fragments are not written, and the ids of calls whose fragments were. */
-  const closed = new Set<number>()
-  const streamed = new Set<string>()
 
-  /** Whether something else can be written now. */
-  const isFree = (): boolean => {
-    if (open === undefined) return true
-    open.isComplete ??= Json.parse(Text.join(open.arguments)) !== undefined
-    if (open.isComplete) closeCall()
-    return open === undefined
-  }
-  const closeCall = (isCut = false): void => {
-    if (open === undefined) return
-    state.close(isCut)
+  const close = (isCut: boolean): void => {
+    if (open !== undefined) state.close(isCut)
     open = undefined
   }
+  return {
+    close,
+    /** Whether something else can be written now. The arguments are parsed once, when something else arrives for the first time. */
+    isFree: (): boolean => {
+      if (open === undefined) return true
+      // Nothing but white space can follow a whole object.
+      open.isComplete ??= Json.isObject(Json.parse(Text.join(open.arguments)))
+      if (open.isComplete) close(false)
+      return open === undefined
+    },
+    find: (id: string): OpenCall | undefined => (open?.id === id ? open : undefined),
+    begin: ({ id, name }: Named, index: number): void => {
+      open = { id, name, index, arguments: Text.make() }
+      state.open({ kind: "call", id, name })
+    },
+    /** Writes a fragment, if its call is the open one. */
+    append: (index: number, text: string): boolean => {
+      if (open?.index !== index) return false
+      Text.append(open.arguments, text)
+      state.delta(text)
+      return true
+    }
+  }
+}
+
+type Named = Pick<ToolCall, "id" | "name">
+
+interface OpenCall extends Named {
+  readonly index: number
+  readonly arguments: Text.Parts
+  isComplete?: boolean
+}
+
+/** The order of texts and calls: what arrives while the arguments of a call are not complete waits for its end. */
+const makeOrder = (state: ReturnType<typeof makeState>) => {
+  const open = makeOpenCall(state)
+  const held: Array<Held> = []
+  /** The ids of calls that were written in fragments, until they arrive as a whole. */
+  const streamed = new Set<string>()
+  /** How many calls were begun. */
+  let count = 0
+
   const text = (kind: "thinking" | "text", text: string): void => {
-    if (!isFree()) {
+    if (!open.isFree()) {
       held.push({ kind, text })
       return
     }
     if (state.kind() !== kind) state.open({ kind })
     state.delta(text)
   }
-  const writeHeld = (): void => {
+  const whole = (call: ToolCall): void => {
+    const known = open.find(call.id)
+    if (known !== undefined) {
+      if (known.name !== call.name) state.fail(new StreamError({ description: "the name of a tool call changed" }))
+      streamed.delete(call.id)
+      end(false)
+    } else if (!open.isFree()) {
+      held.push({ call })
+    } else if (!streamed.delete(call.id)) {
+      count++
+      state.open({ kind: "call", id: call.id, name: call.name })
+      state.delta(argumentsOf(call))
+      state.close()
+    }
+  }
+  const end = (isCut: boolean): void => {
+    open.close(isCut)
     for (const each of held.splice(0)) {
       if ("call" in each) whole(each.call)
       else text(each.kind, each.text)
     }
   }
-  const whole = (call: ToolCall): void => {
-    if (open?.id === call.id) {
-      if (open.name !== call.name) state.fail(new StreamError({ description: "the name of a tool call changed" }))
-      streamed.delete(call.id)
-      closeCall()
-      writeHeld()
-      return
-    }
-    if (streamed.delete(call.id)) return
-    if (!isFree()) {
-      held.push({ call })
-      return
-    }
-    state.open({ kind: "call", id: call.id, name: call.name })
-    state.delta(argumentsOf(call))
-    state.close()
-  }
-  const fragment = ({ argumentsDelta, id, index, name }: ToolCallDelta): void => {
-    if (open?.index === index) {
-      if (argumentsDelta === "") return
-      Text.append(open.arguments, argumentsDelta)
-      state.delta(argumentsDelta)
-      return
-    }
-    if (closed.has(index)) return
-    const before = announced.get(index)
-    const call = { id: before?.id || (id ?? ""), name: before?.name || (name ?? "") }
-    announced.set(index, call)
-    // Some servers send a name in parts.
-    const isOther = name !== undefined && name !== call.name
-    if (argumentsDelta === "" && !isOther) return
-    announced.delete(index)
-    closed.add(index)
-    if (isOther || call.id === "" || call.name === "" || streamed.has(call.id) || !isFree()) return
-    streamed.add(call.id)
-    open = { ...call, index, arguments: Text.make() }
-    Text.append(open.arguments, argumentsDelta)
-    state.open({ kind: "call", ...call })
-    state.delta(argumentsDelta)
-  }
   return {
     text,
     whole,
-    fragment,
     /** Nothing follows: a call that is still open is cut. */
-    release: (): void => {
-      closeCall(true)
-      writeHeld()
+    release: () => end(true),
+    append: open.append,
+    /** Writes the first fragment of a call, unless it has to wait for the whole call, as it does for calls before it. */
+    begin: (call: Named, index: number, text: string): void => {
+      if (index !== count || streamed.has(call.id) || !open.isFree()) return
+      count++
+      streamed.add(call.id)
+      open.begin(call, index)
+      open.append(index, text)
     }
   }
 }
 
-interface OpenCall {
-  readonly index: number
-  readonly id: string
-  readonly name: string
-  readonly arguments: Text.Parts
-  /** Whether the arguments were complete when something else arrived for the first time. */
-  isComplete?: boolean
+/** The fragments of calls. A call is written in fragments if its id and its name come before its arguments, and otherwise as a whole. */
+const makeFragments = ({ append, begin }: Pick<ReturnType<typeof makeOrder>, "append" | "begin">) => {
+  /** By index: calls without arguments so far. `undefined`: further fragments are not written unless the call is open. */
+  const calls = new Map<number, Named | undefined>()
+
+  return ({ argumentsDelta, id = "", index, name = "" }: ToolCallDelta): void => {
+    if (argumentsDelta !== "" && append(index, argumentsDelta)) return
+    const before = calls.has(index) ? calls.get(index) : { id: "", name: "" }
+    if (before === undefined) return
+    const call = { id: before.id === "" ? id : before.id, name: before.name === "" ? name : before.name }
+    // Some servers send a name in parts.
+    const isOther = name !== "" && name !== call.name
+    calls.set(index, isOther || argumentsDelta !== "" ? undefined : call)
+    if (!isOther && argumentsDelta !== "" && call.id !== "" && call.name !== "") begin(call, index, argumentsDelta)
+  }
 }

@@ -49,6 +49,12 @@ export const Typed = Schema.declare(
 /** A name that a client chose, if it can be quoted in a message. */
 export const quote = (name: string): string => (/^[\w.-]{1,64}$/.test(name) ? `"${name}"` : "this one")
 
+/** The base64 text of an image, without white space, which some clients break it with. */
+export const base64 = (text: string, path: string): Read<string> => {
+  const base64 = text.replace(/\s+/g, "")
+  return base64 === "" || /[^\w+/=-]/.test(base64) ? invalid(path, "Expected base64 text") : Result.succeed(base64)
+}
+
 /** Options that mean the same in all protocols. */
 export const temperature = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 2 }))
 export const topP = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))

@@ -98,8 +98,7 @@ const decodeImage = (block: Typed, path: string): Read<ContentPart> =>
       return yield* Body.invalid(`${place}.url`, "images are not loaded from an address; send them as base64")
     if (source.type !== "base64") return yield* Body.invalid(`${place}.type`, 'Expected "base64"')
     const { data } = yield* readData(source, place)
-    const image = data.replace(/\s+/g, "")
-    if (/[^\w+/=-]/.test(image)) return yield* Body.invalid(`${place}.data`, "Expected base64 text")
+    const image = yield* Body.base64(data, `${place}.data`)
     return { type: "image", image }
   })
 

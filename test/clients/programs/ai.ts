@@ -5,7 +5,7 @@ import { embedMany, generateText, jsonSchema, Output, stepCountIs, streamText, t
 import type { EmbeddingModel, LanguageModel, ModelMessage } from "ai"
 import { createOllama } from "ai-sdk-ollama"
 import type { Target } from "./run.ts"
-import { closed, facts, failureOf, many, read, run } from "./run.ts"
+import { closed, facts, failureOf, many, read, run, toFailure } from "./run.ts"
 
 interface Provider {
   readonly model: (name: string) => LanguageModel
@@ -55,7 +55,9 @@ const cases = (target: Target, { embedding, model, thinker }: Provider) => {
     },
     schema: async () => {
       const output = Output.object({ schema: jsonSchema(facts.schema as never) })
-      return { value: (await generateText({ ...common, model: model("poet"), output })).output }
+      // Otherwise the provider of Anthropic makes it a tool that has to be called, since it does not know the model.
+      const providerOptions = { anthropic: { structuredOutputMode: "outputFormat" } }
+      return { value: (await generateText({ ...common, model: model("poet"), output, providerOptions })).output }
     },
     ...(embedding === undefined
       ? {}
@@ -83,8 +85,15 @@ const cases = (target: Target, { embedding, model, thinker }: Provider) => {
     breaks: () => stream("breaks"),
     dies: () => stream("dies"),
     ends: () => stream("ends"),
-    breaksFinal: () =>
-      failureOf(() => Promise.resolve(streamText({ ...common, model: model("breaks"), onError: () => {} }).text)),
+    /** What a program sees that waits for the text. */
+    breaksFinal: async () => {
+      const { finishReason, text } = streamText({ ...common, model: model("breaks"), onError: () => {} })
+      try {
+        return { text: await text, finish: await finishReason }
+      } catch (error) {
+        return toFailure(error)
+      }
+    },
     breaksWhole: () => failureOf(() => whole("breaks")),
     cancel: async () => {
       const abort = new AbortController()

@@ -1,5 +1,7 @@
 """PyPI: `langchain-ollama`."""
 
+from functools import cache
+
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from langchain_ollama import ChatOllama, OllamaEmbeddings
 
@@ -13,6 +15,8 @@ def calls_of(message):
 
 
 def cases(target):
+    # Each makes its own HTTP clients, which takes time.
+    @cache
     def model(name, **options):
         return ChatOllama(model=name, base_url=target["url"], **options)
 

@@ -1,8 +1,10 @@
 """PyPI: `llm` with its plugin `llm-ollama`."""
 
+import base64
 import json
 import os
 import tempfile
+from functools import cache
 
 # Where it keeps what it knows of models.
 os.environ["LLM_USER_PATH"] = tempfile.mkdtemp()
@@ -22,6 +24,8 @@ def cases(target):
     os.environ["OLLAMA_HOST"] = target["url"]
     load_plugins()
 
+    # Each time it lists the models.
+    @cache
     def model(name):
         return llm.get_model(f"ollama/{name}")
 
@@ -49,10 +53,13 @@ def cases(target):
         calls = model("caller").prompt(facts["question"], tools=[weather]).tool_calls()
         return {"calls": [{"name": call.name, "arguments": call.arguments} for call in calls]}
 
-    def image():
-        # The address of an image in memory.
-        import base64
+    def thinking():
+        response = model("thinker").prompt(facts["question"], think=True, stream=False)
+        events = list(response.stream_events())
+        thoughts = [event.chunk for event in events if event.type == "reasoning"]
+        return {"thinking": "".join(thoughts), "text": response.text()}
 
+    def image():
         attachment = llm.Attachment(type="image/png", content=base64.b64decode(facts["image"]))
         return {"text": whole("seer", attachments=[attachment])}
 
@@ -77,6 +84,7 @@ def cases(target):
         "streamed": lambda: stream("echo"),
         "tools": tools,
         "toolsStreamed": tools_streamed,
+        "thinking": thinking,
         "schema": lambda: {"value": json.loads(whole("poet", schema=facts["schema"]))},
         "embeddings": embeddings,
         "image": image,

@@ -60,7 +60,7 @@ def closed(target, model):
         return json.load(response)
 
 
-TIME_LIMIT = 15
+TIME_LIMIT = 60
 
 
 def run(clients):

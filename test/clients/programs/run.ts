@@ -90,7 +90,7 @@ export const many = async (ask: (question: string) => Promise<string | null | un
 export const closed = async ({ control }: Target, model: string): Promise<object> =>
   (await fetch(`${control}/${model}`)).json() as Promise<object>
 
-const timeLimit = 15_000
+const timeLimit = 60_000
 
 /** `clients`: by name, for each gateway of the command line. */
 export const run = async (clients: { readonly [name: string]: (target: Target) => Cases }): Promise<void> => {

@@ -46,14 +46,14 @@ export const rows: Readonly<Record<string, Row>> = {
     path: "/api/chat",
     body: { model: "m", messages },
     end: '"done":true',
-    failure: /\n\{"error":"[^"]+"\}\n$/,
+    failure: /\n\{"error":"(?:[^"\\]|\\.)+"(?:,"status":\d+)?\}\n$/,
     keepAlive: /^ +$/
   },
   "Ollama, generate": {
     path: "/api/generate",
     body: { model: "m", prompt: "Once" },
     end: '"done":true',
-    failure: /\n\{"error":"[^"]+"\}\n$/,
+    failure: /\n\{"error":"(?:[^"\\]|\\.)+"(?:,"status":\d+)?\}\n$/,
     keepAlive: /^ +$/
   },
   "OpenAI, chat": {

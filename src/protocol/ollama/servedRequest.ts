@@ -143,7 +143,7 @@ const readCommon = (body: Common): Result.Result<Base, InvalidRequest> =>
         ...toSampling(options ?? {}),
         ...(format == null || format === "" ? {} : { format }),
         // Ollama drops what does not fit, unless it is told not to.
-        ...(isWhole ? {} : { overflow: "truncate" })
+        overflow: isWhole ? undefined : "truncate"
       },
       tuning: {
         ...(keepAlive === undefined ? {} : { keepAlive }),

@@ -13,6 +13,7 @@ import * as Blocks from "../blocks.ts"
 import * as PublicMessage from "../publicMessage.ts"
 import type { CompletionWriter, Framing, WriterContext } from "../served.ts"
 import type { Echo } from "./responsesRequest.ts"
+import * as Failures from "./servedFailures.ts"
 import type { Place } from "./responsesTools.ts"
 
 export const framing: Framing = { contentType: "text/event-stream", keepAlive: ": keep-alive\n\n" }
@@ -171,6 +172,7 @@ const makeFormat = (context: WriterContext, echo: Echo): Format => {
         response: encodeResponse(context, echo, output, { ending: final })
       }),
     failure: (reason) =>
+      events.error(reason) +
       events.write("response.failed", {
         response: encodeResponse(context, echo, output, { error: encodeError(reason) })
       })
@@ -183,6 +185,9 @@ const makeEvents = () => {
   return {
     write: (type: string, fields: JsonObject): string =>
       `event: ${type}\ndata: ${JSON.stringify({ type, ...fields, sequence_number: count++ })}\n\n`,
+    /** OpenAI sends it before a response fails. Its SDKs throw for it, and ignore that the response failed. */
+    error: (reason: ProviderErrorReason): string =>
+      `event: error\ndata: ${JSON.stringify({ type: "error", ...Failures.fail(reason).body, sequence_number: count++ })}\n\n`,
     /** The beginning of an event with a part of the text. */
     head: (type: string, fields: JsonObject): string =>
       `event: ${type}\ndata: ${JSON.stringify({ type, ...fields }).slice(0, -1)},"delta":`,

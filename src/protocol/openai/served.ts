@@ -39,6 +39,7 @@ const commonFields = {
   presence_penalty: number,
   frequency_penalty: number,
   response_format: nullish(Format),
+  logit_bias: nullish(JsonObject),
   ttl: number,
   prompt_cache_key: nullish(Schema.String)
 }
@@ -111,7 +112,7 @@ const receive = (
       only: Fields.toOnly(body),
       conversation: prompt_cache_key || undefined,
       makeWriter: (context) => Chunks.makeWriter(form, context, withUsage),
-      encode: (completion, context) => form.encode(completion, context)
+      encode: (completion, context) => Chunks.encode(form, completion, context)
     }
   })
 

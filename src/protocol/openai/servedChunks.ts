@@ -11,50 +11,74 @@ import { toEvent } from "./servedFailures.ts"
 
 /** In what the two routes differ. */
 export interface Form {
-  /** What stands before and after the fields of a choice. */
-  readonly open: string
-  readonly close: string
+  /** Of the ids of responses. */
+  readonly prefix: string
+  /** What `object` says of a chunk, and of a response as a whole. */
+  readonly objects: readonly [chunk: string, whole: string]
+  /** What stands before and after the fields of a choice, in a chunk. */
+  readonly around: readonly [before: string, after: string]
   /** The field of an empty text. */
   readonly empty: string
-  readonly head: (context: WriterContext) => JsonObject
-  /** The fields of a new response, one after another. */
+  /** The finish reason of a completion with tool calls. */
+  readonly callsWord: string
+  /** The fields of the chunks of a new response, and those of its end. */
   readonly makeFields: () => { readonly read: (chunk: StreamingChunk) => string; readonly end: () => string }
-  readonly encode: (completion: Completion, context: WriterContext) => JsonObject
+  /** The fields of the only choice of a whole response. */
+  readonly toChoice: (completion: Completion) => JsonObject
 }
 
-const doneEvent = "data: [DONE]\n\n"
-
-/** Writes the events of one response. The usage is a chunk of its own. */
+/** Writes the events of one response. The usage is an event of its own. */
 export const makeWriter = (form: Form, context: WriterContext, withUsage: boolean): CompletionWriter => {
-  const head = `data: ${JSON.stringify(form.head(context)).slice(0, -1)},"choices":[`
-  const open = `${head}{"index":0,${form.open}`
-  const close = `${form.close},"logprobs":null,"finish_reason":null}]}\n\n`
-  const fields = form.makeFields()
-  const end = (finishReason: FinishReason, usage: Usage | undefined): string => {
-    const finish = `${open}${fields.end()}${form.close},"logprobs":null,"finish_reason":"${toWord(finishReason)}"}]}\n\n`
-    const report = withUsage && usage !== undefined ? `${head}],"usage":${JSON.stringify(toUsage(usage))}}\n\n` : ""
-    return `${finish}${report}${doneEvent}`
-  }
+  const { around, empty, makeFields, objects } = form
+  const head = `data: ${JSON.stringify(toHead(form, objects[0], context)).slice(0, -1)},"choices":[`
+  const before = `${head}{"index":0,${around[0]}`
+  const after = (finishReason: string): string => `${around[1]},"logprobs":null,"finish_reason":${finishReason}}]}\n\n`
+  const afterText = after("null")
+  const fields = makeFields()
   let isBegun = false
+
+  const end = (finishReason: FinishReason, usage: Usage | undefined): string => {
+    const finish = `${before}${fields.end()}${after(`"${toWord(form, finishReason)}"`)}`
+    const report = withUsage && usage !== undefined ? `${head}],"usage":${JSON.stringify(toUsage(usage))}}\n\n` : ""
+    return `${finish}${report}data: [DONE]\n\n`
+  }
   return {
     chunk: (chunk) => {
       // Nothing begins a response before there is something of it: until then, a failure has a status.
-      const text = fields.read(chunk) || (isBegun && isEmpty(chunk) ? form.empty : "")
+      const text = fields.read(chunk) || (isBegun && isEmpty(chunk) ? empty : "")
       if (text !== "") isBegun = true
-      const record = text === "" ? "" : open + text + close
+      const record = text === "" ? "" : before + text + afterText
       return chunk.isFinal ? record + end(chunk.finishReason, chunk.usage) : record
     },
     failure: toEvent
   }
 }
 
+/** The response as a whole. */
+export const encode = (form: Form, completion: Completion, context: WriterContext): JsonObject => {
+  const { finishReason, usage } = completion
+  const choice = { index: 0, ...form.toChoice(completion), logprobs: null, finish_reason: toWord(form, finishReason) }
+  return { ...toHead(form, form.objects[1], context), choices: [choice], usage: toUsage(usage ?? {}) }
+}
+
+const toHead = ({ prefix }: Form, object: string, { createdAt, id, model }: WriterContext): JsonObject => ({
+  id: prefix + id,
+  object,
+  created: Math.floor(createdAt / 1000),
+  model,
+  // As LM Studio has it.
+  system_fingerprint: model
+})
+
 /** Whether a server sent a record with nothing in it, which tells that it works. */
 const isEmpty = ({ content, isFinal, thinking, toolCallDeltas, toolCalls }: StreamingChunk): boolean =>
   content === "" && !isFinal && thinking === undefined && toolCallDeltas === undefined && toolCalls === undefined
 
-/** `other` is a word that clients pass on. */
-const toWord = (finishReason: FinishReason): string => finishReason.replaceAll("-", "_")
+/** OpenAI does not have the word `other`. Clients pass it on. */
+const toWord = ({ callsWord }: Form, finishReason: FinishReason): string =>
+  finishReason === "tool-calls" ? callsWord : finishReason.replaceAll("-", "_")
 
+/** Some clients do not read a response without all three numbers. Zero is what servers send that do not count. */
 const toUsage = ({
   cachedTokens,
   completionTokens,
@@ -62,56 +86,37 @@ const toUsage = ({
   reasoningTokens,
   totalTokens
 }: Usage): JsonObject => ({
-  prompt_tokens: promptTokens,
-  completion_tokens: completionTokens,
+  prompt_tokens: promptTokens ?? 0,
+  completion_tokens: completionTokens ?? 0,
   total_tokens: totalTokens ?? (promptTokens ?? 0) + (completionTokens ?? 0),
   ...(cachedTokens === undefined ? {} : { prompt_tokens_details: { cached_tokens: cachedTokens } }),
   ...(reasoningTokens === undefined ? {} : { completion_tokens_details: { reasoning_tokens: reasoningTokens } })
 })
 
-const makeHead =
-  (prefix: string, object: string) =>
-  ({ createdAt, id, model }: WriterContext): JsonObject => ({
-    id: prefix + id,
-    object,
-    created: Math.floor(createdAt / 1000),
-    model,
-    // Some clients require one.
-    system_fingerprint: model
-  })
-
-/** The response as a whole: the head, the only choice and the usage. */
-const toWhole = (head: JsonObject, choice: JsonObject, { finishReason, usage }: Completion): JsonObject => ({
-  ...head,
-  choices: [{ index: 0, ...choice, logprobs: null, finish_reason: toWord(finishReason) }],
-  ...(usage === undefined ? {} : { usage: toUsage(usage) })
-})
-
-const completionHead = makeHead("cmpl-", "text_completion")
-
 /** Plain completions. They have neither thinking nor tool calls. */
 export const completion: Form = {
-  open: "",
-  close: "",
+  prefix: "cmpl-",
+  objects: ["text_completion", "text_completion"],
+  around: ["", ""],
   empty: `"text":""`,
-  head: completionHead,
+  callsWord: "stop",
   makeFields: () => ({
     read: ({ content }) => (content === "" ? "" : `"text":${JSON.stringify(content)}`),
     end: () => `"text":""`
   }),
-  encode: (completion, context) => toWhole(completionHead(context), { text: completion.content }, completion)
+  toChoice: ({ content }) => ({ text: content })
 }
-
-const wholeHead = makeHead("chatcmpl-", "chat.completion")
 
 /** Chats. */
 export const chat: Form = {
-  open: `"delta":{`,
-  close: "}",
+  prefix: "chatcmpl-",
+  objects: ["chat.completion.chunk", "chat.completion"],
+  around: [`"delta":{`, "}"],
   empty: `"content":""`,
-  head: makeHead("chatcmpl-", "chat.completion.chunk"),
+  callsWord: "tool_calls",
   makeFields: () => {
     const calls = makeCalls()
+    // The first delta names the role.
     let role = `"role":"assistant"`
     const takeRole = (): string => {
       const taken = role
@@ -133,8 +138,7 @@ export const chat: Form = {
       end: takeRole
     }
   },
-  encode: (completion, context) => {
-    const { content, thinking, toolCalls } = completion
+  toChoice: ({ content, thinking, toolCalls }) => {
     const tool_calls = toolCalls.map(({ arguments: value, id, name }) => ({
       id,
       type: "function",
@@ -146,60 +150,57 @@ export const chat: Form = {
       ...(thinking === undefined ? {} : { reasoning_content: thinking }),
       ...(tool_calls.length === 0 ? {} : { tool_calls })
     }
-    return toWhole(wholeHead(context), { message }, completion)
+    return { message }
   }
 }
 
 const toArguments = (value: unknown): string => JSON.stringify(value ?? {})
 
-/** A call whose fragments are written. */
+/** What fragments told of a call. */
 interface Call {
-  /** What clients have of the name. */
-  name: string
-  /** What came before the name, with which clients begin a call. */
   id: string
+  name: string
+  /** The arguments that are not written. */
   arguments: string
+  isBegun: boolean
 }
 
 /**
  * The calls of one response. Servers send fragments, whole calls, or first the one and then the other. Each call gets an id of its own with
- * its first fragment, since clients know it by that.
+ * its first fragment, since clients know it by that. Calls begin in their order.
  */
 const makeCalls = () => {
-  const begun = new Map<number, Call>()
+  const fragmented = new Map<number, Call>()
   const ids = new Set<string>()
+  let begun = 0
   let wholes = 0
 
-  const takeId = (id: string, index: number): string => {
+  const begin = (index: number, id: string, name: string, text: string): JsonObject => {
     const own = id === "" || ids.has(id) ? ToolCallRules.makeId(index, ids) : id
     ids.add(own)
-    return own
+    begun++
+    return { index, id: own, type: "function", function: { name, arguments: text } }
   }
-  const begin = (index: number, id: string, name: string, text: string): JsonObject => ({
-    index,
-    id: takeId(id, index),
-    type: "function",
-    function: { name, arguments: text }
-  })
   const readDelta = ({ argumentsDelta, id = "", index, name = "" }: ToolCallDelta): ReadonlyArray<JsonObject> => {
-    const call = begun.get(index) ?? { name: "", id: "", arguments: "" }
-    begun.set(index, call)
-    if (call.name === "") {
-      call.id ||= id
-      call.arguments += argumentsDelta
-      if (name === "") return []
-      call.name = name
-      return [begin(index, call.id, name, call.arguments)]
-    }
+    const call = fragmented.get(index) ?? { id: "", name: "", arguments: "", isBegun: false }
+    fragmented.set(index, call)
+    call.id ||= id
     // Some servers repeat what they sent of a name. Clients put its parts together.
     const rest = name.startsWith(call.name) ? name.slice(call.name.length) : name
     call.name += rest
+    if (!call.isBegun) {
+      call.arguments += argumentsDelta
+      // One that does not begin here follows as a whole.
+      if (call.name === "" || index !== begun) return []
+      call.isBegun = true
+      return [begin(index, call.id, call.name, call.arguments)]
+    }
     if (rest === "" && argumentsDelta === "") return []
     return [{ index, function: { ...(rest === "" ? {} : { name: rest }), arguments: argumentsDelta } }]
   }
   const readWhole = ({ arguments: value, id, name }: ToolCall): ReadonlyArray<JsonObject> => {
     const index = wholes++
-    return begun.has(index) ? [] : [begin(index, id, name, toArguments(value))]
+    return index < begun ? [] : [begin(index, id, name, toArguments(value))]
   }
   return {
     read: (deltas: ReadonlyArray<ToolCallDelta>, calls: ReadonlyArray<ToolCall>): ReadonlyArray<JsonObject> => [

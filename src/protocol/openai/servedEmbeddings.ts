@@ -33,13 +33,13 @@ export const decode: Decode<ReceivedEmbedding> = (body) =>
     }
   })
 
-/** Tokens belong to one model alone, so they are no texts. */
+/** Tokens belong to one model alone, so they are no texts. LangChain sends those of OpenAI's models, unless it is told not to. */
 const toInput = (input: string | ReadonlyArray<unknown>): Read<string | ReadonlyArray<string>> => {
   if (typeof input === "string") return Result.succeed(input)
   const texts = input.filter((text) => typeof text === "string")
   return texts.length === input.length
     ? Result.succeed(texts)
-    : invalid("input", "Expected a text or texts, not tokens")
+    : invalid("input", "Expected a text or texts, not tokens (LangChain: check_embedding_ctx_length=False)")
 }
 
 type Vector = Embedding["vectors"][number]

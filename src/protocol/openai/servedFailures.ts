@@ -87,7 +87,7 @@ const toParam = (reason: ProviderErrorReason, isOfBody: boolean): string | undef
 export const toWireField = (field: string): string =>
   field
     .replace(
-      /^(tools\[\d+\]|messages\[\d+\]\.toolCalls\[\d+\])\.(?=name|description|parameters|arguments)/,
+      /^(toolChoice|tools\[\d+\]|messages\[\d+\]\.toolCalls\[\d+\])\.(?=name|description|parameters|arguments)/,
       "$1.function."
     )
     .replace(/[a-z]+(?:[A-Z][a-z]*)*/g, (name) => wireNames.get(name) ?? Text.camelToSnake(name))

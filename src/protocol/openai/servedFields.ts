@@ -20,8 +20,10 @@ export const refuseOthers = (body: JsonObject): Read<void> => {
   const name = refused.find((name) => isRequested(name, body[name]))
   return name === undefined
     ? Result.succeed(undefined)
-    : ReceivedBody.invalid(name, "it is not supported, and the completion would be another without it")
+    : ReceivedBody.invalid(name, name === "n" || name === "best_of" ? "Expected 1" : notSupported)
 }
+
+const notSupported = "it is not supported, and the completion would be another without it"
 
 const isRequested = (name: string, value: unknown): boolean => {
   if (value == null || value === false || value === "" || neutral[name]?.includes(value) === true) return false

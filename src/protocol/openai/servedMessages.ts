@@ -1,4 +1,5 @@
 /** The messages and tools of a chat, as clients of OpenAI's protocol send them. */
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ChatRequest, ContentPart, Message, Tool } from "../../CompletionRequest.ts"
@@ -66,7 +67,7 @@ const toMessage = (message: WireMessage, field: string): Read<Message> =>
     return {
       role: role === "developer" ? "system" : role,
       content,
-      thinking: Json.toText(reasoning_content) ?? Json.toText(reasoning) ?? Json.toText(thinking),
+      thinking: [reasoning_content, reasoning, thinking].find(Predicate.isString),
       toolCalls: calls.length === 0 ? undefined : calls,
       toolCallId: isTool ? (tool_call_id ?? undefined) : undefined,
       toolName: isTool ? (name ?? undefined) : undefined

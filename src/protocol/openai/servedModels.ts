@@ -43,6 +43,6 @@ export const encodeV0 = (info: ModelInfo): JsonObject => {
     state: info.isLoaded === true ? "loaded" : "not-loaded",
     max_context_length: info.contextLength,
     loaded_context_length: info.isLoaded === true ? info.loadedContextLength : undefined,
-    capabilities: has("tools") ? ["tool_use"] : []
+    capabilities: [...(has("tools") ? ["tool_use"] : []), ...(has("vision") ? ["vision"] : [])]
   }
 }

@@ -1,5 +1,5 @@
 /** npm: `@langchain/ollama` and `@langchain/openai`. */
-import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import type { BaseChatModel, BaseChatModelCallOptions } from "@langchain/core/language_models/chat_models"
 import type { AIMessageChunk } from "@langchain/core/messages"
 import { HumanMessage, ToolMessage } from "@langchain/core/messages"
 import { ChatOllama, OllamaEmbeddings } from "@langchain/ollama"
@@ -8,8 +8,8 @@ import type { Target } from "./run.ts"
 import { closed, facts, failureOf, many, read, run, toFinish } from "./run.ts"
 
 interface Provider {
-  readonly model: (name: string) => BaseChatModel<never, AIMessageChunk>
-  readonly thinker: BaseChatModel<never, AIMessageChunk>
+  readonly model: (name: string) => BaseChatModel<BaseChatModelCallOptions, AIMessageChunk>
+  readonly thinker: BaseChatModel<BaseChatModelCallOptions, AIMessageChunk>
   readonly embeddings: { readonly embedDocuments: (texts: Array<string>) => Promise<Array<Array<number>>> }
 }
 
@@ -34,8 +34,9 @@ const cases = (target: Target, { embeddings, model, thinker }: Provider) => {
   return {
     whole: async () => {
       const message = await whole("echo")
-      const { input_tokens, output_tokens } = message.usage_metadata ?? {}
-      return { text: message.text, finish: toFinish(finishOf(message)), tokens: [input_tokens, output_tokens] }
+      const usage = message.usage_metadata
+      const tokens = [usage?.input_tokens, usage?.output_tokens]
+      return { text: message.text, finish: toFinish(finishOf(message)), tokens }
     },
     streamed: () => stream("echo"),
     length: () => stream("long"),

@@ -138,14 +138,14 @@ const responses = (target: Target) => {
     length: () => stream("long"),
     tools: async () => {
       const first = await whole({ model: "caller", tools: responseTools })
-      const id = first.output.flatMap((item) => (item.type === "function_call" ? [item.call_id] : []))[0] ?? ""
+      const calls = first.output.filter((item) => item.type === "function_call")
       const second = await whole({
         model: "caller",
         tools: responseTools,
         input: [
           { role: "user", content: facts.question },
-          ...first.output,
-          { type: "function_call_output", call_id: id, output: facts.toolResult }
+          ...calls,
+          ...calls.map(({ call_id }) => ({ type: "function_call_output", call_id, output: facts.toolResult }) as const)
         ]
       })
       return { calls: callsOf(first.output), text: second.output_text }

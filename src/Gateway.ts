@@ -3,14 +3,15 @@
  * `effect/http`, so it has its own import: `effect-local-llm/Gateway`.
  *
  * @category Adapters
- * @since 0.4.0
+ * @since 0.3.0
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type * as HttpServer from "effect/http/HttpServer"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
+import * as UrlParams from "effect/http/UrlParams"
 import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
@@ -153,7 +154,8 @@ export const serve = (options: Options = {}): Layer.Layer<never, ProviderError, 
       Effect.flatMap(make(options), (gateway) => router.addAll([...Routes.make(gateway), Routes.unknown(gateway, "*")]))
     ),
     { disableLogger: true, disableListenLog: true }
-  )
+    // The spans of the HTTP server have the query strings. Clients may write anything into them.
+  ).pipe(Layer.provide(Layer.succeed(UrlParams.CurrentRedactedNames)([/[^]*/])))
 
 const live = <A>(value: Schema.ConstraintDecoder<A>) =>
   Schema.optional(Schema.Union([value, OptionSchema.is(Predicate.isFunction, "a function")]))

@@ -1,5 +1,6 @@
-/** OpenAI's API: chats, plain completions, embeddings and models; and LM Studio's list of models, by which tools recognise it. */
+/** OpenAI's API: chats, plain completions, embeddings and models; and LM Studio's routes, by which tools recognise it. */
 import * as Effect from "effect/Effect"
+import type { ModelInfo } from "../ModelInfo.ts"
 import * as Responses from "../protocol/openai/responses.ts"
 import * as Served from "../protocol/openai/served.ts"
 import * as Embeddings from "../protocol/openai/servedEmbeddings.ts"
@@ -8,7 +9,7 @@ import * as Models from "../protocol/openai/servedModels.ts"
 import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
 import * as Values from "../values/objects.ts"
 import type { JsonObject } from "../values/json.ts"
-import type { Protocol, RouteInput, Running } from "./gateway.ts"
+import type { Protocol, Route, RouteInput, Running } from "./gateway.ts"
 
 const kinds = ["OpenAI-compatible server", "lmstudio", "llama-server"]
 
@@ -21,22 +22,28 @@ const embed = ({ body, gateway }: RouteInput): Effect.Effect<JsonObject, Provide
     return encode(embedding, gateway.contextOf(request.model ?? embedding.model))
   })
 
+/** The list of models, and each of them below it. Their names have slashes. */
+const models = (
+  path: `/${string}`,
+  list: (gateway: Running) => Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>,
+  encodeList: (models: ReadonlyArray<ModelInfo>) => JsonObject,
+  encode: (model: ModelInfo) => JsonObject
+): ReadonlyArray<Route> => [
+  { method: "GET", path, handle: ({ gateway }) => Effect.map(list(gateway), encodeList) },
+  {
+    method: "GET",
+    path: `${path}/*`,
+    handle: ({ gateway, params }) => Effect.map(gateway.provider.model(params["*"] ?? ""), encode)
+  }
+]
+
 export const protocol: Protocol = {
   name: "openai",
   kinds,
   completions: [Served.chat, Served.completion, Responses.responses],
   others: [
     { method: "POST", path: "/v1/embeddings", needs: "input", handle: embed },
-    {
-      method: "GET",
-      path: "/v1/models",
-      handle: ({ gateway }) => Effect.map(gateway.provider.listModels, Models.encodeList)
-    },
-    {
-      method: "GET",
-      path: "/v1/models/*",
-      handle: ({ gateway, params }) => Effect.map(gateway.provider.model(params["*"] ?? ""), Models.encode)
-    }
+    ...models("/v1/models", ({ provider }) => provider.listModels, Models.encodeList, Models.encode)
   ],
   fail: Failures.fail,
   refuse: Failures.refuse
@@ -61,19 +68,15 @@ const describeAll = ({ provider }: Running) =>
 
 export const lmStudio: Protocol = {
   name: "lmstudio",
-  kinds: [],
-  completions: [],
+  kinds,
+  // Zed sends everything to the routes beside the list.
+  completions: [
+    { ...Served.chat, path: "/api/v0/chat/completions" },
+    { ...Served.completion, path: "/api/v0/completions" }
+  ],
   others: [
-    {
-      method: "GET",
-      path: "/api/v0/models",
-      handle: ({ gateway }) => Effect.map(describeAll(gateway), Models.encodeListV0)
-    },
-    {
-      method: "GET",
-      path: "/api/v0/models/*",
-      handle: ({ gateway, params }) => Effect.map(gateway.provider.model(params["*"] ?? ""), Models.encodeV0)
-    }
+    { method: "POST", path: "/api/v0/embeddings", needs: "input", handle: embed },
+    ...models("/api/v0/models", describeAll, Models.encodeListV0, Models.encodeV0)
   ],
   fail: Failures.fail,
   refuse: Failures.refuse

@@ -92,15 +92,13 @@ export const completion: Arbitrary.Arbitrary<ReadonlyArray<StreamingChunk>> = Ar
       ...(timings === undefined ? {} : { timings })
     }
     return [
-      ...parts.map(({ content, thinking }): ContentChunk => ({
-        content,
-        isFinal: false,
-        ...(thinking === "" ? {} : { thinking })
-      })),
+      ...parts.map(({ content, thinking }): ContentChunk =>
+        thinking === "" ? { content, isFinal: false } : { content, isFinal: false, thinking }
+      ),
       ...toolCalls.flatMap((whole, i) => {
         const [each] = calls.slice(i)
         const fragments = each === undefined ? [] : toFragments(each, whole, i)
-        return isLate ? fragments : [...fragments, { content: "", isFinal: false as const, toolCalls: [whole] }]
+        return isLate ? fragments : fragments.concat({ content: "", isFinal: false, toolCalls: [whole] })
       }),
       final
     ]

@@ -7,16 +7,18 @@ import * as RequestBody from "../../src/protocol/requestBody.ts"
 export const toReceived = (messages: ReadonlyArray<Message>): ReadonlyArray<Message> =>
   RequestBody.completeMessages(messages)
     .filter(({ content, role }) => role !== "system" || content !== "")
-    .map((message): Message => {
-      const { images = [], role, thinking = "", toolCallId, toolCalls = [] } = message
-      const parts = Content.toParts(message)
-        .filter((part) => images.length === 0 || part.type === "image" || part.text !== "")
-        .map((part) => (part.type === "image" ? { ...part, image: RequestBody.toBase64(part.image) } : part))
-      return {
-        role,
-        content: images.length === 0 ? message.content : parts,
-        ...(thinking === "" ? {} : { thinking }),
-        ...(toolCalls.length === 0 ? {} : { toolCalls }),
-        ...(toolCallId === undefined ? {} : { toolCallId })
-      }
-    })
+    .map(toMessage)
+
+const toMessage = (message: Message): Message => {
+  const { images = [], role, thinking = "", toolCallId, toolCalls = [] } = message
+  const parts = Content.toParts(message)
+    .filter((part) => images.length === 0 || part.type === "image" || part.text !== "")
+    .map((part) => (part.type === "image" ? { type: part.type, image: RequestBody.toBase64(part.image) } : part))
+  return {
+    role,
+    content: images.length === 0 ? message.content : parts,
+    ...(thinking === "" ? {} : { thinking }),
+    ...(toolCalls.length === 0 ? {} : { toolCalls }),
+    ...(toolCallId === undefined ? {} : { toolCallId })
+  }
+}

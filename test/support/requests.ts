@@ -79,9 +79,20 @@ const turn: Arbitrary.Arbitrary<Turn> = Arbitrary.all({
   results: oneOf("id", "name", "both", "none")
 })
 
+const toResult = (says: Turn["results"], id: string, name: string, i: number): Message => {
+  const content = `result ${i}`
+  if (says === "id") return { role: "tool", content, toolCallId: id }
+  if (says === "name") return { role: "tool", content, toolName: name }
+  return { role: "tool", content, toolCallId: id, toolName: name }
+}
+
 const toMessages = (turn: Turn, position: number): ReadonlyArray<Message> => {
   const { assistant, calls, images, results, thinking, user } = turn
-  const toolCalls = calls.map((call, i) => ({ id: `call_${position}_${i}`, ...call }))
+  const toolCalls = calls.map(({ arguments: value, name }, i) => ({
+    id: `call_${position}_${i}`,
+    name,
+    arguments: value
+  }))
   return [
     { role: "user", content: user, ...(images.length === 0 ? {} : { images }) },
     {
@@ -90,14 +101,7 @@ const toMessages = (turn: Turn, position: number): ReadonlyArray<Message> => {
       ...(thinking === undefined ? {} : { thinking }),
       ...(toolCalls.length === 0 ? {} : { toolCalls })
     },
-    ...toolCalls
-      .filter(() => results !== "none")
-      .map(({ id, name }, i): Message => ({
-        role: "tool",
-        content: `result ${i}`,
-        ...(results === "name" ? {} : { toolCallId: id }),
-        ...(results === "id" ? {} : { toolName: name })
-      }))
+    ...(results === "none" ? [] : toolCalls.map(({ id, name }, i) => toResult(results, id, name, i)))
   ]
 }
 

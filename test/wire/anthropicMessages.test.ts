@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { ChatRequest } from "../../src/CompletionRequest.ts"
+import type { ChatRequest, Tool } from "../../src/CompletionRequest.ts"
 import * as Completion from "../../src/Completion.ts"
 import * as Message from "../../src/protocol/anthropic/message.ts"
 import { countTokens, messages } from "../../src/protocol/anthropic/messages.ts"
@@ -119,6 +119,9 @@ describe("a whole message", () => {
   )
 })
 
+/** Clients send a schema with each tool. */
+const withParameters = ({ description, name, parameters = {} }: Tool): Tool => ({ name, description, parameters })
+
 describe("a request", () => {
   /** What no field says: the level of thinking, and JSON without a schema. */
   const toExpected = (request: ChatRequest) => {
@@ -133,7 +136,7 @@ describe("a request", () => {
       stop,
       think: think === undefined || think === false ? think : true,
       format: typeof format === "object" ? format : undefined,
-      ...(tools === undefined ? {} : { tools: tools.map(({ parameters = {}, ...tool }) => ({ ...tool, parameters })) })
+      ...(tools === undefined ? {} : { tools: tools.map(withParameters) })
     }
   }
 

@@ -70,7 +70,7 @@ const readBody = (reason: Reasons.ProviderErrorReason) => {
   return { json, seen: fieldsOf(seen) }
 }
 
-describe.each(Object.values(rows).map((row) => ({ name: row.reason._tag, ...row })))("$name", (row) => {
+describe.each(Object.entries(rows))("%s", (_, row) => {
   it("before the beginning", () => {
     const { json, seen } = readBody(row.reason)
     expect(seen).toMatchObject(row.before)

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { ChatRequest } from "../../src/CompletionRequest.ts"
+import type { ChatRequest, Tool } from "../../src/CompletionRequest.ts"
 import * as Completion from "../../src/Completion.ts"
 import { responses } from "../../src/protocol/openai/responses.ts"
 import * as Reasons from "../../src/ProviderError.ts"
@@ -91,6 +91,9 @@ describe("a whole response", () => {
   )
 })
 
+/** Clients send a schema with each tool. */
+const withParameters = ({ description, name, parameters = {} }: Tool): Tool => ({ name, description, parameters })
+
 describe("a request", () => {
   /** What no field says: thinking of no level, and the samplers that OpenAI does not have. */
   const toExpected = (request: ChatRequest) => {
@@ -104,7 +107,7 @@ describe("a request", () => {
       think: think === true ? undefined : think,
       format,
       overflow: overflow === "truncate" ? overflow : undefined,
-      ...(tools === undefined ? {} : { tools: tools.map(({ parameters = {}, ...tool }) => ({ ...tool, parameters })) })
+      ...(tools === undefined ? {} : { tools: tools.map(withParameters) })
     }
   }
 

@@ -2,7 +2,10 @@
 import * as Result from "effect/Result"
 import type { ChatRequest } from "../../CompletionRequest.ts"
 import type { JsonObject } from "../../values/json.ts"
+import * as Json from "../../values/json.ts"
 import * as Text from "../../values/text.ts"
+import type { Read } from "../receivedBody.ts"
+import * as Body from "../receivedBody.ts"
 import type { CompletionRoute, Decode } from "../served.ts"
 import * as Message from "./message.ts"
 import * as Request from "./request.ts"
@@ -31,16 +34,20 @@ const tokensPerImage = 1600
  * generates, and each model counts differently. Digits and texts without meaning may take up to a token for each byte.
  */
 export const countTokens: Decode<JsonObject> = (body) =>
-  Result.map(Request.decode(body), ({ request }) => ({ input_tokens: estimate(request) }))
+  Result.map(
+    Result.flatMap(Request.decode(body), ({ request }) => estimate(request)),
+    (input_tokens) => ({ input_tokens })
+  )
 
-const estimate = ({ format, messages, tools }: ChatRequest): number => {
+const estimate = ({ format, messages, tools }: ChatRequest): Read<number> => {
   let images = 0
-  const json = JSON.stringify({ format, messages, tools }, (_, value: unknown) => {
+  const json = Json.stringify({ format, messages, tools }, (_, value) => {
     if (!isImage(value)) return value
     images++
     return undefined
   })
-  return Math.ceil(Text.utf8Length(json) / bytesPerToken) + images * tokensPerImage
+  if (json === undefined) return Body.invalid("messages", "they are nested too deeply")
+  return Result.succeed(Math.ceil(Text.utf8Length(json) / bytesPerToken) + images * tokensPerImage)
 }
 
 const isImage = (value: unknown): boolean =>

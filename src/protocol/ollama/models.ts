@@ -26,7 +26,7 @@ const Model = Schema.Struct({
 
 const toModelInfo = ({ capabilities, details, name, size }: typeof Model.Type): ModelInfo => ({
   id: name,
-  sizeBytes: Json.toCount(size),
+  sizeBytes: Json.toCount(size) || undefined,
   ...toDetails(details),
   capabilities: Json.toTexts(capabilities)
 })
@@ -105,7 +105,7 @@ export const running = Endpoint.get(
       id: name,
       isLoaded: true,
       loadedContextLength: Json.toCount(context_length) || undefined,
-      memoryBytes: Json.toCount(size),
+      memoryBytes: Json.toCount(size) || undefined,
       expiresAt: toExpiry(expires_at)
     }))
 )

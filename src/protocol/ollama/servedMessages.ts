@@ -21,19 +21,19 @@ const roles = ["system", "user", "assistant", "tool"] as const
 
 const roleOf = (text: string): Message["role"] | undefined => roles.find((role) => role === text.toLowerCase())
 
+const WireToolCall = Schema.Struct({
+  id: nullish(Schema.String),
+  function: Schema.Struct({ name: Schema.String, arguments: object })
+})
+
+interface WireToolCall extends Schema.Schema.Type<typeof WireToolCall> {}
+
 export const WireMessage = Schema.Struct({
   role,
   content: nullish(Schema.String),
   thinking: nullish(Schema.String),
   images,
-  tool_calls: nullish(
-    Schema.Array(
-      Schema.Struct({
-        id: nullish(Schema.String),
-        function: Schema.Struct({ name: Schema.String, arguments: object })
-      })
-    )
-  ),
+  tool_calls: nullish(Schema.Array(WireToolCall)),
   tool_call_id: nullish(Schema.String),
   tool_name: nullish(Schema.String),
   // Before Ollama 0.9.6.
@@ -74,41 +74,57 @@ export const toMessages = (messages: ReadonlyArray<WireMessage>): ReadonlyArray<
   })
 }
 
+/** Calls in their order, from which those with a result are skipped. */
+interface Queue {
+  readonly calls: Array<ToolCall>
+  next: number
+}
+
 /** The calls of a conversation so far, and those of the latest message with calls that have no result. */
 const makeCalls = () => {
-  const ids = new Set<string>()
-  const names = new Set<string>()
-  let open: ReadonlyArray<ToolCall> = []
+  const byId = new Map<string, ToolCall>()
+  const finished = new Set<ToolCall>()
+  /** Those of the latest message: all of them, and those of each tool. */
+  let latest: Queue = { calls: [], next: 0 }
+  let byName = new Map<string, Queue>()
   let count = 0
 
-  const take = (call: ToolCall | undefined): void => {
-    open = open.filter((other) => other !== call)
+  const peek = (queue: Queue | undefined): ToolCall | undefined => {
+    if (queue === undefined) return undefined
+    for (;;) {
+      const call = queue.calls[queue.next]
+      if (call === undefined || !finished.has(call)) return call
+      queue.next++
+    }
+  }
+
+  const toCall = ({ function: { arguments: value, name }, id }: WireToolCall): ToolCall => {
+    const call = { id: id || ToolCalls.makeId(count, byId), name, arguments: value ?? {} }
+    count++
+    byId.set(call.id, call)
+    const queue = byName.get(name)
+    if (queue === undefined) byName.set(name, { calls: [call], next: 0 })
+    else queue.calls.push(call)
+    return call
   }
 
   return {
-    add: (calls: NonNullable<WireMessage["tool_calls"]>): ReadonlyArray<ToolCall> => {
-      const added = calls.map(({ function: { arguments: value, name }, id }): ToolCall => {
-        const own = id == null || id === "" ? ToolCalls.makeId(count, ids) : id
-        ids.add(own)
-        names.add(name)
-        count++
-        return { id: own, name, arguments: value ?? {} }
-      })
-      if (added.length > 0) open = added
-      return added
+    add: (calls: ReadonlyArray<WireToolCall>): ReadonlyArray<ToolCall> => {
+      if (calls.length === 0) return []
+      byName = new Map()
+      latest = { calls: calls.map(toCall), next: 0 }
+      return latest.calls
     },
     /** Which call a result belongs to. Without one, it keeps what it says of itself, for the check of the request. */
     find: ({ name, tool_call_id, tool_name }: WireMessage): Pick<Message, "toolCallId" | "toolName"> => {
       const toolName = tool_name || name || undefined
-      const named = toolName === undefined ? {} : { toolName }
-      if (tool_call_id != null && ids.has(tool_call_id)) {
-        take(open.find(({ id }) => id === tool_call_id))
-        return { toolCallId: tool_call_id, ...named }
+      const call = byId.get(tool_call_id ?? "") ?? peek(toolName === undefined ? latest : byName.get(toolName))
+      if (call !== undefined) finished.add(call)
+      const toolCallId = call?.id ?? (tool_call_id || undefined)
+      return {
+        ...(toolCallId === undefined ? {} : { toolCallId }),
+        ...(toolName === undefined ? {} : { toolName })
       }
-      const next = open.find((call) => toolName === undefined || call.name === toolName)
-      take(next)
-      if (next !== undefined) return { toolCallId: next.id, ...named }
-      return tool_call_id == null || tool_call_id === "" ? named : { toolCallId: tool_call_id, ...named }
     }
   }
 }

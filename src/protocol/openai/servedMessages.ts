@@ -56,23 +56,22 @@ export const WireToolChoice = Schema.Union([
 export const toMessages = (messages: ReadonlyArray<WireMessage>): Read<ReadonlyArray<Message>> =>
   Result.all(messages.map((message, i) => toMessage(message, `messages[${i}]`)))
 
-const toMessage = (message: WireMessage, field: string): Read<Message> =>
-  Result.gen(function* () {
-    const { name, reasoning, reasoning_content, role, thinking, tool_call_id } = message
-    const content = yield* toContent(message, `${field}.content`)
-    const calls = yield* Result.all(
-      (message.tool_calls ?? []).map((call, i) => toCall(call, `${field}.tool_calls[${i}]`))
-    )
-    const isTool = role === "tool"
-    return {
-      role: role === "developer" ? "system" : role,
-      content,
-      thinking: [reasoning_content, reasoning, thinking].find(Predicate.isString),
-      toolCalls: calls.length === 0 ? undefined : calls,
-      toolCallId: isTool ? (tool_call_id ?? undefined) : undefined,
-      toolName: isTool ? (name ?? undefined) : undefined
-    }
+const toMessage = (message: WireMessage, field: string): Read<Message> => {
+  const { name, reasoning, reasoning_content, role, thinking, tool_call_id, tool_calls } = message
+  const content = toContent(message, `${field}.content`)
+  const calls = toCalls(tool_calls ?? [], `${field}.tool_calls`)
+  if (Result.isFailure(content)) return Result.fail(content.failure)
+  if (Result.isFailure(calls)) return Result.fail(calls.failure)
+  const isTool = role === "tool"
+  return Result.succeed({
+    role: role === "developer" ? "system" : role,
+    content: content.success,
+    thinking: [reasoning_content, reasoning, thinking].find(Predicate.isString),
+    toolCalls: calls.success,
+    toolCallId: isTool ? (tool_call_id ?? undefined) : undefined,
+    toolName: isTool ? (name ?? undefined) : undefined
   })
+}
 
 const toContent = ({ content, refusal }: WireMessage, field: string): Read<Message["content"]> => {
   if (typeof content === "string") return Result.succeed(content)
@@ -94,6 +93,9 @@ const toPart = ({ image_url: image, refusal, text, type }: typeof Part.Type, fie
     ? invalid(`${field}.image_url`, "Expected the image itself, as a data URI with base64")
     : Result.succeed({ type: "image", image: url })
 }
+
+const toCalls = (calls: ReadonlyArray<typeof Call.Type>, field: string): Read<ReadonlyArray<ToolCall> | undefined> =>
+  calls.length === 0 ? Result.succeed(undefined) : Result.all(calls.map((call, i) => toCall(call, `${field}[${i}]`)))
 
 const toCall = (call: typeof Call.Type, field: string): Read<ToolCall> => {
   const { arguments: value, name } = call.function

@@ -28,9 +28,12 @@ export const encodeListV0 = (models: ReadonlyArray<ModelInfo>): JsonObject => ({
   data: models.map(encodeV0)
 })
 
+/** What a model may be able to do if its server does not report it. Clients send no images to a model that is said to lack vision. */
+const unreported = ["completion", "tools", "vision"]
+
 /** `GET /api/v0/models/{id}`. */
 export const encodeV0 = (info: ModelInfo): JsonObject => {
-  const { capabilities = [], id } = info
+  const { capabilities = unreported, id } = info
   const has = (capability: string): boolean => capabilities.includes(capability)
   return {
     id,

@@ -29,6 +29,9 @@ export interface Program {
   readonly clients: ReadonlyArray<Client>
 }
 
+/** Some clients request base64, which is less precise. */
+const vectors = facts.texts.map((text) => countLetters(text).map((number): unknown => expect.closeTo(number, 6)))
+
 /** What a test compares, for the host behind the gateway. */
 export const expected = (client: Client, host: string): Sight => {
   const begin = "The sky is "
@@ -45,10 +48,7 @@ export const expected = (client: Client, host: string): Sight => {
     toolsStreamed: { calls: [call] },
     thinking: { thinking: "Light is scattered.", text: "Blue light most." },
     schema: { value: { answer: 42 } },
-    // Some clients request base64, which is less precise.
-    embeddings: {
-      vectors: facts.texts.map((text) => countLetters(text).map((number): unknown => expect.closeTo(number, 6)))
-    },
+    embeddings: { vectors },
     image: { text: "One dot." },
     missing: { whole: client.missing, streamed: { text: "", ...client.missing } },
     breaks: broken,
@@ -77,11 +77,9 @@ const waits = { cancelEarly: "it takes no signal before the response" }
 /** Ollama knows the size of the context, an OpenAI-compatible server does not. */
 const shown = (host: string) =>
   host === "ollama"
-    ? { capabilities: ["completion", "tools", "thinking", "vision", "embedding"], contextLength: 131_072 }
+    ? { capabilities: ["completion", "tools", "thinking", "vision"], contextLength: 131_072 }
     : { capabilities: expect.arrayContaining(["completion", "tools"]) as unknown }
 
-/** Iterated, a failure is the last event; nothing is thrown. */
-const failed = { finish: "failed" }
 /** It returns the text so far, and says in another field that it is not whole. */
 const endsWithError = { breaksFinal: { finish: "error" } }
 
@@ -90,7 +88,6 @@ const openAiErrors = {
   broken: { error: "APIError" },
   brokenWhole: { error: "InternalServerError", status: 502 }
 }
-const responsesErrors = { ...openAiErrors, broken: failed }
 const responsesLacks = { ...chatOnly, embeddings: "another API of the same client" }
 const ollamaErrors = {
   missing: { error: "ResponseError", status: 404 },
@@ -105,12 +102,12 @@ const aiErrors = {
   brokenWhole: { error: "AI_APICallError", status: 502 }
 }
 const anthropicLacks = { ...noPrompts, embeddings: "its API has none" }
-const ownErrors = {
+const own = {
   missing: { error: "ModelNotAvailable" },
   broken: { error: "StreamError" },
-  brokenWhole: { error: "StreamError" }
+  brokenWhole: { error: "StreamError" },
+  lacks: { toolsStreamed: "it always streams" }
 }
-const ownLacks = { toolsStreamed: "it always streams" }
 
 const npm: ReadonlyArray<Program> = [
   {
@@ -125,8 +122,8 @@ const npm: ReadonlyArray<Program> = [
       { name: "openai", ...openAiErrors },
       {
         name: "openai (Responses)",
-        ...responsesErrors,
-        sees: { breaksFinal: failed },
+        ...openAiErrors,
+        sees: { breaksFinal: { error: "APIError" } },
         lacks: { ...responsesLacks, cancelEarly: "as the other API" }
       }
     ]
@@ -176,11 +173,17 @@ const npm: ReadonlyArray<Program> = [
   {
     file: "own.ts",
     registry: "npm",
-    clients: ["Ollama", "OpenAiCompatible", "LmStudio", "LlamaServer"].map((kind) => ({
-      name: `effect-local-llm (${kind})`,
-      ...ownErrors,
-      lacks: ownLacks
-    }))
+    clients: [
+      { name: "effect-local-llm (Ollama)", ...own },
+      { name: "effect-local-llm (OpenAiCompatible)", ...own },
+      // LM Studio's list says what each model is for. Models of which nothing is known are listed for chat.
+      {
+        name: "effect-local-llm (LmStudio)",
+        ...own,
+        sees: { embeddings: (host: string) => (host === "ollama" ? { vectors } : { error: "Unsupported" }) }
+      },
+      { name: "effect-local-llm (LlamaServer)", ...own }
+    ]
   }
 ]
 
@@ -202,7 +205,7 @@ const pypi: ReadonlyArray<Program> = [
     registry: "pypi",
     clients: [
       { name: "openai (Python)", ...openAiErrors, lacks: blocks },
-      { name: "openai (Python, Responses)", ...responsesErrors, lacks: { ...responsesLacks, ...blocks } }
+      { name: "openai (Python, Responses)", ...openAiErrors, lacks: { ...responsesLacks, ...blocks } }
     ]
   },
   {
@@ -244,7 +247,12 @@ const pypi: ReadonlyArray<Program> = [
           // It looks the name up in its own list.
           missing: { whole: { error: "UnknownModelError" }, streamed: { error: "UnknownModelError" } }
         },
-        lacks: { show: "it has no request for it", ...noPrompts, length: "it does not report why a text ends", ...blocks }
+        lacks: {
+          show: "it has no request for it",
+          ...noPrompts,
+          length: "it does not report why a text ends",
+          ...blocks
+        }
       }
     ]
   },
@@ -259,7 +267,16 @@ const pypi: ReadonlyArray<Program> = [
         broken: { error: "BadRequestError" },
         lacks: { ...chatOnly, ...blocks }
       },
-      { name: "litellm (anthropic)", ...liteLlmErrors, lacks: { ...chatOnly, ...anthropicLacks, ...blocks } }
+      {
+        name: "litellm (anthropic)",
+        ...liteLlmErrors,
+        lacks: {
+          ...chatOnly,
+          ...anthropicLacks,
+          ...blocks,
+          schema: "it makes it a tool that has to be called, since it does not know the model"
+        }
+      }
     ]
   }
 ]

@@ -32,10 +32,7 @@ export const start = Effect.gen(function* () {
   const hosts = { ollama: yield* startHost, openai: yield* startHost }
   const control = yield* startControl(hosts)
   const targets = yield* Effect.forEach(hostNames, (host) =>
-    Effect.map(
-      startGateway(host, hosts[host].url),
-      (url): Target => ({ host, url, control: `${control}/${host}` })
-    )
+    Effect.map(startGateway(host, hosts[host].url), (url): Target => ({ host, url, control: `${control}/${host}` }))
   )
   return { hosts, targets }
 })

@@ -10,7 +10,7 @@ import facts from "./facts.json" with { type: "json" }
 /** What no client may see: the texts of a server's failures. */
 export const secret = "secret-of-the-host"
 
-const capabilities = ["completion", "tools", "thinking", "vision", "embedding"]
+const capabilities = ["completion", "tools", "thinking", "vision"]
 
 const lastMessage = (body: unknown): unknown => {
   const messages = Json.get(body, "messages")
@@ -46,7 +46,10 @@ const begins = ["The ", "sky ", "is "]
 
 const scripts: { readonly [model: string]: Generate } = {
   /** Repeats the last message. */
-  echo: (body) => ({ text: textOf(lastMessage(body)), usage: { promptTokens: 10, completionTokens: 5, totalTokens: 15 } }),
+  echo: (body) => ({
+    text: textOf(lastMessage(body)),
+    usage: { promptTokens: 10, completionTokens: 5, totalTokens: 15 }
+  }),
   /** Stops at the limit. */
   long: () => ({ pieces: begins, finishReason: "length" }),
   /** Calls a tool, then repeats its result. */
@@ -98,7 +101,8 @@ const script: Fake.Script = ({ body, path }) => {
   if (path === "/api/tags") return { status: 200, body: { models: models.map(toModel) } }
   const model = String(Json.get(body, "model") ?? "").replace(/:latest$/, "")
   if (path === "/api/show" && models.includes(model)) {
-    return { status: 200, body: { capabilities, details: {}, model_info: { "llama.context_length": 131_072 } } }
+    const able = model === "counter" ? ["embedding"] : capabilities
+    return { status: 200, body: { capabilities: able, details: {}, model_info: { "llama.context_length": 131_072 } } }
   }
   if (model === "" || models.includes(model)) return scripts[model]?.(body) ?? { text: "" }
   return notFound(path, model)
@@ -116,7 +120,7 @@ export const startControl = Effect.fnUntraced(function* (hosts: {
       requests.some(({ body, outcome }) => Json.get(body, "model") === model && outcome === "cut-by-client")
     )
     const closed = Effect.as(waiting ?? Effect.never, true).pipe(
-      Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.succeed(false) })
+      Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.succeed(false) })
     )
     void Effect.runPromise(closed).then((closed) => response.end(JSON.stringify({ closed })))
   })

@@ -61,7 +61,11 @@ const testProgram = (runner: Runner, { clients, file }: Program): void => {
       const ofClient = () => lines.filter((line) => line.client === client.name && line.host === host)
       describe(`${client.name} with ${host} behind the gateway`, () => {
         it("has the cases of its row", () => {
-          expect(ofClient().map((line) => line.case).toSorted()).toEqual(Object.keys(sights).toSorted())
+          expect(
+            ofClient()
+              .map((line) => line.case)
+              .toSorted()
+          ).toEqual(Object.keys(sights).toSorted())
         })
         it.each(Object.entries(sights))("%s", (name, sight) => {
           const line = ofClient().find((line) => line.case === name)

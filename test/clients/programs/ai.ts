@@ -10,6 +10,8 @@ import { closed, facts, failureOf, many, read, run, toFailure } from "./run.ts"
 interface Provider {
   readonly model: (name: string) => LanguageModel
   readonly thinker: () => LanguageModel
+  /** Whether it can be cancelled before the response. Default: yes. */
+  readonly waits?: boolean
   readonly embedding?: ((name: string) => EmbeddingModel) | undefined
 }
 
@@ -21,7 +23,7 @@ const tools = {
   })
 }
 
-const cases = (target: Target, { embedding, model, thinker }: Provider) => {
+const cases = (target: Target, { embedding, model, thinker, waits = false }: Provider) => {
   const common = { prompt: facts.question, maxRetries: 0 }
   const whole = (name: string) => generateText({ ...common, model: model(name) })
   const stream = (name: string) =>
@@ -101,11 +103,15 @@ const cases = (target: Target, { embedding, model, thinker }: Provider) => {
       for await (const _ of textStream) abort.abort()
       return closed(target, "endless")
     },
-    cancelEarly: async () => {
-      const abortSignal = AbortSignal.timeout(300)
-      const failure = await failureOf(() => generateText({ ...common, model: model("silent"), abortSignal }))
-      return { ...failure, ...(await closed(target, "silent")) }
-    },
+    ...(waits
+      ? {}
+      : {
+          cancelEarly: async () => {
+            const abortSignal = AbortSignal.timeout(300)
+            const failure = await failureOf(() => generateText({ ...common, model: model("silent"), abortSignal }))
+            return { ...failure, ...(await closed(target, "silent")) }
+          }
+        }),
     many: () => many(async (prompt) => (await generateText({ model: model("echo"), prompt, maxRetries: 0 })).text)
   }
 }
@@ -129,6 +135,7 @@ await run({
     return cases(target, {
       model: (name) => provider(name),
       thinker: () => provider("thinker", { think: true }),
+      waits: true,
       embedding: (name) => provider.embedding(name)
     })
   },

@@ -24,7 +24,8 @@ await run({
     const stream = (model: string) =>
       read(async function* () {
         for await (const event of await client.messages.create({ ...common, model, stream: true })) {
-          if (event.type === "content_block_delta" && event.delta.type === "text_delta") yield { text: event.delta.text }
+          if (event.type === "content_block_delta" && event.delta.type === "text_delta")
+            yield { text: event.delta.text }
           if (event.type === "message_delta") yield { finish: event.delta.stop_reason ?? undefined }
         }
       })
@@ -34,7 +35,11 @@ await run({
       whole: async () => {
         const message = await whole({ model: "echo" })
         const { stop_reason, usage } = message
-        return { text: textOf(message), finish: toFinish(stop_reason), tokens: [usage.input_tokens, usage.output_tokens] }
+        return {
+          text: textOf(message),
+          finish: toFinish(stop_reason),
+          tokens: [usage.input_tokens, usage.output_tokens]
+        }
       },
       streamed: () => stream("echo"),
       length: () => stream("long"),
@@ -92,7 +97,9 @@ await run({
       },
       cancelEarly: async () => {
         const signal = AbortSignal.timeout(300)
-        const failure = await failureOf(() => client.messages.create({ ...common, model: "silent", stream: true }, { signal }))
+        const failure = await failureOf(() =>
+          client.messages.create({ ...common, model: "silent", stream: true }, { signal })
+        )
         return { ...failure, ...(await closed(target, "silent")) }
       },
       many: () => many(async (content) => textOf(await whole({ model: "echo", messages: [{ role: "user", content }] })))

@@ -1,6 +1,6 @@
 /** npm: `@langchain/ollama` and `@langchain/openai`. */
-import type { BaseChatModel, BaseChatModelCallOptions } from "@langchain/core/language_models/chat_models"
-import type { AIMessageChunk } from "@langchain/core/messages"
+import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import type { AIMessageChunk, UsageMetadata } from "@langchain/core/messages"
 import { HumanMessage, ToolMessage } from "@langchain/core/messages"
 import { ChatOllama, OllamaEmbeddings } from "@langchain/ollama"
 import { ChatOpenAI, OpenAIEmbeddings } from "@langchain/openai"
@@ -8,20 +8,22 @@ import type { Target } from "./run.ts"
 import { closed, facts, failureOf, many, read, run, toFinish } from "./run.ts"
 
 interface Provider {
-  readonly model: (name: string) => BaseChatModel<BaseChatModelCallOptions, AIMessageChunk>
-  readonly thinker: BaseChatModel<BaseChatModelCallOptions, AIMessageChunk>
+  readonly model: (name: string) => BaseChatModel
+  readonly thinker: BaseChatModel
   readonly embeddings: { readonly embedDocuments: (texts: Array<string>) => Promise<Array<Array<number>>> }
 }
 
 const tools = [{ type: "function", function: facts.tool }]
 
 const finishOf = ({ response_metadata }: AIMessageChunk): string | undefined => {
-  const { done_reason, finish_reason } = response_metadata as { readonly done_reason?: string; readonly finish_reason?: string }
+  const { done_reason, finish_reason } = response_metadata as {
+    readonly done_reason?: string
+    readonly finish_reason?: string
+  }
   return done_reason ?? finish_reason
 }
 
-const callsOf = ({ tool_calls = [] }: AIMessageChunk) =>
-  tool_calls.map(({ args, name }) => ({ name, arguments: args }))
+const callsOf = ({ tool_calls = [] }: AIMessageChunk) => tool_calls.map(({ args, name }) => ({ name, arguments: args }))
 
 const cases = (target: Target, { embeddings, model, thinker }: Provider) => {
   const whole = (name: string, content = facts.question) => model(name).invoke(content)
@@ -34,7 +36,7 @@ const cases = (target: Target, { embeddings, model, thinker }: Provider) => {
   return {
     whole: async () => {
       const message = await whole("echo")
-      const usage = message.usage_metadata
+      const usage: UsageMetadata | undefined = message.usage_metadata
       const tokens = [usage?.input_tokens, usage?.output_tokens]
       return { text: message.text, finish: toFinish(finishOf(message)), tokens }
     },
@@ -60,7 +62,9 @@ const cases = (target: Target, { embeddings, model, thinker }: Provider) => {
       return { thinking: additional_kwargs["reasoning_content"], text }
     },
     schema: async () => ({
-      value: await model("poet").withStructuredOutput(facts.schema, { method: "jsonSchema", name: "answer" }).invoke(facts.question)
+      value: await model("poet")
+        .withStructuredOutput(facts.schema, { method: "jsonSchema", name: "answer" })
+        .invoke(facts.question)
     }),
     embeddings: async () => ({ vectors: await embeddings.embedDocuments(facts.texts) }),
     image: async () => {

@@ -23,7 +23,10 @@ await run({
       list: async () => ({ models: (await client.list()).models.map(({ name }) => name) }),
       show: async () => {
         const { capabilities, model_info } = await client.show({ model: "echo" })
-        return { capabilities, contextLength: Object.entries(model_info).find(([key]) => /context_length$/.test(key))?.[1] }
+        return {
+          capabilities,
+          contextLength: Object.entries(model_info).find(([key]) => key.endsWith("context_length"))?.[1]
+        }
       },
       whole: async () => {
         const { done_reason, eval_count, message, prompt_eval_count } = await whole({ model: "echo" })
@@ -39,12 +42,21 @@ await run({
         const first = await whole({ model: "caller", tools: [tool] as never })
         const calls = (first.message.tool_calls ?? []).map(({ function: call }) => call)
         const result: Message = { role: "tool", content: facts.toolResult, tool_name: calls[0]?.name ?? "" }
-        const second = await whole({ model: "caller", tools: [tool] as never, messages: [...messages, first.message, result] })
+        const second = await whole({
+          model: "caller",
+          tools: [tool] as never,
+          messages: [...messages, first.message, result]
+        })
         return { calls, text: second.message.content }
       },
       toolsStreamed: async () => {
         const calls = []
-        for await (const { message } of await client.chat({ model: "caller", messages, tools: [tool] as never, stream: true })) {
+        for await (const { message } of await client.chat({
+          model: "caller",
+          messages,
+          tools: [tool] as never,
+          stream: true
+        })) {
           calls.push(...(message.tool_calls ?? []).map(({ function: call }) => call))
         }
         return { calls }
@@ -77,7 +89,8 @@ await run({
         client.abort()
         return closed(target, "endless")
       },
-      many: () => many(async (content) => (await whole({ model: "echo", messages: [{ role: "user", content }] })).message.content)
+      many: () =>
+        many(async (content) => (await whole({ model: "echo", messages: [{ role: "user", content }] })).message.content)
     }
   }
 })

@@ -97,11 +97,12 @@ const chat = (target: Target) => {
     },
     cancelEarly: async () => {
       const signal = AbortSignal.timeout(300)
-      const failure = await failureOf(() => client.chat.completions.create({ model: "silent", messages, stream: true }, { signal }))
+      const failure = await failureOf(() =>
+        client.chat.completions.create({ model: "silent", messages, stream: true }, { signal })
+      )
       return { ...failure, ...(await closed(target, "silent")) }
     },
-    many: () =>
-      many(async (content) => (await textOf({ model: "echo", messages: [{ role: "user", content }] })).text)
+    many: () => many(async (content) => (await textOf({ model: "echo", messages: [{ role: "user", content }] })).text)
   }
 }
 
@@ -122,7 +123,8 @@ const responses = (target: Target) => {
     read(async function* () {
       for await (const event of await client.responses.create({ model, input: facts.question, stream: true })) {
         if (event.type === "response.output_text.delta") yield { text: event.delta }
-        if (event.type === "response.completed" || event.type === "response.failed") yield { finish: event.response.status }
+        if (event.type === "response.completed" || event.type === "response.failed")
+          yield { finish: event.response.status }
         if (event.type === "response.incomplete") {
           const { reason } = event.response.incomplete_details ?? {}
           yield { finish: reason === "max_output_tokens" ? "length" : reason }
@@ -156,7 +158,9 @@ const responses = (target: Target) => {
     },
     thinking: async () => {
       const { output, output_text } = await whole({ model: "thinker", reasoning: { effort: "high" } })
-      const texts = output.flatMap((item) => (item.type === "reasoning" ? [...(item.content ?? []), ...item.summary] : []))
+      const texts = output
+        .filter((item) => item.type === "reasoning")
+        .flatMap(({ content = [], summary }) => content.concat(summary as never))
       return { thinking: texts.map(({ text }) => text).join(""), text: output_text }
     },
     schema: async () => {
@@ -180,7 +184,9 @@ const responses = (target: Target) => {
     /** What a program sees that waits for the end of a stream. */
     breaksFinal: async () => {
       try {
-        const { output_text, status } = await client.responses.stream({ model: "breaks", input: facts.question }).finalResponse()
+        const { output_text, status } = await client.responses
+          .stream({ model: "breaks", input: facts.question })
+          .finalResponse()
         return { text: output_text, finish: status }
       } catch (error) {
         return toFailure(error)

@@ -68,7 +68,10 @@ const cases = (target: Target, provider: Provider): Cases => {
     schema: Effect.map(complete({ model: "poet", messages, format: facts.schema }), ({ content }) => ({
       value: JSON.parse(content)
     })),
-    embeddings: Effect.map(provider.embed({ model: "counter", input: facts.texts }), ({ vectors }) => ({ vectors })),
+    embeddings: Effect.match(provider.embed({ model: "counter", input: facts.texts }), {
+      onSuccess: ({ vectors }) => ({ vectors }),
+      onFailure: ({ reason }) => ({ error: reason._tag })
+    }),
     image: Effect.map(
       complete({ model: "seer", messages: [{ role: "user", content: facts.question, images: [facts.image] }] }),
       ({ content }) => ({ text: content })
@@ -89,7 +92,10 @@ const cases = (target: Target, provider: Provider): Cases => {
       return yield* Effect.promise(() => closed(target, "silent"))
     }),
     many: Effect.promise(() =>
-      many(async (content) => (await runPromise(complete({ model: "echo", messages: [{ role: "user", content }] }))).content)
+      many(
+        async (content) =>
+          (await runPromise(complete({ model: "echo", messages: [{ role: "user", content }] }))).content
+      )
     )
   }
   return Object.fromEntries(Object.entries(all).map(([name, effect]) => [name, () => runPromise(effect)]))
@@ -100,7 +106,10 @@ const runPromise = <A, E>(effect: Effect.Effect<A, E>): Promise<A> => Effect.run
 const main = Effect.gen(function* () {
   const context = yield* Effect.context<HttpClient.HttpClient>()
   const makeCases =
-    (make: (options: { readonly baseUrl: string }) => Effect.Effect<Provider, ProviderError, HttpClient.HttpClient>, path = "") =>
+    (
+      make: (options: { readonly baseUrl: string }) => Effect.Effect<Provider, ProviderError, HttpClient.HttpClient>,
+      path = ""
+    ) =>
     (target: Target) =>
       cases(target, Effect.runSyncWith(context)(make({ baseUrl: `${target.url}${path}` })))
   yield* Effect.promise(() =>

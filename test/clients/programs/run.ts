@@ -44,7 +44,11 @@ export const failureOf = async (use: () => Promise<unknown>): Promise<Failure> =
 
 export const toFailure = (error: unknown): Failure => {
   if (!(error instanceof Error)) return { error: JSON.stringify(error) }
-  const named = error as Error & { readonly status?: unknown; readonly status_code?: unknown; readonly statusCode?: unknown }
+  const named = error as Error & {
+    readonly status?: unknown
+    readonly status_code?: unknown
+    readonly statusCode?: unknown
+  }
   const status = named.status ?? named.status_code ?? named.statusCode
   const name = error.name === "Error" ? error.constructor.name : error.name
   return { error: name, ...(typeof status === "number" ? { status } : {}) }
@@ -56,9 +60,7 @@ export interface Part {
 }
 
 /** Reads parts until they end or fail. */
-export const read = async (
-  parts: () => AsyncIterable<Part>
-): Promise<Reading & Partial<Failure>> => {
+export const read = async (parts: () => AsyncIterable<Part>): Promise<Reading & Partial<Failure>> => {
   let text = ""
   let count = 0
   let finish: string | undefined

@@ -310,7 +310,7 @@ describe("embeddings", () => {
     ],
     [
       { input: "a", truncate: true },
-      { request: { overflow: "truncate" }, tuning: {} }
+      { request: { input: "a" }, tuning: { extra: { truncate: true } } }
     ],
     [
       { input: "a", dimensions: 64, keep_alive: "5m" },

@@ -141,7 +141,10 @@ const Embed = Schema.Struct({
 
 const readEmbed = Request.reader(Embed)
 
-/** `POST /api/embed`. Without `truncate`, servers of Ollama drop what does not fit, as their clients expect, and others fail. */
+/**
+ * `POST /api/embed`. Unless `truncate` is false, servers of Ollama drop what does not fit, as their clients expect. Others fail then: it is
+ * not `overflow`, which they would not support, since some clients always send Ollama's default (llm-ollama does).
+ */
 export const decodeEmbed: Served.Decode<Served.ReceivedEmbedding> = (body) =>
   Result.gen(function* () {
     const embed = yield* readEmbed(body)
@@ -151,10 +154,9 @@ export const decodeEmbed: Served.Decode<Served.ReceivedEmbedding> = (body) =>
       {
         input: input == null || input === "" ? [] : input,
         // Ollama takes 0 as none.
-        ...(dimensions == null || dimensions === 0 ? {} : { dimensions }),
-        ...(truncate === true ? { overflow: "truncate" } : {})
+        ...(dimensions == null || dimensions === 0 ? {} : { dimensions })
       },
-      truncate == null ? { truncate: true } : {},
+      truncate === false ? {} : { truncate: true },
       encodeEmbedding
     )
   })

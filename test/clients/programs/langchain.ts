@@ -23,6 +23,8 @@ const finishOf = ({ response_metadata }: AIMessageChunk): string | undefined => 
   return done_reason ?? finish_reason
 }
 
+const tokensOf = (usage: UsageMetadata | undefined) => [usage?.input_tokens, usage?.output_tokens]
+
 const callsOf = ({ tool_calls = [] }: AIMessageChunk) => tool_calls.map(({ args, name }) => ({ name, arguments: args }))
 
 const cases = (target: Target, { embeddings, model, thinker }: Provider) => {
@@ -36,9 +38,7 @@ const cases = (target: Target, { embeddings, model, thinker }: Provider) => {
   return {
     whole: async () => {
       const message = await whole("echo")
-      const usage: UsageMetadata | undefined = message.usage_metadata
-      const tokens = [usage?.input_tokens, usage?.output_tokens]
-      return { text: message.text, finish: toFinish(finishOf(message)), tokens }
+      return { text: message.text, finish: toFinish(finishOf(message)), tokens: tokensOf(message.usage_metadata) }
     },
     streamed: () => stream("echo"),
     length: () => stream("long"),

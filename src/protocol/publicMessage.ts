@@ -51,8 +51,8 @@ export const make = (reason: Reasons.ProviderErrorReason): string => {
 const isPlainName = (model: string): boolean =>
   /^(?:[a-z][\w-]*\/)?[a-z][\w-]*(?:\.\d[\w-]*)*(?::(?:\d+(?:\.\d+)?)?[a-z][\w.-]*)?$/i.test(model)
 
-/** Endpoints, and features that quote a place, are facts of the program. */
-const isFeature = (feature: string): boolean => /^[a-z]+(?: [a-z]+)*$/.test(feature)
+/** Endpoints, and features that quote a place, are facts of the program. Fields of the request are features too. */
+const isFeature = (feature: string): boolean => /^[a-z]+(?: [a-z]+)*$/.test(feature) || requestFields.has(feature)
 
 const requestFields: ReadonlySet<string> = new Set(Object.keys({ ...ChatRequest.fields, ...PromptRequest.fields }))
 

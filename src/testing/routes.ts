@@ -1,7 +1,10 @@
 /** Responses that no script decides: the other routes of the servers, and CORS. */
 import * as Predicate from "effect/Predicate"
 import type * as Http from "node:http"
+import type { ModelInfo } from "../ModelInfo.ts"
+import type { ModelProgress } from "../ModelProgress.ts"
 import * as Models from "../protocol/ollama/models.ts"
+import * as Encoders from "../protocol/ollama/servedModels.ts"
 import { countLetters } from "../values/text.ts"
 import { wires } from "./records.ts"
 import type { Reply } from "./script.ts"
@@ -27,19 +30,16 @@ const routes: {
   readonly [route: string]: (body: Fields, models: ReadonlyArray<string>) => Partial<Reply>
 } = {
   "GET /": () => ({ body: "Ollama is running" }),
-  "GET /api/version": () => ({ body: { version: "0.33.0" } }),
-  "GET /api/tags": (_, models) => ({ body: { models: models.map(toOllamaModel) } }),
-  "GET /api/ps": () => ({ body: { models: [] } }),
+  "GET /api/version": () => ({ body: { version: Encoders.version } }),
+  "GET /api/tags": (_, models) => ({ body: Encoders.encodeList(models.map(toInfo)) }),
+  "GET /api/ps": () => ({ body: Encoders.encodeRunning([]) }),
   "GET /v1/models": (_, models) => ({
     body: { object: "list", data: models.map((id) => ({ id, object: "model", owned_by: "organization_owner" })) }
   }),
   "GET /health": () => ({ headers: { server: "llama.cpp" }, body: { status: "ok" } }),
   "GET /lmstudio-greeting": () => ({ body: { lmstudio: true } }),
-  "POST /api/show": ({ model }, models) => {
-    const { capabilities, details } = toOllamaModel(String(model))
-    const body = { details, model_info: { "llama.context_length": 131_072 }, capabilities }
-    return findModel(model, models) ?? { body }
-  },
+  "POST /api/show": ({ model }, models) =>
+    findModel(model, models) ?? { body: Encoders.encodeShown(toInfo(String(model))) },
   // Nothing is changed: the models of a fake server are those of its options.
   "POST /api/copy": ({ source }, models) => findModel(source, models) ?? {},
   "DELETE /api/delete": ({ model }, models) => findModel(model, models) ?? {},
@@ -66,12 +66,14 @@ const findModel = (name: unknown, models: ReadonlyArray<string>): Reply | undefi
 /** A transfer of one layer. */
 const transfer = (verb: string): Partial<Reply> => {
   const digest = `sha256:5cb6cde5f627${"0".repeat(52)}`
-  const reports = [
-    { status: `${verb} manifest` },
-    ...[250, 500, 1000].map((completed) => ({ status: `${verb} 5cb6cde5f627`, digest, total: 1000, completed })),
-    { status: "success" }
-  ]
-  const body = reports.map((report) => `${JSON.stringify(report)}\n`).join("")
+  const report = (status: string, layer?: ModelProgress["layer"]) => Encoders.encodeProgress({ status, layer })
+  const body = [
+    report(`${verb} manifest`),
+    ...[250, 500, 1000].map((completedBytes) =>
+      report(`${verb} 5cb6cde5f627`, { digest, completedBytes, totalBytes: 1000 })
+    ),
+    report("success")
+  ].join("")
   return { headers: { "content-type": "application/x-ndjson" }, body }
 }
 
@@ -80,21 +82,13 @@ const toVectors = (input: unknown, dimensions: unknown): ReadonlyArray<ReadonlyA
     countLetters(String(text), typeof dimensions === "number" ? dimensions : undefined)
   )
 
-const toOllamaModel = (name: string) => ({
-  name,
-  model: name,
-  modified_at: "2026-01-02T03:04:05.678Z",
-  size: 2_019_393_189,
-  digest: "a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72",
-  details: {
-    parent_model: "",
-    format: "gguf",
-    family: "llama",
-    families: ["llama"],
-    parameter_size: "3.2B",
-    quantization_level: "Q4_K_M",
-    context_length: 131_072
-  },
+const toInfo = (name: string): ModelInfo => ({
+  id: name,
+  sizeBytes: 2_019_393_189,
+  family: "llama",
+  parameterSize: "3.2B",
+  quantization: "Q4_K_M",
+  contextLength: 131_072,
   capabilities: ["completion", "tools"]
 })
 

@@ -90,7 +90,7 @@ describe.each(Object.entries(rows))("%s", (_, row) => {
   )
 })
 
-/** Of other features, the form only says that the request needs one. */
+/** Of other features, the form says no more than that the request is invalid, and the message names them. */
 it.each([
   ["tools", "Unsupported"],
   ["images", "Unsupported"],
@@ -99,5 +99,7 @@ it.each([
   ["toolChoice", "InvalidRequest"],
   ["this level of think", "InvalidRequest"]
 ])("a feature that is missing: %s", (feature, tag) => {
-  expect(readBody(new Reasons.Unsupported({ feature })).seen._tag).toBe(tag)
+  const { json, seen } = readBody(new Reasons.Unsupported({ feature }))
+  expect(seen._tag).toBe(tag)
+  expect(json).toContain(feature)
 })

@@ -26,8 +26,7 @@ export const version = "0.33.0"
 /** `GET /api/tags`. */
 export const encodeList = (models: ReadonlyArray<ModelInfo>): JsonObject => ({ models: models.map(encodeModel) })
 
-/** An entry of the list. */
-export const encodeModel = (info: ModelInfo) => ({
+const encodeModel = (info: ModelInfo) => ({
   name: info.id,
   model: info.id,
   modified_at: unknownTime,
@@ -118,7 +117,7 @@ export const decodePull: Served.Decode<{ readonly model: string; readonly isStre
   })
 
 /** A line of a download. Counts are absent while they are 0, as Ollama leaves them out. */
-export const encodeProgress = ({ layer, status }: ModelProgress): string =>
+export const encodeProgress = ({ layer, status }: Pick<ModelProgress, "layer" | "status">): string =>
   `${JSON.stringify({
     status,
     digest: layer?.digest,

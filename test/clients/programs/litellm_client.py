@@ -74,8 +74,11 @@ def cases(target, provider, path="", thinking_options={}):
     def cancel():
         response = whole("endless", stream=True)
         next(response)
-        # Its wrapper of the stream cannot be closed.
-        del response
+        # Its wrapper of the stream cannot be closed, and what logs it may still have it.
+        close = getattr(response.completion_stream, "close", None)
+        if close is not None:
+            close()
+        del response, close
         gc.collect()
         return closed(target, "endless")
 

@@ -75,9 +75,7 @@ def cases(target):
     return {
         "list": lambda: {
             "models": [
-                model.model_id.removeprefix("ollama/")
-                for model in llm.get_models()
-                if model.model_id.startswith("ollama/")
+                model.model_id.removeprefix("ollama/") for model in [*llm.get_models(), *llm.get_embedding_models()]
             ]
         },
         "whole": chat_whole,

@@ -308,7 +308,7 @@ describe("models", () => {
           capabilities: ["tool_use", "vision"]
         },
         expect.objectContaining({ id: "nomic-embed-text", type: "embeddings" }),
-        expect.objectContaining({ id: "100% new", type: "llm" })
+        expect.objectContaining({ id: "100% new", type: "vlm" })
       ])
     })
   )

@@ -10,7 +10,7 @@ const [, , baseUrl = ""] = process.argv
 
 const program = Effect.gen(function* () {
   const pool = yield* Pool.make({ hosts: [{ provider: Ollama.make({ baseUrl }), permits: 1000 }] })
-  console.log(yield* Gateway.serve(pool))
+  process.stdout.write(`${yield* Gateway.serve(pool)}\n`)
   return yield* Effect.never
 })
 

@@ -186,6 +186,12 @@ describe("failures of a request", () => {
     })
   })
 
+  it("a field that only servers of this protocol know", () => {
+    const reason = new Reasons.Unsupported({ feature: "logit_bias" })
+    const error = { message: "logit_bias is not supported", ...request("logit_bias", "unsupported_parameter") }
+    expect(Failures.fail(reason, reason.message)).toEqual({ status: 400, body: { error } })
+  })
+
   it.each([
     [401, "invalid_api_key"],
     [403, "permission_denied"],

@@ -40,6 +40,20 @@ checkTables(responses.decode, {
       },
       { messages: [{ role: "system", content: "A\n\nB" }, user] }
     ],
+    "instructions of the developer alone, as one": [
+      input(
+        { role: "developer", content: "A" },
+        {
+          role: "developer",
+          content: [
+            { type: "input_text", text: "B" },
+            { type: "input_text", text: "C" }
+          ]
+        },
+        user
+      ),
+      { messages: [{ role: "system", content: "A\n\nB\n\nC" }, user] }
+    ],
     "what the developer says later": [
       input(user, { role: "developer", content: "B" }),
       { messages: [user, { role: "system", content: "B" }] }

@@ -35,13 +35,20 @@ export const decode = (
   })
 }
 
-/** Templates of many models accept one message with instructions, at the beginning. Codex sends two, in different fields. */
+/** Templates of many models accept one message with instructions, at the beginning. Codex sends several. */
 const withInstructions = (instructions: string, messages: ReadonlyArray<Message>): ReadonlyArray<Message> => {
-  if (instructions === "") return messages
   const found = messages.findIndex(({ content, role }) => role !== "system" || typeof content !== "string")
   const count = found === -1 ? messages.length : found
-  const texts = messages.slice(0, count).flatMap(({ content }) => (typeof content === "string" ? [content] : []))
-  return [{ role: "system", content: [instructions, ...texts].join("\n\n") }, ...messages.slice(count)]
+  const texts = [instructions, ...messages.slice(0, count).map(({ content }) => content)].filter((text) => text !== "")
+  if (texts.length === 0) return messages
+  return [{ role: "system", content: texts.join("\n\n") }, ...messages.slice(count)]
+}
+
+/** The texts of instructions with a blank line between them. */
+const joinTexts = (content: Message["content"]): Message["content"] => {
+  if (typeof content === "string") return content
+  const texts = content.flatMap((part) => (part.type === "text" ? [part.text] : []))
+  return texts.length === content.length ? texts.join("\n\n") : content
 }
 
 /** The latest message of the assistant, whose parts are items of their own. */
@@ -115,7 +122,8 @@ const addMessage: DecodeItem = (item, path, conversation) =>
     const { content: wire, role } = yield* readMessage(item, path)
     const content = yield* decodeContent(wire, `${path}.content`)
     if (role === "assistant") conversation.say(content)
-    else conversation.add({ role: role === "developer" ? "system" : role, content })
+    else if (role === "user") conversation.add({ role, content })
+    else conversation.add({ role: "system", content: joinTexts(content) })
   })
 
 const decodeContent = (content: string | ReadonlyArray<Typed>, path: string): Read<Message["content"]> =>

@@ -5,6 +5,7 @@
 import type { Completion } from "../../Completion.ts"
 import type { FinishReason, StreamingChunk, ToolCall, ToolCallDelta, Usage } from "../../StreamingChunk.ts"
 import type { JsonObject } from "../../values/json.ts"
+import { argumentsOf } from "../blocks.ts"
 import type { CompletionWriter, WriterContext } from "../served.ts"
 import * as ToolCallRules from "../toolCall.ts"
 import { toEvent } from "./servedFailures.ts"
@@ -139,10 +140,10 @@ export const chat: Form = {
     }
   },
   toChoice: ({ content, thinking, toolCalls }) => {
-    const tool_calls = toolCalls.map(({ arguments: value, id, name }) => ({
-      id,
+    const tool_calls = toolCalls.map((call) => ({
+      id: call.id,
       type: "function",
-      function: { name, arguments: toArguments(value) }
+      function: { name: call.name, arguments: argumentsOf(call) }
     }))
     const message = {
       role: "assistant",
@@ -153,8 +154,6 @@ export const chat: Form = {
     return { message }
   }
 }
-
-const toArguments = (value: unknown): string => JSON.stringify(value ?? {})
 
 /** What fragments told of a call. */
 interface Call {
@@ -198,9 +197,9 @@ const makeCalls = () => {
     if (rest === "" && argumentsDelta === "") return []
     return [{ index, function: { ...(rest === "" ? {} : { name: rest }), arguments: argumentsDelta } }]
   }
-  const readWhole = ({ arguments: value, id, name }: ToolCall): ReadonlyArray<JsonObject> => {
+  const readWhole = (call: ToolCall): ReadonlyArray<JsonObject> => {
     const index = wholes++
-    return index < begun ? [] : [begin(index, id, name, toArguments(value))]
+    return index < begun ? [] : [begin(index, call.id, call.name, argumentsOf(call))]
   }
   return {
     read: (deltas: ReadonlyArray<ToolCallDelta>, calls: ReadonlyArray<ToolCall>): ReadonlyArray<JsonObject> => [

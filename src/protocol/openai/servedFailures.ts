@@ -74,6 +74,8 @@ const toParam = (reason: ProviderErrorReason, isOfBody: boolean): string | undef
       const [name = ""] = /^\w+/.exec(field) ?? []
       return requestFields.has(name) ? toWireField(field) : undefined
     }
+    case "Unsupported":
+      return isOfBody && /^\w+$/.test(reason.feature) ? reason.feature : undefined
     case "ModelNotAvailable":
       return "model"
     case "ContextOverflow":

@@ -45,7 +45,17 @@ const installNpm = (): Runner | Missing => {
   const lock = Fs.readFileSync(Path.join(folder, "package-lock.json"), "utf8")
   const installed = Path.join(folder, "node_modules/.installed.json")
   if (!Fs.existsSync(installed) || Fs.readFileSync(installed, "utf8") !== lock) {
-    const failure = run("npm", ["ci", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel", "error"])
+    const failure = run("npm", [
+      "ci",
+      "--prefix",
+      folder,
+      "--no-audit",
+      "--no-fund",
+      "--loglevel",
+      "error",
+      "--fetch-retries",
+      "1"
+    ])
     if (failure !== undefined) return { missing: `they could not be installed: ${failure}` }
     Fs.writeFileSync(installed, lock)
   }
@@ -65,7 +75,7 @@ const installPyPi = (): Runner | Missing => {
     Fs.rmSync(environment, { recursive: true, force: true })
     const failure =
       run("python3", ["-m", "venv", environment]) ??
-      run(python, ["-m", "pip", "install", "--only-binary", ":all:", "--quiet", "-r", requirements])
+      run(python, ["-m", "pip", "install", "--only-binary", ":all:", "--retries", "1", "--quiet", "-r", requirements])
     if (failure !== undefined) return { missing: `they could not be installed: ${failure}` }
     Fs.writeFileSync(installed, "")
   }
@@ -76,5 +86,6 @@ const installPyPi = (): Runner | Missing => {
 const run = (command: string, args: ReadonlyArray<string>): string | undefined => {
   const { error, status, stderr } = spawnSync(command, args, { encoding: "utf8" })
   if (error === undefined && status === 0) return undefined
-  return error?.message ?? stderr.trim().split("\n").at(-1) ?? `${command} ended with ${status}`
+  const lines = stderr.trim().split("\n")
+  return error?.message ?? lines.find((line) => line.startsWith("npm error code")) ?? lines.at(-1)
 }

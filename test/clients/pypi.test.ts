@@ -1,0 +1,4 @@
+/** The clients of PyPI. */
+import { testAll } from "./tests.ts"
+
+testAll("pypi")

@@ -66,16 +66,17 @@ export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
         name: host.name,
         open: open(host),
         toError: (error) => toHostError(host, ticket, error),
-        onCommit: Effect.suspend(() => queue.begin(ticket))
+        onCommit: Effect.sync(() => queue.begin(ticket))
       }
     }),
-    onEnd: (end) => {
-      if (isProviderError(end.outcome) && end.progress !== "committed" && ticket.host !== undefined) {
-        errors.push(end.outcome)
-        learn(models, ticket, ticket.host, end.outcome, crashes)
-      }
-      return queue.leave(ticket, end)
-    },
+    onEnd: (end) =>
+      Effect.sync(() => {
+        if (isProviderError(end.outcome) && end.progress !== "committed" && ticket.host !== undefined) {
+          errors.push(end.outcome)
+          learn(models, ticket, ticket.host, end.outcome, crashes)
+        }
+        queue.leave(ticket, end)
+      }),
     // Chunks that carry nothing may have come for longer than the deadline allows for the first one.
     recover: ({ error }) =>
       Failures.isForAnotherHost(error.reason) && timeLeft() > 0 ? Effect.void : Effect.fail(error)
@@ -146,7 +147,8 @@ const makeTicket = (
     waitingSince: since,
     host: undefined,
     running: undefined,
-    sentAt: undefined
+    sentAt: undefined,
+    lastWait: undefined
   }
 }
 

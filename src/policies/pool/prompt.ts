@@ -119,7 +119,7 @@ export interface Cached {
   readonly distance: number
 }
 
-const nothing: Cached = { characters: 0, known: 0, distance: 0 }
+export const nothingCached: Cached = { characters: 0, known: 0, distance: 0 }
 
 type Running = Iterable<{ readonly prompt: Prompt }>
 
@@ -171,7 +171,7 @@ const find = (state: State, prompt: Prompt, since: number, running: Running): Ca
   const { capacity, read } = state
   const known = count(state, prompt, since)
   const last = blockOf(state, prompt, known - 1)
-  if (last === undefined) return nothing
+  if (last === undefined) return nothingCached
   let cached = known
   // A running request may use the only copy of a long prefix, but there may be more of a shorter one.
   for (let block: Block | undefined = last; cached > 0; block = blockOf(state, prompt, cached - 1)) {

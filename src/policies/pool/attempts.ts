@@ -136,7 +136,8 @@ const makeTicket = (
     learned,
     history,
     failedOn,
-    hasFailedOn: (host) => failedOn.hosts.has(host) || history.failed.has(host),
+    hasFailedOn: (host) =>
+      failedOn.hosts.size + history.failed.size > 0 && (failedOn.hosts.has(host) || history.failed.has(host)),
     tried: new Set(),
     minTokens: 0,
     patientUntil: undefined,

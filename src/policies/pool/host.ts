@@ -179,13 +179,13 @@ export interface Host extends Settings {
   firstChunk: { readonly predicted: number; readonly observed: number } | undefined
 }
 
-export const make = (settings: Settings, random: () => number): Host => ({
+export const make = (settings: Settings, random: () => number, readers?: Prompt.Readers): Host => ({
   ...settings,
   version: 0,
   random,
   breaker: Breaker.make(random),
   models: new Map(),
-  prefixes: Prompt.makePrefixes(),
+  prefixes: Prompt.makePrefixes(readers),
   running: new Set(),
   abandoned: new Set(),
   lane: undefined,

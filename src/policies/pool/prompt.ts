@@ -136,7 +136,15 @@ export interface Prefixes {
   readonly read: () => number
   /** Corrects what is known by what was cached in fact, in characters. */
   readonly correct: (prompt: Prompt, expected: Cached, cached: number) => void
+  /** The host is gone. */
+  readonly close: () => void
 }
+
+/**
+ * Which hosts have read prompts with this first block. Most prompts are new to most hosts, and to look that up in the blocks of each
+ * host takes most of the time of a choice.
+ */
+export type Readers = Map<number, Set<object>>
 
 interface Block {
   /** When it was last read. */
@@ -150,6 +158,7 @@ const firstCapacity = 1_000_000
 const minCapacity = 8192
 
 interface State {
+  readonly readers: Readers
   /** The oldest first. A block is at least as new as those after it. */
   readonly blocks: Map<number, Block>
   read: number
@@ -157,18 +166,24 @@ interface State {
   capacity: number
 }
 
-export const makePrefixes = (): Prefixes => {
-  const state: State = { blocks: new Map(), read: 0, capacity: firstCapacity }
+/** `readers`: shared by the hosts of a pool. */
+export const makePrefixes = (readers: Readers = new Map()): Prefixes => {
+  const state: State = { readers, blocks: new Map(), read: 0, capacity: firstCapacity }
   return {
     find: (prompt, since, running) => find(state, prompt, since, running),
     add: (prompt, cached) => add(state, prompt, cached),
     read: () => state.read,
-    correct: (prompt, expected, cached) => correct(state, prompt, expected, cached)
+    correct: (prompt, expected, cached) => correct(state, prompt, expected, cached),
+    close: () => {
+      for (const hash of state.blocks.keys()) forget(state, hash)
+    }
   }
 }
 
 const find = (state: State, prompt: Prompt, since: number, running: Running): Cached => {
-  const { capacity, read } = state
+  const { blocks, capacity, read, readers } = state
+  const [first] = prompt.hashes
+  if (first === undefined || readers.get(first)?.has(blocks) !== true) return nothingCached
   const known = count(state, prompt, since)
   const last = blockOf(state, prompt, known - 1)
   if (last === undefined) return nothingCached
@@ -211,10 +226,19 @@ const isFree = ({ hashes }: Prompt, i: number, { copies }: Block, running: Runni
   return used < copies
 }
 
+const forget = ({ blocks, readers }: State, hash: number): void => {
+  blocks.delete(hash)
+  const known = readers.get(hash)
+  known?.delete(blocks)
+  if (known?.size === 0) readers.delete(hash)
+}
+
 const add = (state: State, prompt: Prompt, { characters: cached }: Cached): void => {
-  const { blocks } = state
+  const { blocks, readers } = state
   const { characters, ends, hashes } = prompt
   state.read += Math.max(0, characters - cached)
+  const [first] = hashes
+  if (first !== undefined) readers.set(first, (readers.get(first) ?? new Set()).add(blocks))
   // Servers copy a prefix that is a small part of a sequence, and go on with the sequence itself otherwise.
   const isBranch = 2 * cached < characters
   for (let i = hashes.length - 1; i >= 0; i--) {
@@ -226,7 +250,7 @@ const add = (state: State, prompt: Prompt, { characters: cached }: Cached): void
   }
   for (const oldest of blocks.keys()) {
     if (blocks.size <= maxBlocksOfHost) return
-    blocks.delete(oldest)
+    forget(state, oldest)
   }
 }
 

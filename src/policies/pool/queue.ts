@@ -17,6 +17,7 @@ import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
 import type { Knowledge } from "./knowledge.ts"
 import * as Line from "./line.ts"
+import type * as Prompt from "./prompt.ts"
 import * as Recovery from "./recovery.ts"
 
 /** One host, as `state` reports it. */
@@ -74,6 +75,7 @@ export interface Options
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
   const { knowledge, now, random, run } = options
   const blame = Failures.makeBlame()
+  const readers: Prompt.Readers = new Map()
   let all: ReadonlyArray<Host.Host> = []
   const hosts = () => all
   const find = (name: string) => all.find((host) => host.name === name)
@@ -107,6 +109,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state.ref), isOver))
     if (!host.isDraining) return true
     all = all.filter((each) => each !== host)
+    host.prefixes.close()
     review()
     return true
   })
@@ -130,7 +133,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     add: (settings) =>
       Effect.sync(() => {
         if (find(settings.name) !== undefined) return false
-        all = [...all, Host.make(settings, random)]
+        all = [...all, Host.make(settings, random, readers)]
         refresh()
         return true
       }),

@@ -47,8 +47,9 @@ export interface Wait {
   readonly otherModel: Host.Host | undefined
   /** The host that is expected to be the first. */
   readonly preferred?: Candidate | undefined
-  /** How many requests wait, for each suitable host. */
-  readonly perHost: number
+  /** How many hosts are suitable, and their permits, if requests wait before this one. */
+  readonly suitable: number
+  readonly permits: number
   /** Another host that is free now. */
   readonly free?: Candidate | undefined
 }
@@ -75,10 +76,8 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
   if (history.crashed.size >= maxCrashes) return { _tag: "None", failure: crashed(hosts, history) }
   const suitable = findSuitable(hosts, wanted)
   if (suitable.length === 0) return explain(hosts.filter(isPresent(wanted)), wanted, now)
-  const load = {
-    ahead: ahead === 0 ? 0 : ahead / countPermits(suitable, model, now),
-    perHost: waiting / suitable.length
-  }
+  const permits = ahead === 0 ? 1 : countPermits(suitable, model, now)
+  const load = { ahead: ahead / permits, perHost: waiting / suitable.length }
   const best = makeBest(random)
   const free = makeBest(random)
   const otherModel = makeBest(random)
@@ -95,7 +94,8 @@ export const choose = (hosts: ReadonlyArray<Host.Host>, wanted: Wanted, situatio
     otherModel: free.host === undefined ? otherModel.host : undefined,
     preferred: toCandidate(best),
     free: toCandidate(free),
-    perHost: load.perHost
+    suitable: suitable.length,
+    permits
   }
   return decide(wanted, wait, situation)
 }
@@ -114,33 +114,26 @@ export const isPatient = (wanted: Wanted, permit: number, now: number): boolean 
   return now < wanted.patientUntil
 }
 
-/** A choice to wait. */
-export interface LastWait {
-  readonly choice: Wait
-  /** How many requests of its group waited before it. */
-  readonly ahead: number
-  readonly at: number
-  /** Of the preferred host. */
-  readonly version: number | undefined
-}
-
 /**
- * Whether a request still waits after the change of one host: the host that it prefers is as before, and the one that has changed is not
- * better. What was expected of the others becomes inexact with time, so requests that wait are also tried again after a while.
+ * Whether a request still waits after the change of one host: the host that it preferred is still expected to be earlier than the one
+ * that has changed, and than the free one of then. All others are as they were.
  */
-export const stillWaits = (
-  { at, choice: { perHost, preferred }, version }: LastWait,
-  wanted: Wanted,
-  changed: Host.Host,
-  now: number
-): boolean => {
-  if (preferred === undefined || preferred.host.version !== version) return false
-  if (now >= (wanted.patientUntil ?? Infinity)) return false
-  const outlook = Prediction.outlookOf(changed, wanted, now)
-  if (outlook.isFull) return true
-  const { permit, total } = preferred.prediction
-  const isBetter = Prediction.predict(changed, wanted, outlook, { ahead: 0, perHost }, now) <= total - (now - at)
-  return !isBetter && isPatient(wanted, permit, now)
+export const stillWaits = (wait: Wait, wanted: Wanted, changed: Host.Host, situation: Situation): boolean => {
+  const { ahead, now, waiting } = situation
+  const { free, permits, preferred, suitable } = wait
+  if (preferred === undefined || now >= (wanted.patientUntil ?? Infinity)) return false
+  const load = { ahead: ahead / permits, perHost: waiting / suitable }
+  const totalOf = (host: Host.Host, outlook: Host.Outlook) => Prediction.predict(host, wanted, outlook, load, now)
+  const outlook = Prediction.outlookOf(preferred.host, wanted, now)
+  if (outlook.isOpen) return false
+  const total = totalOf(preferred.host, outlook)
+  const { permit } = preferred.host.prediction ?? preferred.prediction
+  for (const host of [changed, free?.host]) {
+    if (host === undefined || host === preferred.host) continue
+    const other = Prediction.outlookOf(host, wanted, now)
+    if (!other.isFull && (totalOf(host, other) <= total || !isPatient(wanted, permit, now))) return false
+  }
+  return true
 }
 
 /** Whether no host may get the request, whatever they do. */
@@ -231,7 +224,7 @@ const explain = (present: ReadonlyArray<Host.Host>, wanted: Wanted, now: number)
     return none(new ContextOverflow({ promptTokens: minTokens, contextLength: largest }))
   }
   const isProbed = ({ breaker }: Host.Host) => now - (breaker.off()?.since ?? -Infinity) < probedMillis
-  if (fitting.some(isProbed)) return { _tag: "Wait", millis: probedMillis, otherModel: undefined, perHost: 0 }
+  if (fitting.some(isProbed)) return { _tag: "Wait", millis: probedMillis, otherModel: undefined, suitable: 0, permits: 0 }
   return none(toFailure(fitting.flatMap((host) => Host.lastErrorOf(host, wanted.model) ?? [])))
 }
 

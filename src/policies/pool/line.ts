@@ -18,7 +18,7 @@ export interface Ticket extends Choose.Wanted, WaitingList.Item {
   /** When it was sent to its host, if it was. */
   sentAt: number | undefined
   /** Why it waits, by the last choice. */
-  lastWait: Choose.LastWait | undefined
+  lastWait: { readonly choice: Choose.Wait; readonly ahead: number } | undefined
 }
 
 export interface WaitLimit {
@@ -121,13 +121,19 @@ const enter = (state: State, ticket: Ticket, limit: WaitLimit): Effect.Effect<Ho
 
 /** `ahead`: how many requests of its group wait before this one. */
 const choose = (state: State, ticket: Ticket, ahead: number, time = state.now()): Choose.Choice => {
-  const { hosts, isClosed, random, reserved, waiting } = state
-  if (isClosed) return { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
-  const choice = Choose.choose(hosts(), ticket, { now: time, random, reserved, ahead, waiting: waiting.size() })
-  ticket.lastWait =
-    choice._tag === "Wait" ? { choice, ahead, at: time, version: choice.preferred?.host.version } : undefined
+  if (state.isClosed) return { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
+  const choice = Choose.choose(state.hosts(), ticket, situationOf(state, ahead, time))
+  ticket.lastWait = choice._tag === "Wait" ? { choice, ahead } : undefined
   return choice
 }
+
+const situationOf = ({ random, reserved, waiting }: State, ahead: number, now: number): Choose.Situation => ({
+  now,
+  random,
+  reserved,
+  ahead,
+  waiting: waiting.size()
+})
 
 /** Returns whether the request has left the line. */
 const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.Choice): boolean => {
@@ -201,13 +207,13 @@ const reconsider = (
   time: number,
   changed: Host.Host | undefined
 ): Choose.Choice => {
-  const last = ticket.lastWait
+  const { lastWait: last } = ticket
   const isTheSame =
     changed !== undefined &&
     last !== undefined &&
     ahead <= last.ahead &&
     !state.isClosed &&
-    Choose.stillWaits(last, ticket, changed, time)
+    Choose.stillWaits(last.choice, ticket, changed, situationOf(state, ahead, time))
   return isTheSame ? last.choice : choose(state, ticket, ahead, time)
 }
 

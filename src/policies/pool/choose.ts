@@ -224,7 +224,8 @@ const explain = (present: ReadonlyArray<Host.Host>, wanted: Wanted, now: number)
     return none(new ContextOverflow({ promptTokens: minTokens, contextLength: largest }))
   }
   const isProbed = ({ breaker }: Host.Host) => now - (breaker.off()?.since ?? -Infinity) < probedMillis
-  if (fitting.some(isProbed)) return { _tag: "Wait", millis: probedMillis, otherModel: undefined, suitable: 0, permits: 0 }
+  if (fitting.some(isProbed))
+    return { _tag: "Wait", millis: probedMillis, otherModel: undefined, suitable: 0, permits: 0 }
   return none(toFailure(fitting.flatMap((host) => Host.lastErrorOf(host, wanted.model) ?? [])))
 }
 

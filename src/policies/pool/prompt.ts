@@ -61,10 +61,11 @@ const makeChain = (seed: string) => {
   let a = 0xdeadbeef
   let b = 0x41c6ce57
   const mix = (text: string, from = 0, to = text.length): void => {
-    for (let i = from; i < to; i++) {
-      const code = text.charCodeAt(i)
-      a = Math.imul(a ^ code, 2_654_435_761)
-      b = Math.imul(b ^ code, 1_597_334_677)
+    for (let i = from; i < to; i += 2) {
+      // Two characters in one step. There may be none after the last one.
+      const codes = text.charCodeAt(i) | (i + 1 < to ? text.charCodeAt(i + 1) << 16 : 0)
+      a = Math.imul(a ^ codes, 2_654_435_761)
+      b = Math.imul(b ^ codes, 1_597_334_677)
     }
   }
   const close = (length: number): void => {
@@ -78,6 +79,11 @@ const makeChain = (seed: string) => {
     mix,
     add: (text: string, images: ReadonlyArray<Image> = []): void => {
       for (let from = 0; from === 0 || from < text.length; from += blockCharacters) {
+        // Megabytes of text would stop the event loop for long.
+        if (hashes.length === maxBlocks) {
+          characters += text.length - from
+          break
+        }
         const to = Math.min(from + blockCharacters, text.length)
         mix(text, from, to)
         close(to - from)

@@ -169,7 +169,7 @@ interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
 const makeGiveBack =
   ({ judge, knowledge, now, refresh, run }: GiveBackOptions) =>
   (ticket: Line.Ticket, { final, outcome, progress }: End): boolean => {
-    const { history, host, model, request, running, sentAt, since } = ticket
+    const { history, host, model, prompt, request, running, sentAt, since } = ticket
     if (host === undefined || running === undefined) return false
     ticket.host = undefined
     ticket.running = undefined
@@ -194,7 +194,7 @@ const makeGiveBack =
     }
     // A deadline that passed mostly in the pool says nothing about the host.
     const waitedLonger = now() - sentAt < sentAt - since
-    judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, request, sentAt })
+    judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, prompt, request, sentAt })
     return true
   }
 

@@ -262,10 +262,6 @@ export const modelOf = ({ models, random }: Host, name: string): Model => {
 /** The model, if it was asked for before. */
 export const findModel = ({ models }: Host, name: string | undefined): Model | undefined => models.get(name ?? "")
 
-/** Whether the host, or the model there, is off. */
-export const isOff = ({ breaker, models }: Host, name: string | undefined): boolean =>
-  breaker.isOff() || (name !== undefined && models.get(name)?.breaker.isOff() === true)
-
 /** Whether the host, or every model that it was asked for, is off. */
 export const isAllOff = ({ breaker, models }: Host): boolean =>
   breaker.isOff() || (models.size > 0 && [...models.values()].every(({ breaker }) => breaker.isOff()))

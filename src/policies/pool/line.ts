@@ -64,15 +64,24 @@ const overtakingMillis = 5000
 const lookAhead = 8
 
 /** Predictions change with time, so requests that wait although a host is free are tried again. */
-const retryEvery = "250 millis"
+const retryMillis = 250
+
+/** How a request that waits goes on. */
+interface Grant {
+  readonly host: Deferred.Deferred<Host.Host, Choose.Failure>
+  readonly limit: WaitLimit
+  /** When it has waited for too long. */
+  readonly until: number
+}
 
 interface State extends Options {
   readonly waiting: WaitingList.WaitingList<Ticket>
-  readonly grants: Map<Ticket, Deferred.Deferred<Host.Host, Choose.Failure>>
+  readonly grants: Map<Ticket, Grant>
   /** Hosts whose requests for another model have to end first. */
   readonly reserved: Set<Host.Host>
   isClosed: boolean
-  isTicking: boolean
+  /** When requests that wait are looked at the next time; `Infinity`: none wait. */
+  nextTickAt: number
 }
 
 export const make = (options: Options): Line => {
@@ -82,7 +91,7 @@ export const make = (options: Options): Line => {
     grants: new Map(),
     reserved: new Set(),
     isClosed: false,
-    isTicking: false
+    nextTickAt: Infinity
   }
   const { waiting } = state
   return {
@@ -151,7 +160,7 @@ const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.C
     Host.take(host, ticket.running)
   }
   if (granted !== undefined)
-    Deferred.doneUnsafe(granted, isChosen ? Effect.succeed(choice.host) : Effect.fail(choice.failure))
+    Deferred.doneUnsafe(granted.host, isChosen ? Effect.succeed(choice.host) : Effect.fail(choice.failure))
   return true
 }
 
@@ -217,22 +226,17 @@ const reconsider = (
   return isTheSame ? last.choice : choose(state, ticket, ahead, time)
 }
 
-const wait = (state: State, ticket: Ticket, { kind, left, limit }: WaitLimit) => {
+const wait = (state: State, ticket: Ticket, limit: WaitLimit) => {
   const { grants, now, onChange, onWaited, run, waiting } = state
-  const granted = Deferred.makeUnsafe<Host.Host, Choose.Failure>()
+  const host = Deferred.makeUnsafe<Host.Host, Choose.Failure>()
   ticket.waitingSince = now()
-  grants.set(ticket, granted)
+  const until = ticket.waitingSince + Math.max(0, limit.left)
+  grants.set(ticket, { host, limit, until })
   waiting.add(ticket)
-  if (!state.isTicking) {
-    state.isTicking = true
-    run(Effect.delay(tick(state), retryEvery))
-  }
+  if (state.nextTickAt === Infinity) run(tick(state, ticket.waitingSince))
+  else if (until < state.nextTickAt) run(expireAt(state, until))
   onChange()
-  return Deferred.await(granted).pipe(
-    Effect.timeoutOrElse({
-      duration: Math.max(0, left),
-      orElse: () => Effect.fail(new Timeout({ kind, limit: Duration.millis(limit) }))
-    }),
+  return Deferred.await(host).pipe(
     Effect.ensuring(
       Effect.suspend(() => {
         remove(state, ticket)
@@ -250,14 +254,39 @@ const remove = ({ grants, waiting }: State, ticket: Ticket): boolean => {
   return waiting.remove(ticket, false)
 }
 
-/** Runs as long as requests wait. */
-const tick = (state: State): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { onChange, waiting } = state
+/** A timer for all requests that wait takes less than one for each. Runs as long as any wait. */
+const tick = (state: State, time: number): Effect.Effect<void> => {
+  const { grants, now, onChange, waiting } = state
+  if (waiting.size() === 0) {
+    state.nextTickAt = Infinity
+    return Effect.void
+  }
+  state.nextTickAt = time + retryMillis
+  for (const { until } of grants.values()) state.nextTickAt = Math.min(state.nextTickAt, until)
+  const next = Effect.suspend(() => {
     const before = waiting.size()
+    expire(state)
     dispatch(state, always)
-    const isOver = waiting.size() === 0
-    if (isOver) state.isTicking = false
     if (waiting.size() !== before) onChange()
-    return isOver ? Effect.void : Effect.delay(tick(state), retryEvery)
+    return tick(state, now())
   })
+  return Effect.delay(next, Math.max(0, state.nextTickAt - time))
+}
+
+/** Timers may be early by a part of a millisecond. */
+const expireAt = (state: State, until: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const left = until - state.now()
+    return left > 0 ? Effect.delay(expireAt(state, until), left) : Effect.sync(() => expire(state))
+  })
+
+/** Fails requests that have waited for too long. */
+const expire = (state: State): void => {
+  const { grants, now } = state
+  const time = now()
+  for (const [ticket, { limit, until }] of grants) {
+    if (until > time) continue
+    const failure = new Timeout({ kind: limit.kind, limit: Duration.millis(limit.limit) })
+    serve(state, ticket, { _tag: "None", failure })
+  }
+}

@@ -18,7 +18,17 @@ export interface Ticket extends Choose.Wanted, WaitingList.Item {
   /** When it was sent to its host, if it was. */
   sentAt: number | undefined
   /** Why it waits, by the last choice. */
-  lastWait: { readonly choice: Choose.Wait; readonly ahead: number } | undefined
+  lastWait: LastWait | undefined
+}
+
+interface LastWait {
+  readonly choice: Choose.Wait
+  /** How many requests of its group waited before it. */
+  readonly ahead: number
+  /** The `passes` of then. */
+  readonly pass: number
+  /** Of the preferred host. */
+  readonly version: number | undefined
 }
 
 export interface WaitLimit {
@@ -79,6 +89,8 @@ interface State extends Options {
   readonly grants: Map<Ticket, Grant>
   /** Hosts whose requests for another model have to end first. */
   readonly reserved: Set<Host.Host>
+  /** How often requests that wait were gone through. */
+  passes: number
   isClosed: boolean
   /** When requests that wait are looked at the next time; `Infinity`: none wait. */
   nextTickAt: number
@@ -90,6 +102,7 @@ export const make = (options: Options): Line => {
     waiting: WaitingList.make(),
     grants: new Map(),
     reserved: new Set(),
+    passes: 0,
     isClosed: false,
     nextTickAt: Infinity
   }
@@ -132,7 +145,8 @@ const enter = (state: State, ticket: Ticket, limit: WaitLimit): Effect.Effect<Ho
 const choose = (state: State, ticket: Ticket, ahead: number, time = state.now()): Choose.Choice => {
   if (state.isClosed) return { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
   const choice = Choose.choose(state.hosts(), ticket, situationOf(state, ahead, time))
-  ticket.lastWait = choice._tag === "Wait" ? { choice, ahead } : undefined
+  const version = choice._tag === "Wait" ? choice.preferred?.host.version : undefined
+  ticket.lastWait = choice._tag === "Wait" ? { choice, ahead, pass: state.passes, version } : undefined
   return choice
 }
 
@@ -176,6 +190,7 @@ const dispatch = (state: State, goesOn: (state: State) => boolean, changed?: Hos
   // Those that are no longer reserved have changed too.
   const only = reserved.size === 0 ? changed : undefined
   reserved.clear()
+  state.passes++
   const stuck = new Set<WaitingList.Group<Ticket>>()
   while (waiting.size() > 0 && goesOn(state)) {
     const group = waiting.next(time, stuck)
@@ -217,13 +232,14 @@ const reconsider = (
   changed: Host.Host | undefined
 ): Choose.Choice => {
   const { lastWait: last } = ticket
+  if (last === undefined || ahead > last.ahead || state.isClosed) return choose(state, ticket, ahead, time)
+  const { choice, pass, version } = last
+  const isPreferred = choice.preferred !== undefined && choice.preferred.host.version === version
   const isTheSame =
-    changed !== undefined &&
-    last !== undefined &&
-    ahead <= last.ahead &&
-    !state.isClosed &&
-    Choose.stillWaits(last.choice, ticket, changed, situationOf(state, ahead, time))
-  return isTheSame ? last.choice : choose(state, ticket, ahead, time)
+    // Since then, other hosts have only got requests.
+    (pass === state.passes && isPreferred && time < (ticket.patientUntil ?? Infinity)) ||
+    (changed !== undefined && Choose.stillWaits(choice, ticket, changed, situationOf(state, ahead, time)))
+  return isTheSame ? choice : choose(state, ticket, ahead, time)
 }
 
 const wait = (state: State, ticket: Ticket, limit: WaitLimit) => {

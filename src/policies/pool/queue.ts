@@ -75,12 +75,9 @@ export interface Options
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
   const { knowledge, now, random, run } = options
   const blame = Failures.makeBlame()
-  const readers: Prompt.Readers = new Map()
-  let all: ReadonlyArray<Host.Host> = []
-  const hosts = () => all
-  const find = (name: string) => all.find((host) => host.name === name)
+  const { add, find, hosts, keep, remove } = makeMembers(random)
   const state = yield* ComputedRef.make<State>({ hosts: [], waiting: 0 }, () => ({
-    hosts: all.map(toState),
+    hosts: hosts().map(toState),
     waiting: line.size()
   }))
   const line = Line.make({ ...options, hosts, onChange: state.change })
@@ -92,6 +89,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     line.review()
     state.change()
   }
+  const changing = (isChanged: () => boolean) =>
+    Effect.sync(() => {
+      const has = isChanged()
+      if (has) refresh()
+      return has
+    })
   const judge = Recovery.make({ ...options, hosts, blame, refresh: Effect.sync(review) })
   const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
   yield* Effect.addFinalizer(() =>
@@ -100,19 +103,6 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       state.change()
     })
   )
-
-  const drain = Effect.fnUntraced(function* (host: Host.Host | undefined) {
-    if (host === undefined) return false
-    host.isDraining = true
-    review()
-    const isOver = () => host.running.size === 0 || !host.isDraining
-    yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state.ref), isOver))
-    if (!host.isDraining) return true
-    all = all.filter((each) => each !== host)
-    host.prefixes.close()
-    review()
-    return true
-  })
 
   return {
     hosts,
@@ -130,25 +120,59 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       if (giveBack(ticket, end)) refresh(host)
       else if (line.remove(ticket)) state.change()
     },
-    add: (settings) =>
-      Effect.sync(() => {
-        if (find(settings.name) !== undefined) return false
-        all = [...all, Host.make(settings, random, readers)]
-        refresh()
-        return true
-      }),
-    keep: (name, permits) =>
-      Effect.sync(() => {
+    add: (settings) => changing(() => add(settings)),
+    keep: (name, permits) => changing(() => keep(name, permits)),
+    drain: (name) =>
+      Effect.suspend(() => {
         const host = find(name)
-        if (host === undefined) return false
-        host.isDraining = false
-        host.permits = permits
-        Host.change(host)
-        refresh()
-        return true
-      }),
-    drain: (name) => Effect.suspend(() => drain(find(name)))
+        return host === undefined ? Effect.succeed(false) : Effect.as(drain(host, state.ref, review, remove), true)
+      })
   }
+})
+
+const makeMembers = (random: () => number) => {
+  const readers: Prompt.Readers = new Map()
+  let all: ReadonlyArray<Host.Host> = []
+  const find = (name: string) => all.find((host) => host.name === name)
+  return {
+    find,
+    hosts: () => all,
+    /** Returns whether the name was free. */
+    add: (settings: Host.Settings): boolean => {
+      if (find(settings.name) !== undefined) return false
+      all = [...all, Host.make(settings, random, readers)]
+      return true
+    },
+    /** Returns whether there is such a host. */
+    keep: (name: string, permits: number): boolean => {
+      const host = find(name)
+      if (host === undefined) return false
+      host.isDraining = false
+      host.permits = permits
+      Host.change(host)
+      return true
+    },
+    remove: (host: Host.Host): void => {
+      all = all.filter((each) => each !== host)
+      host.prefixes.close()
+    }
+  }
+}
+
+/** Removes a host when its requests have ended, unless it is kept meanwhile. */
+const drain = Effect.fnUntraced(function* (
+  host: Host.Host,
+  state: SubscriptionRef.SubscriptionRef<State>,
+  review: () => void,
+  remove: (host: Host.Host) => void
+) {
+  host.isDraining = true
+  review()
+  const isOver = () => host.running.size === 0 || !host.isDraining
+  yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
+  if (!host.isDraining) return
+  remove(host)
+  review()
 })
 
 const begin = (knowledge: Knowledge, { host, model, running }: Line.Ticket, now: () => number): void => {

@@ -1,5 +1,7 @@
 /** One request through the pool: it waits for a host, and moves on to another one if that fails before its completion commits. */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Tracer from "effect/Tracer"
 import type { Deadlines } from "../../CompletionRequest.ts"
 import type * as Embedding from "../../Embedding.ts"
 import * as Limits from "../../Deadlines.ts"
@@ -33,6 +35,8 @@ interface Request {
   readonly deadlines?: Deadlines | undefined
 }
 
+const defaultLimits = Limits.resolve(undefined)
+
 /** What one request runs. `open` sends it to a host. */
 export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
   parts: Parts,
@@ -43,7 +47,7 @@ export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
   const { models, name, queue } = parts
   const ticket = makeTicket(parts, request, prompt, yield* WaitingList.Caller, yield* History.current)
   const errors: Array<ProviderError> = []
-  const limits = Limits.resolve(request.deadlines)
+  const limits = request.deadlines === undefined ? defaultLimits : Limits.resolve(request.deadlines)
   const kind = limits.total < limits.firstChunk ? "total" : "first-chunk"
   const limit = Math.min(limits.total, limits.firstChunk)
   const timeLeft = () => limit - (queue.now() - ticket.since)
@@ -55,27 +59,35 @@ export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
 
   return {
     shared: ["firstChunk", "total"],
-    acquire: Effect.gen(function* () {
-      yield* models.prepare(queue.hosts(), ticket.model)
-      ticket.suits = suitsOf(ticket, queue.hosts())
-      const host = yield* Effect.mapError(queue.enter(ticket, { kind, limit, left: timeLeft() }), toPoolError)
-      ticket.sentAt = queue.now()
-      crashes = ticket.history.crashed.size
-      yield* annotate(ticket)
-      return {
-        name: host.name,
-        open: open(host),
-        toError: (error) => toHostError(host, ticket, error),
-        onCommit: Effect.suspend(() => queue.begin(ticket))
-      }
-    }),
-    onEnd: (end) => {
-      if (isProviderError(end.outcome) && end.progress !== "committed" && ticket.host !== undefined) {
-        errors.push(end.outcome)
-        learn(models, ticket, ticket.host, end.outcome, crashes)
-      }
-      return queue.leave(ticket, end)
-    },
+    acquire: Effect.suspend(() => models.prepare(queue.hosts(), ticket.model)).pipe(
+      Effect.andThen(
+        Effect.suspend(() => {
+          ticket.suits = suitsOf(ticket, queue.hosts())
+          return Effect.mapError(queue.enter(ticket, { kind, limit, left: timeLeft() }), toPoolError)
+        })
+      ),
+      Effect.flatMap((host) =>
+        Effect.withFiberSucceed(({ context }) => {
+          ticket.sentAt = queue.now()
+          crashes = ticket.history.crashed.size
+          annotate(ticket, Context.getOrUndefined(context, Tracer.ParentSpan))
+          return {
+            name: host.name,
+            open: open(host),
+            toError: (error: ProviderError) => toHostError(host, ticket, error),
+            onCommit: Effect.sync(() => queue.begin(ticket))
+          }
+        })
+      )
+    ),
+    onEnd: (end) =>
+      Effect.sync(() => {
+        if (isProviderError(end.outcome) && end.progress !== "committed" && ticket.host !== undefined) {
+          errors.push(end.outcome)
+          learn(models, ticket, ticket.host, end.outcome, crashes)
+        }
+        queue.leave(ticket, end)
+      }),
     // Chunks that carry nothing may have come for longer than the deadline allows for the first one.
     recover: ({ error }) =>
       Failures.isForAnotherHost(error.reason) && timeLeft() > 0 ? Effect.void : Effect.fail(error)
@@ -126,7 +138,7 @@ const makeTicket = (
   const since = queue.now()
   const { model } = request
   const { learned, promptTokens } = knowledge.about(model ?? "", prompt)
-  const failedOn = queue.blame.failedOn(request, since)
+  const failedOn = queue.blame.failedOn(request, prompt.characters, since)
   return {
     request,
     model,
@@ -135,7 +147,8 @@ const makeTicket = (
     learned,
     history,
     failedOn,
-    hasFailedOn: (host) => failedOn.hosts.has(host) || history.failed.has(host),
+    hasFailedOn: (host) =>
+      failedOn.hosts.size + history.failed.size > 0 && (failedOn.hosts.has(host) || history.failed.has(host)),
     tried: new Set(),
     minTokens: 0,
     patientUntil: undefined,
@@ -146,7 +159,8 @@ const makeTicket = (
     waitingSince: since,
     host: undefined,
     running: undefined,
-    sentAt: undefined
+    sentAt: undefined,
+    lastWait: undefined
   }
 }
 
@@ -159,6 +173,7 @@ const suitsOf = (
   { failedOn, history, minTokens, model = "", tried }: Ticket,
   hosts: ReadonlyArray<Host.Host>
 ): string => {
+  if (tried.size + history.inUse.size + failedOn.hosts.size === 0) return `${model}\n${minTokens}`
   const excluded = hosts.filter((host) => tried.has(host) || history.inUse.has(host) || failedOn.hosts.has(host))
   return [model, minTokens, ...excluded.map(({ name }) => name)].join("\n")
 }
@@ -176,22 +191,24 @@ const learn = (models: Models, ticket: Ticket, host: Host.Host, { reason }: Prov
 }
 
 /** Why the host was chosen. */
-const annotate = ({ running }: Ticket): Effect.Effect<void> => {
-  if (running === undefined) return Effect.void
-  const { cachedTokens, failed, load, others, permit, promptTokens, queue, read } = running.prediction
-  return Effect.annotateCurrentSpan({
-    [`${attribute}.permit_seconds`]: permit / 1000,
-    [`${attribute}.queue_seconds`]: queue / 1000,
-    [`${attribute}.load_seconds`]: load / 1000,
-    [`${attribute}.read_seconds`]: read / 1000,
-    [`${attribute}.others_seconds`]: others / 1000,
-    [`${attribute}.failed_seconds`]: failed / 1000,
-    [`${attribute}.prompt_tokens`]: Math.round(promptTokens),
-    [`${attribute}.cached_tokens`]: Math.round(cachedTokens)
-  })
+const annotate = ({ running }: Ticket, span: Tracer.AnySpan | undefined): void => {
+  if (running === undefined || span?._tag !== "Span" || span.status._tag === "Ended") return
+  const { prediction } = running
+  for (const [name, value] of attributes) span.attribute(name, value(prediction))
 }
 
 const attribute = "effect_local_llm.pool"
+
+const attributes: ReadonlyArray<readonly [name: string, value: (prediction: Host.Prediction) => number]> = [
+  [`${attribute}.permit_seconds`, ({ permit }) => permit / 1000],
+  [`${attribute}.queue_seconds`, ({ queue }) => queue / 1000],
+  [`${attribute}.load_seconds`, ({ load }) => load / 1000],
+  [`${attribute}.read_seconds`, ({ read }) => read / 1000],
+  [`${attribute}.others_seconds`, ({ others }) => others / 1000],
+  [`${attribute}.failed_seconds`, ({ failed }) => failed / 1000],
+  [`${attribute}.prompt_tokens`, ({ promptTokens }) => Math.round(promptTokens)],
+  [`${attribute}.cached_tokens`, ({ cachedTokens }) => Math.round(cachedTokens)]
+]
 
 /** The error of a host as the pool reports it. */
 const toHostError = (host: Host.Host, { model, sentAt }: Ticket, error: ProviderError): ProviderError => {

@@ -5,6 +5,7 @@ import type { ProviderError, ProviderErrorReason, Timeout } from "../../Provider
 import * as Json from "../../values/json.ts"
 import type * as Breaker from "./breaker.ts"
 import type * as Host from "./host.ts"
+import type { Prompt } from "./prompt.ts"
 
 /** Whether the breaker of the host counts the failure. It does not count busy servers and wrong requests. */
 export const isOfHost = (reason: ProviderErrorReason): boolean => {
@@ -54,11 +55,17 @@ export const report = (errors: ReadonlyArray<ProviderError>): ProviderError | un
  */
 export interface Blame {
   /** Whether the request has failed in this way on another host. If so, the failures that were counted are forgiven. */
-  readonly isOfRequest: (request: object, reason: ProviderErrorReason, host: Host.Host, now: number) => boolean
+  readonly isOfRequest: (sent: Failed, reason: ProviderErrorReason, host: Host.Host, now: number) => boolean
   /** A failure was counted that the request may turn out to be to blame for. */
-  readonly suspect: (request: object, reason: ProviderErrorReason, host: Host.Host, now: number) => void
-  /** The hosts on which the request has failed of late. Another one shows who is to blame. */
-  readonly failedOn: (request: object, now: number) => FailedOn
+  readonly suspect: (sent: Failed, reason: ProviderErrorReason, host: Host.Host, now: number) => void
+  /** The hosts on which the request has failed of late. Another one shows who is to blame. `characters`: of its prompt. */
+  readonly failedOn: (request: object, characters: number, now: number) => FailedOn
+}
+
+/** A request that failed. */
+export interface Failed {
+  readonly request: object
+  readonly prompt: Prompt
 }
 
 export interface FailedOn {
@@ -69,6 +76,8 @@ export interface FailedOn {
 
 interface Case {
   readonly request: string
+  /** Of the prompt: requests of other lengths need not be compared. */
+  readonly characters: number
   readonly hosts: Set<Host.Host>
   /** The failures that were counted. */
   counted: Array<{ readonly host: Host.Host; readonly failure: Breaker.Failure }>
@@ -91,11 +100,18 @@ export const makeBlame = (): Blame => {
     }
   }
 
-  const find = (request: object, reason: ProviderErrorReason, now: number): Case | undefined => {
+  const find = ({ prompt, request }: Failed, reason: ProviderErrorReason, now: number): Case | undefined => {
     const way = wayOf(reason)
     if (way === undefined) return undefined
-    const key = `${identityOf(request)} ${way}`
-    const found = cases.get(key) ?? { request: identityOf(request), hosts: new Set(), counted: [], at: now }
+    const identity = identityOf(request)
+    const key = `${identity} ${way}`
+    const found = cases.get(key) ?? {
+      request: identity,
+      characters: prompt.characters,
+      hosts: new Set(),
+      counted: [],
+      at: now
+    }
     found.at = now
     cases.delete(key)
     cases.set(key, found)
@@ -104,8 +120,8 @@ export const makeBlame = (): Blame => {
   }
 
   return {
-    isOfRequest: (request, reason, host, now) => {
-      const found = find(request, reason, now)
+    isOfRequest: (sent, reason, host, now) => {
+      const found = find(sent, reason, now)
       if (found === undefined) return false
       found.hosts.add(host)
       if (found.hosts.size < 2) return false
@@ -113,15 +129,16 @@ export const makeBlame = (): Blame => {
       found.counted = []
       return true
     },
-    suspect: (request, reason, host, now) => {
+    suspect: (sent, reason, host, now) => {
       const failure = host.breaker.lastFailure()
-      if (failure !== undefined) find(request, reason, now)?.counted.push({ host, failure })
+      if (failure !== undefined) find(sent, reason, now)?.counted.push({ host, failure })
     },
-    failedOn: (request, now) => {
+    failedOn: (request, characters, now) => {
       expire(now)
-      if (cases.size === 0) return none
+      const similar = [...cases.values()].filter((one) => one.characters === characters)
+      if (similar.length === 0) return none
       const identity = identityOf(request)
-      const own = [...cases.values()].filter(({ request }) => request === identity)
+      const own = similar.filter(({ request }) => request === identity)
       return {
         hosts: new Set(own.flatMap(({ hosts }) => Array.from(hosts))),
         isToBlame: own.some(({ hosts }) => hosts.size > 1)

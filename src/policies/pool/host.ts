@@ -37,6 +37,18 @@ export interface Prediction {
   readonly cachedTokens: number
 }
 
+export const makePrediction = (): { -readonly [K in keyof Prediction]: Prediction[K] } => ({
+  permit: 0,
+  queue: 0,
+  load: 0,
+  read: 0,
+  others: 0,
+  failed: 0,
+  total: 0,
+  promptTokens: 0,
+  cachedTokens: 0
+})
+
 /** How long a model takes, in milliseconds. */
 export interface Times {
   /** To the first chunk of a prompt that is cached. */
@@ -55,12 +67,51 @@ export interface Times {
 export interface Learned {
   readonly values: { [K in keyof Times]: Times[K] | undefined }
   at: number
+  /** How often a value has changed. */
+  changes: number
 }
 
 export const makeLearned = (): Learned => ({
   values: { base: undefined, perToken: undefined, perRunning: undefined, load: undefined, generation: undefined },
-  at: -Infinity
+  at: -Infinity,
+  changes: 0
 })
+
+/** The requests that a host has. */
+export interface Work {
+  /** How long the prompts take that are not read yet, with what is loaded for them, in milliseconds. */
+  readonly expected: number
+  /** Since when the host reads them; `Infinity`: there are none. */
+  readonly readingSince: number
+  /** How many completions it generates. */
+  readonly generating: number
+  /** When the first and the last of them began. */
+  readonly firstBegunAt: number
+  readonly lastBegunAt: number
+  /** Whether a request with a permit has no first chunk yet. */
+  readonly isAnyUnread: boolean
+  /** Whether it may load the model for another request. */
+  readonly isLoading: boolean
+}
+
+/** What is expected of a host for any request for a model, until the host changes. */
+export interface Outlook {
+  /** Of the host. */
+  readonly version: number
+  readonly madeAt: number
+  /** The `changes` of what was learned on all hosts, if nothing was on this one. */
+  readonly changes: number | undefined
+  readonly times: Times
+  readonly work: Work
+  /** Whether all permits are taken. */
+  readonly isFull: boolean
+  /** Whether a permit is free for the model. */
+  readonly isOpen: boolean
+  /** To load the model. */
+  readonly load: number
+  /** Prompts that were read before are not cached. */
+  readonly cachedSince: number
+}
 
 /** What is known about a model on a host. */
 export interface Model {
@@ -83,6 +134,8 @@ export interface Model {
   /** Off while requests for this model hang on the host. */
   readonly breaker: Breaker.Breaker
   lastError: ProviderError | undefined
+  /** Computed when it is needed. */
+  outlook: Outlook | undefined
 }
 
 /** A request that has a permit of the host. */
@@ -100,6 +153,8 @@ export interface Running {
 }
 
 export interface Host extends Settings {
+  /** Another one after each change of what predictions depend on. */
+  version: number
   permits: number
   readonly random: () => number
   readonly breaker: Breaker.Breaker
@@ -116,18 +171,21 @@ export interface Host extends Settings {
   holds: number
   isDraining: boolean
   lastError: ProviderError | undefined
-  /** For the last request that could have gone here. */
-  prediction: Prediction | undefined
+  /** For the last request that could have gone here. The next one overwrites it. */
+  prediction: ReturnType<typeof makePrediction> | undefined
+  /** What is cached of its prompt. */
+  cached: Prompt.Cached
   /** The last first chunk: when it was expected, and when it came, in milliseconds after the request. */
   firstChunk: { readonly predicted: number; readonly observed: number } | undefined
 }
 
-export const make = (settings: Settings, random: () => number): Host => ({
+export const make = (settings: Settings, random: () => number, readers?: Prompt.Readers): Host => ({
   ...settings,
+  version: 0,
   random,
   breaker: Breaker.make(random),
   models: new Map(),
-  prefixes: Prompt.makePrefixes(),
+  prefixes: Prompt.makePrefixes(readers),
   running: new Set(),
   abandoned: new Set(),
   lane: undefined,
@@ -136,6 +194,7 @@ export const make = (settings: Settings, random: () => number): Host => ({
   isDraining: false,
   lastError: undefined,
   prediction: undefined,
+  cached: Prompt.nothingCached,
   firstChunk: undefined
 })
 
@@ -144,19 +203,27 @@ export const hasPermit = ({ permits, running }: Host): boolean => running.size <
 export const countFree = (hosts: ReadonlyArray<Host>): number =>
   hosts.reduce((sum, { isDraining, permits, running }) => sum + (isDraining ? 0 : permits - running.size), 0)
 
+export const change = (host: Host): void => {
+  host.version++
+}
+
 export const take = (host: Host, running: Running): void => {
+  change(host)
   host.running.add(running)
   host.lane ??= { model: running.model }
 }
 
 export const giveBack = (host: Host, running: Running): void => {
+  change(host)
   host.running.delete(running)
   if (host.running.size === 0) host.lane = undefined
 }
 
 const maxAbandoned = 64
 
-export const abandon = ({ abandoned }: Host, running: Running): void => {
+export const abandon = (host: Host, running: Running): void => {
+  const { abandoned } = host
+  change(host)
   const [oldest] = abandoned
   if (oldest !== undefined && abandoned.size >= maxAbandoned) abandoned.delete(oldest)
   abandoned.add(running)
@@ -185,15 +252,15 @@ export const modelOf = ({ models, random }: Host, name: string): Model => {
     cachedSince: -Infinity,
     learned: makeLearned(),
     breaker: Breaker.make(random, maxHangs, firstHangMillis),
-    lastError: undefined
+    lastError: undefined,
+    outlook: undefined
   }
   models.set(name, model)
   return model
 }
 
-/** Whether the host, or the model there, is off. */
-export const isOff = ({ breaker, models }: Host, name: string | undefined): boolean =>
-  breaker.isOff() || (name !== undefined && models.get(name)?.breaker.isOff() === true)
+/** The model, if it was asked for before. */
+export const findModel = ({ models }: Host, name: string | undefined): Model | undefined => models.get(name ?? "")
 
 /** Whether the host, or every model that it was asked for, is off. */
 export const isAllOff = ({ breaker, models }: Host): boolean =>
@@ -221,10 +288,8 @@ export const isLoaded = (model: Model | undefined, now: number): boolean => {
 }
 
 /** The most tokens that are known to fit, or `Infinity`. */
-export const contextLength = ({ models }: Host, name: string | undefined): number => {
-  const info = name === undefined ? undefined : models.get(name)?.info
-  return info?.loadedContextLength ?? info?.contextLength ?? Infinity
-}
+export const contextLength = (model: Model | undefined): number =>
+  model?.info?.loadedContextLength ?? model?.info?.contextLength ?? Infinity
 
 /** Whether a request for the model may begin now, as far as other models are concerned. */
 export const isLaneOpen = ({ lane, oneModelAtATime, provider }: Host, model: string | undefined): boolean => {
@@ -238,4 +303,5 @@ export const forgetModel = (host: Host, model: Model): void => {
   model.answeredAt = -Infinity
   // What was read until now does not count.
   model.cachedSince = host.prefixes.read() + 1
+  change(host)
 }

@@ -71,6 +71,7 @@ const countTokens = (state: State, { characters, ends, hashes }: Prompt, { token
 const begin: Knowledge["begin"] = (host, running, now) => {
   const { cached, model: name = "", prediction, prompt, sentAt } = running
   running.begunAt = now
+  Host.change(host)
   Host.modelOf(host, name).answeredAt = now
   host.lastBegunAt = now
   host.firstChunk = { predicted: prediction.queue + prediction.load + prediction.read, observed: now - sentAt }
@@ -81,6 +82,7 @@ const begin: Knowledge["begin"] = (host, running, now) => {
 const end = (state: State, host: Host.Host, running: Host.Running, { final, isComplete }: Ended, now: number): void => {
   const { begunAt, cached, model: name = "", prediction, prompt } = running
   if (begunAt === undefined) return
+  Host.change(host)
   const all = modelOf(state, name)
   const cachedTokens = counted(final?.usage?.cachedTokens)
   const promptTokens = counted(final?.usage?.promptTokens)
@@ -198,4 +200,5 @@ const observe = (learned: Host.Learned, key: keyof Host.Times, value: number, no
   const bounded = before === undefined ? value : Math.min(value, 4 * before + defaults[key])
   learned.values[key] = before === undefined ? bounded : before + (bounded - before) * weight
   learned.at = now
+  learned.changes++
 }

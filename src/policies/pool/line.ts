@@ -1,5 +1,4 @@
 /** The line of a pool: requests get a host at once, or wait until one suits them. */
-import * as Arr from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,6 +17,18 @@ export interface Ticket extends Choose.Wanted, WaitingList.Item {
   running: Host.Running | undefined
   /** When it was sent to its host, if it was. */
   sentAt: number | undefined
+  /** Why it waits, by the last choice. */
+  lastWait: LastWait | undefined
+}
+
+interface LastWait {
+  readonly choice: Choose.Wait
+  /** How many requests of its group waited before it. */
+  readonly ahead: number
+  /** The `passes` of then. */
+  readonly pass: number
+  /** Of the preferred host. */
+  readonly version: number | undefined
 }
 
 export interface WaitLimit {
@@ -31,8 +42,8 @@ export interface WaitLimit {
 export interface Line {
   /** How many requests wait. */
   readonly size: () => number
-  /** Gives free permits to those who wait. */
-  readonly dispatch: () => void
+  /** Gives free permits to those who wait. `changed`: the only host that has changed. */
+  readonly dispatch: (changed?: Host.Host) => void
   /** As `dispatch`, and requests fail that no host suits any more. */
   readonly review: () => void
   /** Waits for a host, at most this long. */
@@ -52,8 +63,8 @@ export interface Options {
   readonly run: (effect: Effect.Effect<void>) => void
   /** Run for each request that has waited, or need not. */
   readonly onWaited: (seconds: number) => Effect.Effect<void>
-  /** Run when the list or the permits have changed. */
-  readonly publish: Effect.Effect<void>
+  /** Called when the list or the permits have changed, except by one of the functions. */
+  readonly onChange: () => void
 }
 
 /** How long requests for the loaded model may overtake one for another model, so that a server does not load for each request. */
@@ -63,15 +74,26 @@ const overtakingMillis = 5000
 const lookAhead = 8
 
 /** Predictions change with time, so requests that wait although a host is free are tried again. */
-const retryEvery = "250 millis"
+const retryMillis = 250
+
+/** How a request that waits goes on. */
+interface Grant {
+  readonly host: Deferred.Deferred<Host.Host, Choose.Failure>
+  readonly limit: WaitLimit
+  /** When it has waited for too long. */
+  readonly until: number
+}
 
 interface State extends Options {
   readonly waiting: WaitingList.WaitingList<Ticket>
-  readonly grants: Map<Ticket, Deferred.Deferred<Host.Host, Choose.Failure>>
+  readonly grants: Map<Ticket, Grant>
   /** Hosts whose requests for another model have to end first. */
   readonly reserved: Set<Host.Host>
+  /** How often requests that wait were gone through. */
+  passes: number
   isClosed: boolean
-  isTicking: boolean
+  /** When requests that wait are looked at the next time; `Infinity`: none wait. */
+  nextTickAt: number
 }
 
 export const make = (options: Options): Line => {
@@ -80,31 +102,17 @@ export const make = (options: Options): Line => {
     waiting: WaitingList.make(),
     grants: new Map(),
     reserved: new Set(),
+    passes: 0,
     isClosed: false,
-    isTicking: false
+    nextTickAt: Infinity
   }
-  const { maxWaiting, onWaited, publish } = options
   const { waiting } = state
   return {
     size: waiting.size,
-    dispatch: () => dispatch(state, hasFree),
+    dispatch: (changed) => dispatch(state, hasFree, changed),
     review: () => dispatch(state, always),
     remove: (ticket) => remove(state, ticket),
-    enter: (ticket, limit) =>
-      Effect.suspend(() => {
-        const best = choose(state, ticket, waiting.countBefore(ticket))
-        if (best._tag === "Wait" && waiting.size() < maxWaiting) return wait(state, ticket, limit)
-        const choice: Choose.Choice =
-          best._tag === "Wait" && best.free !== undefined ? { _tag: "Chosen", ...best.free } : best
-        if (choice._tag === "Wait") {
-          const retryAfter = Duration.millis(Math.max(1000, Math.ceil(choice.millis)))
-          const description = `${maxWaiting} requests already wait for a host`
-          return Effect.fail(new RateLimited({ retryAfter, description }))
-        }
-        serve(state, ticket, choice)
-        const outcome = choice._tag === "Chosen" ? Effect.succeed(choice.host) : Effect.fail(choice.failure)
-        return Effect.andThen(Effect.andThen(onWaited(0), publish), outcome)
-      }),
+    enter: (ticket, limit) => Effect.suspend(() => enter(state, ticket, limit)),
     close: () => {
       state.isClosed = true
       for (const ticket of waiting.items()) serve(state, ticket, choose(state, ticket, 0))
@@ -112,18 +120,43 @@ export const make = (options: Options): Line => {
   }
 }
 
-type Outlooks = Choose.Situation["outlooks"]
+const enter = (state: State, ticket: Ticket, limit: WaitLimit): Effect.Effect<Host.Host, Choose.Failure> => {
+  const { maxWaiting, onChange, onWaited, waiting } = state
+  const ahead = waiting.countBefore(ticket)
+  const isLineFull = waiting.size() >= maxWaiting
+  // Those before it wait for the same hosts.
+  if (ahead > 0 && !isLineFull && !hasFree(state) && !Choose.isHopeless(ticket)) return wait(state, ticket, limit)
+  const best = choose(state, ticket, ahead)
+  if (best._tag === "Wait" && !isLineFull) return wait(state, ticket, limit)
+  const choice: Choose.Choice =
+    best._tag === "Wait" && best.free !== undefined ? { _tag: "Chosen", ...best.free } : best
+  if (choice._tag === "Wait") {
+    const retryAfter = Duration.millis(Math.max(1000, Math.ceil(choice.millis)))
+    const description = `${maxWaiting} requests already wait for a host`
+    return Effect.fail(new RateLimited({ retryAfter, description }))
+  }
+  serve(state, ticket, choice)
+  onChange()
+  const outcome = choice._tag === "Chosen" ? Effect.succeed(choice.host) : Effect.fail(choice.failure)
+  return Effect.andThen(onWaited(0), outcome)
+}
 
 /** `ahead`: how many requests of its group wait before this one. */
-const choose = (
-  { hosts, isClosed, now, random, reserved, waiting }: State,
-  ticket: Ticket,
-  ahead: number,
-  outlooks: Outlooks = new Map()
-): Choose.Choice =>
-  isClosed
-    ? { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
-    : Choose.choose(hosts(), ticket, { now: now(), random, reserved, ahead, waiting: waiting.size(), outlooks })
+const choose = (state: State, ticket: Ticket, ahead: number, time = state.now()): Choose.Choice => {
+  if (state.isClosed) return { _tag: "None", failure: new NetworkError({ description: "the pool was closed" }) }
+  const choice = Choose.choose(state.hosts(), ticket, situationOf(state, ahead, time))
+  const version = choice._tag === "Wait" ? choice.preferred?.host.version : undefined
+  ticket.lastWait = choice._tag === "Wait" ? { choice, ahead, pass: state.passes, version } : undefined
+  return choice
+}
+
+const situationOf = ({ random, reserved, waiting }: State, ahead: number, now: number): Choose.Situation => ({
+  now,
+  random,
+  reserved,
+  ahead,
+  waiting: waiting.size()
+})
 
 /** Returns whether the request has left the line. */
 const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.Choice): boolean => {
@@ -133,37 +166,41 @@ const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.C
   waiting.remove(ticket, isChosen)
   grants.delete(ticket)
   if (isChosen) {
-    const { host, predicted } = choice
+    const { cached, generating, host, prediction } = choice
     const { history, model, prompt } = ticket
     ticket.host = host
-    ticket.running = { ...predicted, model, prompt, sentAt: now(), begunAt: undefined }
+    ticket.running = { model, prompt, prediction, cached, generating, sentAt: now(), begunAt: undefined }
     history.inUse.add(host)
     Host.take(host, ticket.running)
   }
   if (granted !== undefined)
-    Deferred.doneUnsafe(granted, isChosen ? Effect.succeed(choice.host) : Effect.fail(choice.failure))
+    Deferred.doneUnsafe(granted.host, isChosen ? Effect.succeed(choice.host) : Effect.fail(choice.failure))
   return true
 }
 
-const hasFree = ({ hosts }: State): boolean => hosts().some(Host.hasPermit)
+const hasFree = ({ hosts }: State): boolean => hosts().some((host) => !host.isDraining && Host.hasPermit(host))
 
 const always = (): boolean => true
 
-/** `goesOn`: whether the next group is tried. There may be as many groups as requests. */
-const dispatch = (state: State, goesOn: (state: State) => boolean): void => {
+/** `goesOn`: whether the next group is tried. There may be as many groups as requests. `changed`: the only host that has changed. */
+const dispatch = (state: State, goesOn: (state: State) => boolean, changed?: Host.Host): void => {
   const { now, reserved, waiting } = state
+  if (waiting.size() === 0) return
+  const time = now()
+  // Those that are no longer reserved have changed too.
+  const only = reserved.size === 0 ? changed : undefined
   reserved.clear()
+  state.passes++
   const stuck = new Set<WaitingList.Group<Ticket>>()
   while (waiting.size() > 0 && goesOn(state)) {
-    const group = waiting.next(now(), stuck)
+    const group = waiting.next(time, stuck)
     const first = group?.entries[0]?.item
     if (group === undefined || first === undefined) return
-    const outlooks: Outlooks = new Map()
-    const choice = choose(state, first, 0, outlooks)
-    if (serve(state, first, choice) || serveOther(state, group, outlooks)) continue
+    const choice = reconsider(state, first, 0, time, only)
+    if (serve(state, first, choice) || serveOther(state, group, time, only)) continue
     stuck.add(group)
     const other = choice._tag === "Wait" ? choice.otherModel : undefined
-    if (other !== undefined && now() - first.waitingSince >= overtakingMillis) reserved.add(other)
+    if (other !== undefined && time - first.waitingSince >= overtakingMillis) reserved.add(other)
   }
 }
 
@@ -171,30 +208,56 @@ const dispatch = (state: State, goesOn: (state: State) => boolean): void => {
  * The requests after the first may prefer other hosts than that does. The last one would wait for so long that it may go to a host that
  * has to load the model.
  */
-const serveOther = (state: State, { entries }: WaitingList.Group<Ticket>, outlooks: Outlooks): boolean =>
-  state.hosts().some(Host.hasPermit) &&
-  [...Arr.range(1, lookAhead - 1), entries.length - 1].some((i) => {
-    const other = i === 0 ? undefined : entries[i]?.item
-    return other !== undefined && serve(state, other, choose(state, other, i, outlooks))
-  })
-
-const wait = (state: State, ticket: Ticket, { kind, left, limit }: WaitLimit) => {
-  const { grants, now, onWaited, publish, run, waiting } = state
-  const granted = Deferred.makeUnsafe<Host.Host, Choose.Failure>()
-  ticket.waitingSince = now()
-  grants.set(ticket, granted)
-  waiting.add(ticket)
-  if (!state.isTicking) {
-    state.isTicking = true
-    run(Effect.delay(tick(state), retryEvery))
+const serveOther = (
+  state: State,
+  { entries }: WaitingList.Group<Ticket>,
+  time: number,
+  changed: Host.Host | undefined
+): boolean => {
+  if (!hasFree(state)) return false
+  const tries = (i: number): boolean => {
+    const other = entries[i]?.item
+    return other !== undefined && serve(state, other, reconsider(state, other, i, time, changed))
   }
-  const timeout = new Timeout({ kind, limit: Duration.millis(limit) })
-  return Effect.andThen(publish, Deferred.await(granted)).pipe(
-    Effect.timeoutOrElse({ duration: Math.max(0, left), orElse: () => Effect.fail(timeout) }),
+  for (let i = 1; i < lookAhead; i++) if (tries(i)) return true
+  return entries.length > lookAhead && tries(entries.length - 1)
+}
+
+/** Chooses again, unless the change of one host leaves the choice as it was: the request still waits. */
+const reconsider = (
+  state: State,
+  ticket: Ticket,
+  ahead: number,
+  time: number,
+  changed: Host.Host | undefined
+): Choose.Choice => {
+  const { lastWait: last } = ticket
+  if (last === undefined || ahead > last.ahead || state.isClosed) return choose(state, ticket, ahead, time)
+  const { choice, pass, version } = last
+  const isPreferred = choice.preferred !== undefined && choice.preferred.host.version === version
+  const isTheSame =
+    // Since then, other hosts have only got requests.
+    (pass === state.passes && isPreferred && time < (ticket.patientUntil ?? Infinity)) ||
+    (changed !== undefined && Choose.stillWaits(choice, ticket, changed, situationOf(state, ahead, time)))
+  return isTheSame ? choice : choose(state, ticket, ahead, time)
+}
+
+const wait = (state: State, ticket: Ticket, limit: WaitLimit) => {
+  const { grants, now, onChange, onWaited, run, waiting } = state
+  const host = Deferred.makeUnsafe<Host.Host, Choose.Failure>()
+  ticket.waitingSince = now()
+  const until = ticket.waitingSince + Math.max(0, limit.left)
+  grants.set(ticket, { host, limit, until })
+  waiting.add(ticket)
+  if (state.nextTickAt === Infinity) run(tick(state, ticket.waitingSince))
+  else if (until < state.nextTickAt) run(expireAt(state, until))
+  onChange()
+  return Deferred.await(host).pipe(
     Effect.ensuring(
       Effect.suspend(() => {
         remove(state, ticket)
-        return Effect.andThen(onWaited((now() - ticket.waitingSince) / 1000), publish)
+        onChange()
+        return onWaited((now() - ticket.waitingSince) / 1000)
       })
     ),
     // A grant resumes the request inside the step that gave the permit back. Without a yield, a long line would be one call stack.
@@ -207,14 +270,39 @@ const remove = ({ grants, waiting }: State, ticket: Ticket): boolean => {
   return waiting.remove(ticket, false)
 }
 
-/** Runs as long as requests wait. */
-const tick = (state: State): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { publish, waiting } = state
+/** A timer for all requests that wait takes less than one for each. Runs as long as any wait. */
+const tick = (state: State, time: number): Effect.Effect<void> => {
+  const { grants, now, onChange, waiting } = state
+  if (waiting.size() === 0) {
+    state.nextTickAt = Infinity
+    return Effect.void
+  }
+  state.nextTickAt = time + retryMillis
+  for (const { until } of grants.values()) state.nextTickAt = Math.min(state.nextTickAt, until)
+  const next = Effect.suspend(() => {
     const before = waiting.size()
+    expire(state)
     dispatch(state, always)
-    const isOver = waiting.size() === 0
-    if (isOver) state.isTicking = false
-    const next = isOver ? Effect.void : Effect.delay(tick(state), retryEvery)
-    return waiting.size() === before ? next : Effect.andThen(publish, next)
+    if (waiting.size() !== before) onChange()
+    return tick(state, now())
   })
+  return Effect.delay(next, Math.max(0, state.nextTickAt - time))
+}
+
+/** Timers may be early by a part of a millisecond. */
+const expireAt = (state: State, until: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const left = until - state.now()
+    return left > 0 ? Effect.delay(expireAt(state, until), left) : Effect.sync(() => expire(state))
+  })
+
+/** Fails requests that have waited for too long. */
+const expire = (state: State): void => {
+  const { grants, now } = state
+  const time = now()
+  for (const [ticket, { limit, until }] of grants) {
+    if (until > time) continue
+    const failure = new Timeout({ kind: limit.kind, limit: Duration.millis(limit.limit) })
+    serve(state, ticket, { _tag: "None", failure })
+  }
+}

@@ -31,7 +31,8 @@ export interface Options {
   readonly now: () => number
   /** Runs an effect in the background, as long as the pool lives. */
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  readonly refresh: Effect.Effect<void>
+  /** Called when the host is known better. */
+  readonly refresh: (host: Host.Host) => void
 }
 
 export const make = (options: Options): Models => ({
@@ -64,6 +65,7 @@ export const make = (options: Options): Models => ({
     const model = Host.modelOf(host, name)
     model.isMissing = true
     model.askedAt = options.now()
+    Host.change(host)
   }
 })
 
@@ -75,7 +77,7 @@ const ask = ({ now, refresh }: Options, host: Host.Host, name: string): Effect.E
       Effect.result,
       Effect.timeoutOption(askTimeout),
       Effect.exit,
-      Effect.flatMap((exit) => {
+      Effect.map((exit) => {
         const result = Exit.isSuccess(exit) ? Option.getOrUndefined(exit.value) : undefined
         model.askedAt = now()
         model.describedAt = startedAt - maxAgeMillis
@@ -85,7 +87,8 @@ const ask = ({ now, refresh }: Options, host: Host.Host, name: string): Effect.E
         model.isMissing = model.isUnlisted && !host.provider.hasUnlistedModels
         // A host that does not answer in time may be busy. Its cache is as it was.
         if (result !== undefined) observeMemory(host, model, startedAt)
-        return refresh
+        Host.change(host)
+        refresh(host)
       })
     )
   })

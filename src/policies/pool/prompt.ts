@@ -61,10 +61,11 @@ const makeChain = (seed: string) => {
   let a = 0xdeadbeef
   let b = 0x41c6ce57
   const mix = (text: string, from = 0, to = text.length): void => {
-    for (let i = from; i < to; i++) {
-      const code = text.charCodeAt(i)
-      a = Math.imul(a ^ code, 2_654_435_761)
-      b = Math.imul(b ^ code, 1_597_334_677)
+    for (let i = from; i < to; i += 2) {
+      // Two characters in one step. There may be none after the last one.
+      const codes = text.charCodeAt(i) | (i + 1 < to ? text.charCodeAt(i + 1) << 16 : 0)
+      a = Math.imul(a ^ codes, 2_654_435_761)
+      b = Math.imul(b ^ codes, 1_597_334_677)
     }
   }
   const close = (length: number): void => {
@@ -78,6 +79,11 @@ const makeChain = (seed: string) => {
     mix,
     add: (text: string, images: ReadonlyArray<Image> = []): void => {
       for (let from = 0; from === 0 || from < text.length; from += blockCharacters) {
+        // Megabytes of text would stop the event loop for long.
+        if (hashes.length === maxBlocks) {
+          characters += text.length - from
+          break
+        }
         const to = Math.min(from + blockCharacters, text.length)
         mix(text, from, to)
         close(to - from)
@@ -119,7 +125,7 @@ export interface Cached {
   readonly distance: number
 }
 
-const nothing: Cached = { characters: 0, known: 0, distance: 0 }
+export const nothingCached: Cached = { characters: 0, known: 0, distance: 0 }
 
 type Running = Iterable<{ readonly prompt: Prompt }>
 
@@ -136,7 +142,15 @@ export interface Prefixes {
   readonly read: () => number
   /** Corrects what is known by what was cached in fact, in characters. */
   readonly correct: (prompt: Prompt, expected: Cached, cached: number) => void
+  /** The host is gone. */
+  readonly close: () => void
 }
+
+/**
+ * Which hosts have read prompts with this first block. Most prompts are new to most hosts, and to look that up in the blocks of each
+ * host takes most of the time of a choice.
+ */
+export type Readers = Map<number, Set<object>>
 
 interface Block {
   /** When it was last read. */
@@ -150,6 +164,7 @@ const firstCapacity = 1_000_000
 const minCapacity = 8192
 
 interface State {
+  readonly readers: Readers
   /** The oldest first. A block is at least as new as those after it. */
   readonly blocks: Map<number, Block>
   read: number
@@ -157,21 +172,27 @@ interface State {
   capacity: number
 }
 
-export const makePrefixes = (): Prefixes => {
-  const state: State = { blocks: new Map(), read: 0, capacity: firstCapacity }
+/** `readers`: shared by the hosts of a pool. */
+export const makePrefixes = (readers: Readers = new Map()): Prefixes => {
+  const state: State = { readers, blocks: new Map(), read: 0, capacity: firstCapacity }
   return {
     find: (prompt, since, running) => find(state, prompt, since, running),
     add: (prompt, cached) => add(state, prompt, cached),
     read: () => state.read,
-    correct: (prompt, expected, cached) => correct(state, prompt, expected, cached)
+    correct: (prompt, expected, cached) => correct(state, prompt, expected, cached),
+    close: () => {
+      for (const hash of state.blocks.keys()) forget(state, hash)
+    }
   }
 }
 
 const find = (state: State, prompt: Prompt, since: number, running: Running): Cached => {
-  const { capacity, read } = state
+  const { blocks, capacity, read, readers } = state
+  const [first] = prompt.hashes
+  if (first === undefined || readers.get(first)?.has(blocks) !== true) return nothingCached
   const known = count(state, prompt, since)
   const last = blockOf(state, prompt, known - 1)
-  if (last === undefined) return nothing
+  if (last === undefined) return nothingCached
   let cached = known
   // A running request may use the only copy of a long prefix, but there may be more of a shorter one.
   for (let block: Block | undefined = last; cached > 0; block = blockOf(state, prompt, cached - 1)) {
@@ -211,10 +232,19 @@ const isFree = ({ hashes }: Prompt, i: number, { copies }: Block, running: Runni
   return used < copies
 }
 
+const forget = ({ blocks, readers }: State, hash: number): void => {
+  blocks.delete(hash)
+  const known = readers.get(hash)
+  known?.delete(blocks)
+  if (known?.size === 0) readers.delete(hash)
+}
+
 const add = (state: State, prompt: Prompt, { characters: cached }: Cached): void => {
-  const { blocks } = state
+  const { blocks, readers } = state
   const { characters, ends, hashes } = prompt
   state.read += Math.max(0, characters - cached)
+  const [first] = hashes
+  if (first !== undefined) readers.set(first, (readers.get(first) ?? new Set()).add(blocks))
   // Servers copy a prefix that is a small part of a sequence, and go on with the sequence itself otherwise.
   const isBranch = 2 * cached < characters
   for (let i = hashes.length - 1; i >= 0; i--) {
@@ -226,7 +256,7 @@ const add = (state: State, prompt: Prompt, { characters: cached }: Cached): void
   }
   for (const oldest of blocks.keys()) {
     if (blocks.size <= maxBlocksOfHost) return
-    blocks.delete(oldest)
+    forget(state, oldest)
   }
 }
 

@@ -12,10 +12,12 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import { isProviderError } from "../../ProviderError.ts"
 import type { End } from "../attempt.ts"
 import type * as Choose from "./choose.ts"
+import * as ComputedRef from "./computedRef.ts"
 import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
 import type { Knowledge } from "./knowledge.ts"
 import * as Line from "./line.ts"
+import type * as Prompt from "./prompt.ts"
 import * as Recovery from "./recovery.ts"
 
 /** One host, as `state` reports it. */
@@ -52,103 +54,146 @@ export interface Queue {
   /** Waits for a host, at most this long. */
   readonly enter: (ticket: Line.Ticket, limit: Line.WaitLimit) => Effect.Effect<Host.Host, Choose.Failure>
   /** The request has its first chunk that carries anything. */
-  readonly begin: (ticket: Line.Ticket) => Effect.Effect<void>
+  readonly begin: (ticket: Line.Ticket) => void
   /** The request gives its permit back, or stops waiting. Has no effect the second time. */
-  readonly leave: (ticket: Line.Ticket, end: End) => Effect.Effect<void>
+  readonly leave: (ticket: Line.Ticket, end: End) => void
   /** Returns whether the host was added: its name may be taken. */
   readonly add: (settings: Host.Settings) => Effect.Effect<boolean>
   /** A host that is there gets these permits, and is no longer drained. Returns whether it is there. */
   readonly keep: (name: string, permits: number) => Effect.Effect<boolean>
   /** Returns whether there is such a host, after its requests have ended and it was removed. */
   readonly drain: (name: string) => Effect.Effect<boolean>
-  /** Something that is known about the hosts has changed. */
-  readonly refresh: Effect.Effect<void>
+  /** Something that is known about the hosts, or about this one, has changed. */
+  readonly refresh: (host?: Host.Host) => void
 }
 
 export interface Options
-  extends Omit<Recovery.Options, "blame" | "hosts" | "refresh">, Omit<Line.Options, "hosts" | "publish"> {
+  extends Omit<Recovery.Options, "blame" | "hosts" | "refresh">, Omit<Line.Options, "hosts" | "onChange"> {
   readonly knowledge: Knowledge
 }
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
   const { knowledge, now, random, run } = options
   const blame = Failures.makeBlame()
-  let all: ReadonlyArray<Host.Host> = []
-  const hosts = () => all
-  const find = (name: string) => all.find((host) => host.name === name)
-  const state = yield* SubscriptionRef.make<State>({ hosts: [], waiting: 0 })
-  const publish = SubscriptionRef.update(state, () => ({ hosts: all.map(toState), waiting: line.size() }))
-  const line = Line.make({ ...options, hosts, publish })
-  const refresh = Effect.andThen(Effect.sync(line.dispatch), publish)
-  const review = Effect.andThen(Effect.sync(line.review), publish)
-  const judge = Recovery.make({ ...options, hosts, blame, refresh: review })
+  const { add, find, hosts, keep, remove } = makeMembers(random)
+  const state = yield* ComputedRef.make<State>({ hosts: [], waiting: 0 }, () => ({
+    hosts: hosts().map(toState),
+    waiting: line.size()
+  }))
+  const line = Line.make({ ...options, hosts, onChange: state.change })
+  const refresh = (host?: Host.Host): void => {
+    line.dispatch(host)
+    state.change()
+  }
+  const review = (): void => {
+    line.review()
+    state.change()
+  }
+  const changing = (isChanged: () => boolean) =>
+    Effect.sync(() => {
+      const has = isChanged()
+      if (has) refresh()
+      return has
+    })
+  const judge = Recovery.make({ ...options, hosts, blame, refresh: Effect.sync(review) })
   const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
-  yield* Effect.addFinalizer(() => Effect.andThen(Effect.sync(line.close), publish))
-
-  const drain = Effect.fnUntraced(function* (host: Host.Host | undefined) {
-    if (host === undefined) return false
-    host.isDraining = true
-    yield* review
-    const isOver = () => host.running.size === 0 || !host.isDraining
-    yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
-    if (!host.isDraining) return true
-    all = all.filter((each) => each !== host)
-    yield* review
-    return true
-  })
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      line.close()
+      state.change()
+    })
+  )
 
   return {
     hosts,
     now,
     blame,
-    state,
+    state: state.ref,
     refresh,
     enter: line.enter,
-    begin: (ticket) => Effect.andThen(begin(knowledge, ticket, now), refresh),
-    leave: (ticket, end) =>
-      // A second call would not publish what an interrupt kept the first one from.
-      Effect.uninterruptible(
-        Effect.suspend(() => (giveBack(ticket, end) ? refresh : line.remove(ticket) ? publish : Effect.void))
-      ),
-    add: (settings) =>
-      Effect.suspend(() => {
-        if (find(settings.name) !== undefined) return Effect.succeed(false)
-        all = [...all, Host.make(settings, random)]
-        return Effect.as(refresh, true)
-      }),
-    keep: (name, permits) =>
+    begin: (ticket) => {
+      begin(knowledge, ticket, now)
+      refresh(ticket.host)
+    },
+    leave: (ticket, end) => {
+      const { host } = ticket
+      if (giveBack(ticket, end)) refresh(host)
+      else if (line.remove(ticket)) state.change()
+    },
+    add: (settings) => changing(() => add(settings)),
+    keep: (name, permits) => changing(() => keep(name, permits)),
+    drain: (name) =>
       Effect.suspend(() => {
         const host = find(name)
-        if (host === undefined) return Effect.succeed(false)
-        host.isDraining = false
-        host.permits = permits
-        return Effect.as(refresh, true)
-      }),
-    drain: (name) => Effect.suspend(() => drain(find(name)))
+        return host === undefined ? Effect.succeed(false) : Effect.as(drain(host, state.ref, review, remove), true)
+      })
   }
 })
 
-const begin = (knowledge: Knowledge, ticket: Line.Ticket, now: () => number) =>
-  Effect.sync(() => {
-    const { host, model, running } = ticket
-    if (host === undefined || running === undefined) return
-    knowledge.begin(host, running, now())
-    // A server reads prompts in their order, so it has read or dropped those before.
-    for (const each of host.abandoned) {
-      if (each.model === model && each.sentAt < running.sentAt) host.abandoned.delete(each)
+const makeMembers = (random: () => number) => {
+  const readers: Prompt.Readers = new Map()
+  let all: ReadonlyArray<Host.Host> = []
+  const find = (name: string) => all.find((host) => host.name === name)
+  return {
+    find,
+    hosts: () => all,
+    /** Returns whether the name was free. */
+    add: (settings: Host.Settings): boolean => {
+      if (find(settings.name) !== undefined) return false
+      all = [...all, Host.make(settings, random, readers)]
+      return true
+    },
+    /** Returns whether there is such a host. */
+    keep: (name: string, permits: number): boolean => {
+      const host = find(name)
+      if (host === undefined) return false
+      host.isDraining = false
+      host.permits = permits
+      Host.change(host)
+      return true
+    },
+    remove: (host: Host.Host): void => {
+      all = all.filter((each) => each !== host)
+      host.prefixes.close()
     }
-  })
+  }
+}
+
+/** Removes a host when its requests have ended, unless it is kept meanwhile. */
+const drain = Effect.fnUntraced(function* (
+  host: Host.Host,
+  state: SubscriptionRef.SubscriptionRef<State>,
+  review: () => void,
+  remove: (host: Host.Host) => void
+) {
+  host.isDraining = true
+  review()
+  const isOver = () => host.running.size === 0 || !host.isDraining
+  yield* Stream.runDrain(Stream.takeUntil(SubscriptionRef.changes(state), isOver))
+  if (!host.isDraining) return
+  remove(host)
+  review()
+})
+
+const begin = (knowledge: Knowledge, { host, model, running }: Line.Ticket, now: () => number): void => {
+  if (host === undefined || running === undefined) return
+  knowledge.begin(host, running, now())
+  // A server reads prompts in their order, so it has read or dropped those before.
+  for (const each of host.abandoned) {
+    if (each.model === model && each.sentAt < running.sentAt) host.abandoned.delete(each)
+  }
+}
 
 interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
   readonly judge: ReturnType<typeof Recovery.make>
-  readonly refresh: Effect.Effect<void>
+  readonly refresh: Queue["refresh"]
 }
 
 /** Gives the permit of a request back, and learns from how it ended. Returns whether it had one. */
 const makeGiveBack =
   ({ judge, knowledge, now, refresh, run }: GiveBackOptions) =>
   (ticket: Line.Ticket, { final, outcome, progress }: End): boolean => {
-    const { history, host, model, request, running, sentAt, since } = ticket
+    const { history, host, model, prompt, request, running, sentAt, since } = ticket
     if (host === undefined || running === undefined) return false
     ticket.host = undefined
     ticket.running = undefined
@@ -164,12 +209,16 @@ const makeGiveBack =
     const isGivenUp = isStopped && progress === "none"
     if (isGivenUp && host.abandonedMillis > 0) {
       Host.abandon(host, running)
-      const forget = Effect.suspend(() => (host.abandoned.delete(running) ? refresh : Effect.void))
+      const forget = Effect.sync(() => {
+        if (!host.abandoned.delete(running)) return
+        Host.change(host)
+        refresh(host)
+      })
       run(Effect.delay(forget, host.abandonedMillis))
     }
     // A deadline that passed mostly in the pool says nothing about the host.
     const waitedLonger = now() - sentAt < sentAt - since
-    judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, request, sentAt })
+    judge(host, isGivenUp && waitedLonger ? "stopped" : outcome, { model, prompt, request, sentAt })
     return true
   }
 
@@ -179,6 +228,7 @@ const toState = (host: Host.Host): HostState => ({
   active: host.running.size,
   abandoned: host.abandoned.size,
   status: host.isDraining ? "draining" : Host.isAllOff(host) ? "off" : "ready",
-  ...(host.prediction !== undefined && { prediction: host.prediction }),
+  // It changes with the next request.
+  ...(host.prediction !== undefined && { prediction: { ...host.prediction } }),
   ...(host.firstChunk !== undefined && { firstChunk: host.firstChunk })
 })

@@ -7,9 +7,8 @@ import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
 
 /** A request that has left its host. */
-export interface Sent {
+export interface Sent extends Failures.Failed {
   readonly model: string | undefined
-  readonly request: object
   readonly sentAt: number
 }
 
@@ -54,11 +53,12 @@ export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options
     yield* refresh
   })
 
-  const blameHost = (host: Host.Host, error: ProviderError, { model: name, request, sentAt }: Sent): void => {
+  const blameHost = (host: Host.Host, error: ProviderError, sent: Sent): void => {
+    const { model: name, sentAt } = sent
     const { reason } = error
     const time = now()
     host.lastError = error
-    if (!Failures.isOfHost(reason) || blame.isOfRequest(request, reason, host, time)) return
+    if (!Failures.isOfHost(reason) || blame.isOfRequest(sent, reason, host, time)) return
     if (name !== undefined && Failures.isHang(reason)) {
       const model = Host.modelOf(host, name)
       model.lastError = error
@@ -66,7 +66,7 @@ export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options
       return
     }
     const turnsOff = host.breaker.record(false, sentAt, time)
-    blame.suspect(request, reason, host, time)
+    blame.suspect(sent, reason, host, time)
     if (turnsOff) run(recover(host, host.breaker.off()))
   }
 

@@ -144,3 +144,32 @@ it.effect.prop(
       expect(prefixes.find(other, -Infinity, []).known).toBe(shared.reduce((sum, text) => sum + text.length, 0))
     })
 )
+
+it("what hosts share of their blocks is forgotten with the blocks and with the host", () => {
+  const readers: Prompt.Readers = new Map()
+  const [one, two] = [Prompt.makePrefixes(readers), Prompt.makePrefixes(readers)]
+  const shared = Prompt.ofRequest(chat(user("shared")))
+  for (const prefixes of [one, two]) prefixes.add(shared, prefixes.find(shared, -Infinity, []))
+  expect(one.find(shared, -Infinity, []).known).toBe(6)
+  for (let i = 0; i < 10_000; i++) {
+    const prompt = Prompt.ofRequest(chat(user(`${i}`)))
+    one.add(prompt, one.find(prompt, -Infinity, []))
+  }
+  expect(one.find(shared, -Infinity, []).known).toBe(0)
+  expect(two.find(shared, -Infinity, []).known).toBe(6)
+  expect(readers.size).toBeLessThan(8200)
+  one.close()
+  expect([...readers.values()].map(({ size }) => size)).toEqual([1])
+  two.close()
+  expect(readers.size).toBe(0)
+})
+
+it("characters after the last block that is looked up are counted, not hashed", () => {
+  const text = "0123456789".repeat(500_000)
+  const { characters, ends, hashes } = Prompt.ofRequest(chat(user(text), user("x")))
+  expect({ characters, blocks: hashes.length, end: ends.at(-1) }).toEqual({
+    characters: 5_000_001,
+    blocks: 4096,
+    end: 4096 * 1024
+  })
+})

@@ -1,5 +1,6 @@
 /** Which of the requests that wait is served next. */
 import { expect, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -191,5 +192,27 @@ it.effect("a request that is given up with the smallest weight leaves the turns 
     const prompts = yield* one.prompts
     expect(prompts).toContain("b0")
     expect(prompts).toContain("strange0")
+  })
+)
+
+it.effect("each request that waits fails at its own deadline, however short", () =>
+  Effect.gen(function* () {
+    const one = yield* fake("one", [MockProvider.wait("1 minute"), "Hi"])
+    const pool = yield* Pool.make({ hosts: [{ provider: one, permits: 1 }] })
+    yield* Effect.forkChild(pool.complete(ask("first")), { startImmediately: true })
+    const ended: Array<number> = []
+    const clock = yield* Clock.Clock
+    for (const millis of [700, 30, 400, 31, 260]) {
+      const request = { ...ask("x"), deadlines: { firstChunk: millis } }
+      const end = Effect.tap(reasonOf(pool.complete(request)), ({ _tag }) =>
+        Effect.sync(() => void (_tag === "Timeout" && ended.push(clock.currentTimeMillisUnsafe())))
+      )
+      yield* Effect.forkChild(end, { startImmediately: true })
+    }
+    yield* TestClock.adjust("29 millis")
+    expect(ended).toEqual([])
+    yield* TestClock.adjust("1 second")
+    expect(ended).toEqual([30, 31, 260, 400, 700])
+    expect(yield* state(pool)).toMatchObject({ waiting: 0 })
   })
 )

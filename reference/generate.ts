@@ -39,6 +39,7 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
     "src/servers/servers.ts:Service"
   ],
 
+  highlightLanguages: [...TypeDoc.OptionDefaults.highlightLanguages, "ini"],
   treatWarningsAsErrors: true,
   validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true, notDocumented: true },
   requiredToBeDocumented: ["Module", "Variable", "Function", "Class", "Interface", "TypeAlias"],

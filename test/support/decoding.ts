@@ -70,3 +70,33 @@ export const check = (
     if (expectedFailure === undefined) expect(failure).toBeUndefined()
     else expect(failure).toMatchObject(expectedFailure)
   })
+
+/** A reader of server-sent events that refuses those of which one is missing, double or late. */
+export const expectStrict = (
+  protocol: Protocol,
+  write: (chunks: ReadonlyArray<StreamingChunk>) => ReadonlyArray<string>
+) =>
+  Effect.gen(function* () {
+    const events = write([
+      { content: "x", thinking: "t", isFinal: false },
+      {
+        content: "",
+        isFinal: true,
+        toolCalls: [{ id: "c", name: "f", arguments: {} }],
+        model: "m",
+        finishReason: "tool-calls"
+      }
+    ])
+      .join("")
+      .split(/(?<=\n\n)/)
+    expect(events.length).toBeGreaterThan(10)
+    for (const [i, event] of events.entries()) {
+      // The last is an end without it, and texts may have any number of parts.
+      if (i === events.length - 1 || /"(?:text|thinking)_delta"/.test(event)) continue
+      const others = events.toSpliced(i, 1)
+      for (const body of [others, others.toSpliced(i + 1, 0, event), events.toSpliced(i, 0, event)]) {
+        const read = yield* record(decode(protocol, [encode(body.join(""))]))
+        expect(read.failure?._tag, `${event} in ${body.join("")}`).toBe("ParseError")
+      }
+    }
+  })

@@ -39,7 +39,10 @@ export const make = (provider: Provider.Provider, aliases: Aliases, caller: Call
     ...provider,
     stream: (request) =>
       Result.match(translate(request), { onSuccess: provider.stream, onFailure: (error) => Stream.fail(error) }),
-    embed: (request) => Effect.flatMap(Effect.fromResult(translate(request)), provider.embed),
+    embed: (request) =>
+      Effect.flatMap(Effect.fromResult(translate(request)), provider.embed).pipe(
+        Effect.tap(({ promptTokens }) => (promptTokens === undefined ? Effect.void : caller.onUsage({ promptTokens })))
+      ),
     listModels: Effect.map(provider.listModels, (models) =>
       models.concat(findAliased(provider, aliases, models)).filter(({ id }) => caller.allows(id))
     ),
@@ -47,7 +50,10 @@ export const make = (provider: Provider.Provider, aliases: Aliases, caller: Call
     supportsModel: (name) =>
       caller.allows(name) ? provider.supportsModel(resolve(aliases, name)) : Effect.succeed(false),
     isSameModel: (a, b) => provider.isSameModel(resolve(aliases, a), resolve(aliases, b)),
-    unload: provider.unload && ((model) => provider.unload?.(resolve(aliases, model)) ?? Effect.void)
+    unload:
+      provider.unload &&
+      ((model) =>
+        caller.allows(model) ? (provider.unload?.(resolve(aliases, model)) ?? Effect.void) : Effect.fail(forbidden))
   })
 }
 

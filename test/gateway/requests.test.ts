@@ -194,6 +194,41 @@ describe.each(Object.keys(forms))("%s", (path) => {
   )
 })
 
+it.live("a key uses its own models only, also in memory, and its embeddings count", () =>
+  Effect.gen(function* () {
+    const unloaded: Array<string> = []
+    const usage: Array<object> = []
+    const provider = Provider.make({
+      ...(yield* MockProvider.make(["Hi"], { models: ["m", "secret"] })),
+      embed: ({ model = "" }) => Effect.succeed({ model, vectors: [[1]], promptTokens: 7 }),
+      unload: (model) => Effect.sync(() => void unloaded.push(model))
+    })
+    const access: GatewayModule.Access = {
+      authorize: () =>
+        Effect.succeed({
+          name: "editor",
+          caller: { name: "editor" },
+          allows: (model) => model === "m",
+          mayPull: false,
+          admit: Effect.void,
+          onUsage: (tokens) => Effect.sync(() => void usage.push(tokens))
+        })
+    }
+    const url = yield* Gateway.serve(provider, { access })
+    const statusOf = (path: string, body: object) => Effect.map(Gateway.ask(url + path, body), ({ status }) => status)
+    for (const [model, status] of [
+      ["m", 200],
+      ["secret", 403]
+    ] as const) {
+      expect(yield* statusOf("/api/generate", { model, prompt: "", keep_alive: 0 })).toBe(status)
+      expect(yield* statusOf("/api/embed", { model, input: "x" })).toBe(status)
+      expect(yield* statusOf("/v1/embeddings", { model, input: "x" })).toBe(status)
+    }
+    expect(unloaded).toEqual(["m"])
+    expect(usage).toEqual([{ promptTokens: 7 }, { promptTokens: 7 }])
+  })
+)
+
 it.live("the caller of the pool is that of the key", () =>
   Effect.gen(function* () {
     const callers: Array<unknown> = []

@@ -60,9 +60,9 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, poo
   return {
     /** The port may have been chosen by the system. */
     address: { ...address, port: typeof bound === "object" && bound !== null ? bound.port : address.port },
-    /** Takes no new requests, waits until those that run have ended, at most this long, and closes all connections. */
     /** Closes all connections, also those of requests that run. */
     closeAll: () => node.closeAllConnections(),
+    /** Takes no new requests, waits until those that run have ended, at most this long, and closes all connections. */
     stop: Effect.fnUntraced(function* (timeout: Duration.Duration) {
       isOpen = false
       const { hosts, waiting } = yield* SubscriptionRef.get(pool.state)

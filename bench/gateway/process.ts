@@ -29,14 +29,15 @@ export const start = (name: "host" | "proxy", ...parameters: ReadonlyArray<strin
             child.once("message", (usage) => resolve(usage as Usage))
             child.send("usage")
           }),
-        stop: () => child.kill()
+        stop: () => child.disconnect()
       })
     )
   })
 
-/** In a program: says where it listens, and reports when it is asked. */
+/** In a program: says where it listens, reports when it is asked, and ends with the program that started it. */
 export const serve = (url: string): void => {
   process.send?.(url)
+  process.once("disconnect", () => process.exit())
   process.on("message", () => {
     const { system, user } = process.cpuUsage()
     process.send?.({ cpu: system + user, rss: process.memoryUsage().rss / 1e6 } satisfies Usage)

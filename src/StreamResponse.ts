@@ -83,6 +83,7 @@ export const ndjson = <R = never>(
  * @category options
  */
 export interface MakeOptions<A, E> extends KeepAlive {
+  /** Server-sent events, or lines of JSON. */
   readonly format: "sse" | "ndjson"
   /** What a client gets of each item: a JSON value, or `undefined` to leave the item out. */
   readonly encode: (item: A) => unknown

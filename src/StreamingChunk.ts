@@ -28,19 +28,20 @@ export type FinishReason = typeof FinishReason.Type
  *
  * @category models
  */
-export const Usage = Schema.Struct({
-  /** Tokens of the prompt, including cached ones. */
-  promptTokens: Schema.optional(Schema.Finite),
-  /** Generated tokens, including thinking. */
-  completionTokens: Schema.optional(Schema.Finite),
-  /** The sum of both. */
-  totalTokens: Schema.optional(Schema.Finite),
-  /** Tokens of the prompt that the server had in its cache. A part of `promptTokens`. */
-  cachedTokens: Schema.optional(Schema.Finite),
-  /** Generated tokens that are thinking. A part of `completionTokens`. */
-  reasoningTokens: Schema.optional(Schema.Finite)
-})
-export interface Usage extends Schema.Schema.Type<typeof Usage> {}
+export class Usage extends Schema.Opaque<Usage>()(
+  Schema.Struct({
+    /** Tokens of the prompt, including cached ones. */
+    promptTokens: Schema.optional(Schema.Finite),
+    /** Generated tokens, including thinking. */
+    completionTokens: Schema.optional(Schema.Finite),
+    /** The sum of both. */
+    totalTokens: Schema.optional(Schema.Finite),
+    /** Tokens of the prompt that the server had in its cache. A part of `promptTokens`. */
+    cachedTokens: Schema.optional(Schema.Finite),
+    /** Generated tokens that are thinking. A part of `completionTokens`. */
+    reasoningTokens: Schema.optional(Schema.Finite)
+  })
+) {}
 
 const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
 
@@ -49,17 +50,18 @@ const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaT
  *
  * @category models
  */
-export const Timings = Schema.Struct({
-  /** From the receipt of the request to the end of the completion. */
-  total: Schema.optional(Milliseconds),
-  /** Loading the model; close to zero if it was in memory. */
-  load: Schema.optional(Milliseconds),
-  /** Processing the prompt. */
-  prompt: Schema.optional(Milliseconds),
-  /** Generating the completion. */
-  completion: Schema.optional(Milliseconds)
-})
-export interface Timings extends Schema.Schema.Type<typeof Timings> {}
+export class Timings extends Schema.Opaque<Timings>()(
+  Schema.Struct({
+    /** From the receipt of the request to the end of the completion. */
+    total: Schema.optional(Milliseconds),
+    /** Loading the model; close to zero if it was in memory. */
+    load: Schema.optional(Milliseconds),
+    /** Processing the prompt. */
+    prompt: Schema.optional(Milliseconds),
+    /** Generating the completion. */
+    completion: Schema.optional(Milliseconds)
+  })
+) {}
 
 /**
  * How much of the prompt the server has processed, in tokens. Only llama.cpp's server reports it.
@@ -67,50 +69,52 @@ export interface Timings extends Schema.Schema.Type<typeof Timings> {}
  * @category models
  * @since 0.2.0
  */
-export const PromptProgress = Schema.Struct({
-  /** Tokens processed so far, including cached ones. */
-  processed: Schema.Finite,
-  /** Tokens of the whole prompt. */
-  total: Schema.Finite,
-  /** Tokens that the server had in its cache. */
-  cached: Schema.optional(Schema.Finite)
-})
-export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress> {}
+export class PromptProgress extends Schema.Opaque<PromptProgress>()(
+  Schema.Struct({
+    /** Tokens processed so far, including cached ones. */
+    processed: Schema.Finite,
+    /** Tokens of the whole prompt. */
+    total: Schema.Finite,
+    /** Tokens that the server had in its cache. */
+    cached: Schema.optional(Schema.Finite)
+  })
+) {}
 
 /**
  * A complete tool call: the model requests that `name` be called with `arguments`.
  *
  * @category models
  */
-export const ToolCall = Schema.Struct({
-  /**
-   * Identifies the call; the message with its result has it as `toolCallId`. Generated (`call_0`, …) if the server sent
-   * none.
-   */
-  id: Schema.String,
-  /** The name of the tool. The model may invent one: it is not compared with the tools of the request. */
-  name: Schema.String,
-  /** Parsed JSON, as the model wrote it: not validated against the tool's parameters. */
-  arguments: Schema.Unknown
-})
-export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
-
+export class ToolCall extends Schema.Opaque<ToolCall>()(
+  Schema.Struct({
+    /**
+     * Identifies the call; the message with its result has it as `toolCallId`. Generated (`call_0`, …) if the server sent
+     * none.
+     */
+    id: Schema.String,
+    /** The name of the tool. The model may invent one: it is not compared with the tools of the request. */
+    name: Schema.String,
+    /** Parsed JSON, as the model wrote it: not validated against the tool's parameters. */
+    arguments: Schema.Unknown
+  })
+) {}
 /**
  * A fragment of a tool call while the model writes it. Only the OpenAI-compatible servers send fragments.
  *
  * @category models
  */
-export const ToolCallDelta = Schema.Struct({
-  /** Which call of this completion the fragment belongs to, counted from 0. */
-  index: Schema.Finite,
-  /** On the first fragment of a call. */
-  id: Schema.optional(Schema.String),
-  /** On the fragment that contains it, usually the first. */
-  name: Schema.optional(Schema.String),
-  /** The next part of the arguments' JSON text; may be `""`. */
-  argumentsDelta: Schema.String
-})
-export interface ToolCallDelta extends Schema.Schema.Type<typeof ToolCallDelta> {}
+export class ToolCallDelta extends Schema.Opaque<ToolCallDelta>()(
+  Schema.Struct({
+    /** Which call of this completion the fragment belongs to, counted from 0. */
+    index: Schema.Finite,
+    /** On the first fragment of a call. */
+    id: Schema.optional(Schema.String),
+    /** On the fragment that contains it, usually the first. */
+    name: Schema.optional(Schema.String),
+    /** The next part of the arguments' JSON text; may be `""`. */
+    argumentsDelta: Schema.String
+  })
+) {}
 
 const fields = {
   /**
@@ -123,7 +127,7 @@ const fields = {
   toolCallDeltas: Schema.optional(Schema.Array(ToolCallDelta)),
   /** Complete tool calls. */
   toolCalls: Schema.optional(Schema.Array(ToolCall))
-}
+} as const
 
 /**
  * Any chunk but the last.

@@ -272,10 +272,10 @@ export const check = (request: unknown): Result.Result<CompletionRequest, Invali
  */
 export const requireModel = <R extends { readonly model?: string | undefined }>(
   request: R
-): Result.Result<R & { readonly model: string }, InvalidRequest> =>
+): Result.Result<R & Pick<ValidRequest, "model">, InvalidRequest> =>
   Result.liftPredicate(
     request,
-    (request): request is R & { readonly model: string } => request.model !== undefined,
+    (request): request is R & Pick<ValidRequest, "model"> => request.model !== undefined,
     () =>
       new InvalidRequest({ field: "model", description: "set it in the request, or in the `defaults` of the layer" })
   )
@@ -290,7 +290,9 @@ export const checkOptions = ({
   deadlines,
   defaults
 }: {
+  /** The deadlines of the layer. */
   readonly deadlines?: Deadlines | undefined
+  /** The defaults of the layer. */
   readonly defaults?: Defaults | undefined
 }): InvalidRequest | undefined => {
   const result = validateOptions({ deadlines, defaults })

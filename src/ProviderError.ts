@@ -63,6 +63,7 @@ export class ProviderError extends Schema.TaggedError<ProviderError, Failure>(id
   get retryAfter(): Duration.Duration | undefined {
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
   }
+  /** Which provider failed and why, in one line that is safe to log. */
   override get message(): string {
     // A pool that is configured by addresses names its hosts by them.
     const server = this.server === undefined || this.server === this.provider ? "" : ` (${this.server})`

@@ -154,7 +154,14 @@ export const statusOf = ({ reason }: ProviderError): number => Served.statusOf(r
 export const toJson = ({
   isRetryable,
   reason
-}: ProviderError): { readonly reason: string; readonly message: string; readonly isRetryable: boolean } => ({
+}: ProviderError): {
+  /** The tag of the reason. */
+  readonly reason: string
+  /** What failed, without a description. */
+  readonly message: string
+  /** Whether the same request may succeed later. */
+  readonly isRetryable: boolean
+} => ({
   reason: reason._tag,
   message: PublicMessage.make(reason),
   isRetryable

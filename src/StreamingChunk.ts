@@ -1,5 +1,5 @@
 /**
- * One chunk of a completion, as `Provider.stream` emits it.
+ * One chunk of a completion, as `Provider.stream` emits it, and a whole completion, which `Completion` exports too.
  *
  * @category Core
  * @since 0.1.0
@@ -28,20 +28,19 @@ export type FinishReason = typeof FinishReason.Type
  *
  * @category models
  */
-export class Usage extends Schema.Opaque<Usage>()(
-  Schema.Struct({
-    /** Tokens of the prompt, including cached ones. */
-    promptTokens: Schema.optional(Schema.Finite),
-    /** Generated tokens, including thinking. */
-    completionTokens: Schema.optional(Schema.Finite),
-    /** The sum of both. */
-    totalTokens: Schema.optional(Schema.Finite),
-    /** Tokens of the prompt that the server had in its cache. A part of `promptTokens`. */
-    cachedTokens: Schema.optional(Schema.Finite),
-    /** Generated tokens that are thinking. A part of `completionTokens`. */
-    reasoningTokens: Schema.optional(Schema.Finite)
-  })
-) {}
+export const Usage = Schema.Struct({
+  /** Tokens of the prompt, including cached ones. */
+  promptTokens: Schema.optional(Schema.Finite),
+  /** Generated tokens, including thinking. */
+  completionTokens: Schema.optional(Schema.Finite),
+  /** The sum of both. */
+  totalTokens: Schema.optional(Schema.Finite),
+  /** Tokens of the prompt that the server had in its cache. A part of `promptTokens`. */
+  cachedTokens: Schema.optional(Schema.Finite),
+  /** Generated tokens that are thinking. A part of `completionTokens`. */
+  reasoningTokens: Schema.optional(Schema.Finite)
+})
+export interface Usage extends Schema.Schema.Type<typeof Usage> {}
 
 const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
 
@@ -50,18 +49,17 @@ const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaT
  *
  * @category models
  */
-export class Timings extends Schema.Opaque<Timings>()(
-  Schema.Struct({
-    /** From the receipt of the request to the end of the completion. */
-    total: Schema.optional(Milliseconds),
-    /** Loading the model; close to zero if it was in memory. */
-    load: Schema.optional(Milliseconds),
-    /** Processing the prompt. */
-    prompt: Schema.optional(Milliseconds),
-    /** Generating the completion. */
-    completion: Schema.optional(Milliseconds)
-  })
-) {}
+export const Timings = Schema.Struct({
+  /** From the receipt of the request to the end of the completion. */
+  total: Schema.optional(Milliseconds),
+  /** Loading the model; close to zero if it was in memory. */
+  load: Schema.optional(Milliseconds),
+  /** Processing the prompt. */
+  prompt: Schema.optional(Milliseconds),
+  /** Generating the completion. */
+  completion: Schema.optional(Milliseconds)
+})
+export interface Timings extends Schema.Schema.Type<typeof Timings> {}
 
 /**
  * How much of the prompt the server has processed, in tokens. Only llama.cpp's server reports it.
@@ -69,16 +67,15 @@ export class Timings extends Schema.Opaque<Timings>()(
  * @category models
  * @since 0.2.0
  */
-export class PromptProgress extends Schema.Opaque<PromptProgress>()(
-  Schema.Struct({
-    /** Tokens processed so far, including cached ones. */
-    processed: Schema.Finite,
-    /** Tokens of the whole prompt. */
-    total: Schema.Finite,
-    /** Tokens that the server had in its cache. */
-    cached: Schema.optional(Schema.Finite)
-  })
-) {}
+export const PromptProgress = Schema.Struct({
+  /** Tokens processed so far, including cached ones. */
+  processed: Schema.Finite,
+  /** Tokens of the whole prompt. */
+  total: Schema.Finite,
+  /** Tokens that the server had in its cache. */
+  cached: Schema.optional(Schema.Finite)
+})
+export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress> {}
 
 /**
  * A complete tool call: the model requests that `name` be called with `arguments`.
@@ -98,23 +95,23 @@ export class ToolCall extends Schema.Opaque<ToolCall>()(
     arguments: Schema.Unknown
   })
 ) {}
+
 /**
  * A fragment of a tool call while the model writes it. Only the OpenAI-compatible servers send fragments.
  *
  * @category models
  */
-export class ToolCallDelta extends Schema.Opaque<ToolCallDelta>()(
-  Schema.Struct({
-    /** Which call of this completion the fragment belongs to, counted from 0. */
-    index: Schema.Finite,
-    /** On the first fragment of a call. */
-    id: Schema.optional(Schema.String),
-    /** On the fragment that contains it, usually the first. */
-    name: Schema.optional(Schema.String),
-    /** The next part of the arguments' JSON text; may be `""`. */
-    argumentsDelta: Schema.String
-  })
-) {}
+export const ToolCallDelta = Schema.Struct({
+  /** Which call of this completion the fragment belongs to, counted from 0. */
+  index: Schema.Finite,
+  /** On the first fragment of a call. */
+  id: Schema.optional(Schema.String),
+  /** On the fragment that contains it, usually the first. */
+  name: Schema.optional(Schema.String),
+  /** The next part of the arguments' JSON text; may be `""`. */
+  argumentsDelta: Schema.String
+})
+export interface ToolCallDelta extends Schema.Schema.Type<typeof ToolCallDelta> {}
 
 const fields = {
   /**
@@ -144,16 +141,8 @@ export const ContentChunk = Schema.Struct({
 })
 export interface ContentChunk extends Schema.Schema.Type<typeof ContentChunk> {}
 
-/**
- * The last chunk of a completion. It may contain text, thinking and tool calls like any other.
- *
- * @category models
- * @since 0.2.0
- */
-export const FinalChunk = Schema.Struct({
-  ...fields,
-  /** Always `true`. */
-  isFinal: Schema.Literal(true),
+/** Of the completion as a whole. */
+const ending = {
   /** The model that generated it. It can differ from the one that was requested. */
   model: Schema.String,
   /** Why the model stopped; `length` if the text is truncated. */
@@ -172,6 +161,19 @@ export const FinalChunk = Schema.Struct({
   promptTruncated: Schema.optional(Schema.Boolean),
   /** The name of the provider that was used, if a policy chose among several. */
   provider: Schema.optional(Schema.String)
+} as const
+
+/**
+ * The last chunk of a completion. It may contain text, thinking and tool calls like any other.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const FinalChunk = Schema.Struct({
+  ...fields,
+  /** Always `true`. */
+  isFinal: Schema.Literal(true),
+  ...ending
 })
 export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
 
@@ -183,6 +185,24 @@ export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
  */
 export const StreamingChunk = Schema.Union([ContentChunk, FinalChunk])
 export type StreamingChunk = ContentChunk | FinalChunk
+
+/**
+ * A whole completion. Its text is cut if the `finishReason` is `length`. For a file or a database, encode it with this
+ * schema.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const Completion = Schema.Struct({
+  /** The whole text. */
+  content: Schema.String,
+  /** The model's thinking, if there is any. */
+  thinking: Schema.optional(Schema.String),
+  /** The tool calls that the model requests; may be empty. */
+  toolCalls: Schema.Array(ToolCall),
+  ...ending
+})
+export interface Completion extends Schema.Schema.Type<typeof Completion> {}
 
 /**
  * The codec between a chunk and its JSON text, for a browser, another process or a log. It writes durations as

@@ -56,6 +56,7 @@ export class ProviderError extends Schema.TaggedError<ProviderError, Failure>(id
   /** Why it failed. `Effect.catchReason` and `Effect.catchReasons` handle reasons by their `_tag`. */
   reason: ProviderErrorReason
 }) {
+  /** Whether the same request may succeed later, by the reason. */
   override get isRetryable(): boolean {
     return this.reason.isRetryable
   }

@@ -79,6 +79,8 @@ export class NetworkError extends TaggedReason<NetworkError>("NetworkError")("Ne
   override get isRetryable(): boolean {
     return this.kind !== "tls" && this.kind !== "not-http" && this.kind !== "header"
   }
+  // For a `Reason`, editors show this text instead of that of `Failure` once for each member.
+  /** What failed and why, in one line that is safe to log. */
   override get message(): string {
     return withDescription("the connection failed", this.description)
   }

@@ -89,8 +89,9 @@ export const makeWriter = (): ((part: UiPart) => string) => {
       case "End": {
         close()
         if (step !== "none") send("finish-step")
-        const { _tag, finishReason, ...messageMetadata } = part
-        send("finish", { finishReason, messageMetadata })
+        const { _tag, finishReason, ...metadata } = part
+        // A message that goes on has the metadata of its beginning, unless a field replaces it.
+        send("finish", { finishReason, messageMetadata: { stoppedBy: null, ...metadata } })
         text += "data: [DONE]\n\n"
         return
       }

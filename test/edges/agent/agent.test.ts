@@ -263,8 +263,14 @@ describe("failures", () => {
                 Effect.sync(() => ended.push(millis))
               )
       })
-      const fiber = yield* Effect.forkChild(Effect.provide(Agent.complete({ prompt, toolkit: slow, chat }), live))
+      const fiber = yield* Agent.stream({ prompt, toolkit: slow, chat }).pipe(
+        Stream.filter(({ _tag }) => _tag === "ToolResult"),
+        Stream.runForEach(() => Deferred.succeed(hasResult, undefined)),
+        Effect.provide(live),
+        Effect.forkChild
+      )
       yield* Deferred.await(started)
+      yield* Deferred.await(hasResult)
       yield* Fiber.interrupt(fiber)
       expect(ended).toEqual([2])
       const { content } = yield* Ref.get(chat.history)

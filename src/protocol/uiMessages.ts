@@ -2,111 +2,114 @@
  * The UI message stream of the npm package `ai`, which its `useChat` reads: server-sent events, version 1. Verified with `ai` 7.0
  * (`src/ui-message-stream/ui-message-chunks.ts` and `src/ui/process-ui-message-stream.ts` of the package).
  */
-import type { ToolFailed, UiPart } from "./uiPart.ts"
+import type { ToolApproval, ToolFailed, ToolRunning, UiPart } from "./uiPart.ts"
 
 export const header = { "x-vercel-ai-ui-message-stream": "v1" }
 
-type Event = { readonly type: string; readonly [field: string]: unknown }
-
-const write = (event: Event): string => `data: ${JSON.stringify(event)}\n\n`
-
-/** The event of a failure. No end follows it, so no reader takes the message for complete. */
-export const failure = (message: string): string => write({ type: "error", errorText: message })
-
-/** A new writer of one response. A part may need several events. */
+/** A new writer of one response. A part may need several events. A failure has no end after it, so no reader takes it for complete. */
 export const makeWriter = (): ((part: UiPart) => string) => {
-  let text = ""
-  let hasBegun = false
-  /** Each round is a step. A step is over when something of the model follows an outcome of a tool. */
-  let step: "none" | "open" | "has-outcome" = "none"
-  let open: { readonly kind: "text" | "reasoning"; readonly id: string } | undefined
-  let count = 0
-  /** The calls of this message. The others are of a message before, which this one goes on with. */
-  const called = new Map<string, "called" | "has-input">()
-
-  const send = (type: string, fields: object = {}): void => {
-    text += write({ type, ...fields })
-  }
-  const close = (): void => {
-    if (open !== undefined) send(`${open.kind}-end`, { id: open.id })
-    open = undefined
-  }
-  const beginStep = (): void => {
-    if (step === "open") return
-    if (step === "has-outcome") send("finish-step")
-    send("start-step")
-    step = "open"
-  }
-  const writeText = (kind: "text" | "reasoning", delta: string): void => {
-    if (open?.kind !== kind) {
-      close()
-      beginStep()
-      open = { kind, id: `${kind}-${count++}` }
-      send(`${kind}-start`, { id: open.id })
-    }
-    send(`${kind}-delta`, { id: open.id, delta })
-  }
-  const writeOutcome = (type: string, toolCallId: string, fields: object): void => {
-    close()
-    send(type, { toolCallId, ...fields })
-    if (step === "open") step = "has-outcome"
-  }
-  const writeFailure = ({ arguments: input, failure, id, name }: ToolFailed): void => {
-    const errorText = toErrorText(failure)
-    if (called.get(id) === "called")
-      writeOutcome("tool-input-error", id, { toolName: name, input: input ?? null, errorText })
-    else writeOutcome("tool-output-error", id, { errorText })
-  }
-  const writeInput = (toolCallId: string, toolName: string, input: unknown): void => {
-    close()
-    if (!called.has(toolCallId)) return
-    called.set(toolCallId, "has-input")
-    send("tool-input-available", { toolCallId, toolName, input })
-  }
-
-  const add = (part: UiPart): void => {
-    switch (part._tag) {
-      case "Text":
-        return writeText("text", part.text)
-      case "Thinking":
-        return writeText("reasoning", part.text)
-      case "ToolCalled":
-        close()
-        beginStep()
-        called.set(part.id, "called")
-        return send("tool-input-start", { toolCallId: part.id, toolName: part.name })
-      case "ToolRunning":
-        return writeInput(part.id, part.name, part.arguments)
-      case "ToolApproval":
-        writeInput(part.id, part.name, part.arguments)
-        return send("tool-approval-request", { approvalId: part.approvalId, toolCallId: part.id })
-      case "ToolProgress":
-        return send("tool-output-available", { toolCallId: part.id, output: part.result, preliminary: true })
-      case "ToolResult":
-        return writeOutcome("tool-output-available", part.id, { output: part.result })
-      case "ToolFailed":
-        return writeFailure(part)
-      case "End": {
-        close()
-        if (step !== "none") send("finish-step")
-        const { _tag, finishReason, ...metadata } = part
-        // A message that goes on has the metadata of its beginning, unless a field replaces it.
-        send("finish", { finishReason, messageMetadata: { stoppedBy: null, ...metadata } })
-        text += "data: [DONE]\n\n"
-        return
-      }
-      case "Failure":
-        text += failure(part.message)
-    }
-  }
-
+  const message: Message = { text: "", step: "none", open: undefined, count: 0, calls: new Map() }
+  send(message, "start")
   return (part) => {
-    text = ""
-    if (!hasBegun) send("start")
-    hasBegun = true
-    add(part)
+    add(message, part)
+    const { text } = message
+    message.text = ""
     return text
   }
 }
 
-const toErrorText = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value ?? null))
+/** What has been written of a message. */
+interface Message {
+  /** The events that have not been taken. */
+  text: string
+  /** Each round is a step. A step is over when something of the model follows an outcome of a tool. */
+  step: "none" | "open" | "has-outcome"
+  open: { readonly kind: "text" | "reasoning"; readonly id: string } | undefined
+  /** How many texts there were. */
+  count: number
+  /** Whether each call of this message has its arguments. Other calls are of a message before, which this one goes on with. */
+  readonly calls: Map<string, boolean>
+}
+
+const add = (message: Message, part: UiPart): void => {
+  switch (part._tag) {
+    case "Text":
+      return addText(message, "text", part.text)
+    case "Thinking":
+      return addText(message, "reasoning", part.text)
+    case "ToolCalled":
+      close(message)
+      beginStep(message)
+      message.calls.set(part.id, false)
+      return send(message, "tool-input-start", { toolCallId: part.id, toolName: part.name })
+    case "ToolRunning":
+      return addInput(message, part)
+    case "ToolApproval":
+      addInput(message, part)
+      return send(message, "tool-approval-request", { approvalId: part.approvalId, toolCallId: part.id })
+    case "ToolProgress":
+      return send(message, "tool-output-available", { toolCallId: part.id, output: part.result, preliminary: true })
+    case "ToolResult":
+      return addOutcome(message, "tool-output-available", { toolCallId: part.id, output: part.result })
+    case "ToolFailed":
+      return addFailed(message, part)
+    case "End": {
+      const { _tag, finishReason, ...metadata } = part
+      close(message)
+      if (message.step !== "none") send(message, "finish-step")
+      // A message that goes on has the metadata of its beginning, unless a field replaces it.
+      send(message, "finish", { finishReason, messageMetadata: { stoppedBy: null, ...metadata } })
+      message.text += "data: [DONE]\n\n"
+      return
+    }
+    case "Failure":
+      return send(message, "error", { errorText: part.message })
+  }
+}
+
+const send = (message: Message, type: string, fields: object = {}): void => {
+  message.text += `data: ${JSON.stringify({ type, ...fields })}\n\n`
+}
+
+const close = (message: Message): void => {
+  if (message.open !== undefined) send(message, `${message.open.kind}-end`, { id: message.open.id })
+  message.open = undefined
+}
+
+const beginStep = (message: Message): void => {
+  if (message.step === "open") return
+  if (message.step === "has-outcome") send(message, "finish-step")
+  send(message, "start-step")
+  message.step = "open"
+}
+
+const addText = (message: Message, kind: "text" | "reasoning", delta: string): void => {
+  if (message.open?.kind !== kind) {
+    close(message)
+    beginStep(message)
+    message.open = { kind, id: `${kind}-${message.count++}` }
+    send(message, `${kind}-start`, { id: message.open.id })
+  }
+  send(message, `${kind}-delta`, { id: message.open.id, delta })
+}
+
+const addInput = (message: Message, { arguments: input, id, name }: ToolRunning | ToolApproval): void => {
+  if (!message.calls.has(id)) return
+  close(message)
+  message.calls.set(id, true)
+  send(message, "tool-input-available", { toolCallId: id, toolName: name, input })
+}
+
+const addOutcome = (message: Message, type: string, fields: object): void => {
+  close(message)
+  send(message, type, fields)
+  if (message.step === "open") message.step = "has-outcome"
+}
+
+/** A call whose arguments were not sent fails with them. */
+const addFailed = (message: Message, { arguments: input, failure, id, name }: ToolFailed): void => {
+  const errorText = typeof failure === "string" ? failure : JSON.stringify(failure ?? null)
+  const isNew = message.calls.get(id) === false
+  const fields = isNew ? { toolName: name, input: input ?? null } : {}
+  addOutcome(message, isNew ? "tool-input-error" : "tool-output-error", { toolCallId: id, ...fields, errorText })
+}

@@ -2,7 +2,7 @@
 import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import { beforeAll, describe, expect, it } from "@effect/vitest"
 import * as Chat from "effect/ai/Chat"
-import * as Prompt from "effect/ai/Prompt"
+import type * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Context from "effect/Context"

@@ -3,7 +3,6 @@ import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { ValidRequest } from "../../src/CompletionRequest.ts"
 import type * as MockProvider from "../../src/MockProvider.ts"
 import { layer } from "./effectAi.ts"
 
@@ -29,5 +28,5 @@ export const call = (name: string, input: unknown, id = `id_${name}`): MockProvi
 /** A model that plays one script for each round. */
 export const rounds = (...scripts: ReadonlyArray<MockProvider.Script>) => {
   let round = 0
-  return layer((_: ValidRequest) => scripts[round++] ?? ["Done."])
+  return layer(() => scripts[round++] ?? ["Done."])
 }

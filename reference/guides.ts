@@ -3,17 +3,23 @@ import * as TypeDoc from "typedoc"
 
 /** The first pages. Those that are not named here follow in alphabetical order. */
 const first = [
+  "backend",
   "command-line",
   "gateway",
   "choosing-a-server",
   "environment-variables",
   "http-server",
   "browser-client",
+  "edge",
   "tools",
+  "mcp",
+  "conversations",
   "typed-output",
   "retrieval",
   "batch",
+  "workflow",
   "resilience",
+  "own-policies",
   "telemetry",
   "testing",
   "effect-ai",

@@ -78,7 +78,9 @@ const lastMessage = Schema.decodeUnknownEffect(Message)
  * @category models
  */
 export const Turn = Schema.Struct({
+  /** The id of the conversation, which the page chooses: text from outside. */
   id: Schema.String,
+  /** All messages of the page. Only the last one is read. */
   messages: Schema.NonEmptyArray(Schema.Unknown)
 }).pipe(
   Schema.decodeTo(

@@ -7,9 +7,11 @@ import * as Toolkit from "effect/ai/Toolkit"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as Agent from "../../../src/Agent.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import { StreamTruncated } from "../../../src/ProviderError.ts"
@@ -334,6 +336,30 @@ describe("failures", () => {
       }
       expect(yield* messages).toEqual([])
     }).pipe(Effect.provide([rounds(), handlers]))
+  )
+})
+
+describe("privacy", () => {
+  it.effect("no span and no log has the prompt, the arguments or a result", () =>
+    Effect.gen(function* () {
+      const written: Array<unknown> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          written.push(span.name, span.attributes)
+          return span
+        }
+      })
+      const logger = Logger.make(({ message }) => void written.push(message))
+      yield* Agent.complete({ prompt: "secret question", toolkit }).pipe(
+        Effect.withSpan("outer"),
+        Effect.provideService(Tracer.Tracer, tracer),
+        Effect.provide(Logger.layer([logger]))
+      )
+      const text = JSON.stringify(written, (_, value: unknown) => (value instanceof Map ? [...value] : value))
+      expect(text).toContain("get_weather")
+      expect(text).not.toMatch(/secret|Paris|celsius/)
+    }).pipe(Effect.provide([rounds([call("get_weather", { city: "Paris" }), call("fly", "secret", "b")]), handlers]))
   )
 })
 

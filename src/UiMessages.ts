@@ -34,12 +34,12 @@ const Message = Schema.Struct({
 type Part = (typeof Message.Type)["parts"][number]
 
 const toPrompt = ({ parts, role }: typeof Message.Type): Prompt.Prompt => {
-  const content = parts.flatMap(toUserPart)
-  const decisions = parts.flatMap(toDecision)
-  if (role === "user") return Prompt.fromMessages([Prompt.makeMessage("user", { content })])
-  return decisions.length === 0
-    ? Prompt.empty
-    : Prompt.fromMessages([Prompt.makeMessage("tool", { content: decisions })])
+  const content = role === "user" ? parts.flatMap(toUserPart) : []
+  const decisions = role === "assistant" ? parts.flatMap(toDecision) : []
+  return Prompt.fromMessages([
+    ...(content.length === 0 ? [] : [Prompt.makeMessage("user", { content })]),
+    ...(decisions.length === 0 ? [] : [Prompt.makeMessage("tool", { content: decisions })])
+  ])
 }
 
 const toUserPart = (part: Part): ReadonlyArray<Prompt.UserMessagePart> => {
@@ -78,7 +78,9 @@ const lastMessage = Schema.decodeUnknownEffect(Message)
  * @category models
  */
 export const Turn = Schema.Struct({
+  /** The id of the conversation, which the page chooses: text from outside. */
   id: Schema.String,
+  /** All messages of the page. Only the last one is read. */
   messages: Schema.NonEmptyArray(Schema.Unknown)
 }).pipe(
   Schema.decodeTo(

@@ -11,6 +11,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as Stream from "effect/Stream"
 import type { UiPart } from "../protocol/uiPart.ts"
 import * as Json from "../values/json.ts"
+import * as HiddenArguments from "./hiddenArguments.ts"
 
 /** A call. Its arguments are what the model wrote; `toObject` has read them. */
 export interface Call {
@@ -91,7 +92,7 @@ const handle = <T extends Tools>({ settle, toolkit }: Calls<T>, call: Call): Par
   // `decode` has found them valid, and `handle` decodes them again.
   const input = call.arguments as Tool.ParametersEncoded<T[string]>
   const results = Stream.map(
-    Stream.unwrap(toolkit.handle(name, input, id)),
+    Stream.unwrap(HiddenArguments.hide(toolkit.handle(name, input, id))),
     ({ encodedResult, isFailure, modelOutput, preliminary }): UiPart => {
       const result = Json.parse(Json.stringify(encodedResult) ?? "null")
       if (preliminary) return { _tag: "ToolProgress", id, name, result }

@@ -7,9 +7,11 @@ import * as Toolkit from "effect/ai/Toolkit"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as Agent from "../../../src/Agent.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import { StreamTruncated } from "../../../src/ProviderError.ts"
@@ -130,6 +132,8 @@ describe("agent", () => {
     Effect.gen(function* () {
       const answer = yield* Agent.complete({ prompt, toolkit, maxRounds: 4 })
       expect(answer).toMatchObject({ rounds: 4, stoppedBy: "maxRounds", finishReason: "tool-calls" })
+      // The server repeats its ids.
+      expect(new Set(answer.calls.map(({ id }) => id)).size).toBe(4)
       // The call of the last round has an outcome too.
       expect(answer.calls.map(({ isFailure }) => isFailure)).toEqual([false, false, false, true])
       const requests = yield* (yield* MockProvider.MockProvider).requests
@@ -337,6 +341,64 @@ describe("failures", () => {
   )
 })
 
+describe("privacy", () => {
+  it.effect("no span and no log has the prompt, the arguments or a result", () =>
+    Effect.gen(function* () {
+      const written: Array<unknown> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          written.push(span.name, span.attributes)
+          return span
+        }
+      })
+      const logger = Logger.make(({ message }) => void written.push(message))
+      yield* Agent.complete({ prompt: "secret question", toolkit }).pipe(
+        Effect.withSpan("outer"),
+        Effect.provideService(Tracer.Tracer, tracer),
+        Effect.provide(Logger.layer([logger]))
+      )
+      const text = JSON.stringify(written, (_, value: unknown) => (value instanceof Map ? [...value] : value))
+      expect(text).toContain("get_weather")
+      expect(text).not.toMatch(/secret|Paris|celsius/)
+    }).pipe(Effect.provide([rounds([call("get_weather", { city: "Paris" }), call("fly", "secret", "b")]), handlers]))
+  )
+})
+
+describe("toolkits", () => {
+  it.effect("without tools, the agent is a completion", () =>
+    Effect.gen(function* () {
+      const answer = yield* Agent.complete({ prompt, toolkit: Toolkit.empty })
+      expect(answer).toMatchObject({ text: "Sun.", rounds: 1, calls: [], approvals: [] })
+      expect(answer.stoppedBy).toBeUndefined()
+    }).pipe(Effect.provide(rounds(["Sun."])))
+  )
+
+  it.effect("a toolkit may have its handlers already", () =>
+    Effect.gen(function* () {
+      const withHandlers = yield* toolkit.pipe(Effect.provide(handlers))
+      expect(yield* Agent.complete({ prompt, toolkit: withHandlers })).toMatchObject({ calls: [{ result: "noon" }] })
+    }).pipe(Effect.provide(rounds([call("now", {})])))
+  )
+
+  it.effect("preliminary results are parts while the tool runs, and the model reads the last one", () =>
+    Effect.gen(function* () {
+      const counter = Toolkit.make(Tool.make("count", { success: Schema.Int }))
+      const live = counter.toLayer({
+        count: (_, { preliminary }) => Effect.as(Effect.andThen(preliminary(1), preliminary(2)), 3)
+      })
+      const parts = yield* Stream.runCollect(Agent.stream({ prompt, toolkit: counter })).pipe(Effect.provide(live))
+      expect(parts.flatMap((part) => ("result" in part ? [[part._tag, part.result]] : []))).toEqual([
+        ["ToolProgress", 1],
+        ["ToolProgress", 2],
+        ["ToolResult", 3]
+      ])
+      const [, second = []] = yield* messages
+      expect(second.at(-1)).toMatchObject({ role: "tool", content: "3" })
+    }).pipe(Effect.provide(rounds([call("count", {})])))
+  )
+})
+
 describe("history", () => {
   it.effect("a chat keeps the turn, and the next turn continues it", () =>
     Effect.gen(function* () {
@@ -353,8 +415,12 @@ describe("history", () => {
         "user",
         "assistant"
       ])
+      let saves = 0
+      const persisted = { ...chat, id: "a", save: Effect.sync(() => void saves++) }
+      yield* Agent.complete({ prompt, toolkit, chat: persisted })
+      expect(saves).toBe(1)
       const copy = yield* Chat.fromJson(yield* chat.exportJson)
-      expect((yield* Ref.get(copy.history)).content.length).toBe(7)
+      expect((yield* Ref.get(copy.history)).content.length).toBe(9)
     }).pipe(Effect.provide([rounds([call("now", {})]), handlers]))
   )
 })

@@ -95,7 +95,8 @@ export { Refusal } from "./gateway/refusal.ts"
  * is logged, and none of it is in a span or a metric.
  *
  * Requests run as the caller that `access` names, so a `Pool` serves callers fairly. Requests of one conversation go to the host that has
- * their prompt in its cache, because a pool knows which host has read which beginning; no key of a conversation is needed.
+ * their prompt in its cache, because a pool knows which host has read which beginning. Keys of a conversation, such as `prompt_cache_key` and
+ * the header `x-session-id`, are ignored: where the beginning of a prompt has changed, the host of the conversation reads all of it again.
  *
  * @category layers
  */

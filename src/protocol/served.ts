@@ -31,8 +31,6 @@ export interface ReceivedCompletion {
   readonly unloads?: boolean | undefined
   /** Whether `think` only counts for models that can think: the client sends it whatever the model is. Default: `false`. */
   readonly isThinkOptional?: boolean | undefined
-  /** What the client says that requests of the same conversation have in common. */
-  readonly conversation?: string | undefined
   /** A new writer of one response. */
   readonly makeWriter: (context: WriterContext) => CompletionWriter
   /** The response as a whole. */

@@ -254,9 +254,9 @@ checkTables(messages.decode, {
 })
 
 describe("a request", () => {
-  it("of the same user is part of a conversation", () => {
+  it("of a user is answered whole, and thinks if the model can", () => {
     const body = { model: "m", messages: [user], metadata: { user_id: "u" } }
-    expect(Result.getOrThrow(messages.decode(body))).toMatchObject({ conversation: "u", isStream: false })
+    expect(Result.getOrThrow(messages.decode(body))).toMatchObject({ isStream: false, isThinkOptional: true })
   })
 })
 

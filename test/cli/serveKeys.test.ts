@@ -50,6 +50,28 @@ describe("local-llm keys", () => {
     })
   )
 
+  it.live("of several programs at the same time are all kept, and a lock that was left behind is reported", () =>
+    Effect.gen(function* () {
+      const file = makeFile()
+      const names = ["a", "b", "c", "d"]
+      const added = yield* Effect.forEach(names, (name) => keys("add", name, "--keys", file), {
+        concurrency: "unbounded"
+      })
+      expect(added.map(({ code }) => code)).toEqual(names.map(() => 0))
+      expect((yield* keys("list", "--keys", file, "--json")).stdout.match(/"name":"./g)?.toSorted()).toEqual(
+        names.map((name) => `"name":"${name}`)
+      )
+      expect(Fs.readdirSync(Path.dirname(file))).toEqual(["keys.json"])
+      Fs.writeFileSync(`${file}.lock`, "")
+      const locked = yield* keys("remove", "a", "--keys", file)
+      expect(locked).toMatchObject({
+        code: 1,
+        stdout: "",
+        stderr: `local-llm: another program changes ${file}; if there is none, remove ${file}.lock\n`
+      })
+    })
+  )
+
   it.live.each<[file: unknown, message: string]>([
     [{}, ": keys: Expected this field"],
     [{ keys: [{ name: "a", sha256: "x" }] }, ": keys[0].sha256: Expected a SHA-256 in 64 digits"],

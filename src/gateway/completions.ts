@@ -90,7 +90,7 @@ const stream = (
   chunks: Stream.Stream<StreamingChunk, ProviderError>,
   writer: ReturnType<ReceivedCompletion["makeWriter"]>,
   framing: CompletionRoute["framing"],
-  { caller, closeConnection, keepAlive, refuse }: Exchange
+  { caller, closeConnection, gateway, keepAlive, refuse }: Exchange
 ) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
@@ -104,6 +104,7 @@ const stream = (
       begins: Delivered.carries,
       keepAlive: { text: framing.keepAlive, after: keepAlive },
       refuse,
+      until: gateway.halted,
       fail: (error) => writer.failure(error.reason),
       defect: () => writer.failure(new StreamError({})),
       onBroken: Effect.provideService(closeConnection, Scope.Scope, scope)

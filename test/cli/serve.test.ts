@@ -7,6 +7,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
+import * as Answers from "../support/gateway.ts"
 import * as Gateway from "../support/serve.ts"
 import { vi } from "vitest"
 
@@ -200,20 +201,51 @@ describe("SIGTERM", () => {
     })
   )
 
-  it.live("ends answers after the limit", () =>
-    Effect.gen(function* () {
-      const { answer, gateway } = yield* startAnswer(["--stop-timeout", "300ms"], "a ".repeat(1000))
-      expect((yield* gateway.result).code).toBe(0)
-      expect(JSON.stringify(yield* Fiber.join(answer))).not.toContain('\\"done\\":true')
-    })
+  it.live(
+    "after the limit, ends answers with the last record of a failure, and with a status where none has begun",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* FakeServer.make(
+          { text: "word ".repeat(1000), delay: { between: "100 millis" } },
+          { models: ["m:latest"] }
+        )
+        const gateway = yield* Gateway.serve(["--host", server.url, "--permits", "7", "--stop-timeout", "300ms"])
+        const rows = Object.values(Answers.rows)
+        const streams = rows.map(({ body, path }) => Answers.send(gateway.url + path, { ...body, stream: true }))
+        yield* Effect.promise(() => Promise.all(streams.map(({ until }) => until((text) => text.includes("word")))))
+        // The first one is generated, and the others wait for a permit.
+        const wholes = rows.map(({ body, path }) => Answers.send(gateway.url + path, { ...body, stream: false }))
+        yield* server.until(({ requests }) => requests.filter(({ path }) => path === "/api/chat").length >= 6)
+        // A page that shows the status does not hold the gateway up.
+        const page = Answers.send(`${gateway.url}/status`, undefined, { headers: { accept: "text/event-stream" } })
+        yield* Effect.promise(() => page.until((text) => text.includes("data:")))
+        yield* gateway.kill("SIGTERM")
+        const ended = yield* Effect.promise(() => Promise.all(streams.map(({ seen }) => seen)))
+        for (const [i, { end, failure }] of rows.entries()) {
+          const { isWhole, text } = ended[i] ?? {}
+          expect(isWhole).toBe(true)
+          expect(text).toMatch(failure)
+          expect(text).not.toContain(end)
+        }
+        const refused = yield* Effect.promise(() => Promise.all(wholes.map(({ seen }) => seen)))
+        expect(refused.map(({ headers, status }) => [status, headers["retry-after"]])).toEqual(
+          rows.map(() => [503, "1"])
+        )
+        const errors = refused.map(({ text }): unknown => JSON.parse(text).error)
+        expect(errors.slice(0, 2)).toEqual(["The gateway is stopping", "The gateway is stopping"])
+        for (const error of errors.slice(2)) expect(error).toMatchObject({ message: "The gateway is stopping" })
+        expect((yield* Effect.promise(() => page.seen)).isWhole).toBe(true)
+        expect((yield* gateway.result).code).toBe(0)
+      })
   )
 
   it.live("ends answers at once the second time", () =>
     Effect.gen(function* () {
-      const { gateway } = yield* startAnswer([], "a ".repeat(1000))
+      const { answer, gateway } = yield* startAnswer([], "a ".repeat(1000))
       yield* gateway.until(({ stderr }) => stderr.includes("stopping"))
       yield* gateway.kill("SIGTERM")
       expect((yield* gateway.result).code).toBe(0)
+      expect(JSON.stringify(yield* Fiber.join(answer))).toContain('\\"error\\":')
     })
   )
 })

@@ -1,25 +1,29 @@
 /**
- * A model server as a program. Its parameter says what a completion is: `silent`, one that does not begin; `endless`; otherwise 20 words.
- * Writes its address, and runs until it is killed.
+ * An Ollama as a program. Its parameter says what a completion is: `silent`, one that does not begin; `endless`; otherwise 20 words. Writes
+ * its address, and runs until it is killed. It imports nothing of this package, so that it starts at once.
  */
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import { FakeServer } from "../../src/testing/index.ts"
+import * as Http from "node:http"
 
-const completions: Readonly<Record<string, FakeServer.Completion>> = {
-  silent: { delay: { headers: Duration.infinity } },
-  endless: { pieces: FakeServer.endless("again "), delay: { between: "20 millis" } }
+const [, , behaviour] = process.argv
+
+const toLine = (content: string, end?: object): string =>
+  `${JSON.stringify({ model: "m", message: { role: "assistant", content }, response: content, done: end !== undefined, ...end })}\n`
+
+const words = Array.from({ length: 20 }, (_, i) => toLine(`word${i} `)).join("")
+
+const generate = (response: Http.ServerResponse): void => {
+  if (behaviour === "silent") return
+  if (behaviour !== "endless") return void response.end(words + toLine("", { done_reason: "stop" }))
+  const timer = setInterval(() => response.write(toLine("again ")), 20)
+  response.once("close", () => clearInterval(timer))
 }
 
-const words: FakeServer.Completion = { text: Array.from({ length: 20 }, (_, i) => `word${i}`).join(" ") }
-
-const isCompletion = (path: string): boolean => path === "/api/chat" || path === "/api/generate"
-
-const program = Effect.gen(function* () {
-  const completion = completions[process.argv[2] ?? ""] ?? words
-  const { url } = yield* FakeServer.make(({ path }) => (isCompletion(path) ? completion : {}), { models: ["m"] })
-  process.stdout.write(`${url}\n`)
-  return yield* Effect.never
+const server = Http.createServer(({ url }, response) => {
+  if (url === "/api/chat" || url === "/api/generate") generate(response)
+  else response.end(JSON.stringify(url === "/api/tags" ? { models: [{ name: "m", model: "m" }] } : {}))
 })
 
-Effect.runFork(Effect.scoped(program))
+server.listen(0, "127.0.0.1", () => {
+  const address = server.address()
+  process.stdout.write(`http://127.0.0.1:${typeof address === "object" ? address?.port : 0}\n`)
+})

@@ -94,7 +94,10 @@ describe("the address", () => {
     [["--alias", "x"], /--alias is NAME=MODEL/],
     [["--permits", "0"], /--permits is a whole number, 1 or more/],
     [["--stop-timeout", "soon"], /--stop-timeout is a time such as 90s/],
-    [["--host", "ftp://a"], /Expected an http or https address/],
+    [["--host", "ftp://a"], /--host "ftp:\/\/a": Expected an http or https address/],
+    [["--host", "gpu-1", "--host", "localhost:99999"], /--host "localhost:99999": Expected an address such as/],
+    [["--host", "http//gpu-1"], /--host "http\/\/gpu-1": Expected an address such as/],
+    [["--host", "http://ann:secret@gpu-1"], /--host: Expected no user name or password/],
     [["--config", "/no/such.json"], /the file of --config cannot be read: there is no such file/],
     [["--keys", "/no/such.json"], /the file of --keys cannot be read: there is no such file/],
     [["--keys", "k.json", "--no-keys"], /--no-keys and a file of keys exclude each other/]
@@ -106,14 +109,19 @@ describe("the address", () => {
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
       expect(stderr).toMatch(/^local-llm: [^\n]+\n$/)
       expect(stderr).toMatch(message)
+      expect(stderr).not.toContain("secret")
     })
   )
 
-  it.live("may be one of all interfaces without keys if the user says so", () =>
+  it.live("may be one of all interfaces without keys if the user says so; hosts are told apart, and typos named", () =>
     Effect.gen(function* () {
       const { url } = yield* FakeServer.make()
-      const gateway = yield* Gateway.serve(["--host", url, "--listen", "0.0.0.0:0", "--no-keys"])
+      const hosts = [url, `${url}/`, "gpu.invalid"].flatMap((host) => ["--host", host])
+      const gateway = yield* Gateway.serve([...hosts, "--listen", "0.0.0.0:0", "--no-keys"])
       expect((yield* gateway.get("/api/version")).status).toBe(200)
+      const { stderr } = yield* gateway.output
+      expect(stderr).toContain("local-llm serves 1 host at")
+      expect(stderr).toContain("gpu.invalid: no server is recognised there yet (the name gpu.invalid is not found);")
     })
   )
 

@@ -201,6 +201,20 @@ describe("a gateway with keys", () => {
     })
   )
 
+  it.live("warns of a file that others can change", () =>
+    Effect.gen(function* () {
+      const file = makeFile()
+      yield* keys("add", "ann", "--keys", file)
+      const { url } = yield* FakeServer.make()
+      const warning = `${file} can be changed by other users of this machine; chmod 600 takes that from them`
+      const closed = yield* Gateway.serve(["--host", url, "--keys", file])
+      expect((yield* closed.output).stderr).not.toContain(warning)
+      Fs.chmodSync(file, 0o666)
+      const open = yield* Gateway.serve(["--host", url, "--keys", file])
+      expect((yield* open.output).stderr).toContain(warning)
+    })
+  )
+
   it.live("shows its status to those alone who may see it", () =>
     Effect.gen(function* () {
       const { gateway } = yield* start

@@ -201,6 +201,40 @@ describe("a gateway with keys", () => {
     })
   )
 
+  it.live("serves the requests of a batch after all others, whichever came first", () =>
+    Effect.gen(function* () {
+      const file = makeFile()
+      const owners = [
+        { name: "ann", sha256: sha256("sk-ann") },
+        { name: "scripts", sha256: sha256("sk-scripts"), priority: "batch" }
+      ]
+      Fs.writeFileSync(file, JSON.stringify({ keys: owners }))
+      const server = yield* FakeServer.make({ text: "Yes", delay: { first: "100 millis" } }, { models: ["m:latest"] })
+      const gateway = yield* Gateway.serve(["--host", server.url, "--keys", file, "--permits", "1"])
+      const ask = (name: string, i: number) =>
+        gateway.post(
+          "/api/chat",
+          { ...Gateway.chat("m"), messages: [{ role: "user", content: `${name} ${i}` }] },
+          bearer(`sk-${name}`)
+        )
+      const isChat = ({ path }: FakeServer.ReceivedRequest) => path === "/api/chat"
+      const first = yield* Effect.forkChild(ask("scripts", 0))
+      yield* server.until(({ requests }) => requests.some(isChat))
+      const batch = yield* Effect.forkChild(Effect.forEach([1, 2, 3], (i) => ask("scripts", i), { concurrency: 3 }))
+      yield* Effect.sleep("40 millis")
+      const others = yield* Effect.forkChild(Effect.forEach([1, 2, 3], (i) => ask("ann", i), { concurrency: 3 }))
+      yield* Fiber.join(first)
+      yield* Fiber.join(batch)
+      yield* Fiber.join(others)
+      const { requests } = yield* server.state
+      const order = requests.filter(isChat).map(({ body }) => /(ann|scripts) \d/.exec(JSON.stringify(body))?.[1])
+      expect(order).toHaveLength(7)
+      // Whatever the machine is busy with: once those of ann wait, none of the batch is first.
+      const begun = order.indexOf("ann")
+      expect(order.slice(begun, begun + 3)).toEqual(["ann", "ann", "ann"])
+    })
+  )
+
   it.live("warns of a file that others can change", () =>
     Effect.gen(function* () {
       const file = makeFile()

@@ -99,6 +99,12 @@ checkTables(messages.decode, {
         ]
       }
     ],
+    "a call whose arguments are no object": [
+      { messages: [user, { role: "assistant", content: [{ ...call, input: [1] }] }] },
+      {
+        messages: [user, { role: "assistant", content: "", toolCalls: [{ id: "t1", name: "f", arguments: [1] }] }]
+      }
+    ],
     "a result that names tools": [
       { messages: [...asked, result({ content: [{ type: "tool_reference", tool_name: "f" }] })] },
       { messages: [...received, { role: "tool", content: "f", toolCallId: "t1" }] }

@@ -95,7 +95,8 @@ const stream = (
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const usage = yield* countTokens(caller)
-    return yield* Respond.make(chunks, {
+    const { isOver } = writer
+    return yield* Respond.make(isOver === undefined ? chunks : Stream.takeUntil(chunks, isOver), {
       contentType: framing.contentType,
       encode: (chunk) => {
         usage.add(chunk)

@@ -53,6 +53,8 @@ export interface CompletionWriter {
   readonly chunk: (chunk: StreamingChunk) => string
   /** The record of a failure after the beginning. No end marker follows it, so that no client takes the response as complete. */
   readonly failure: (reason: ProviderErrorReason) => string
+  /** Whether the response has ended with a failure of its own: it is too long for the protocol. Absent if there is no such limit. */
+  readonly isOver?: (() => boolean) | undefined
 }
 
 /** How the records of a route are sent. */

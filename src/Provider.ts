@@ -205,7 +205,11 @@ export const make = (
     kind,
     server,
     stream,
-    complete: (request) => Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
+    complete: (request) =>
+      Effect.map(
+        Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
+        (completion): Completion.Completion => ({ ...completion, provider: completion.provider ?? name })
+      ),
     embed: options.embed ?? (() => fail(new Unsupported({ feature: "embeddings" }))),
     listModels,
     model: options.model ?? describe,

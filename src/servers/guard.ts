@@ -88,7 +88,8 @@ export const make = ({
         const valid = Embedding.validate(Embedding.withDefaults(defaults, request))
         if (Result.isFailure(valid)) return Effect.fail(toError(valid.failure))
         const { input, model } = valid.success
-        return input.length === 0 ? Effect.succeed({ model, vectors: [] }) : embed(valid.success)
+        const embedding = input.length === 0 ? Effect.succeed({ model, vectors: [] }) : embed(valid.success)
+        return Effect.map(embedding, (embedding) => ({ ...embedding, provider: name }))
       }),
     one: (open, override) =>
       Effect.flatMap(

@@ -72,7 +72,7 @@ export const make = Effect.fnUntraced(function* <Operations>(
   const server = new URL(baseUrl).origin
   const guard = yield* Effect.fromResult(Guard.make({ ...options, name, server, lateModelHint: hints.lateModel }))
   const transport = yield* Effect.mapError(
-    Transport.make({ ...options, baseUrl, missingModelHint: hints.missingModel, originHint: hints.origin }),
+    Transport.make({ ...options, name, baseUrl, missingModelHint: hints.missingModel, originHint: hints.origin }),
     guard.toError
   )
   const calls = makeCalls(guard, transport)

@@ -118,7 +118,10 @@ describe.each(["sse", "ndjson"] as const)("%s", (form) => {
       const { parts } = yield* Effect.flatMap(forms[form](mock.stream(request)), read)
       const lines = dataOf(parts.map(([, text]) => text).join(""))
       const chunks = yield* Effect.forEach(lines, (line) => Schema.decodeEffect(FromJsonString)(line))
-      expect(chunks).toEqual(yield* Stream.runCollect(mock.stream(request)))
+      const sent = yield* Stream.runCollect(mock.stream(request))
+      // The name of a provider may be an address.
+      expect(chunks).toEqual(sent.map((chunk) => ({ ...chunk, provider: undefined })))
+      expect(lines.join()).not.toContain("provider")
     }).pipe(Effect.scoped)
   )
 

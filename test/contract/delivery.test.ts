@@ -51,7 +51,7 @@ describe.each(setups)("$provider over $client", (setup) => {
       for (const name of [undefined, "gpu-1"]) {
         const { provider } = yield* start(setup, { text: "Hi" }, { name })
         expect(provider.name).toBe(name ?? setup.provider)
-        const [final] = (yield* Stream.runCollect(provider.stream(request))).filter(({ isFinal }) => isFinal)
+        const final = (yield* Stream.runCollect(provider.stream(request))).find(({ isFinal }) => isFinal)
         expect(final).toMatchObject({ provider: provider.name })
         expect(yield* provider.complete(request)).toMatchObject({ provider: provider.name })
         expect(yield* provider.complete({ model: "m", prompt: "x" })).toMatchObject({ provider: provider.name })

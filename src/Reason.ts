@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as Text from "./values/text.ts"
 
 const id = (name: string) => `effect-local-llm/ProviderError/${name}`
 
@@ -21,8 +22,8 @@ const RedactedText = Schema.Redacted(Schema.String).annotate({
 })
 
 const description = {
-  /** What is known about the failure, or what to do, in words of this package. Safe to log. */
-  description: Schema.optional(Schema.String)
+  /** What is known about the failure, or what to do, in words of this package. Safe to log. Encoded without addresses. */
+  description: Schema.optional(Text.EncodedWithoutAddresses)
 }
 
 const explanation = {

@@ -21,6 +21,15 @@ const RedactedText = Schema.Redacted(Schema.String).annotate({
     })
 })
 
+/** As a number of milliseconds in JSON. */
+const Millis = Schema.Duration.annotate({
+  toCodecJson: () =>
+    Schema.link<Duration.Duration>()(Schema.Number, {
+      decode: SchemaGetter.transform((millis: number) => Duration.millis(millis)),
+      encode: SchemaGetter.transform((duration: Duration.Duration) => Duration.toMillis(duration))
+    })
+})
+
 const description = {
   /** What is known about the failure, or what to do, in words of this package. Safe to log. Encoded without addresses. */
   description: Schema.optional(Text.EncodedWithoutAddresses)
@@ -83,7 +92,7 @@ export class Timeout extends Schema.TaggedError<Timeout>(id("Timeout"))("Timeout
   /** `first-chunk`: no chunk arrived. `idle`: no further chunk arrived. `total`: the whole completion took too long. */
   kind: Schema.Literals(["first-chunk", "idle", "total"]),
   /** The deadline that passed. */
-  limit: Schema.Duration,
+  limit: Millis,
   ...description
 }) {
   get isRetryable(): boolean {
@@ -102,7 +111,7 @@ export class Timeout extends Schema.TaggedError<Timeout>(id("Timeout"))("Timeout
  */
 export class RateLimited extends Schema.TaggedError<RateLimited>(id("RateLimited"))("RateLimited", {
   /** How long the server asks to wait (`Retry-After`); at most one day. */
-  retryAfter: Schema.optional(Schema.Duration),
+  retryAfter: Schema.optional(Millis),
   ...explanation
 }) {
   get isRetryable(): boolean {
@@ -226,7 +235,7 @@ export class ApiError extends Schema.TaggedError<ApiError>(id("ApiError"))("ApiE
   /** The HTTP status; 0 for a redirect in a browser, which hides the status. */
   status: Schema.Number,
   /** How long the server asks to wait (`Retry-After`); at most one day. */
-  retryAfter: Schema.optional(Schema.Duration),
+  retryAfter: Schema.optional(Millis),
   ...explanation
 }) {
   get isRetryable(): boolean {

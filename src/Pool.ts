@@ -133,7 +133,7 @@ export const caller: Context.Reference<Caller> = WaitingList.Caller
  * each time, or as soon as the pool has unloaded it (`unloadHanging`).
  *
  * **Errors** of the pool itself, with its name:
- * - `RateLimited`: `maxWaiting` requests wait already. `retryAfter` is the expected wait.
+ * - `RateLimited`: `maxWaiting` requests wait already. `retryAfter` is the expected wait, after those that the caller was refused before.
  * - `Timeout`: the deadline passed while the request waited.
  * - `ModelNotAvailable`, `ContextOverflow`: no host has the model, or a context that is large enough.
  * - `AllProvidersFailed`: the request has taken down two hosts, or all suitable hosts are off and none of their errors is retryable.

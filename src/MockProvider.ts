@@ -144,6 +144,7 @@ export const make = (
         })
       ),
       embed: guard.embeddings((request) => Effect.sync(() => toEmbedding(request, options.embed))),
+      optionsOf: guard.optionsOf,
       listModels: Effect.succeed(models.map((id) => ({ id }))),
       model: (id) => Effect.succeed({ id })
     })

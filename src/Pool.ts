@@ -34,6 +34,7 @@ import * as PoolOptions from "./policies/pool/options.ts"
 import * as Prompt from "./policies/pool/prompt.ts"
 import * as Queue from "./policies/pool/queue.ts"
 import * as WaitingList from "./policies/pool/waitingList.ts"
+import * as Guard from "./servers/guard.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
@@ -254,6 +255,7 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
         if (Result.isFailure(valid)) return fail(valid.failure)
         return Attempts.embed(parts, valid.success)
       }),
+    optionsOf: (request) => Models.sharedOptions(Guard.withDefaults(defaults, request), queue.hosts()),
     ...Models.makeLists(name, queue.hosts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
   })

@@ -94,6 +94,7 @@ export const make = Effect.fnUntraced(function* <Operations>(
     listModels,
     model: (name, { maxAge } = {}) => models.find(name, maxAge),
     isSameModel: definition.isSameModel,
+    optionsOf: guard.optionsOf,
     hasUnlistedModels: definition.hasUnlistedModels,
     oneModelAtATime: definition.oneModelAtATime
   })

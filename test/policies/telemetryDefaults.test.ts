@@ -34,7 +34,7 @@ const observe = (
   })
   return Effect.gen(function* () {
     yield* Effect.exit(Effect.flatMap(Provider.Provider, run))
-    const attributes = spans.map((span) => ({ name: span.name, ...Object.fromEntries(span.attributes) }))
+    const attributes = spans.map((span) => Object.fromEntries([["name", span.name], ...span.attributes]))
     return { attributes, metrics: yield* Metric.snapshot }
   }).pipe(
     Effect.provide(Telemetry.layer().pipe(Layer.provide(provider))),

@@ -84,8 +84,8 @@ export interface Caller extends WaitingList.Caller {}
 
 /**
  * The caller of the requests that run with it: `Effect.provideService(program, Pool.caller, { name: "reports", priority: "batch" })`.
- * Requests that wait are served fairly by caller: of callers with requests that wait, each gets as much of the hosts' time as its
- * weight says. Default: one caller without a name.
+ * Requests that wait are served fairly by caller: those with requests that wait take turns by their weights, in which a request counts by
+ * the length of its prompt, not by the time that it takes. Default: one caller without a name.
  *
  * @category references
  */

@@ -1,8 +1,9 @@
 // The model calls a tool until it can answer. Run it beside Ollama: MODEL=llama3.2 node examples/tool-loop.ts "Weather in Paris?"
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Effect, Layer, Schema } from "effect"
-import { Chat, Tool, Toolkit } from "effect/ai"
+import { Config, Console, Effect, Layer, Schema, Stream } from "effect"
+import { Tool, Toolkit } from "effect/ai"
 import { Ollama } from "effect-local-llm"
+import * as Agent from "effect-local-llm/Agent"
 import * as EffectAi from "effect-local-llm/EffectAi"
 
 const toolkit = Toolkit.make(
@@ -28,18 +29,22 @@ const handlers = toolkit.toLayer({
   }
 })
 
-const maxTurns = 5
-
-const program = Effect.gen(function* () {
-  const chat = yield* Chat.empty
-  let response = yield* chat.generateText({ prompt: process.argv[2] ?? "How is the weather in Paris?", toolkit })
-  for (let turn = 1; turn < maxTurns && response.toolCalls.length > 0; turn++) {
-    for (const { name, result } of response.toolResults) yield* Console.log(`${name}: ${JSON.stringify(result)}`)
-    // The history ends with the results of the tools, so there is nothing to add to it.
-    response = yield* chat.generateText({ prompt: [], toolkit })
-  }
-  yield* Console.log(response.toolCalls.length > 0 ? `No answer in ${maxTurns} turns.` : response.text)
-})
+const program = Agent.stream({ prompt: process.argv[2] ?? "How is the weather in Paris?", toolkit }).pipe(
+  Stream.runForEach((part) => {
+    switch (part._tag) {
+      case "Text":
+        return Effect.sync(() => process.stdout.write(part.text))
+      case "ToolResult":
+        return Console.log(`${part.name}: ${JSON.stringify(part.result)}`)
+      case "ToolFailed":
+        return Console.log(`${part.name}: ${JSON.stringify(part.failure)}`)
+      case "End":
+        return Console.log(part.stoppedBy === undefined ? "" : ` (stopped after ${part.rounds} rounds)`)
+      default:
+        return Effect.void
+    }
+  })
+)
 
 const model = Layer.unwrap(
   Effect.map(Config.String("MODEL").pipe(Config.withDefault("llama3.2")), (model) =>

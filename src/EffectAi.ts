@@ -1,11 +1,12 @@
 /**
- * Models of `effect/ai` on any `Provider`: `LanguageModel` and `EmbeddingModel`. `effect/ai` is unstable in Effect 4.1,
+ * Models of `effect/ai` on any `Provider`: `LanguageModel`, `EmbeddingModel` and `DecisionModel`. `effect/ai` is unstable in Effect 4.1,
  * so this module has its own import: `effect-local-llm/EffectAi`.
  *
  * @category Adapters
  * @since 0.3.0
  */
 import type * as AiError from "effect/ai/AiError"
+import * as DecisionModel from "effect/ai/DecisionModel"
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as AiModel from "effect/ai/Model"
@@ -19,6 +20,7 @@ import * as Struct from "effect/Struct"
 import { Defaults } from "./CompletionRequest.ts"
 import { EmbeddingRequest } from "./Embedding.ts"
 import * as OptionSchema from "./servers/options.ts"
+import * as Decisions from "./ai/decisions.ts"
 import * as LanguageModels from "./ai/languageModel.ts"
 import * as Reason from "./ai/reason.ts"
 import * as AiResponse from "./ai/response.ts"
@@ -162,6 +164,33 @@ export const model = <const Name extends string>(
 /** What is not an object stays as it is, for the validation to reject. */
 const named = <O extends object>(model: string, options: O): O & { readonly model: string } =>
   Values.isRecord(options) ? { ...options, model } : options
+
+/**
+ * Makes a `DecisionModel` from the `Provider` of the context: a request with a JSON Schema, whose completion has the
+ * answers to all decisions. Failures are those of `makeLanguageModel`; a completion that is not JSON or is truncated
+ * fails with `StructuredOutputError`.
+ *
+ * **Details**
+ *
+ * The model writes percentages, which count in proportion to their sum: they are what the model claims, not what it
+ * measured. Images are supported if the model sees them; `locate` is not.
+ *
+ * @category constructors
+ */
+export const makeDecisionModel = (
+  options: Options
+): Effect.Effect<DecisionModel.DecisionModel, never, Provider.Provider> =>
+  Effect.flatMap(Provider.Provider, (provider) => Decisions.make(provider, withConfig(options)))
+
+/**
+ * Provides the `DecisionModel` of `makeDecisionModel`.
+ *
+ * @category layers
+ */
+export const layerDecisionModel = (
+  options: Options
+): Layer.Layer<DecisionModel.DecisionModel, never, Provider.Provider> =>
+  Layer.effect(DecisionModel.DecisionModel, makeDecisionModel(options))
 
 /**
  * Options of every request of an embedding model: those of an `EmbeddingRequest`, except its input.

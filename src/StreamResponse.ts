@@ -5,20 +5,24 @@
  * @category Adapters
  * @since 0.3.0
  */
+import type * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { constTrue } from "effect/Function"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as Respond from "./http/respond.ts"
 import * as Attempt from "./policies/attempt.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as PublicMessage from "./protocol/publicMessage.ts"
 import * as Served from "./protocol/served.ts"
+import * as UiMessages from "./protocol/uiMessages.ts"
 import type { ProviderError } from "./ProviderError.ts"
 import * as StreamingChunk from "./StreamingChunk.ts"
+import * as UiPart from "./UiPart.ts"
 
 /**
  * What is sent. All fields are optional.
@@ -137,6 +141,73 @@ const makeDefinition = OptionSchema.define<MakeOptions<unknown, unknown>>({
 })
 
 /**
+ * How to send the parts of an answer. All fields are optional.
+ *
+ * @category options
+ */
+export interface PartsOptions extends KeepAlive {
+  /**
+   * `ui-messages`: the UI message stream of the npm package `ai`, which `useChat` of `@ai-sdk/react` and of the other
+   * frameworks reads without further code. `sse` and `ndjson`: the JSON of each part, as `UiPart.FromJsonString` reads it.
+   * Default: `ui-messages`.
+   */
+  readonly format?: "ui-messages" | "sse" | "ndjson" | undefined
+}
+
+/**
+ * As `sse`, for the parts of an answer, as `Agent.stream` and `UiPart.fromChunks` make them. A failure is a part as well,
+ * in words that a person may read. With `ui-messages`, each round is a step, the body of a failure before the beginning
+ * is that text alone, which `useChat` has as the message of its error, and the metadata of the message has the usage, the
+ * model and the number of rounds. A stream that ends without an `End` is a failure.
+ *
+ * @category constructors
+ */
+export const parts = <E, R = never>(
+  parts: Stream.Stream<UiPart.UiPart, E, R>,
+  options: PartsOptions = {}
+): Effect.Effect<HttpServerResponse.HttpServerResponse, ProviderError, R | Scope.Scope> =>
+  Effect.flatMap(
+    OptionSchema.readFor(partsDefinition, options, "StreamResponse"),
+    ({ format = "ui-messages", keepAlive = "45 seconds" }) => {
+      const isUiMessages = format === "ui-messages"
+      const { contentType, item, keepAlive: text } = formats[isUiMessages ? "sse" : format]
+      const write = isUiMessages ? UiMessages.makeWriter() : (part: UiPart.UiPart) => item(encodePart(part))
+      const response = Respond.make(Stream.mapArrayEffect(UiPart.settle(parts), failWithFailure), {
+        contentType,
+        encode: write,
+        begins: constTrue,
+        keepAlive: { text, after: Duration.fromInputUnsafe(keepAlive) },
+        refuse: (failure) => refuseParts(failure, isUiMessages),
+        fail: write,
+        defect: () => write(defectPart)
+      })
+      return isUiMessages ? Effect.map(response, HttpServerResponse.setHeaders(UiMessages.header)) : response
+    }
+  )
+
+const partsDefinition = OptionSchema.define<PartsOptions>({
+  format: Schema.optional(Schema.Literals(["ui-messages", "sse", "ndjson"])),
+  keepAlive: OptionSchema.duration
+})
+
+const encodePart = Schema.encodeSync(UiPart.FromJsonString)
+
+/** If a failure is the first part, the response has its status. */
+const failWithFailure = (
+  parts: Arr.NonEmptyReadonlyArray<UiPart.UiPart>
+): Effect.Effect<Arr.NonEmptyReadonlyArray<UiPart.UiPart>, UiPart.Failure> =>
+  parts[0]._tag === "Failure" ? Effect.fail(parts[0]) : Effect.succeed(parts)
+
+const refuseParts = (failure: UiPart.Failure, isText: boolean): HttpServerResponse.HttpServerResponse => {
+  const { _tag, retryAfterMillis, ...error } = failure
+  const status = Served.statusOf({ _tag: failure.reason })
+  const retryAfter = retryAfterMillis === undefined ? undefined : Duration.millis(retryAfterMillis)
+  return isText
+    ? HttpServerResponse.text(failure.message, { status, headers: Respond.retryAfter(retryAfter) })
+    : refuse({ error, retryAfter, status })
+}
+
+/**
  * The status of a response for a failure: 400 for `InvalidRequest`, `ContextOverflow` and `Unsupported`, 404 for
  * `ModelNotAvailable`, 429 for `RateLimited`, 504 for `Timeout`, and 502 for those that the client of your server can
  * do nothing about.
@@ -243,7 +314,11 @@ const respond = <A, E, R>(
     defect: () => format.error(defect)
   })
 
-const defect = JSON.stringify({ reason: "InternalError", message: "the server failed", isRetryable: false })
+const internalError = { reason: "InternalError", message: "the server failed", isRetryable: false }
+
+const defect = JSON.stringify(internalError)
+
+const defectPart: UiPart.Failure = { _tag: "Failure", ...internalError }
 
 const refuse = ({ error, retryAfter, status }: Failure): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.jsonUnsafe({ error: error ?? null }, { status, headers: Respond.retryAfter(retryAfter) })

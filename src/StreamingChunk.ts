@@ -28,19 +28,20 @@ export type FinishReason = typeof FinishReason.Type
  *
  * @category models
  */
-export const Usage = Schema.Struct({
-  /** Tokens of the prompt, including cached ones. */
-  promptTokens: Schema.optional(Schema.Finite),
-  /** Generated tokens, including thinking. */
-  completionTokens: Schema.optional(Schema.Finite),
-  /** The sum of both. */
-  totalTokens: Schema.optional(Schema.Finite),
-  /** Tokens of the prompt that the server had in its cache. A part of `promptTokens`. */
-  cachedTokens: Schema.optional(Schema.Finite),
-  /** Generated tokens that are thinking. A part of `completionTokens`. */
-  reasoningTokens: Schema.optional(Schema.Finite)
-})
-export interface Usage extends Schema.Schema.Type<typeof Usage> {}
+export class Usage extends Schema.Opaque<Usage>()(
+  Schema.Struct({
+    /** Tokens of the prompt, including cached ones. */
+    promptTokens: Schema.optional(Schema.Finite),
+    /** Generated tokens, including thinking. */
+    completionTokens: Schema.optional(Schema.Finite),
+    /** The sum of both. */
+    totalTokens: Schema.optional(Schema.Finite),
+    /** Tokens of the prompt that the server had in its cache. A part of `promptTokens`. */
+    cachedTokens: Schema.optional(Schema.Finite),
+    /** Generated tokens that are thinking. A part of `completionTokens`. */
+    reasoningTokens: Schema.optional(Schema.Finite)
+  })
+) {}
 
 const Milliseconds = Schema.Finite.pipe(Schema.decodeTo(Schema.Duration, SchemaTransformation.durationFromMillis))
 

@@ -264,9 +264,13 @@ const toNetworkReason = ({ isRetryable, kind }: NetworkError): AiError.NetworkEr
 }
 
 /** The JSON of an object is not complete, or must not be used. */
-export const invalidObject = (responseText: string, description: string): AiError.AiError => {
+export const invalidObject = (
+  responseText: string,
+  description: string,
+  method = "generateObject"
+): AiError.AiError => {
   const reason = new AiError.StructuredOutputError({ description, responseText })
-  return AiError.make({ module, method: "generateObject", reason })
+  return AiError.make({ module, method, reason })
 }
 
 export const toolNotFound = (

@@ -90,7 +90,7 @@ export interface FailureResponse {
 }
 
 /** The status of a response for a failure. */
-export const statusOf = ({ _tag }: ProviderErrorReason): number => statuses[_tag] ?? 502
+export const statusOf = ({ _tag }: { readonly _tag: string }): number => byTag.get(_tag) ?? 502
 
 /** Of those that the client can do something about. */
 const statuses: { readonly [Tag in ProviderErrorReason["_tag"]]?: number } = {
@@ -101,6 +101,8 @@ const statuses: { readonly [Tag in ProviderErrorReason["_tag"]]?: number } = {
   RateLimited: 429,
   Timeout: 504
 }
+
+const byTag = new Map(Object.entries(statuses))
 
 /** The completions of a protocol: what differs between its routes. */
 export interface CompletionRoute {

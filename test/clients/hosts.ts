@@ -59,6 +59,11 @@ const scripts: { readonly [model: string]: Generate } = {
     if (!Array.isArray(tools)) return { text: "There is no tool." }
     return { toolCalls: [{ id: "call_1", name: facts.tool.name, arguments: { city: "Paris" } }] }
   },
+  /** Calls a tool that does not exist, then repeats the result. */
+  inventor: (body) => {
+    if (Json.get(lastMessage(body), "role") === "tool") return { text: textOf(lastMessage(body)) }
+    return { text: "Let me see.", toolCalls: [{ id: "call_1", name: "fly", arguments: { to: "Paris" } }] }
+  },
   thinker: () => ({ thinking: "Light is scattered.", text: "Blue light most." }),
   /** Follows the schema if there is one. */
   poet: (body) => ({

@@ -14,7 +14,7 @@ import type { Target } from "./programs/run.ts"
 import type { Runner } from "./setup.ts"
 
 /** A line of a program. */
-interface Line {
+export interface Line {
   readonly client: string
   readonly host: string
   readonly case: string
@@ -24,7 +24,7 @@ interface Line {
 }
 
 /** Runs a program to its end. */
-const run = ({ command }: Runner, file: string, targets: ReadonlyArray<Target>): Promise<string> =>
+export const run = ({ command }: Runner, file: string, targets: ReadonlyArray<Target>): Promise<string> =>
   new Promise((resolve, reject) => {
     const [name = "", ...args] = command
     const path = Path.join(import.meta.dirname, "programs", file)

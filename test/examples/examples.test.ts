@@ -78,6 +78,34 @@ describe("examples", () => {
     })
   })
 
+  it("agent answers `useChat` with a tool, and asks before another one runs", async () => {
+    await setScript(({ body }) => {
+      const results = messagesOf(body).filter(({ role }) => role === "tool")
+      const call = (name: string) => ({ toolCalls: [{ id: name, name, arguments: { number: 7 } }] })
+      return [call("find_order"), call("cancel_order")][results.length] ?? { text: String(results.at(-1)?.content) }
+    })
+    const { child, port } = await startServer("agent")
+    try {
+      const ask = async (role: string, ...parts: ReadonlyArray<object>) => {
+        const body = JSON.stringify({ id: "anna", messages: [{ role, parts }], trigger: "submit-message" })
+        const headers = { "content-type": "application/json" }
+        const response = await fetch(`http://127.0.0.1:${port}/chat`, { method: "POST", headers, body })
+        return await response.text()
+      }
+      const first = await ask("user", { type: "text", text: "Cancel order 7" })
+      expect(first).toContain('"output":{"item":"lamp 7","state":"on its way"}')
+      expect(first).toContain('{"type":"tool-approval-request","approvalId":"approval_cancel_order"')
+      const approval = { id: "approval_cancel_order", approved: true }
+      const second = await ask("assistant", { type: "tool-cancel_order", state: "approval-responded", approval })
+      expect(second).toContain('"output":"order 7 is cancelled"')
+      expect(second).toContain('"delta":" cancelled"')
+      expect(second.endsWith("data: [DONE]\n\n")).toBe(true)
+      expect((await fetch(`http://127.0.0.1:${port}/chat`, { method: "POST", body: "{}" })).status).toBe(400)
+    } finally {
+      child.kill()
+    }
+  })
+
   it("typed-output prints the fields, and asks again if a bound is missed", async () => {
     const recipe = { title: "Pancakes", minutes: 0, ingredients: [{ name: "flour", grams: 200 }] }
     let count = 0

@@ -145,6 +145,7 @@ const makeFallback = (providers: Providers, name: string): Provider.Provider => 
         askAll(providers, name, (provider) => provider.supportsModel(model)),
         Arr.some(identity<boolean>)
       ),
+    optionsOf: providers[0].optionsOf,
     isSameModel: (a, b) => providers.some((provider) => provider.isSameModel(a, b)),
     hasUnlistedModels: providers.some(({ hasUnlistedModels }) => hasUnlistedModels)
   })
@@ -203,6 +204,7 @@ const toProvider = ({ model, provider }: Candidate): Provider.Provider => {
     ...provider,
     stream: (request) => provider.stream(withModel(request)),
     embed: (request) => provider.embed(withModel(request)),
+    optionsOf: (request) => provider.optionsOf(withModel(request)),
     model: (name, options) => provider.model(rename(name), options),
     supportsModel: (name) => provider.supportsModel(rename(name))
   })

@@ -4,27 +4,24 @@ import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as PublicMessage from "../protocol/publicMessage.ts"
 import type { Failure } from "../protocol/uiPart.ts"
+import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
 import { isProviderError, StreamTruncated } from "../ProviderError.ts"
-import * as Json from "../values/json.ts"
+import * as AiReason from "./reason.ts"
 
 export const toFailure = (error: unknown): Failure => {
-  if (isProviderError(error)) {
-    const { isRetryable, reason, retryAfter } = error
-    return make(reason._tag, PublicMessage.make(reason), isRetryable, retryAfter)
-  }
+  if (isProviderError(error)) return ofReason(error.reason, error)
   if (AiError.isAiError(error)) {
-    const own = Json.get("metadata" in error.reason ? error.reason.metadata["effect-local-llm"] : undefined, "reason")
-    const tag = Predicate.isString(own) ? own : error.reason._tag
-    return make(tag, messages[error.reason._tag] ?? "the model server failed", error.isRetryable, error.retryAfter)
+    const reason = AiReason.decode(error)
+    if (reason !== undefined) return ofReason(reason, error)
+    const { _tag } = error.reason
+    return make(_tag, messages[_tag] ?? "the model server failed", error.isRetryable, error.retryAfter)
   }
   // A failure of a tool, which the program decides to fail with.
-  return make(
-    Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error",
-    "the answer failed",
-    false,
-    undefined
-  )
+  return make(Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error", "the answer failed", false)
 }
+
+const ofReason = (reason: ProviderErrorReason, { isRetryable, retryAfter }: ProviderError | AiError.AiError): Failure =>
+  make(reason._tag, PublicMessage.make(reason), isRetryable, retryAfter)
 
 /** The parts ended without an end. */
 export const truncated: Failure = make(new StreamTruncated()._tag, PublicMessage.make(new StreamTruncated()), true)

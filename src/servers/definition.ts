@@ -40,6 +40,8 @@ export interface ServerDefinition<Kind extends string = string, Operations = obj
     server: { readonly call: Call; readonly listModels: Provider.Provider["listModels"] },
     model: string
   ) => Effect.Effect<ModelInfo | undefined, ProviderError>
+  /** The model that completes requests for models that the server does not have, if one does. Default: none. */
+  readonly describeStandIn?: (call: Call) => Effect.Effect<ModelInfo | undefined, ProviderError>
   readonly hints?: Hints
   /** The capabilities that `describe` reports reliably. Requests that need one of them are checked before they are sent. */
   readonly reportedCapabilities?: ReadonlySet<Capabilities.Capability>

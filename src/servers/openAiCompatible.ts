@@ -4,8 +4,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as OllamaModels from "../protocol/ollama/models.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
-import type { ProviderError } from "../ProviderError.ts"
 import type { Server, ServerDefinition } from "./definition.ts"
+import * as Models from "./models.ts"
 import * as OptionSchema from "./options.ts"
 
 export const DialectOptions = Schema.Struct({
@@ -47,13 +47,7 @@ const toDialect = ({
 
 const makeOperations = ({ provider }: Server) => ({
   /** Names on Ollama need no tag, and only its list shows that the server is one. */
-  supportsModel: (model: string): Effect.Effect<boolean, ProviderError> =>
-    Effect.catchReason(
-      Effect.as(provider.model(model, { maxAge: 0 }), true),
-      "ProviderError",
-      "ModelNotAvailable",
-      () => Effect.succeed(false)
-    )
+  supportsModel: Models.supports(provider)
 })
 
 export const openAiCompatible: ServerDefinition<"openai", ReturnType<typeof makeOperations>> = {

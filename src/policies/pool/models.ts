@@ -5,6 +5,9 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Struct from "effect/Struct"
+import type { CompletionRequest, Defaults } from "../../CompletionRequest.ts"
+import type { EmbeddingRequest } from "../../Embedding.ts"
 import { AllProvidersFailed, NetworkError, ProviderError, Timeout } from "../../ProviderError.ts"
 import type * as Provider from "../../Provider.ts"
 import * as ModelLists from "../modelLists.ts"
@@ -148,6 +151,17 @@ export const makeLists = (name: string, hosts: () => ReadonlyArray<Host.Host>): 
         (all) => all.includes(true)
       )
   }
+}
+
+/** The options with which all hosts would send a request. */
+export const sharedOptions = (
+  request: CompletionRequest | EmbeddingRequest,
+  hosts: ReadonlyArray<Host.Host>
+): Defaults => {
+  const [first, ...others] = hosts.map(({ provider }) => provider.optionsOf(request))
+  const shared: { -readonly [K in keyof Defaults]: Defaults[K] } = { ...(first ?? request) }
+  for (const name of Struct.keys(shared)) if (others.some((other) => other[name] !== shared[name])) delete shared[name]
+  return shared
 }
 
 const limited = <A>({ name }: Host.Host, asked: Effect.Effect<A, ProviderError>): Effect.Effect<A, ProviderError> => {

@@ -12,6 +12,9 @@ import * as Chunks from "./servedChunks.ts"
 import * as Fields from "./servedFields.ts"
 import * as Messages from "./servedMessages.ts"
 
+/** The kinds of servers that speak it. */
+export const kinds: ReadonlyArray<string> = ["OpenAI-compatible server", "lmstudio", "llama-server"]
+
 const number = nullish(Schema.Finite)
 
 const Format = Schema.Struct({
@@ -98,7 +101,7 @@ export const completion: CompletionRoute = {
 
 const receive = (
   body: Json.JsonObject,
-  { prompt_cache_key, stream, stream_options }: typeof Common.Type,
+  { stream, stream_options }: typeof Common.Type,
   request: CompletionRequest.CompletionRequest,
   form: Form
 ): Read<ReceivedCompletion> =>
@@ -110,7 +113,6 @@ const receive = (
       isStream: stream === true,
       tuning: { extra: Fields.toTuning(body) },
       only: Fields.toOnly(body),
-      conversation: prompt_cache_key || undefined,
       makeWriter: (context) => Chunks.makeWriter(form, context, withUsage),
       encode: (completion, context) => Chunks.encode(form, completion, context)
     }

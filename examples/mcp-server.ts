@@ -3,13 +3,14 @@ import { NodeHttpClient, NodeRuntime, NodeServices } from "@effect/platform-node
 import { Config, Effect, Layer, Logger, Schema } from "effect"
 import { McpProtocol, McpServer, Tool, Toolkit } from "effect/ai"
 import { Ollama, Provider } from "effect-local-llm"
+import * as StreamResponse from "effect-local-llm/StreamResponse"
 
 const toolkit = Toolkit.make(
   Tool.make("summarize", {
     description: "Summarizes a text on this machine, without sending it anywhere",
     parameters: Schema.Struct({ text: Schema.String, sentences: Schema.optional(Schema.Int) }),
     success: Schema.Struct({ summary: Schema.String, isTruncated: Schema.Boolean }),
-    // The client reads why, in a message without the text.
+    // The client reads why, in a message without the text and the address of the model server.
     failure: Schema.String,
     failureMode: "return"
   })
@@ -22,7 +23,7 @@ const handlers = toolkit.toLayer(
       summarize: ({ sentences = 3, text }) =>
         complete({ prompt: `Summarize in at most ${sentences} sentences:\n\n${text}` }).pipe(
           Effect.map(({ content, finishReason }) => ({ summary: content, isTruncated: finishReason === "length" })),
-          Effect.mapError(({ message }) => message)
+          Effect.mapError((error) => StreamResponse.toJson(error).message)
         )
     })
   })

@@ -28,9 +28,10 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   navigation: { includeCategories: true, includeGroups: false, includeFolders: false },
   useFirstParagraphOfCommentAsSummary: true,
   excludeExternals: true,
-  // Not exported: the type that the layers of `Hedge.layer` have to match, and what types of `Pool` and `Discovery` are derived from.
+  // Not exported: what types of `Fallback`, `Race`, `Pool` and `Discovery` are derived from.
   intentionallyNotExported: [
-    "src/policies/layers.ts:Any",
+    "src/policies/candidates.ts:Candidate",
+    "src/policies/candidates.ts:Options",
     "src/policies/pool/host.ts:Prediction",
     "src/policies/pool/options.ts:HostOptions",
     "src/policies/pool/queue.ts:HostState",

@@ -217,20 +217,23 @@ const tables: { readonly [name: string]: readonly [(options: never) => Failure, 
   ],
   "Retry.apply": [(options) => applied((mock) => Retry.apply(mock, options)), retry],
   "Retry.layer": [(options) => policyLayer(Retry.layer(options)), retry],
-  "Hedge.apply": [(options) => applied((mock) => Hedge.apply(mock, options)), hedge],
+  "Hedge.make": [(options) => Effect.flatMap(mock, (mock) => Hedge.make(mock, options)), hedge],
   "Hedge.layer": [(options) => policyLayer(Hedge.layer(options)), hedge],
   "Thinking.apply": [(options) => applied((mock) => Thinking.apply(mock, options)), thinking],
   "Thinking.layer": [(options) => policyLayer(Thinking.layer(options)), thinking],
   "Thinking.split": [(options) => Stream.runDrain(Thinking.split(chunks, options)), thinking],
   "Telemetry.apply": [(options) => applied((mock) => Telemetry.apply(mock, options)), telemetry],
   "Telemetry.layer": [(options) => policyLayer(Telemetry.layer(options)), telemetry],
-  "Fallback.make": [(options) => applied((provider) => Fallback.make([{ provider }], options)), [...keys, ...names]],
+  "Fallback.make": [
+    (options) => Effect.flatMap(mock, (provider) => Fallback.make([{ provider }], options)),
+    [...keys, ...names]
+  ],
   "Fallback.layer": [
     (options) => policyLayer(Fallback.layer([{ provider: MockProvider.layer([]) }], options)),
     [...keys, ...names]
   ],
   "Fallback.make, candidates": [
-    (candidates) => applied(() => Fallback.make(candidates)),
+    (candidates) => Fallback.make(candidates),
     [...candidates, [[{ provider: MockProvider, model: 5 }], "candidates[0].provider"]]
   ],
   "Fallback.layer, candidates": [(candidates) => policyLayer(Fallback.layer(candidates)), candidates],
@@ -363,10 +366,10 @@ it.effect("options without a value have their defaults, and numbers without a li
         maxRetryAfter: Infinity,
         budget: { floor: Infinity, share: undefined }
       }),
-      Hedge.apply(provider, { minDelay: Infinity, share: Infinity, alternatives: [] }),
+      yield* Hedge.make(provider, { minDelay: Infinity, share: Infinity, alternatives: [] }),
       Thinking.apply(provider, { open: undefined }),
       Telemetry.apply(provider, { providerName: undefined }),
-      Fallback.make([{ provider, model: undefined }], { name: undefined })
+      yield* Fallback.make([{ provider, model: undefined }], { name: undefined })
     ]) {
       expect((yield* valid.complete(request)).content).toBe("Hi")
     }

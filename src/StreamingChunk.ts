@@ -167,7 +167,9 @@ export const FinalChunk = Schema.Struct({
    */
   promptTruncated: Schema.optional(Schema.Boolean),
   /** The name of the provider that was used, if a policy chose among several. */
-  provider: Schema.optional(Schema.String)
+  provider: Schema.optional(Schema.String),
+  /** `true` if `Cache` had the completion, or another request generated it: it cost no tokens of its own. */
+  fromCache: Schema.optional(Schema.Boolean)
 })
 export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
 

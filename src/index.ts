@@ -1,3 +1,4 @@
+export * as Cache from "./Cache.ts"
 export * as Completion from "./Completion.ts"
 export * as CompletionRequest from "./CompletionRequest.ts"
 export * as Deadlines from "./Deadlines.ts"

@@ -1,8 +1,11 @@
 /** The table of policies: each alone, and all of them together. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Accounting from "../../src/Accounting.ts"
+import * as Cache from "../../src/Cache.ts"
 import * as Fallback from "../../src/Fallback.ts"
 import * as Hedge from "../../src/Hedge.ts"
+import * as Limit from "../../src/Limit.ts"
 import * as Pool from "../../src/Pool.ts"
 import * as Provider from "../../src/Provider.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
@@ -38,6 +41,10 @@ export const policies: { readonly [name: string]: Policy } = {
   Retry: policy((provider) => Retry.apply(provider)),
   Fallback: (provider) => Fallback.make([{ provider }]),
   Hedge: (provider) => Hedge.make(provider),
+  Limit: (provider) =>
+    Limit.make(provider, { limits: { requestsPerMinute: 1_000_000, tokensPerMinute: 1_000_000_000 } }),
+  Accounting: (provider) => Accounting.make(provider),
+  Cache: (provider) => Cache.make(provider, { defaults: { seed: 1 } }),
   Race: (provider) => Race.make([{ provider }]),
   Telemetry: policy((provider) => Telemetry.apply(provider)),
   Pool: pool,

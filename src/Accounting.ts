@@ -190,7 +190,8 @@ const makeCounting = (
 ): Provider.Provider => {
   const toSeries = (request: CompletionRequest | EmbeddingRequest, key: string, error?: ProviderError): Series => ({
     key,
-    model: (Values.isRecord(request) ? request.model : undefined) ?? "",
+    // The request may be invalid.
+    model: Values.isRecord(request) && typeof request.model === "string" ? request.model : "",
     provider: error?.provider ?? provider.name
   })
   const begin = <A>(request: CompletionRequest | EmbeddingRequest, use: (key: string) => A) =>

@@ -18,10 +18,11 @@ export const make = (request: CompletionRequest | EmbeddingRequest): string | un
 /** The JSON text of a value whose fields may have any order. */
 export const sortedText = (value: object): string | undefined => Json.stringify(value, sorted)
 
-/** Schemas are sent as JSON Schemas, and bytes as base64. */
-const sorted = (_: string, value: unknown): unknown => {
-  if (Schema.isSchema(value)) return Result.getOrElse(Json.toSchema(value), () => null)
-  if (value instanceof Uint8Array) return Base64.encode(value)
+/** Schemas are sent as JSON Schemas, and bytes as base64. `this` has the value as it was before its `toJSON`, which buffers of Node have. */
+function sorted(this: unknown, key: string, value: unknown): unknown {
+  const original = Predicate.hasProperty(this, key) ? this[key] : value
+  if (original instanceof Uint8Array) return Base64.encode(original)
+  if (Schema.isSchema(original)) return Result.getOrElse(Json.toSchema(original), () => null)
   if (!Predicate.isObject(value)) return value
   const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return Object.fromEntries(entries)

@@ -58,7 +58,7 @@ export interface Options {
  * on stays, such as the tag, the status and `retryAfter`. Fields of `extra` whose names are those of secrets are left out, and names of
  * providers that are addresses.
  *
- * A request is found by all of its fields, except `deadlines` and `keepAlive`. Equal requests are answered in the order in which they were
+ * A request is found by all of its fields, except `deadlines` and `keepAlive`. Of images, the file has hashes. Equal requests are answered in the order in which they were
  * recorded, which begins anew with each layer. Chunks come without the waits between them. A completion whose consumer stopped is recorded
  * up to there; one that pulls further fails with `InvalidRequest`.
  *

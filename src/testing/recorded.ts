@@ -7,6 +7,7 @@ import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ProviderErrorReason as Reason } from "../ProviderError.ts"
 import { StreamingChunk } from "../StreamingChunk.ts"
 import * as Json from "../values/json.ts"
+import { sha256 } from "../values/sha256.ts"
 
 export type Failure = Schema.JsonObject
 
@@ -37,13 +38,23 @@ export const fromValue = (value: Schema.Json): Schema.Json => {
 
 /** The text of a question: the request without secrets. */
 export const toQuestion = (request: string, redact: Redact): string => {
-  const value = redact(decodeJson(request))
+  const value = redact(withoutImages(decodeJson(request)))
   const extra = Json.get(value, "extra")
   const question = Json.isObject(value) ? value : {}
   return (
     RequestText.sortedText(Predicate.isObject(extra) ? { ...question, extra: withoutSecrets(extra) } : question) ?? ""
   )
 }
+
+/** An image is found by its hash. */
+const withoutImages: Redact = (value) => {
+  if (typeof value === "string") return isImage(value) ? `sha256 ${sha256(value)}` : value
+  if (Array.isArray(value)) return value.map(withoutImages)
+  return isObject(value) ? Record.map(value, withoutImages) : value
+}
+
+/** A long text in base64. */
+const isImage = (text: string): boolean => text.length > 1000 && /^(?:data:[^,]{0,200},)?[\w+/-]+=*$/.test(text)
 
 const decodeJson = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Json))
 

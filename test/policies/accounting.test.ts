@@ -131,6 +131,18 @@ it.effect("what came from a cache cost nothing, and the totals are a stream", ()
   }).pipe(Effect.scoped)
 )
 
+it.effect("an invalid request is one that failed", () =>
+  Effect.gen(function* () {
+    const accounting = yield* Accounting.make(MockProvider.make(["Hi"]))
+    const untyped: (u: unknown) => never = (u) => u as never
+    for (const wrong of [null, 5, {}, { model: 5n, prompt: "x" }]) {
+      expect((yield* Effect.flip(accounting.complete(untyped(wrong)))).reason._tag).toBe("InvalidRequest")
+      yield* Effect.flip(accounting.embed(untyped(wrong)))
+    }
+    expect(yield* totals(accounting)).toMatchObject([{ model: "", requests: 8, failed: 8 }])
+  })
+)
+
 it.effect("the number of series is bounded", () =>
   Effect.gen(function* () {
     const mock = yield* MockProvider.make([MockProvider.fail(new StreamError({}))])

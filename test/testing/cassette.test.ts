@@ -172,6 +172,22 @@ describe("requests", () => {
     )
   )
 
+  it.effect("with images are found by hashes of these, whatever kind of bytes they are", () =>
+    inFolder((file, files) =>
+      Effect.gen(function* () {
+        const bytes = Uint8Array.from({ length: 3000 }, (_, i) => i % 256)
+        const mock = yield* MockProvider.make(["Hi"])
+        yield* (yield* Cassette.make(mock, file, { mode: "record" })).complete({ ...request, images: [bytes] })
+        const text = yield* files.readFileString(file)
+        expect(text.length).toBeLessThan(500)
+        const player = yield* Cassette.make(unused, file)
+        const error = yield* Effect.flip(player.complete({ ...request, images: [bytes.slice(1)] }))
+        expect(error.reason.message).toContain("differs in images")
+        expect(yield* player.complete({ ...request, images: [Buffer.from(bytes)] })).toMatchObject({ content: "Hi" })
+      })
+    )
+  )
+
   it.effect("that are equal are played in the order in which they were sent, also if they ran at once", () =>
     inFolder((file) =>
       Effect.gen(function* () {

@@ -28,10 +28,8 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   navigation: { includeCategories: true, includeGroups: false, includeFolders: false },
   useFirstParagraphOfCommentAsSummary: true,
   excludeExternals: true,
-  // Not exported: what types of `Fallback`, `Race`, `Pool` and `Discovery` are derived from.
+  // Not exported: what types of `Pool` and `Discovery` are derived from.
   intentionallyNotExported: [
-    "src/policies/candidates.ts:Candidate",
-    "src/policies/candidates.ts:Options",
     "src/policies/pool/host.ts:Prediction",
     "src/policies/pool/options.ts:HostOptions",
     "src/policies/pool/queue.ts:HostState",

@@ -47,104 +47,112 @@ const retryAfterBusy = Duration.seconds(1)
 /** How many keys are remembered before those are forgotten that have all of their limits free. */
 const minSweep = 100
 
+/** The entries of all keys. Those that have all of their limits free are forgotten. */
+const makeEntries = (shared: RateLimiter.RateLimiter | undefined, now: () => number) => {
+  const entries = new Map<string, Entry>()
+  let sweepAt = minSweep
+  const sweep = (): void => {
+    for (const [key, { active, freeAt }] of entries) if (active === 0 && freeAt <= now()) entries.delete(key)
+    sweepAt = Math.max(minSweep, 2 * entries.size)
+  }
+  const make = Effect.map(
+    shared === undefined
+      ? Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory, { local: true })
+      : Effect.succeed(shared),
+    (limiter): Entry => ({
+      limiter,
+      turn: Semaphore.makeUnsafe(1),
+      slots: Semaphore.makeUnsafe(Infinity),
+      requestsAtOnce: Infinity,
+      active: 0,
+      freeAt: 0
+    })
+  )
+  const enter = (key: string): Effect.Effect<Entry> =>
+    Effect.suspend(() => {
+      if (entries.size >= sweepAt) sweep()
+      const found = entries.get(key)
+      return Effect.map(found === undefined ? make : Effect.succeed(found), (made) => {
+        // Another request may have made it meanwhile.
+        const entry = entries.get(key) ?? made
+        entries.set(key, entry)
+        entry.active++
+        return entry
+      })
+    })
+  const leave = (entry: Entry): Effect.Effect<void> =>
+    Effect.sync(() => {
+      entry.active--
+    })
+  return {
+    /** Is not forgotten before the scope ends. */
+    find: (key: string) => Effect.acquireRelease(enter(key), leave),
+    size: () => entries.size
+  }
+}
+
+/** How the rates of an entry are counted. */
+const makeRates = (now: () => number) => {
+  const consume = (entry: Entry, key: string, limit: number, tokens: number, onExceeded: "delay" | "fail") =>
+    Effect.map(entry.limiter.consume({ ...bucket, key, limit, tokens, onExceeded }), ({ resetAfter }) => {
+      entry.freeAt = Math.max(entry.freeAt, now() + Duration.toMillis(resetAfter))
+    })
+  /** One of the tokens as well: a bucket in debt has none. */
+  const takeNow = Effect.fnUntraced(function* (entry: Entry, key: string, limit: Limit) {
+    const { requestsPerMinute, tokensPerMinute } = limit
+    if (tokensPerMinute !== undefined) {
+      const taken = consume(entry, `tokens ${key}`, tokensPerMinute, 1, "fail")
+      yield* rejecting(taken, "tokens in a minute", tokensPerMinute)
+    }
+    if (requestsPerMinute !== undefined) {
+      const taken = consume(entry, `requests ${key}`, requestsPerMinute, 1, "fail")
+      yield* rejecting(taken, "requests in a minute", requestsPerMinute)
+    }
+  })
+  const take = (entry: Entry, key: string, limit: Limit): Effect.Effect<void> =>
+    Effect.catch(takeNow(entry, key, limit), ({ retryAfter = retryAfterBusy }) =>
+      Effect.andThen(Effect.sleep(Duration.max(retryAfter, Duration.millis(1))), take(entry, key, limit))
+    )
+  return {
+    takeNow,
+    /** As `takeNow`, as soon as it is possible. */
+    take,
+    spend: (entry: Entry, key: string, limit: number, tokens: number) =>
+      Effect.ignore(consume(entry, `tokens ${key}`, limit, tokens, "delay"))
+  }
+}
+
 /** Default: the rates are counted in memory, for each key by itself, so that those of a key can be forgotten. */
 export const make = (shared?: RateLimiter.RateLimiter): Effect.Effect<Limits> =>
   Effect.map(Clock.Clock, (clock) => {
-    const entries = new Map<string, Entry>()
-    let sweepAt = minSweep
-
-    const sweep = (): void => {
-      const now = clock.currentTimeMillisUnsafe()
-      for (const [key, { active, freeAt }] of entries) if (active === 0 && freeAt <= now) entries.delete(key)
-      sweepAt = Math.max(minSweep, 2 * entries.size)
-    }
-    const makeEntry = Effect.map(
-      shared === undefined
-        ? Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory, { local: true })
-        : Effect.succeed(shared),
-      (limiter): Entry => ({
-        limiter,
-        turn: Semaphore.makeUnsafe(1),
-        slots: Semaphore.makeUnsafe(Infinity),
-        requestsAtOnce: Infinity,
-        active: 0,
-        freeAt: 0
-      })
-    )
-    const enter = (key: string): Effect.Effect<Entry, never, Scope.Scope> =>
-      Effect.acquireRelease(
-        Effect.suspend(() => {
-          if (entries.size >= sweepAt) sweep()
-          const found = entries.get(key)
-          return found === undefined ? makeEntry : Effect.succeed(found)
-        }).pipe(
-          Effect.map((made) => {
-            // Another request may have made it meanwhile.
-            const entry = entries.get(key) ?? made
-            entries.set(key, entry)
-            entry.active++
-            return entry
-          })
-        ),
-        (entry) =>
-          Effect.sync(() => {
-            entry.active--
-          })
-      )
-
-    const consume = (entry: Entry, key: string, limit: number, tokens: number, onExceeded: "delay" | "fail") =>
-      Effect.tap(entry.limiter.consume({ ...bucket, key, limit, tokens, onExceeded }), ({ resetAfter }) =>
-        Effect.sync(() => {
-          entry.freeAt = Math.max(entry.freeAt, clock.currentTimeMillisUnsafe() + Duration.toMillis(resetAfter))
-        })
-      )
-
-    /** Counts a request and one of its tokens: a bucket in debt has none. */
-    const take = Effect.fnUntraced(function* (entry: Entry, key: string, limit: Limit) {
-      const { requestsPerMinute, tokensPerMinute } = limit
-      if (tokensPerMinute !== undefined) {
-        yield* rejecting(
-          consume(entry, `tokens ${key}`, tokensPerMinute, 1, "fail"),
-          "tokens in a minute",
-          tokensPerMinute
-        )
-      }
-      if (requestsPerMinute !== undefined) {
-        yield* rejecting(
-          consume(entry, `requests ${key}`, requestsPerMinute, 1, "fail"),
-          "requests in a minute",
-          requestsPerMinute
-        )
-      }
-    })
-    const takeLater = (entry: Entry, key: string, limit: Limit): Effect.Effect<void> =>
-      Effect.catch(take(entry, key, limit), ({ retryAfter = retryAfterBusy }) =>
-        Effect.andThen(Effect.sleep(Duration.max(retryAfter, Duration.millis(1))), takeLater(entry, key, limit))
-      )
-
+    const now = () => clock.currentTimeMillisUnsafe()
+    const entries = makeEntries(shared, now)
+    const rates = makeRates(now)
     return {
       admit: Effect.fnUntraced(function* (key, limit, waits) {
-        const entry = yield* enter(key)
+        const entry = yield* entries.find(key)
         const { requestsAtOnce = Infinity } = limit
         if (requestsAtOnce !== entry.requestsAtOnce) {
           entry.requestsAtOnce = requestsAtOnce
           yield* entry.slots.resize(requestsAtOnce)
         }
         if (waits) {
-          return yield* entry.turn.withPermit(Effect.andThen(entry.slots.takeScoped(1), takeLater(entry, key, limit)))
+          const taken = Effect.andThen(entry.slots.takeScoped(1), rates.take(entry, key, limit))
+          return yield* entry.turn.withPermit(taken)
         }
         const hasSlot = yield* Effect.acquireRelease(entry.slots.takeIfAvailable(1), (hasSlot) =>
           hasSlot ? entry.slots.release(1) : Effect.void
         )
         if (!hasSlot) return yield* Effect.fail(exceeded("requests at once", requestsAtOnce, retryAfterBusy))
-        yield* take(entry, key, limit)
+        yield* rates.takeNow(entry, key, limit)
       }),
-      spend: Effect.fnUntraced(function* (key, { tokensPerMinute }, tokens) {
-        if (tokensPerMinute === undefined || tokens <= 1) return
-        const entry = yield* enter(key)
-        yield* Effect.ignore(consume(entry, `tokens ${key}`, tokensPerMinute, tokens - 1, "delay"))
-      }, Effect.scoped),
-      size: () => entries.size
+      spend: (key, { tokensPerMinute }, tokens) =>
+        tokensPerMinute === undefined || tokens <= 1
+          ? Effect.void
+          : Effect.scoped(
+              Effect.flatMap(entries.find(key), (entry) => rates.spend(entry, key, tokensPerMinute, tokens - 1))
+            ),
+      size: entries.size
     }
   })
 

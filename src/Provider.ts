@@ -7,8 +7,11 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
 import type { CompletionRequest, Defaults } from "./CompletionRequest.ts"
@@ -131,6 +134,70 @@ export interface Provider {
  * @category services
  */
 export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
+
+/**
+ * Where a policy gets a provider from: a provider, an Effect that makes one, such as `Ollama.make({ … })`, or a layer of one. The service
+ * is such an Effect too: `Provider.Provider`. What the Effect or the layer needs and fails with, the policy needs and fails with.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export type Source<E = never, R = never> = Provider | Effect.Effect<Provider, E, R> | Layer.Layer<Provider, E, R>
+
+/**
+ * What a `Source` fails with.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export type SourceError<S> =
+  S extends Layer.Layer<never, infer E, infer _> ? E : S extends Effect.Effect<unknown, infer E, infer _> ? E : never
+
+/**
+ * What a `Source` needs. A layer also needs a `Scope`, in which it lives.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export type SourceServices<S> =
+  S extends Layer.Layer<never, infer _, infer R>
+    ? R | Scope.Scope
+    : S extends Effect.Effect<unknown, infer _, infer R>
+      ? R
+      : never
+
+/**
+ * Whether a value is a provider.
+ *
+ * @category guards
+ * @since 0.3.0
+ */
+export const isProvider = (u: unknown): u is Provider =>
+  Predicate.isObject(u) && Predicate.isFunction(u["stream"]) && Predicate.isString(u["name"])
+
+/**
+ * The provider of a `Source`. Fails with `InvalidRequest` if the Effect or the layer makes something else.
+ *
+ * **When to use**
+ *
+ * For a policy of your own that takes what those of this package take.
+ *
+ * @category constructors
+ * @since 0.3.0
+ */
+export const fromSource = <E = never, R = never>(
+  source: Source<E, R>
+): Effect.Effect<Provider, ProviderError | E, R | Scope.Scope> => {
+  if (isProvider(source)) return Effect.succeed(source)
+  const made: Effect.Effect<unknown, E, R | Scope.Scope> = Effect.isEffect(source)
+    ? source
+    : Effect.map(Layer.build(source), (context) => Option.getOrUndefined(Context.getOption(context, Provider)))
+  return Effect.flatMap(made, (provider) => {
+    if (isProvider(provider)) return Effect.succeed(provider)
+    const reason = new InvalidRequest({ field: "provider", description: "Expected one that makes a provider" })
+    return Effect.fail(new ProviderError({ provider: "Provider", reason }))
+  })
+}
 
 /**
  * Requests a completion that matches a schema, and decodes it.

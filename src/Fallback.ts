@@ -128,6 +128,7 @@ const makeFallback = (providers: Providers, name: string): Provider.Provider => 
         makePlan(providers, name, (provider) => (request) => provider.stream(request))
       ),
     embed: (request) => inTurn((provider) => Attempt.namedEmbedding(provider.embed(request), provider.name)),
+    countTokens: (request) => inTurn((provider) => provider.countTokens(request)),
     listModels: Effect.map(
       askAll(providers, name, ({ listModels }) => listModels),
       ModelLists.union
@@ -203,6 +204,7 @@ const toProvider = ({ model, provider }: Candidate): Provider.Provider => {
     ...provider,
     stream: (request) => provider.stream(withModel(request)),
     embed: (request) => provider.embed(withModel(request)),
+    countTokens: (request) => provider.countTokens(withModel(request)),
     model: (name, options) => provider.model(rename(name), options),
     supportsModel: (name) => provider.supportsModel(rename(name))
   })

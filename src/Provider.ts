@@ -8,15 +8,18 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
 import type { CompletionRequest } from "./CompletionRequest.ts"
+import { check } from "./CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "./Embedding.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
 import { InvalidRequest, ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
+import * as TokenCount from "./TokenCount.ts"
 
 /**
  * Streams completions from a model server.
@@ -82,6 +85,14 @@ export interface Provider {
    * `ContextOverflow`, which has its `index`.
    */
   readonly embed: (request: EmbeddingRequest) => Effect.Effect<Embedding, ProviderError>
+  /**
+   * How many tokens the prompt of a request has, without generating anything. llama.cpp's server and vLLM count them, with the chat
+   * template and the tools. Elsewhere, and if there are images, it is an estimate from the size of the prompt, which
+   * earlier completions of the model improve.
+   *
+   * @since 0.3.0
+   */
+  readonly countTokens: (request: CompletionRequest) => Effect.Effect<TokenCount.TokenCount, ProviderError>
   /** The models that the server has. Most servers report little more than their names here; `model` reports more. */
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /**
@@ -168,6 +179,9 @@ export const object = <A, RD>(
     )
   })
 
+const estimate = (request: CompletionRequest) =>
+  Result.flatMap(check(request), (request) => TokenCount.estimate(request))
+
 /**
  * Makes a provider from its operations, and derives those that follow from others: `complete`, `model` and `supportsModel`.
  *
@@ -177,8 +191,8 @@ export const object = <A, RD>(
  *
  * **Details**
  *
- * `stream` has to keep the guarantees of `Provider.stream`. The defaults: `embed` fails with `Unsupported`, `model` is the entry of
- * `listModels`, `supportsModel` is whether it has one, `isSameModel` is whether the names are equal, `hasUnlistedModels` and
+ * `stream` has to keep the guarantees of `Provider.stream`. The defaults: `embed` fails with `Unsupported`, `countTokens` is
+ * `TokenCount.estimate`, `model` is the entry of `listModels`, `supportsModel` is whether it has one, `isSameModel` is whether the names are equal, `hasUnlistedModels` and
  * `oneModelAtATime` are `false`, and the other fields are absent.
  *
  * **Gotchas**
@@ -207,6 +221,7 @@ export const make = (
     stream,
     complete: (request) => Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
     embed: options.embed ?? (() => fail(new Unsupported({ feature: "embeddings" }))),
+    countTokens: options.countTokens ?? ((request) => Effect.catch(Effect.fromResult(estimate(request)), fail)),
     listModels,
     model: options.model ?? describe,
     supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), Predicate.isNotUndefined)),

@@ -6,6 +6,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type { CompletionRequest, Message } from "./CompletionRequest.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 import * as Json from "./values/json.ts"
@@ -60,9 +61,9 @@ export const estimate = (
   return Result.succeed({ tokens, exact: false })
 }
 
-const withoutImages = ({ content, images: _, ...rest }: Message) => ({
-  ...rest,
-  content: typeof content === "string" ? content : content.filter(({ type }) => type === "text")
+const withoutImages = (message: Message) => ({
+  ...Struct.omit(message, ["images"]),
+  content: typeof message.content === "string" ? message.content : message.content.filter(({ type }) => type === "text")
 })
 
 const countImages = ({ content, images = [] }: Message): number =>

@@ -76,7 +76,7 @@ const toMessages = (steps: typeof Conversations.Type): ReadonlyArray<Message> =>
       messages.push({ role: step.kind, content })
     }
     messages.push(...delayed.filter(({ due }) => due <= 0).flatMap((each) => each.messages))
-    delayed = delayed.filter(({ due }) => due > 0).map((each) => ({ ...each, due: each.due - 1 }))
+    delayed = delayed.flatMap(({ due, messages }) => (due > 0 ? [{ due: due - 1, messages }] : []))
   })
   return [...messages, ...delayed.flatMap((each) => each.messages)]
 }
@@ -131,7 +131,8 @@ describe("a trimmed conversation", () => {
         for (const [call, answer] of pairsOf(messages)) expect(isKept(call)).toBe(isKept(answer))
         const again = yield* trim(result.success, { contextLength: context, reserve: 0 })
         expect(again.result).toMatchObject({ success: result.success })
-      })
+      }),
+    { arbitrary: { runs: 300 } }
   )
 
   it.effect("of a thousand turns needs 12 counts", () =>

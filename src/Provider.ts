@@ -10,14 +10,15 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
 import type { CompletionRequest } from "./CompletionRequest.ts"
 import { check } from "./CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "./Embedding.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
-import { InvalidRequest, ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
+import * as PartialObject from "./PartialObject.ts"
+import { InvalidRequest, isProviderError, ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
 import * as TokenCount from "./TokenCount.ts"
 
@@ -167,10 +168,7 @@ export const object = <A, RD>(
   schema: Schema.ConstraintDecoder<A, RD>
 ): Effect.Effect<A, ProviderError, Provider | RD> =>
   Effect.flatMap(Provider, ({ complete, name }) => {
-    if (!Schema.isSchema(schema)) {
-      const reason = new InvalidRequest({ field: "schema", description: "Expected a Schema" })
-      return Effect.fail(new ProviderError({ provider: name, reason }))
-    }
+    if (!Schema.isSchema(schema)) return Effect.fail(new ProviderError({ provider: name, reason: noSchema }))
     return Effect.flatMap(complete({ ...request, format: schema }), (completion) =>
       Effect.mapError(
         Completion.decode(completion, schema),
@@ -178,6 +176,65 @@ export const object = <A, RD>(
       )
     )
   })
+
+const noSchema = new InvalidRequest({ field: "schema", description: "Expected a Schema" })
+
+/**
+ * Requests a completion that matches a schema, and emits its value while it is generated.
+ *
+ * **When to use**
+ *
+ * For a page or a terminal that shows the parts of a long value as they come. Otherwise `object` is simpler.
+ *
+ * **Details**
+ *
+ * The elements before the last have a part of the value: texts grow, arrays and objects get more entries, and everything else
+ * appears when it is complete, decoded. Nothing that has appeared is withdrawn. `PartialObject.PartialOf` says what may be missing. The
+ * last element has `isFinal` and the value that `object` returns; if the stream fails there is none.
+ *
+ * The failures are those of `object`. In addition, the completion fails with `InvalidAnswer` if its value contradicts a part that
+ * was emitted: if a key is there twice, or another value follows the first one.
+ *
+ * **Gotchas**
+ *
+ * A part is not checked: a text may be shorter than its minimum, and the whole may still be invalid. Use the last element for anything
+ * that counts.
+ *
+ * **Example** (ingredients as they come)
+ *
+ * ```ts
+ * import { Console, Schema, Stream } from "effect"
+ * import { Provider } from "effect-local-llm"
+ *
+ * const Recipe = Schema.Struct({ title: Schema.String, ingredients: Schema.Array(Schema.String) })
+ *
+ * const program = Provider.streamObject(
+ *   { model: "llama3.2", messages: [{ role: "user", content: "A recipe for pancakes as JSON." }] },
+ *   Recipe
+ * ).pipe(Stream.runForEach(({ value }) => Console.log(value.title, value.ingredients?.length ?? 0)))
+ * ```
+ *
+ * @category accessors
+ * @since 0.3.0
+ */
+export const streamObject = <A, RD>(
+  request: CompletionRequest,
+  schema: Schema.ConstraintDecoder<A, RD>
+): Stream.Stream<PartialObject.PartialObject<A>, ProviderError, Provider | RD> =>
+  Stream.unwrap(
+    Effect.map(Provider, ({ name, stream }) => {
+      let provider = name
+      const toError = (reason: ProviderErrorReason) => new ProviderError({ provider, reason })
+      if (!Schema.isSchema(schema)) return Stream.fail(toError(noSchema))
+      const chunks = Stream.map(stream({ ...request, format: schema }), (chunk) => {
+        if (chunk.isFinal) provider = chunk.provider ?? name
+        return chunk
+      })
+      return Stream.mapError(PartialObject.fromStream(chunks, schema), (error): ProviderError =>
+        isProviderError(error) ? error : toError(error)
+      )
+    })
+  )
 
 const estimate = (request: CompletionRequest) =>
   Result.flatMap(check(request), (request) => TokenCount.estimate(request))

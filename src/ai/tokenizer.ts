@@ -1,7 +1,7 @@
 /** The `Tokenizer` of `effect/ai` on any `Provider`. */
 import type * as AiError from "effect/ai/AiError"
 import * as Prompt from "effect/ai/Prompt"
-import * as Tokenizer from "effect/ai/Tokenizer"
+import type * as Tokenizer from "effect/ai/Tokenizer"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { ChatRequest, Defaults, Message } from "../CompletionRequest.ts"

@@ -73,25 +73,26 @@ const minBytes = 1000
 /** The next text may have shorter tokens. */
 const margin = 1.1
 
-/** A server that reports the tokens that it read anew, without those in its cache, must not make estimates too low. */
+/** No text has longer tokens on average. Ollama before 0.30.1 reports the tokens that it read anew, without those in its cache. */
 const minRate = 1 / 8
 
 /** The tokens of each byte of the latest prompts, for each model. Mutable state. No prompt is kept. */
 const makeRates = () => {
   /** The model that was used last is the last. */
   const rates = new Map<string, ReadonlyArray<number>>()
+  const highest = (model: string): number => Math.max(0, ...(rates.get(model) ?? []))
   return {
     /** `undefined` before the first completion. */
-    of: (model: string): number | undefined => {
-      const known = rates.get(model)
-      return known && Math.min(1, Math.max(minRate, ...known) * margin)
-    },
+    of: (model: string): number | undefined => (rates.has(model) ? Math.min(1, highest(model) * margin) : undefined),
     learn: (request: ValidRequest, promptTokens = 0): void => {
+      const { model } = request
       const size = Result.getOrUndefined(TokenCount.estimate(request, { tokensPerByte: 1 }))
-      if (promptTokens === 0 || size === undefined || size.tokens < minBytes) return
-      const latest = [...(rates.get(request.model) ?? []), promptTokens / size.tokens].slice(-maxRates)
-      rates.delete(request.model)
-      rates.set(request.model, latest)
+      if (size === undefined || size.tokens < minBytes) return
+      const rate = promptTokens / size.tokens
+      if (rate < Math.max(minRate, highest(model) / 2)) return
+      const latest = [...(rates.get(model) ?? []), rate].slice(-maxRates)
+      rates.delete(model)
+      rates.set(model, latest)
       for (const oldest of rates.keys()) if (rates.size > maxModels) rates.delete(oldest)
     }
   }

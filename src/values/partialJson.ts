@@ -175,10 +175,10 @@ const breakOff = (state: State, i: number): number => {
   return goTo(state, retry, i)
 }
 
-/** The value is complete. */
-const attach = (state: State, value: unknown, i: number): number => {
+/** The value is complete. `isNew`: it was not shown before with all that it has. */
+const attach = (state: State, value: unknown, isNew: boolean, i: number): number => {
   const frame = state.frames.at(-1)
-  state.isChanged = true
+  state.isChanged ||= isNew
   if (frame === undefined) {
     state.whole = Option.some(value)
     return goTo(state, "done", i)
@@ -213,7 +213,7 @@ const open = (state: State, shape: Shape, isArray: boolean, i: number): number =
 
 const close = (state: State, i: number): number => {
   const frame = state.frames.pop()
-  return attach(state, frame?.array ?? frame?.object, i + 1)
+  return attach(state, frame?.array ?? frame?.object, false, i + 1)
 }
 
 const openString = (state: State, isKey: boolean, i: number): number => {
@@ -223,9 +223,10 @@ const openString = (state: State, isKey: boolean, i: number): number => {
 }
 
 const closeString = (state: State, i: number): number => {
+  const isNew = state.text === "" || state.half !== ""
   const text = (state.text += state.half)
   state.half = ""
-  if (!state.isKey) return attach(state, text, i)
+  if (!state.isKey) return attach(state, text, isNew, i)
   const frame = state.frames.at(-1)
   // The last value of a key counts, so the one that was shown would be withdrawn.
   if (frame === undefined || text === "__proto__" || Object.hasOwn(frame.object ?? {}, text)) return breakOff(state, i)
@@ -288,7 +289,7 @@ const readRaw: Step = (state, text, i) => {
   const json = Json.parse(state.raw)
   if (json === undefined || Json.findFault(json) !== undefined) return breakOff(state, end)
   const value = state.shape.decode(json)
-  return Option.isSome(value) ? attach(state, value.value, end) : leaveOut(state, end)
+  return Option.isSome(value) ? attach(state, value.value, true, end) : leaveOut(state, end)
 }
 
 /** The index after a value; `undefined` if it goes on. */
@@ -326,7 +327,11 @@ const readItem = (state: State, { isFrozen, shape, size }: Frame, i: number): nu
 }
 
 const steps: { readonly [P in Phase]: Step } = {
-  start: skipSpace((state, char, i) => goTo(state, begins(state.root, char) ? "value" : "prose", i)),
+  // `trim` removes more than the white space of JSON.
+  start: (state, text, i) => {
+    const char = text.charAt(i)
+    return char.trim() === "" ? i + 1 : goTo(state, begins(state.root, char) ? "value" : "prose", i)
+  },
   prose: (state, text, i) => {
     const char = text.charAt(i)
     state.isExact = false

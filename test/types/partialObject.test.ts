@@ -174,6 +174,7 @@ describe("the parts of a value", () => {
         if (Result.isFailure(expected)) return
         expect(end).toEqual(expected)
         expectMonotone([...parts, expected.success])
+        expect(parts.some((part, i) => i > 0 && Equal.equals(part, parts[i - 1]))).toBe(false)
         // The last part has everything.
         if (writing.longest < 10) expect(parts.at(-1)).toEqual(expected.success)
       }),
@@ -251,17 +252,17 @@ describe("each chunk", () => {
       "a text grows",
       Schema.Struct({ a: Schema.String }),
       ['{"a":', '"', "x", "y", '"', "}"],
-      [{}, { a: "x" }, { a: "xy" }, { a: "xy" }, { a: "xy" }]
+      [{}, { a: "x" }, { a: "xy" }]
     ],
-    ["an empty text", Schema.Struct({ a: Schema.String }), ['{"a":"', '"', "}"], [{}, { a: "" }, { a: "" }]],
+    ["an empty text", Schema.Struct({ a: Schema.String }), ['{"a":"', '"', "}"], [{}, { a: "" }]],
     ["a number is whole", Schema.Array(Schema.Finite), ["[1", "2", ",", "3]"], [[], [12], [12, 3]]],
-    ["a literal is whole", Schema.Array(Schema.Literals(["a", "ab"])), ['["a', 'b"', "]"], [[], ["ab"], ["ab"]]],
+    ["a literal is whole", Schema.Array(Schema.Literals(["a", "ab"])), ['["a', 'b"', "]"], [[], ["ab"]]],
     ["null is whole", Schema.Struct({ a: Schema.NullOr(Schema.String) }), ['{"a":nu', "ll", "}"], [{}, { a: null }]],
     [
       "an escape is whole",
       Schema.Array(Schema.String),
       ['["a\\', "u00", "e9", "\\", "n", '"]'],
-      [["a"], ["aé"], ["aé\n"], ["aé\n"]]
+      [["a"], ["aé"], ["aé\n"]]
     ],
     [
       "a pair of surrogates is whole",
@@ -274,17 +275,18 @@ describe("each chunk", () => {
       "an unknown field",
       Schema.Struct({ a: Schema.String }),
       ['{"x":{"a":[1,"]', '}"]},', '"a":"y', '"}'],
-      [{}, { a: "y" }, { a: "y" }]
+      [{}, { a: "y" }]
     ],
     [
       "alternatives",
       Schema.Array(Schema.Union([Schema.Struct({ a: Schema.String }), Schema.String])),
       ['[{"a":"x', '"}', ',"y"', "]"],
-      [[], [{ a: "x" }], [{ a: "x" }, "y"], [{ a: "x" }, "y"]]
+      [[], [{ a: "x" }], [{ a: "x" }, "y"]]
     ],
     ["an invalid value", Schema.Struct({ n: Schema.Int, a: Schema.String }), ['{"n":1.5,"a"', ':"x'], [{}, { a: "x" }]],
-    ["an invalid item, and those after it", Schema.Array(Schema.Int), ["[1,", "1.5,", "2]"], [[1], [1]]],
-    ["a text alone", Schema.String, ['"a', "b", '"'], ["a", "ab", "ab"]],
+    ["an invalid item, and those after it", Schema.Array(Schema.Int), ["[1,", "1.5,", "2]"], [[1]]],
+    ["a text alone", Schema.String, ['"a', "b", '"'], ["a", "ab"]],
+    ["other white space before it", Schema.Struct({ a: Schema.String }), ["\ufeff\u00a0{", '"a":"x'], [{}, { a: "x" }]],
     [
       "the __proto__ of a record",
       Schema.Record(Schema.String, Schema.String),
@@ -299,12 +301,7 @@ describe("each chunk", () => {
     Effect.gen(function* () {
       const schema = Schema.Struct({ on: Schema.Date, n: Schema.NumberFromString })
       const parts = yield* partsOf(schema, ['{"on":"2026-01-', '02"', ',"n":"1', '2"', "}"])
-      expect(parts).toEqual([
-        {},
-        { on: new Date("2026-01-02") },
-        { on: new Date("2026-01-02"), n: 12 },
-        { on: new Date("2026-01-02"), n: 12 }
-      ])
+      expect(parts).toEqual([{}, { on: new Date("2026-01-02") }, { on: new Date("2026-01-02"), n: 12 }])
     })
   )
 

@@ -288,6 +288,24 @@ describe("each chunk", () => {
     ["a text alone", Schema.String, ['"a', "b", '"'], ["a", "ab"]],
     ["other white space before it", Schema.Struct({ a: Schema.String }), ["\ufeff\u00a0{", '"a":"x'], [{}, { a: "x" }]],
     [
+      "a __proto__ inside a value",
+      Schema.Record(Schema.String, Schema.Unknown),
+      ['{"a":1,', '"b":{"__proto__":{"x":1}}', ',"c":1}'],
+      [{ a: 1 }]
+    ],
+    [
+      "another value after one that is not JSON",
+      Schema.Struct({ a: Schema.String }),
+      ['{"a":"x', '\u0001 ```json {"a":"', 'y"}```'],
+      [{ a: "x" }]
+    ],
+    [
+      "a value after prose that looks like one",
+      Schema.Struct({ a: Schema.String }),
+      ["{", 'braces} ```json {"a":"', 'y"}```'],
+      [{}, { a: "y" }]
+    ],
+    [
       "the __proto__ of a record",
       Schema.Record(Schema.String, Schema.String),
       ['{"a":"x","__proto__', '":"y"', ',"b":"z"}'],
@@ -366,6 +384,8 @@ describe("hostile sizes", () => {
       const deep = '{"name":"x","children":['.repeat(100_000)
       const { end, parts } = yield* run(Tree, toChunks([deep.slice(0, 1000), deep.slice(1000)]))
       expect(parts.length).toBeGreaterThan(0)
+      // Values that are passed on can be written and compared.
+      expect(JSON.stringify(parts.at(-1)).length).toBeLessThan(500 * 30)
       expect(Result.isFailure(end)).toBe(true)
       const unknown = `{"x":${"[".repeat(100_000)}${"]".repeat(100_000)},"name":"x","children":[]}`
       expect((yield* run(Tree, toChunks([unknown]))).end).toMatchObject({ failure: expect.stringContaining("deep") })

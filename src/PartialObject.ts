@@ -42,16 +42,10 @@ export type PartialOf<A> = A extends string
       ? ReadonlyArray<PartialOf<Item>>
       : { readonly [I in keyof A]?: PartialOf<A[I]> }
     : A extends object
-      ? HasMethods<A> extends true
+      ? true extends { readonly [K in keyof A]: A[K] extends (...args: never) => unknown ? true : false }[keyof A]
         ? A
         : { readonly [K in keyof A]?: PartialOf<A[K]> }
       : A
-
-type HasMethods<A> = true extends {
-  readonly [K in keyof A]: A[K] extends (...args: never) => unknown ? true : false
-}[keyof A]
-  ? true
-  : false
 
 /**
  * A part of the value, or, as the last element of a stream, the value itself. `isFinal` narrows the type.

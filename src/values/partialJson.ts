@@ -72,8 +72,8 @@ interface State {
   whole: Option.Option<unknown>
   isExact: boolean
   isChanged: boolean
-  /** Whether more was shown than an object or an array without content. */
-  hasShown: boolean
+  /** Of the value: nothing, an object or an array without content, or more. */
+  shown: "nothing" | "empty" | "more"
   /** Characters since the last time that a value was taken. */
   since: number
 }
@@ -97,7 +97,7 @@ const makeState = (root: Shape): State => ({
   whole: Option.none(),
   isExact: true,
   isChanged: false,
-  hasShown: false,
+  shown: "nothing",
   since: 0
 })
 
@@ -113,12 +113,15 @@ export const make = (root: Shape): Reader => {
       if (!state.isChanged || !isWorthCopying(state)) return Option.none()
       state.isChanged = false
       state.since = 0
-      state.hasShown ||= state.phase === "string" || state.frames.length !== 1 || state.frames[0]?.size !== 0
+      if (state.shown !== "more") state.shown = hasContent(state) ? "more" : "empty"
       return snapshot(state)
     },
     isWhole: () => state.isExact && state.phase === "done"
   }
 }
+
+const hasContent = ({ frames, phase }: State): boolean =>
+  phase === "string" || frames.length !== 1 || frames[0]?.size !== 0
 
 /** Copies of wide objects and arrays would take quadratic time if each chunk had one. An entry of an object takes as long as many items. */
 const copiesPerCharacter = 8
@@ -166,9 +169,9 @@ const goTo = (state: State, phase: Phase, i: number): number => {
 
 /** What was shown is not the beginning of the value, or no more of it is certain. */
 const breakOff = (state: State, i: number): number => {
-  const { hasShown, retry } = state
+  const { retry, shown } = state
   state.isExact = false
-  if (retry === undefined || hasShown) return goTo(state, "over", i)
+  if (retry === undefined || shown === "more") return goTo(state, "over", i)
   state.frames.length = 0
   state.retry = undefined
   state.shape = state.root
@@ -207,7 +210,7 @@ const open = (state: State, shape: Shape, isArray: boolean, i: number): number =
     key: "",
     isFrozen: false
   })
-  state.isChanged = true
+  state.isChanged ||= state.frames.length > 1 || state.shown === "nothing"
   return goTo(state, isArray ? "item-or-end" : "key-or-end", i + 1)
 }
 

@@ -178,7 +178,7 @@ describe("the parts of a value", () => {
         // The last part has everything.
         if (writing.longest < 10) expect(parts.at(-1)).toEqual(expected.success)
       }),
-    { arbitrary: { runs: 100 }, timeout: 60_000 }
+    { arbitrary: { runs: 60 }, timeout: 60_000 }
   )
 
   const Small = Schema.Struct({
@@ -232,7 +232,7 @@ describe("the parts of a value", () => {
           expect(extendsPart(parts.at(-1), expected.success)).toBe(false)
         } else expect(end).toEqual(expected)
       }),
-    { arbitrary: { runs: 600 }, timeout: 60_000 }
+    { arbitrary: { runs: 400 }, timeout: 60_000 }
   )
 })
 

@@ -19,6 +19,7 @@ import type * as Stream from "effect/Stream"
 import type { Access } from "./gateway/access.ts"
 import * as AccessOf from "./gateway/access.ts"
 import type * as Running from "./gateway/gateway.ts"
+import * as Failures from "./gateway/failures.ts"
 import * as Protocols from "./gateway/protocols.ts"
 import * as Routes from "./gateway/routes.ts"
 import type { ModelProgress } from "./ModelProgress.ts"
@@ -63,6 +64,12 @@ export interface Options {
    * second counts as 1 second. Default: 45 seconds.
    */
   readonly keepAlive?: Duration.Input | undefined
+  /**
+   * When this effect ends, requests that still run fail: with 503 before the response begins, and with the last record of a failure after
+   * it. The program stops to listen itself. Without it, a program that ends cuts the connections, which some clients take for the end of a
+   * completion. Default: never.
+   */
+  readonly halt?: Effect.Effect<unknown> | undefined
 }
 
 /**
@@ -95,7 +102,8 @@ export { Refusal } from "./gateway/refusal.ts"
  * is logged, and none of it is in a span or a metric.
  *
  * Requests run as the caller that `access` names, so a `Pool` serves callers fairly. Requests of one conversation go to the host that has
- * their prompt in its cache, because a pool knows which host has read which beginning; no key of a conversation is needed.
+ * their prompt in its cache, because a pool knows which host has read which beginning. Keys of a conversation, such as `prompt_cache_key` and
+ * the header `x-session-id`, are ignored: where the beginning of a prompt has changed, the host of the conversation reads all of it again.
  *
  * @category layers
  */
@@ -143,6 +151,8 @@ const live = <A>(value: Schema.ConstraintDecoder<A>) =>
 
 const isAccess = (u: unknown): u is Access => Predicate.hasProperty(u, "authorize") && Predicate.isFunction(u.authorize)
 
+const isEffect = (u: unknown): u is Effect.Effect<unknown> => Effect.isEffect(u)
+
 const protocolFields = {
   ollama: OptionSchema.boolean,
   openai: OptionSchema.boolean,
@@ -159,6 +169,7 @@ const definition = OptionSchema.define<Options>({
   origins: live(Schema.Array(Schema.String)),
   maxBodyBytes: OptionSchema.count(1),
   bodyTimeout: OptionSchema.duration,
+  halt: Schema.optional(OptionSchema.is(isEffect, "an Effect")),
   keepAlive: OptionSchema.duration
 })
 
@@ -168,6 +179,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     access = AccessOf.everybody,
     aliases = {},
     bodyTimeout = "30 seconds",
+    halt,
     hosts = [],
     keepAlive = "45 seconds",
     maxBodyBytes = 32 * 1024 * 1024,
@@ -181,6 +193,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     aliases: toFunction(aliases),
     access,
     pull,
+    halted: halt && Effect.andThen(halt, Effect.fail(Failures.halted)),
     names: { hosts: toFunction(hosts), origins: toFunction(origins) },
     limits: { maxBytes: maxBodyBytes, timeout: Duration.fromInputUnsafe(bodyTimeout) },
     keepAlive: Duration.fromInputUnsafe(keepAlive),

@@ -90,12 +90,13 @@ const stream = (
   chunks: Stream.Stream<StreamingChunk, ProviderError>,
   writer: ReturnType<ReceivedCompletion["makeWriter"]>,
   framing: CompletionRoute["framing"],
-  { caller, closeConnection, keepAlive, refuse }: Exchange
+  { caller, closeConnection, gateway, keepAlive, refuse }: Exchange
 ) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const usage = yield* countTokens(caller)
-    return yield* Respond.make(chunks, {
+    const { isOver } = writer
+    return yield* Respond.make(isOver === undefined ? chunks : Stream.takeUntil(chunks, isOver), {
       contentType: framing.contentType,
       encode: (chunk) => {
         usage.add(chunk)
@@ -104,6 +105,7 @@ const stream = (
       begins: Delivered.carries,
       keepAlive: { text: framing.keepAlive, after: keepAlive },
       refuse,
+      until: gateway.halted,
       fail: (error) => writer.failure(error.reason),
       defect: () => writer.failure(new StreamError({})),
       onBroken: Effect.provideService(closeConnection, Scope.Scope, scope)

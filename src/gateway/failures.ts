@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import type * as Cause from "effect/Cause"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Respond from "../http/respond.ts"
-import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
-import { isProviderError } from "../ProviderError.ts"
+import type { ProviderErrorReason } from "../ProviderError.ts"
+import { isProviderError, ProviderError, StreamError } from "../ProviderError.ts"
 import * as Text from "../values/text.ts"
 import type { Protocol } from "./gateway.ts"
 import { Refusal } from "./refusal.ts"
@@ -13,9 +13,19 @@ import * as View from "./view.ts"
 /** A bare reason is one of ours: of a request that could not be read, or of a limit of the caller. The client gets its message. */
 export type Failure = ProviderError | ProviderErrorReason | Refusal
 
+/** Of a request that still runs when the gateway ends. */
+export const halted = new ProviderError({
+  provider: "gateway",
+  reason: new StreamError({ description: "the gateway is stopping" })
+})
+
+/** Clients retry a request that meets a server that is being restarted. */
+const stopping = new Refusal({ status: 503, message: "The gateway is stopping", headers: { "retry-after": "1" } })
+
 /** The response for a failure. */
 export const toResponse = (protocol: Protocol, failure: Failure): HttpServerResponse.HttpServerResponse => {
   if (failure instanceof Refusal) return refuse(protocol, failure)
+  if (failure === halted) return refuse(protocol, stopping)
   if (failure === View.forbidden) {
     return refuse(protocol, new Refusal({ status: 403, message: "This model is not for the key of the request" }))
   }

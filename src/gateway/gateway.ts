@@ -23,7 +23,7 @@ export interface Protocol {
    * may be those of a server: `PublicMessage.make`.
    */
   readonly fail: (reason: ProviderErrorReason, message?: string) => FailureResponse
-  /** The body of what the core itself refuses: 400, 401, 403, 404, 405, 408, 413, 500. */
+  /** The body of what the core itself refuses: 400, 401, 403, 404, 405, 408, 413, 500, 503. */
   readonly refuse: (status: number, message: string) => JsonObject
 }
 
@@ -65,6 +65,8 @@ export interface Running {
   readonly provider: Provider
   /** Loads a model onto the disks of the servers. Absent if the servers cannot. */
   readonly pull?: ((model: string) => Stream.Stream<ModelProgress, ProviderError>) | undefined
+  /** Fails when requests that still run have to end. Absent if they never have to. */
+  readonly halted?: Effect.Effect<never, ProviderError> | undefined
   /** For the body of a response: a new id, and the time. */
   readonly contextOf: (model: string) => WriterContext
 }

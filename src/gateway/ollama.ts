@@ -88,20 +88,21 @@ const pull: Route = {
       const { isStream, model } = yield* Effect.fromResult(Models.decodePull(body))
       if (gateway.pull === undefined) return refuse("the servers of this gateway cannot pull models")
       const reports = gateway.pull(model)
-      if (isStream) return yield* reportProgress(reports)
+      if (isStream) return yield* reportProgress(reports, gateway)
       yield* Stream.runDrain(reports)
       return { status: "success" }
     })
 }
 
 /** A failure before the first report has a status, unlike that of Ollama, which begins its response before it asks the registry. */
-const reportProgress = (reports: Stream.Stream<ModelProgress, ProviderError>) =>
+const reportProgress = (reports: Stream.Stream<ModelProgress, ProviderError>, { halted }: Running) =>
   Respond.make(reports, {
     contentType: framing.contentType,
     encode: Models.encodeProgress,
     begins: () => true,
     keepAlive: { text: framing.keepAlive, after: Duration.seconds(15) },
     refuse: (error) => Failures.toResponse(protocol, error),
+    until: halted,
     fail: ({ reason }) => Response.toLine(reason),
     defect: () => Response.toLine(new StreamError({}))
   })

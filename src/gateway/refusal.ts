@@ -8,7 +8,7 @@ import * as Data from "effect/Data"
  */
 export class Refusal extends Data.TaggedError("Refusal")<{
   /** The status of the response. */
-  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 500
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 500 | 503
   /** What the client may know of the reason. */
   readonly message: string
   /** Further headers of the response, such as `retry-after`. */

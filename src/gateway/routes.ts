@@ -22,7 +22,7 @@ import { Refusal } from "./refusal.ts"
 import * as View from "./view.ts"
 
 /** A gateway, with the defaults of its options. */
-export interface Gateway extends Pick<Running, "contextOf" | "pull"> {
+export interface Gateway extends Pick<Running, "contextOf" | "halted" | "pull"> {
   readonly protocols: ReadonlyArray<Protocol>
   readonly provider: Provider
   readonly aliases: () => View.Aliases
@@ -156,6 +156,7 @@ const serve = (
     const running: Running = {
       provider: View.make(gateway.provider, gateway.aliases(), caller),
       pull: gateway.pull,
+      halted: gateway.halted,
       contextOf: gateway.contextOf
     }
     const response = respond(
@@ -169,7 +170,8 @@ const serve = (
         closeConnection: Connection.closeAfter(request)
       }
     )
-    return yield* Effect.provideService(response, PoolCaller, caller.caller)
+    const answered = Effect.provideService(response, PoolCaller, caller.caller)
+    return yield* gateway.halted === undefined ? answered : Effect.raceFirst(answered, gateway.halted)
   })
 
 const pullRefused = Effect.fail(new Refusal({ status: 403, message: "Models are not pulled for this key" }))

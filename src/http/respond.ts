@@ -18,7 +18,7 @@ import * as Monotonic from "../values/monotonic.ts"
 import * as Text from "../values/text.ts"
 
 /** How the items of a stream are sent. */
-export interface Options<in A, in E> {
+export interface Options<in A, in out E> {
   readonly contentType: string
   /** The text of an item; `""` to leave it out. */
   readonly encode: (item: A) => string
@@ -32,6 +32,8 @@ export interface Options<in A, in E> {
   readonly fail: (error: E) => string
   /** The last text, for a defect after the beginning. */
   readonly defect: () => string
+  /** The stream fails as this does, if that is first. Default: never. */
+  readonly until?: Effect.Effect<never, E> | undefined
   /** Run before the last text of a failure or a defect. */
   readonly onBroken?: Effect.Effect<void> | undefined
 }
@@ -80,7 +82,7 @@ const produce = <A, E, R>(
   pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E, void, R>,
   begun: Begun<E>,
   slot: Slot,
-  { begins, defect, encode, fail, onBroken = Effect.void }: Options<A, E>
+  { begins, defect, encode, fail, onBroken = Effect.void, until }: Options<A, E>
 ): Effect.Effect<void, never, R> => {
   const put = (items: Arr.NonEmptyReadonlyArray<A>): Effect.Effect<void> => {
     let text = ""
@@ -124,7 +126,8 @@ const produce = <A, E, R>(
     )
   }
   const loop = Effect.whileLoop({ while: constTrue, body: () => Effect.flatMap(pull, put), step: constVoid })
-  return Effect.matchCauseEffect(loop, { onFailure: finish, onSuccess: () => Effect.void })
+  const running = until === undefined ? loop : Effect.raceFirst(loop, until)
+  return Effect.matchCauseEffect(running, { onFailure: finish, onSuccess: () => Effect.void })
 }
 
 /** Puts a text after each silence. Returns how to stop that. */

@@ -31,8 +31,6 @@ export interface ReceivedCompletion {
   readonly unloads?: boolean | undefined
   /** Whether `think` only counts for models that can think: the client sends it whatever the model is. Default: `false`. */
   readonly isThinkOptional?: boolean | undefined
-  /** What the client says that requests of the same conversation have in common. */
-  readonly conversation?: string | undefined
   /** A new writer of one response. */
   readonly makeWriter: (context: WriterContext) => CompletionWriter
   /** The response as a whole. */
@@ -55,6 +53,8 @@ export interface CompletionWriter {
   readonly chunk: (chunk: StreamingChunk) => string
   /** The record of a failure after the beginning. No end marker follows it, so that no client takes the response as complete. */
   readonly failure: (reason: ProviderErrorReason) => string
+  /** Whether the response has ended with a failure of its own: it is too long for the protocol. Absent if there is no such limit. */
+  readonly isOver?: (() => boolean) | undefined
 }
 
 /** How the records of a route are sent. */

@@ -18,7 +18,8 @@ export const parse = (input: string, { otherRoot, port, root }: Defaults): Resul
     ? text
     : `http://${/^[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:.]*$/i.test(text) ? `[${text}]` : text}`
   const url = URL.parse(candidate)
-  if (url === null || !/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)$/i.test(url.hostname)) {
+  // `http//desk` has the host "http".
+  if (url === null || !/^(\[[0-9a-f:.]+\]|(?!https?$)[a-z0-9._-]+)$/i.test(url.hostname)) {
     return Result.fail('Expected an address such as "http://127.0.0.1:1234"')
   }
   if (url.protocol !== "http:" && url.protocol !== "https:") return Result.fail("Expected an http or https address")

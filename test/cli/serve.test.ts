@@ -7,6 +7,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
+import * as Answers from "../support/gateway.ts"
 import * as Gateway from "../support/serve.ts"
 import { vi } from "vitest"
 
@@ -93,7 +94,10 @@ describe("the address", () => {
     [["--alias", "x"], /--alias is NAME=MODEL/],
     [["--permits", "0"], /--permits is a whole number, 1 or more/],
     [["--stop-timeout", "soon"], /--stop-timeout is a time such as 90s/],
-    [["--host", "ftp://a"], /Expected an http or https address/],
+    [["--host", "ftp://a"], /--host "ftp:\/\/a": Expected an http or https address/],
+    [["--host", "gpu-1", "--host", "localhost:99999"], /--host "localhost:99999": Expected an address such as/],
+    [["--host", "http//gpu-1"], /--host "http\/\/gpu-1": Expected an address such as/],
+    [["--host", "http://ann:secret@gpu-1"], /--host: Expected no user name or password/],
     [["--config", "/no/such.json"], /the file of --config cannot be read: there is no such file/],
     [["--keys", "/no/such.json"], /the file of --keys cannot be read: there is no such file/],
     [["--keys", "k.json", "--no-keys"], /--no-keys and a file of keys exclude each other/]
@@ -105,14 +109,19 @@ describe("the address", () => {
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
       expect(stderr).toMatch(/^local-llm: [^\n]+\n$/)
       expect(stderr).toMatch(message)
+      expect(stderr).not.toContain("secret")
     })
   )
 
-  it.live("may be one of all interfaces without keys if the user says so", () =>
+  it.live("may be one of all interfaces without keys if the user says so; hosts are told apart, and typos named", () =>
     Effect.gen(function* () {
       const { url } = yield* FakeServer.make()
-      const gateway = yield* Gateway.serve(["--host", url, "--listen", "0.0.0.0:0", "--no-keys"])
+      const hosts = [url, `${url}/`, "gpu.invalid"].flatMap((host) => ["--host", host])
+      const gateway = yield* Gateway.serve([...hosts, "--listen", "0.0.0.0:0", "--no-keys"])
       expect((yield* gateway.get("/api/version")).status).toBe(200)
+      const { stderr } = yield* gateway.output
+      expect(stderr).toContain("local-llm serves 1 host at")
+      expect(stderr).toContain("gpu.invalid: no server is recognised there yet (the name gpu.invalid is not found);")
     })
   )
 
@@ -200,20 +209,51 @@ describe("SIGTERM", () => {
     })
   )
 
-  it.live("ends answers after the limit", () =>
-    Effect.gen(function* () {
-      const { answer, gateway } = yield* startAnswer(["--stop-timeout", "300ms"], "a ".repeat(1000))
-      expect((yield* gateway.result).code).toBe(0)
-      expect(JSON.stringify(yield* Fiber.join(answer))).not.toContain('\\"done\\":true')
-    })
+  it.live(
+    "after the limit, ends answers with the last record of a failure, and with a status where none has begun",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* FakeServer.make(
+          { text: "word ".repeat(1000), delay: { between: "100 millis" } },
+          { models: ["m:latest"] }
+        )
+        const gateway = yield* Gateway.serve(["--host", server.url, "--permits", "7", "--stop-timeout", "300ms"])
+        const rows = Object.values(Answers.rows)
+        const streams = rows.map(({ body, path }) => Answers.send(gateway.url + path, { ...body, stream: true }))
+        yield* Effect.promise(() => Promise.all(streams.map(({ until }) => until((text) => text.includes("word")))))
+        // The first one is generated, and the others wait for a permit.
+        const wholes = rows.map(({ body, path }) => Answers.send(gateway.url + path, { ...body, stream: false }))
+        yield* server.until(({ requests }) => requests.filter(({ path }) => path === "/api/chat").length >= 6)
+        // A page that shows the status does not hold the gateway up.
+        const page = Answers.send(`${gateway.url}/status`, undefined, { headers: { accept: "text/event-stream" } })
+        yield* Effect.promise(() => page.until((text) => text.includes("data:")))
+        yield* gateway.kill("SIGTERM")
+        const ended = yield* Effect.promise(() => Promise.all(streams.map(({ seen }) => seen)))
+        for (const [i, { end, failure }] of rows.entries()) {
+          const { isWhole, text } = ended[i] ?? {}
+          expect(isWhole).toBe(true)
+          expect(text).toMatch(failure)
+          expect(text).not.toContain(end)
+        }
+        const refused = yield* Effect.promise(() => Promise.all(wholes.map(({ seen }) => seen)))
+        expect(refused.map(({ headers, status }) => [status, headers["retry-after"]])).toEqual(
+          rows.map(() => [503, "1"])
+        )
+        const errors = refused.map(({ text }): unknown => JSON.parse(text).error)
+        expect(errors.slice(0, 2)).toEqual(["The gateway is stopping", "The gateway is stopping"])
+        for (const error of errors.slice(2)) expect(error).toMatchObject({ message: "The gateway is stopping" })
+        expect((yield* Effect.promise(() => page.seen)).isWhole).toBe(true)
+        expect((yield* gateway.result).code).toBe(0)
+      })
   )
 
   it.live("ends answers at once the second time", () =>
     Effect.gen(function* () {
-      const { gateway } = yield* startAnswer([], "a ".repeat(1000))
+      const { answer, gateway } = yield* startAnswer([], "a ".repeat(1000))
       yield* gateway.until(({ stderr }) => stderr.includes("stopping"))
       yield* gateway.kill("SIGTERM")
       expect((yield* gateway.result).code).toBe(0)
+      expect(JSON.stringify(yield* Fiber.join(answer))).toContain('\\"error\\":')
     })
   )
 })

@@ -57,6 +57,10 @@ const rows: ReadonlyArray<[config: unknown, mistakes: ReadonlyArray<string>]> = 
     [": hosts[0].tokenVariable: Expected the name of an environment variable, not its value"]
   ],
   [{ hosts: [...hosts, ...hosts] }, [": hosts[1]: Expected another name or address than that of hosts[0]"]],
+  [
+    { hosts: [{ url: "http://a" }, { url: "http://a/" }] },
+    [": hosts[1]: Expected another name or address than that of hosts[0]"]
+  ],
   [{ hosts, aliases: { a: 1 } }, [": aliases.a: Expected string"]],
   [{ hosts, aliases: ["a"] }, [": aliases: Expected object"]],
   [

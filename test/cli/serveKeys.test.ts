@@ -50,6 +50,28 @@ describe("local-llm keys", () => {
     })
   )
 
+  it.live("of several programs at the same time are all kept, and a lock that was left behind is reported", () =>
+    Effect.gen(function* () {
+      const file = makeFile()
+      const names = ["a", "b", "c", "d"]
+      const added = yield* Effect.forEach(names, (name) => keys("add", name, "--keys", file), {
+        concurrency: "unbounded"
+      })
+      expect(added.map(({ code }) => code)).toEqual(names.map(() => 0))
+      expect((yield* keys("list", "--keys", file, "--json")).stdout.match(/"name":"./g)?.toSorted()).toEqual(
+        names.map((name) => `"name":"${name}`)
+      )
+      expect(Fs.readdirSync(Path.dirname(file))).toEqual(["keys.json"])
+      Fs.writeFileSync(`${file}.lock`, "")
+      const locked = yield* keys("remove", "a", "--keys", file)
+      expect(locked).toMatchObject({
+        code: 1,
+        stdout: "",
+        stderr: `local-llm: another program changes ${file}; if there is none, remove ${file}.lock\n`
+      })
+    })
+  )
+
   it.live.each<[file: unknown, message: string]>([
     [{}, ": keys: Expected this field"],
     [{ keys: [{ name: "a", sha256: "x" }] }, ": keys[0].sha256: Expected a SHA-256 in 64 digits"],
@@ -176,6 +198,54 @@ describe("a gateway with keys", () => {
       yield* Effect.sleep("1100 millis")
       expect((yield* gateway.get("/v1/models", bearer("sk-all"))).status).toBe(401)
       expect((yield* gateway.get("/v1/models", bearer("sk-one"))).status).toBe(200)
+    })
+  )
+
+  it.live("serves the requests of a batch after all others, whichever came first", () =>
+    Effect.gen(function* () {
+      const file = makeFile()
+      const owners = [
+        { name: "ann", sha256: sha256("sk-ann") },
+        { name: "scripts", sha256: sha256("sk-scripts"), priority: "batch" }
+      ]
+      Fs.writeFileSync(file, JSON.stringify({ keys: owners }))
+      const server = yield* FakeServer.make({ text: "Yes", delay: { first: "100 millis" } }, { models: ["m:latest"] })
+      const gateway = yield* Gateway.serve(["--host", server.url, "--keys", file, "--permits", "1"])
+      const ask = (name: string, i: number) =>
+        gateway.post(
+          "/api/chat",
+          { ...Gateway.chat("m"), messages: [{ role: "user", content: `${name} ${i}` }] },
+          bearer(`sk-${name}`)
+        )
+      const isChat = ({ path }: FakeServer.ReceivedRequest) => path === "/api/chat"
+      const first = yield* Effect.forkChild(ask("scripts", 0))
+      yield* server.until(({ requests }) => requests.some(isChat))
+      const batch = yield* Effect.forkChild(Effect.forEach([1, 2, 3], (i) => ask("scripts", i), { concurrency: 3 }))
+      yield* Effect.sleep("40 millis")
+      const others = yield* Effect.forkChild(Effect.forEach([1, 2, 3], (i) => ask("ann", i), { concurrency: 3 }))
+      yield* Fiber.join(first)
+      yield* Fiber.join(batch)
+      yield* Fiber.join(others)
+      const { requests } = yield* server.state
+      const order = requests.filter(isChat).map(({ body }) => /(ann|scripts) \d/.exec(JSON.stringify(body))?.[1])
+      expect(order).toHaveLength(7)
+      // Whatever the machine is busy with: once those of ann wait, none of the batch is first.
+      const begun = order.indexOf("ann")
+      expect(order.slice(begun, begun + 3)).toEqual(["ann", "ann", "ann"])
+    })
+  )
+
+  it.live("warns of a file that others can change", () =>
+    Effect.gen(function* () {
+      const file = makeFile()
+      yield* keys("add", "ann", "--keys", file)
+      const { url } = yield* FakeServer.make()
+      const warning = `${file} can be changed by other users of this machine; chmod 600 takes that from them`
+      const closed = yield* Gateway.serve(["--host", url, "--keys", file])
+      expect((yield* closed.output).stderr).not.toContain(warning)
+      Fs.chmodSync(file, 0o666)
+      const open = yield* Gateway.serve(["--host", url, "--keys", file])
+      expect((yield* open.output).stderr).toContain(warning)
     })
   )
 

@@ -1,5 +1,6 @@
 /** What coding agents send to Anthropic's and OpenAI's newest routes, on real sockets. */
 import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as MockProvider from "../../src/MockProvider.ts"
@@ -167,6 +168,43 @@ describe("a failure", () => {
       return { status, ...JSON.parse(text).error }
     })
   const messages = { model: "m", messages: [user] }
+
+  /** What Claude Code 2.1.197 does with each: it repeats the request up to 10 times, or shows the failure. */
+  it.live.each<[reason: Reasons.ProviderErrorReason, status: number, isRepeated: boolean]>([
+    [new Reasons.ApiError({ status: 500 }), 502, true],
+    [new Reasons.ApiError({ status: 503 }), 529, true],
+    [new Reasons.NetworkError({}), 502, true],
+    [new Reasons.Timeout({ kind: "first-chunk", limit: Duration.seconds(1) }), 504, true],
+    [new Reasons.RateLimited({ retryAfter: Duration.seconds(1) }), 429, true],
+    [new Reasons.ModelNotAvailable({ model: "m" }), 404, false],
+    [new Reasons.ContextOverflow({ promptTokens: 100, contextLength: 50 }), 400, false]
+  ])("before the first text has a status that Claude Code knows: %s, %s, repeated: %s", ([reason, status, repeated]) =>
+    Effect.gen(function* () {
+      const url = yield* Gateway.serve(yield* MockProvider.make([MockProvider.fail(reason)]))
+      const seen = yield* Gateway.ask(`${url}/v1/messages?beta=true`, claudeCode, { headers })
+      expect([seen.status, seen.status === 429 || seen.status >= 500]).toEqual([status, repeated])
+      expect(seen.headers["retry-after"]).toBe(status === 429 ? "1" : undefined)
+      expect(JSON.parse(seen.text)).toMatchObject({ type: "error", error: { message: expect.any(String) } })
+    })
+  )
+
+  it.live("after it makes Claude Code drop the text and ask for the whole message, which it gets", () =>
+    Effect.gen(function* () {
+      let requests = 0
+      const mock = yield* MockProvider.make(() =>
+        requests++ === 0 ? ["Hel", MockProvider.fail(new Reasons.StreamError({}))] : ["Hello ", "there."]
+      )
+      const url = yield* Gateway.serve(mock)
+      const first = yield* Gateway.ask(`${url}/v1/messages?beta=true`, claudeCode, { headers })
+      expect(first.text).toMatch(/event: error\n.*\n\n$/)
+      const { stream: _, ...whole } = claudeCode
+      const second = yield* Gateway.ask(`${url}/v1/messages?beta=true`, whole, { headers })
+      expect(JSON.parse(second.text)).toMatchObject({
+        content: [{ type: "text", text: "Hello there." }],
+        stop_reason: "end_turn"
+      })
+    })
+  )
 
   it.live("of a host that has too much to do is `overloaded_error`", () =>
     Effect.gen(function* () {

@@ -91,6 +91,19 @@ describe.each(Object.entries(Gateway.rows))("%s", (_, { body, path }) => {
   })
 })
 
+it.live("a response that is too long for its protocol fails, and the host stops", () =>
+  Effect.gen(function* () {
+    const piece = "x".repeat(100_000)
+    const { isCut, isIdle, url } = yield* start({ pieces: FakeServer.endless(piece) })
+    const row = Gateway.rows["OpenAI, responses"]
+    const { text } = yield* Gateway.ask(`${url}${row?.path}`, { ...row?.body, stream: true })
+    expect(text.slice(-2000)).toMatch(row?.failure ?? "")
+    expect(text.length).toBeLessThan(20_000_000)
+    yield* atOnce(isCut)
+    yield* atOnce(isIdle)
+  }).pipe(Effect.provide(NodeHttpClient.layerUndici))
+)
+
 it.live("a client that does not read slows the host down, and its leaving is noticed", () =>
   Effect.gen(function* () {
     const piece = "x".repeat(10_000)

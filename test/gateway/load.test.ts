@@ -50,26 +50,47 @@ it.live(
   120_000
 )
 
+const count = Number(process.env["GATEWAY_REQUESTS"] ?? 400)
+
+/** The sockets of this process, which are those of the clients, the gateway and the host. */
+const countSockets = (): number => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length
+
 it.live(
-  "400 requests, half of which leave",
+  `${count} requests, half of which leave`,
   () =>
     Effect.gen(function* () {
+      const before = countSockets()
       const { pool, server, url } = yield* start
-      const sent = Array.from({ length: 400 }, (_, id) => send(url, id))
-      for (const [id, { request }] of sent.entries()) if (id % 2 === 1) setTimeout(() => request.destroy(), id * 3)
-      const stayed = yield* Effect.promise(() =>
-        Promise.all(sent.filter((_, id) => id % 2 === 0).map(({ seen }) => seen))
-      )
-      expect(stayed.filter(({ isWhole, status }) => isWhole && status === 200).length).toBe(200)
+      /** Those with an odd number leave: before the response begins, in the middle, or after its end. */
+      const run = (id: number) =>
+        Effect.promise(async () => {
+          const { request, seen } = send(url, id)
+          if (id % 2 === 0) return await seen
+          const closed = new Promise((resolve) => request.once("close", resolve))
+          setTimeout(() => request.destroy(), (id * 7) % 400)
+          await closed
+          return undefined
+        })
+      const ids = Array.from({ length: count }, (_, id) => id)
+      const responses = yield* Effect.forEach(ids, run, { concurrency: 200 })
+      expect(responses.filter((seen) => seen?.isWhole === true && seen.status === 200).length).toBe(count / 2)
       const isIdle = Stream.filter(
         SubscriptionRef.changes(pool.state),
         ({ hosts, waiting }) => waiting === 0 && hosts.every(({ active }) => active === 0)
       )
       yield* Effect.timeout(Stream.runHead(isIdle), "5 seconds")
-      yield* Effect.timeout(
+      const { openConnections } = yield* Effect.timeout(
         server.until(({ requests }) => requests.every(({ outcome }) => outcome !== "answering")),
         "5 seconds"
       )
+      // The pool keeps connections for its next requests. Both ends of them are here.
+      expect(openConnections).toBeLessThanOrEqual(64)
+      yield* Effect.timeout(
+        Effect.repeat(Effect.delay(server.state, "20 millis"), {
+          until: ({ openConnections }) => countSockets() - 2 * openConnections <= before
+        }),
+        "5 seconds"
+      )
     }).pipe(Effect.provide(NodeHttpClient.layerUndici)),
-  120_000
+  600_000
 )

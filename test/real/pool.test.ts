@@ -46,6 +46,37 @@ RealServer.describeLlamaServer("Pool", () => {
     }).pipe(Effect.provide(NodeHttpClient.layerUndici))
   )
 
+  it.live("a prompt with another beginning is read as a whole on its host too; with another end, the rest is", () =>
+    Effect.gen(function* () {
+      const { pool } = yield* start("sky")
+      const rules = "x ".repeat(1600)
+      const turn = (system: string) =>
+        Effect.map(
+          pool.complete({
+            messages: [
+              { role: "system", content: system },
+              { role: "user", content: "Why?" }
+            ]
+          }),
+          ({ provider, usage: { cachedTokens = 0, promptTokens = 0 } = {} }) => ({
+            provider,
+            cachedTokens,
+            read: promptTokens - cachedTokens
+          })
+        )
+      const first = yield* turn(`${rules}Monday`)
+      const otherEnd = yield* turn(`${rules}Friday`)
+      expect(otherEnd.provider).toBe(first.provider)
+      expect(otherEnd.read).toBeLessThan(60)
+      // One of the two hosts gets two of these at least.
+      for (const day of ["Monday", "Friday", "Sunday"]) {
+        const { cachedTokens, read } = yield* turn(`${day}${rules}`)
+        expect(cachedTokens).toBeLessThan(60)
+        expect(read).toBeGreaterThan(3000)
+      }
+    }).pipe(Effect.provide(NodeHttpClient.layerUndici))
+  )
+
   it.live(
     "a host that is killed in the middle of an answer fails it once; the other host answers, and no permit is left",
     () =>

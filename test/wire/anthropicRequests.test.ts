@@ -100,6 +100,12 @@ checkTables(messages.decode, {
         ]
       }
     ],
+    "a call whose arguments are no object": [
+      { messages: [user, { role: "assistant", content: [{ ...call, input: [1] }] }] },
+      {
+        messages: [user, { role: "assistant", content: "", toolCalls: [{ id: "t1", name: "f", arguments: [1] }] }]
+      }
+    ],
     "a result that names tools": [
       { messages: [...asked, result({ content: [{ type: "tool_reference", tool_name: "f" }] })] },
       { messages: [...received, { role: "tool", content: "f", toolCallId: "t1" }] }
@@ -255,9 +261,9 @@ checkTables(messages.decode, {
 })
 
 describe("a request", () => {
-  it("of the same user is part of a conversation", () => {
+  it("of a user is answered whole, and thinks if the model can", () => {
     const body = { model: "m", messages: [user], metadata: { user_id: "u" } }
-    expect(Result.getOrThrow(messages.decode(body))).toMatchObject({ conversation: "u", isStream: false })
+    expect(Result.getOrThrow(messages.decode(body))).toMatchObject({ isStream: false, isThinkOptional: true })
   })
 })
 

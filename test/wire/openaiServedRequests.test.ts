@@ -25,7 +25,6 @@ interface Row {
   readonly request?: object
   readonly tuning?: object
   readonly only?: object
-  readonly conversation?: string
 }
 
 const turn = {
@@ -80,8 +79,7 @@ const chats: { readonly [name: string]: Row } = {
       tools: [{ name: "f", description: "d", parameters: { type: "object" } }],
       toolChoice: { name: "f" }
     },
-    tuning: { parallel_tool_calls: false },
-    conversation: "thread-1"
+    tuning: { parallel_tool_calls: false }
   },
   "the options of the SDK of Python, all without a value": {
     body: Object.fromEntries(
@@ -258,10 +256,10 @@ const chats: { readonly [name: string]: Row } = {
 }
 
 const check = (route: CompletionRoute, base: JsonObject, row: Row): void => {
-  const { body, conversation, only = {}, request = {}, tuning = {} } = row
+  const { body, only = {}, request = {}, tuning = {} } = row
   const received = Result.getOrThrow(route.decode({ ...base, ...body }))
   expect(JSON.parse(JSON.stringify(received.request))).toEqual(JSON.parse(JSON.stringify({ ...base, ...request })))
-  expect([received.tuning, received.only, received.conversation]).toEqual([{ extra: tuning }, only, conversation])
+  expect([received.tuning, received.only]).toEqual([{ extra: tuning }, only])
   expect(received.isStream).toBe(false)
 }
 

@@ -296,9 +296,9 @@ checkTables(responses.decode, {
 })
 
 describe("a request", () => {
-  it("names its conversation", () => {
+  it("is answered whole, and thinks if the model can", () => {
     const received = Result.getOrThrow(responses.decode({ model: "m", input: "x", prompt_cache_key: "k" }))
-    expect(received).toMatchObject({ conversation: "k", isStream: false, isThinkOptional: true })
+    expect(received).toMatchObject({ isStream: false, isThinkOptional: true })
   })
 
   it("with groups of functions gets their calls by group and name", () => {

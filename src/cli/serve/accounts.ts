@@ -6,6 +6,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import type * as Redacted from "effect/Redacted"
+import { platform } from "node:process"
 import type { Access, Caller } from "../../gateway/access.ts"
 import * as GatewayAccess from "../../gateway/access.ts"
 import { Refusal } from "../../gateway/refusal.ts"
@@ -40,6 +41,7 @@ const refuse = (status: 401 | 403, message: string) => Effect.fail(new Refusal({
 /** The keys of a file. A change of the file counts after a second at most. While the file is invalid, the keys stay as they were. */
 export const make = Effect.fnUntraced(function* (file: string) {
   const context = yield* Effect.context<FileSystem.FileSystem>()
+  yield* noteOthers(file)
   const limiter = yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory)
   let keys = yield* Keys.load(file)
   let find = Keys.makeFind(keys)
@@ -73,6 +75,15 @@ export const make = Effect.fnUntraced(function* (file: string) {
     reload
   }
   return accounts
+})
+
+/** Who can write the file can give himself a key. */
+const noteOthers = Effect.fnUntraced(function* (file: string) {
+  const files = yield* FileSystem.FileSystem
+  const mode = yield* Effect.match(files.stat(file), { onSuccess: ({ mode }) => mode, onFailure: () => 0 })
+  if (platform !== "win32" && (mode & 0o022) > 0) {
+    yield* Output.note(`${file} can be changed by other users of this machine; chmod 600 takes that from them`)
+  }
 })
 
 /** Reloads the file if it has changed. Looks at most once in `maxAge`. */

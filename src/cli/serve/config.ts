@@ -61,8 +61,8 @@ const Host = Schema.Struct({
 /** A server, as a file describes it. */
 export interface Host extends Schema.Schema.Type<typeof Host> {}
 
-/** The name of a host, which is unique. */
-export const nameOf = ({ name, url }: Host): string => name ?? url
+/** The name of a host, which is unique. The same address twice would double its permits. */
+export const nameOf = ({ name, url }: Host): string => name ?? url.trim().replace(/\/+$/, "")
 
 const findTwins = (hosts: ReadonlyArray<Host>) => {
   const names = hosts.map(nameOf)

@@ -6,6 +6,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
+import { lookup } from "node:dns/promises"
 import * as Stream from "effect/Stream"
 import * as Discovery from "../../Discovery.ts"
 import type * as Pool from "../../Pool.ts"
@@ -76,7 +77,8 @@ export const make = Effect.fnUntraced(function* (
     yield* FiberHandle.clear(following)
     if (yield* publish(wanted, true)) return
     for (const { url } of missing) {
-      yield* Output.note(`${url}: no server is recognised there yet; it is used as soon as one is`)
+      const why = yield* explain(url)
+      yield* Output.note(`${url}: no server is recognised there yet${why}; it is used as soon as one is`)
     }
     const further = Effect.catch(follow(wanted), (error) => Output.note(error.message))
     yield* FiberHandle.run(following, Effect.provideContext(further, context))
@@ -94,6 +96,16 @@ export const make = Effect.fnUntraced(function* (
     missing: () => missing
   }
 })
+
+/** Most often, a name that is not found has a typo. */
+const explain = (url: string): Effect.Effect<string> => {
+  const { hostname = "" } = URL.parse(url.includes("://") ? url : `http://${url}`) ?? {}
+  const name = hostname.replace(/^\[|\]$/g, "")
+  return Effect.match(
+    Effect.tryPromise(() => lookup(name)),
+    { onSuccess: () => "", onFailure: () => ` (the name ${name} is not found)` }
+  )
+}
 
 /** A host keeps its name, and what the pool has learned of it, when it leaves and comes back. */
 const makeKnown = (access: Access) => {

@@ -2,7 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import { platform } from "node:process"
@@ -69,15 +71,48 @@ export const loadIfAny = Effect.fnUntraced(function* (file: string) {
   return (yield* Effect.orElseSucceed(files.exists(file), () => true)) ? yield* load(file) : []
 })
 
-/** Replaces the file as a whole. Only its owner can read it. */
-export const save = Effect.fnUntraced(function* (file: string, keys: ReadonlyArray<Key>) {
+/**
+ * Replaces the file as a whole by what a function makes of its keys. Only its owner can read it. Programs that change it at the same time
+ * wait for each other.
+ */
+export const change = Effect.fnUntraced(function* <R>(
+  file: string,
+  f: (keys: ReadonlyArray<Key>) => Effect.Effect<ReadonlyArray<Key>, Failure.CommandFailed, R>
+) {
+  const changed = Effect.gen(function* () {
+    yield* lock(file)
+    const keys = yield* f(yield* loadIfAny(file))
+    yield* Effect.catch(Files.replace(file, `${JSON.stringify({ keys }, null, 2)}\n`), (error) =>
+      unwritable(file, error)
+    )
+  })
+  yield* Effect.scoped(changed)
+})
+
+const unwritable = (file: string, error: PlatformError) =>
+  Failure.fail(`the file of --keys cannot be written: ${Failure.describeFile(error)}: ${file}`)
+
+/** How long another program may take to change the file, which is a matter of milliseconds. */
+const lockTimeout = "3 seconds"
+
+/** A file that one program has at a time. One that is killed leaves it behind, and only the user can know that. */
+const lock = Effect.fnUntraced(function* (file: string) {
+  const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const written = Effect.andThen(
-    Files.makeFolder(path.dirname(file)),
-    Files.replace(file, `${JSON.stringify({ keys }, null, 2)}\n`)
+  const name = `${file}.lock`
+  yield* Effect.catch(Files.makeFolder(path.dirname(file)), (error) => unwritable(file, error))
+  const taken = Effect.acquireRelease(files.writeFileString(name, "", { flag: "wx", mode: 0o600 }), () =>
+    Effect.ignore(files.remove(name))
   )
-  yield* Effect.catch(written, (error) =>
-    Failure.fail(`the file of --keys cannot be written: ${Failure.describeFile(error)}: ${file}`)
+  yield* taken.pipe(
+    Effect.retry({
+      while: ({ reason }) => reason._tag === "AlreadyExists",
+      schedule: Schedule.upTo(Schedule.spaced("50 millis"), { duration: lockTimeout })
+    }),
+    Effect.catchReason("PlatformError", "AlreadyExists", () =>
+      Failure.fail(`another program changes ${file}; if there is none, remove ${name}`)
+    ),
+    Effect.catchTag("PlatformError", (error) => unwritable(file, error))
   )
 })
 

@@ -16,10 +16,6 @@ export const add = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.
     input
   if (name.trim() === "") return yield* Failure.fail("the name of a key is empty")
   const file = input.file ?? (yield* Keys.defaultFile)
-  const keys = yield* Keys.loadIfAny(file)
-  if (keys.some((key) => key.name === name)) {
-    return yield* Failure.fail(`there is a key "${name}" already; "local-llm keys remove" removes it`)
-  }
   const limits = { requestsAtOnce, requestsPerMinute, tokensPerMinute }
   const [limit] = Object.entries(limits).find(([, value]) => value !== undefined && value < 1) ?? []
   if (limit !== undefined) return yield* Failure.fail(`--${toFlag(limit)} is a whole number, 1 or more`)
@@ -33,7 +29,11 @@ export const add = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.
     ...(priority === undefined ? {} : { priority }),
     ...rights
   }
-  yield* Keys.save(file, [...keys, added])
+  yield* Keys.change(file, (keys) =>
+    keys.some((key) => key.name === name)
+      ? Failure.fail(`there is a key "${name}" already; "local-llm keys remove" removes it`)
+      : Effect.succeed([...keys, added])
+  )
   if (json) return yield* Output.writeJson({ name, key: Redacted.value(key), file })
   yield* Output.note(`The key of ${name}. It is shown only now; ${file} has its hash.`)
   yield* Output.writeLine(Redacted.value(key))
@@ -64,15 +64,12 @@ export const list = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags
 /** Removes keys. If one of the names is missing, none is removed. */
 export const remove = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.removeKeys>) {
   const file = input.file ?? (yield* Keys.defaultFile)
-  const keys = yield* Keys.load(file)
-  const missing = input.names.filter((name) => !keys.some((key) => key.name === name))
-  if (missing.length > 0) {
-    return yield* Failure.fail(`there is no key ${missing.map((name) => `"${name}"`).join(", ")} in ${file}`)
-  }
-  yield* Keys.save(
-    file,
-    keys.filter(({ name }) => !input.names.includes(name))
-  )
+  yield* Keys.change(file, (keys) => {
+    const missing = input.names.filter((name) => !keys.some((key) => key.name === name))
+    return missing.length > 0
+      ? Failure.fail(`there is no key ${missing.map((name) => `"${name}"`).join(", ")} in ${file}`)
+      : Effect.succeed(keys.filter(({ name }) => !input.names.includes(name)))
+  })
   yield* Effect.forEach(
     input.names,
     (name) => (input.json ? Output.writeJson({ name, status: "removed" }) : Output.writeLine(`removed ${name}`)),

@@ -39,7 +39,7 @@ export const layer = ({ accounts, isOpen, names, reporter }: Parts) =>
         )
       yield* router.addGlobalMiddleware((next) =>
         Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-          if (!isOpen()) return Effect.succeed(closed)
+          if (!isOpen()) return Effect.succeed(closedTo(request))
           return isPage(request) ? Effect.succeed(pageFor(request, names)) : next
         })
       )
@@ -47,7 +47,9 @@ export const layer = ({ accounts, isOpen, names, reporter }: Parts) =>
         "GET",
         "/status",
         guarded(({ accept = "" }) =>
-          accept.includes("text/event-stream") ? Effect.succeed(events(reporter)) : Effect.map(reporter.status, toJson)
+          accept.includes("text/event-stream")
+            ? Effect.succeed(events(reporter, isOpen))
+            : Effect.map(reporter.status, toJson)
         )
       )
       yield* router.add(
@@ -75,17 +77,25 @@ const noStore = { "cache-control": "no-store" }
 const refuse = ({ headers = {}, message, status }: Refusal): Response =>
   HttpServerResponse.jsonUnsafe({ error: { message } }, { status, headers: { ...headers, ...noStore } })
 
-/** Clients retry a request that meets a server that is being restarted. */
-const closed = HttpServerResponse.jsonUnsafe(
-  { error: { message: "The gateway is stopping" } },
-  { status: 503, headers: { "retry-after": "1", connection: "close" } }
-)
+const stopping = "The gateway is stopping"
+
+/** Clients retry a request that meets a server that is being restarted. Ollama's show a text, and all others an object. */
+const closedTo = ({ url }: HttpServerRequest.HttpServerRequest): Response => {
+  const isOllama = url.startsWith("/api/") && !url.startsWith("/api/v0/")
+  const error = isOllama ? stopping : { type: "overloaded_error", message: stopping }
+  return HttpServerResponse.jsonUnsafe(
+    { type: "error", error },
+    { status: 503, headers: { "retry-after": "1", connection: "close" } }
+  )
+}
 
 const toJson = (status: unknown): Response => HttpServerResponse.jsonUnsafe(status, { headers: noStore })
 
-const events = ({ status }: Reporter): Response => {
-  const texts = Stream.mapEffect(Stream.tick(interval), () =>
-    Effect.map(status, (status) => `data: ${JSON.stringify(status)}\n\n`)
+/** Nobody has to wait for a page when the gateway stops. */
+const events = ({ status }: Reporter, isOpen: Parts["isOpen"]): Response => {
+  const texts = Stream.tick(interval).pipe(
+    Stream.takeWhile(isOpen),
+    Stream.mapEffect(() => Effect.map(status, (status) => `data: ${JSON.stringify(status)}\n\n`))
   )
   const headers = { ...noStore, "x-accel-buffering": "no" }
   return HttpServerResponse.stream(Stream.encodeText(texts), { contentType: "text/event-stream", headers })

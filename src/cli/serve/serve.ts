@@ -57,7 +57,7 @@ export const serve = Effect.fnUntraced(
     }).pipe(Effect.catch(({ message }) => Output.note(`${message}; the settings stay as they were`)))
     yield* Signals.onHangup(reload)
     yield* Greeting.print({ accounts, hosts, input, isDemonstration: isDemonstration(), address: server.address })
-    yield* Effect.onInterrupt(Effect.never, () => Signals.end(server.stop(fixed.stopTimeout), server.closeAll))
+    yield* Effect.onInterrupt(Effect.never, () => Signals.end(server.stop(fixed.stopTimeout), server.halt))
   },
   // Standard output has the lines for clients only.
   Effect.provideService(Logger.LogToStderr, true)

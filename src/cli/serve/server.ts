@@ -1,5 +1,6 @@
 /** The HTTP server of a gateway. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -37,6 +38,9 @@ const ownNames = [Os.hostname(), `${Os.hostname()}.local`, "host.docker.internal
 /** How long the headers of a request may take to arrive, in milliseconds. */
 const headersTimeout = 10_000
 
+/** How long the last record of an answer that is ended may take to be sent. */
+const lastRecordTimeout = "2 seconds"
+
 /** Listens, until the scope ends. */
 export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, pool, reporter, settings }: Parts) {
   const node = Http.createServer({ headersTimeout })
@@ -45,10 +49,17 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, poo
     (error) => new Failure.CommandFailed({ message: describe(error.cause, address) })
   )
   let isOpen = true
+  const halt = yield* Deferred.make<void>()
   const names = { hosts: () => [...ownNames, ...settings().hostnames], origins: () => settings().origins }
   const routes = Layer.merge(
     Routes.layer({ accounts, names, reporter, isOpen: () => isOpen }),
-    Gateway.layer({ ...names, access: accounts, aliases: () => settings().aliases, pull: Pull.make(hosts) })
+    Gateway.layer({
+      ...names,
+      access: accounts,
+      aliases: () => settings().aliases,
+      pull: Pull.make(hosts),
+      halt: Deferred.await(halt)
+    })
   )
   const services = Layer.mergeAll(
     Layer.succeed(HttpServer.HttpServer, server),
@@ -60,15 +71,18 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, poo
   return {
     /** The port may have been chosen by the system. */
     address: { ...address, port: typeof bound === "object" && bound !== null ? bound.port : address.port },
-    /** Closes all connections, also those of requests that run. */
-    closeAll: () => node.closeAllConnections(),
-    /** Takes no new requests, waits until those that run have ended, at most this long, and closes all connections. */
+    /** Ends the requests that run. */
+    halt: () => Deferred.doneUnsafe(halt, Effect.void),
+    /** Takes no new requests, and waits until those that run have ended. After this time, they are ended. */
     stop: Effect.fnUntraced(function* (timeout: Duration.Duration) {
       isOpen = false
       const { hosts, waiting } = yield* SubscriptionRef.get(pool.state)
       const running = hosts.reduce((sum, { active }) => sum + active, waiting)
       if (running > 0) yield* Output.note(`stopping: ${running} running; a second Ctrl-C ends them`)
-      yield* Effect.timeoutOption(close(node), timeout)
+      const closed = yield* Effect.cached(close(node))
+      yield* Effect.timeoutOption(Effect.raceFirst(closed, Deferred.await(halt)), timeout)
+      yield* Deferred.succeed(halt, undefined)
+      yield* Effect.timeoutOption(close(node), lastRecordTimeout)
       node.closeAllConnections()
     })
   }

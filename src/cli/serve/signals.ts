@@ -16,7 +16,7 @@ export const onHangup = Effect.fnUntraced(function* <R>(
 })
 
 /** Runs what remains to be done before the program ends with the exit code 0. Another signal in the meantime runs `hurry`. */
-export const end = (effect: Effect.Effect<void>, hurry: () => void): Effect.Effect<void> =>
+export const end = (effect: Effect.Effect<void>, hurry: () => unknown): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, hurry)
   }).pipe(

@@ -1,9 +1,11 @@
 /** What a gateway is started with: flags, variables, and a file. Read again on SIGHUP. */
+import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Result from "effect/Result"
 import * as Discovery from "../../Discovery.ts"
 import type { Deadlines } from "../../CompletionRequest.ts"
 import * as Servers from "../../servers/servers.ts"
@@ -119,8 +121,12 @@ const findHosts = Effect.fnUntraced(function* <R>(
   startFake: Effect.Effect<string, never, R>
 ) {
   const { hosts, provider: kind, url } = input
-  const named = [...new Set([...(url === undefined ? [] : [url]), ...hosts])]
-  if (named.length > 0) return yield* toFound(named.map((url) => (kind === undefined ? { url } : { url, kind })))
+  const named = [...(url === undefined ? [] : [url]), ...hosts]
+  if (named.length > 0) {
+    yield* Effect.forEach(named, checkAddress, { discard: true })
+    const all = named.map((url): GatewayConfig.Host => (kind === undefined ? { url } : { url, kind }))
+    return yield* toFound(Arr.dedupeWith(all, (a, b) => GatewayConfig.nameOf(a) === GatewayConfig.nameOf(b)))
+  }
   if (config !== undefined) return yield* toFound(config.hosts)
   const listed = (yield* Access.variable("OLLAMA_HOSTS")).split(",").filter((text) => text.trim() !== "")
   if (listed.length > 0) {
@@ -136,6 +142,13 @@ const findHosts = Effect.fnUntraced(function* <R>(
   }
   return yield* discover(startFake)
 })
+
+/** The kind is not known yet, so its usual port and path are not either. An address with a password is not quoted. */
+const checkAddress = (address: string) =>
+  Result.match(BaseUrl.parse(address, { port: "", root: "" }), {
+    onFailure: (fault) => Failure.fail(`--host${address.includes("@") ? "" : ` "${address}"`}: ${fault}`),
+    onSuccess: () => Effect.void
+  })
 
 const toFound = (hosts: ReadonlyArray<GatewayConfig.Host>): Effect.Effect<Found> =>
   Effect.succeed({ hosts, isDemonstration: false })

@@ -8,6 +8,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import type * as Pool from "../../Pool.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import * as Servers from "../../servers/servers.ts"
+import { nameOf } from "./config.ts"
 import type { Hosts, Member } from "./hosts.ts"
 import type { Observer } from "./observer.ts"
 
@@ -90,8 +91,8 @@ export const make = Effect.fnUntraced(function* ({
       }
       return host
     })
-    const missing = hosts.missing().map(({ name, url }): Host => ({
-      name: name ?? url,
+    const missing = hosts.missing().map((host): Host => ({
+      name: nameOf(host),
       status: "missing",
       active: 0,
       permits: 0,

@@ -25,17 +25,26 @@ export const top = Effect.fnUntraced(function* (input: Flags.Input) {
     ...Record.map(headers, Redacted.value)
   })
   if (input.json) return yield* Output.writeJson(yield* read)
-  if (!process.stdout.isTTY) return yield* Output.write(toText(yield* read, { columns: 200, rows: Infinity }))
+  const first = yield* read
+  if (!process.stdout.isTTY) return yield* Output.write(toText(toLines(first), { columns: 200, rows: Infinity }))
   // The screen of the shell comes back at the end.
   yield* Effect.acquireRelease(Output.write("\u001B[?1049h\u001B[?25l"), () =>
     Effect.ignore(Output.write("\u001B[?25h\u001B[?1049l"))
   )
-  yield* Effect.forever(
-    Effect.andThen(
-      Effect.flatMap(read, (status) => Output.write(`\u001B[H\u001B[J${toText(status, Table.sizeOf(process.stdout))}`)),
-      Effect.sleep("1 second")
-    )
-  )
+  const draw = (lines: ReadonlyArray<string>) =>
+    Output.write(`\u001B[H\u001B[J${toText(lines, Table.sizeOf(process.stdout))}`)
+  // A gateway that is being restarted comes back.
+  const lines = Effect.match(read, { onSuccess: toLines, onFailure: ({ message }) => [message] })
+  const pause = Effect.raceFirst(Effect.sleep("1 second"), resized)
+  yield* draw(toLines(first))
+  yield* Effect.forever(Effect.andThen(pause, Effect.flatMap(lines, draw)))
+})
+
+/** The terminal has got another size. */
+const resized = Effect.callback<void>((resume) => {
+  const listener = (): void => resume(Effect.void)
+  process.stdout.once("resize", listener)
+  return Effect.sync(() => process.stdout.off("resize", listener))
 })
 
 const readStatus = Effect.fnUntraced(function* (url: string, headers: Readonly<Record<string, string>>) {
@@ -62,14 +71,19 @@ interface Size {
   readonly rows: number
 }
 
+const toLines = (status: Status.Status): ReadonlyArray<string> => [
+  summary(status),
+  "",
+  ...hostLines(status),
+  ...failureLines(status)
+]
+
 /** As many lines as there is room for. */
-const toText = (status: Status.Status, { columns, rows }: Size): string => {
-  const lines = [summary(status), "", ...hostLines(status), ...failureLines(status)]
-  return lines
+const toText = (lines: ReadonlyArray<string>, { columns, rows }: Size): string =>
+  lines
     .slice(0, Math.max(1, rows - 1))
     .map((line) => `${Table.cut(Text.toSingleLine(line), columns)}\n`)
     .join("")
-}
 
 const summary = ({ hosts, isDemonstration, upSeconds, waiting }: Status.Status): string => {
   const active = hosts.reduce((sum, host) => sum + host.active, 0)

@@ -131,7 +131,8 @@ const readCall = Body.reader(
   Schema.Struct({
     id: Schema.NonEmptyString,
     name: Schema.NonEmptyString,
-    input: Body.JsonObject
+    // Models generate other values as well, and clients send back what they got.
+    input: Schema.Unknown
   })
 )
 

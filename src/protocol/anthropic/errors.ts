@@ -20,6 +20,7 @@ const types: ReadonlyMap<number, string> = new Map([
   [415, "invalid_request_error"],
   [421, "invalid_request_error"],
   [429, "rate_limit_error"],
+  [503, "overloaded_error"],
   [504, "timeout_error"],
   [529, "overloaded_error"]
 ])

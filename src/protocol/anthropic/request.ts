@@ -46,7 +46,6 @@ const Wire = Schema.Struct({
   thinking: nullish(Schema.Struct({ type: Schema.Literals(["enabled", "disabled", "adaptive", "between_tools"]) })),
   output_config: nullish(Schema.Struct({ format: nullish(WireFormat) })),
   output_format: nullish(WireFormat),
-  metadata: nullish(Schema.Struct({ user_id: nullish(Schema.String) })),
   container: WireSchema.metadata,
   mcp_servers: WireSchema.metadata
 })
@@ -59,7 +58,6 @@ const readWire = Body.reader(Wire)
 export interface Received {
   readonly request: ChatRequest & { readonly model: string }
   readonly isStream: boolean
-  readonly conversation: string | undefined
 }
 
 /** Reads the body of a request for a completion, or of one that counts its tokens. */
@@ -83,7 +81,7 @@ export const decode = (body: JsonObject): Result.Result<Received, InvalidRequest
       format: (wire.output_config?.format ?? wire.output_format)?.schema
     }
     yield* check(request)
-    return { request, isStream: wire.stream ?? false, conversation: wire.metadata?.user_id ?? undefined }
+    return { request, isStream: wire.stream ?? false }
   })
 
 const isEmpty = (value: unknown): boolean => value == null || (Array.isArray(value) && value.length === 0)

@@ -52,7 +52,6 @@ export interface Echo {
 export interface Received {
   readonly request: ChatRequest & { readonly model: string }
   readonly isStream: boolean
-  readonly conversation: string | undefined
   readonly echo: Echo
 }
 
@@ -78,7 +77,6 @@ export const decode = (body: JsonObject): Read<Received> =>
     return {
       request,
       isStream: wire.stream ?? false,
-      conversation: wire.prompt_cache_key ?? undefined,
       echo: { fields: echo(wire), places: offered.places }
     }
   })

@@ -118,8 +118,11 @@ export const encode = (completion: Completion, context: WriterContext, echo: Ech
   return encodeResponse(context, echo, output, { ending: completion })
 }
 
-/** The most characters of a response. Its last events repeat all of its text, so it is kept. */
-const maxLength = 32 * 1024 * 1024
+/**
+ * The most characters of a response, about a million tokens. Its last events repeat all of its text four times, so it is kept: up to 8 MB
+ * of memory while it is generated, and 120 MB for a moment at its end.
+ */
+const maxLength = 4 * 1024 * 1024
 
 /** The name of the event for a part of the text. */
 const deltas: { readonly [K in Block["kind"]]: string } = {
@@ -129,10 +132,12 @@ const deltas: { readonly [K in Block["kind"]]: string } = {
 }
 
 /** A writer of the events of one response. */
-export const makeWriter = (context: WriterContext, echo: Echo): CompletionWriter =>
-  Blocks.makeWriter(makeFormat(context, echo))
+export const makeWriter = (context: WriterContext, echo: Echo): CompletionWriter => {
+  const format = makeFormat(context, echo)
+  return { ...Blocks.makeWriter(format), isOver: format.isOver }
+}
 
-const makeFormat = (context: WriterContext, echo: Echo): Format => {
+const makeFormat = (context: WriterContext, echo: Echo): Format & { readonly isOver: () => boolean } => {
   const events = makeEvents()
   const output: Array<JsonObject> = []
   let item: Item = { block: { kind: "text" }, id: "" }
@@ -142,6 +147,7 @@ const makeFormat = (context: WriterContext, echo: Echo): Format => {
 
   const places = (): JsonObject => ({ item_id: item.id, output_index: output.length })
   return {
+    isOver: () => length > maxLength,
     begin: () => {
       const response = encodeResponse(context, echo, [])
       return events.write("response.created", { response }) + events.write("response.in_progress", { response })

@@ -98,7 +98,7 @@ export const completion: CompletionRoute = {
 
 const receive = (
   body: Json.JsonObject,
-  { prompt_cache_key, stream, stream_options }: typeof Common.Type,
+  { stream, stream_options }: typeof Common.Type,
   request: CompletionRequest.CompletionRequest,
   form: Form
 ): Read<ReceivedCompletion> =>
@@ -110,7 +110,6 @@ const receive = (
       isStream: stream === true,
       tuning: { extra: Fields.toTuning(body) },
       only: Fields.toOnly(body),
-      conversation: prompt_cache_key || undefined,
       makeWriter: (context) => Chunks.makeWriter(form, context, withUsage),
       encode: (completion, context) => Chunks.encode(form, completion, context)
     }

@@ -124,6 +124,43 @@ it.effect(
     })
 )
 
+/** A turn of a coding agent, which writes the date into its system message. */
+const agentTurn = (i: number, begin: string, end: string, turns: number): CompletionRequest => ({
+  model: "m",
+  messages: [
+    { role: "system", content: `${begin}${"You edit the files of a project. ".repeat(200)}${end}` },
+    { role: "user", content: `task ${i}` },
+    ...Array.from({ length: turns }, (_, turn): Message => ({ role: "user", content: `${turn}?` }))
+  ]
+})
+
+it.effect("a system message whose end changes keeps a conversation on its host, which has the beginning", () =>
+  Effect.gen(function* () {
+    const fakes = yield* Effect.forEach(["a", "b", "c", "d"], (name) => fake(name))
+    const pool = yield* Pool.make({ hosts: fakes.map((provider) => ({ provider })) })
+    const first = yield* answeredBy(pool, agentTurn(0, "", "It is Monday.", 0))
+    for (let turn = 1; turn < 20; turn++) {
+      expect(yield* answeredBy(pool, agentTurn(0, "", `It is day ${turn}.`, turn))).toBe(first)
+    }
+  })
+)
+
+it.effect("one whose beginning changes is in no cache, so a host that is free reads it the earliest", () =>
+  Effect.gen(function* () {
+    const reading = [MockProvider.wait("10 seconds"), "Hi"]
+    const fakes = yield* Effect.forEach(["a", "b"], (name) => fake(name, reading))
+    const pool = yield* Pool.make({ hosts: fakes.map((provider) => ({ provider })), permits: 1 })
+    const start = (turn: number) =>
+      Effect.forkChild(answeredBy(pool, agentTurn(0, `Day ${turn}. `, "", turn)), { startImmediately: true })
+    const first = yield* start(0)
+    const second = yield* start(1)
+    // The host of the conversation is busy, and has nothing that would be worth the wait.
+    expect(fakes.map(({ active }) => active())).toEqual([1, 1])
+    yield* TestClock.adjust("10 seconds")
+    expect(new Set([yield* Fiber.join(first), yield* Fiber.join(second)]).size).toBe(2)
+  })
+)
+
 it.effect("of two hosts with equal permits, the faster one is preferred until it has more requests", () =>
   Effect.gen(function* () {
     const fast = yield* fake("fast", [MockProvider.wait("1 second"), "Hi", MockProvider.wait("5 seconds")])

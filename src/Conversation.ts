@@ -17,12 +17,12 @@ import { ContextOverflow, InvalidRequest, ProviderError } from "./ProviderError.
  */
 export interface TrimOptions {
   /**
-   * The context, in tokens. Default: the `contextLength` of the request, or else what `Provider.model` reports: the context that the
+   * The context, in tokens. Default: the `contextLength` of the request or of the layer, or else what `Provider.model` reports: the context that the
    * model was loaded with, or the longest that it has.
    */
   readonly contextLength?: number | undefined
   /**
-   * The tokens that are kept free for the completion, thinking included. Default: `maxTokens` of the request, or else a quarter of
+   * The tokens that are kept free for the completion, thinking included. Default: `maxTokens` of the request or of the layer, or else a quarter of
    * the context.
    */
   readonly reserve?: number | undefined
@@ -47,8 +47,7 @@ export interface TrimOptions {
  *
  * **Gotchas**
  *
- * The `defaults` of a layer are not known here: set `model`, `contextLength` and `maxTokens` in the request or the options. Where
- * tokens are estimated, the server may still find the prompt too long. Ollama loads a model with a context that may be shorter than
+ * Where tokens are estimated, the server may still find the prompt too long. Ollama loads a model with a context that may be shorter than
  * the longest one, and reports it once it is loaded.
  *
  * **Example** (a conversation without end)
@@ -74,9 +73,10 @@ export const trim = Effect.fnUntraced(function* (
   const provider = yield* Provider.Provider
   const fail = (reason: ProviderErrorReason) =>
     Effect.fail(new ProviderError({ provider: provider.name, server: provider.server, reason }))
-  const contextLength = options.contextLength ?? request.contextLength ?? (yield* findContextLength(provider, request))
+  const sent = provider.optionsOf(request)
+  const contextLength = options.contextLength ?? sent.contextLength ?? (yield* findContextLength(provider, sent.model))
   if (contextLength === undefined) return yield* fail(unknownContext)
-  const reserve = options.reserve ?? request.maxTokens ?? Math.floor(contextLength / 4)
+  const reserve = options.reserve ?? sent.maxTokens ?? Math.floor(contextLength / 4)
   const budget = contextLength - reserve
   if (!(budget > 0 && reserve >= 0)) return yield* fail(noBudget)
 
@@ -132,11 +132,11 @@ const leastDescription = "the system messages, the last message of the user and 
 
 const findContextLength = (
   { model }: Provider.Provider,
-  request: ChatRequest
+  name: string | undefined
 ): Effect.Effect<number | undefined, ProviderError> =>
-  request.model === undefined
+  name === undefined
     ? Effect.undefined
-    : Effect.map(model(request.model), (info) => info.loadedContextLength ?? info.contextLength)
+    : Effect.map(model(name), (info) => info.loadedContextLength ?? info.contextLength)
 
 /**
  * Where the conversation may begin instead, in ascending order: at a message of the user, or, in the last turn, at a round. Nothing before

@@ -5,6 +5,7 @@
  * @category Adapters
  * @since 0.3.0
  */
+import type * as AiError from "effect/ai/AiError"
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as AiModel from "effect/ai/Model"
@@ -20,10 +21,11 @@ import { Defaults } from "./CompletionRequest.ts"
 import { EmbeddingRequest } from "./Embedding.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as LanguageModels from "./ai/languageModel.ts"
+import * as Reason from "./ai/reason.ts"
 import * as AiResponse from "./ai/response.ts"
 import * as Tokenizers from "./ai/tokenizer.ts"
 import * as Provider from "./Provider.ts"
-import type { InvalidRequest } from "./ProviderError.ts"
+import type { InvalidRequest, ProviderErrorReason } from "./ProviderError.ts"
 import * as Values from "./values/objects.ts"
 
 /**
@@ -69,8 +71,7 @@ const currentConfig: Effect.Effect<Config> = Effect.map(
  *
  * **Details**
  *
- * Every failure is an `AiError` that keeps `isRetryable` and `retryAfter`; its `metadata` has the reason of this package
- * and its fields below `"effect-local-llm"`. An invalid option fails every request with `InvalidRequestError`.
+ * Every failure is an `AiError` that keeps `isRetryable`, and `retryAfter` if it is retryable; `reasonOf` returns the reason of this package. An invalid option fails every request with `InvalidRequestError`.
  *
  * | reason | reason of `AiError` |
  * |---|---|
@@ -108,6 +109,35 @@ const configFields = Struct.omit(Defaults.fields, ["toolChoice", "tools"])
 const configDefinition = OptionSchema.define<Config>(configFields)
 
 const definition = OptionSchema.define<Options>({ ...configFields, model: Schema.NonEmptyString })
+
+/**
+ * The reason of this package that an error of these models has, such as `ContextOverflow` with its numbers; `undefined` for an error that
+ * is not a failure of a provider, such as `ToolNotFoundError`. It is also there after the error has gone through its schema.
+ *
+ * **Gotchas**
+ *
+ * Texts of the server are lost: `Redacted.value` of a `detail` gives a placeholder, and an address in a `description` is `<address>`.
+ *
+ * **Example** (a shorter prompt if it does not fit)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { LanguageModel } from "effect/ai"
+ * import * as EffectAi from "effect-local-llm/EffectAi"
+ *
+ * const program = LanguageModel.generateText({ prompt: "…" }).pipe(
+ *   Effect.catchTag("AiError", (error) => {
+ *     const reason = EffectAi.reasonOf(error)
+ *     return reason?._tag === "ContextOverflow"
+ *       ? Effect.succeed(`${reason.promptTokens} tokens, but ${reason.contextLength} fit`)
+ *       : Effect.fail(error)
+ *   })
+ * )
+ * ```
+ *
+ * @category accessors
+ */
+export const reasonOf = (error: AiError.AiError): ProviderErrorReason | undefined => Reason.decode(error)
 
 /**
  * Provides the `LanguageModel` of `makeLanguageModel`.

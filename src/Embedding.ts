@@ -57,7 +57,7 @@ export const Embedding = Schema.Struct({
   vectors: Schema.Array(Schema.Array(Schema.Finite)),
   /** Tokens of all texts together, if the server reported them. */
   promptTokens: Schema.optional(Schema.Finite),
-  /** The name of the provider that was used, if a policy chose among several. */
+  /** The name of the provider that answered, which a policy may have chosen among several. */
   provider: Schema.optional(Schema.String)
 })
 export interface Embedding extends Schema.Schema.Type<typeof Embedding> {}

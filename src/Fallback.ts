@@ -146,6 +146,7 @@ const makeFallback = (providers: Providers, name: string): Provider.Provider => 
         askAll(providers, name, (provider) => provider.supportsModel(model)),
         Arr.some(identity<boolean>)
       ),
+    optionsOf: providers[0].optionsOf,
     isSameModel: (a, b) => providers.some((provider) => provider.isSameModel(a, b)),
     hasUnlistedModels: providers.some(({ hasUnlistedModels }) => hasUnlistedModels)
   })
@@ -205,6 +206,7 @@ const toProvider = ({ model, provider }: Candidate): Provider.Provider => {
     stream: (request) => provider.stream(withModel(request)),
     embed: (request) => provider.embed(withModel(request)),
     countTokens: (request) => provider.countTokens(withModel(request)),
+    optionsOf: (request) => provider.optionsOf(withModel(request)),
     model: (name, options) => provider.model(rename(name), options),
     supportsModel: (name) => provider.supportsModel(rename(name))
   })

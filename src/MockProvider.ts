@@ -144,7 +144,7 @@ export const make = (
           requests.push(request)
           const steps = typeof script === "function" ? script(request) : script
           return {
-            items: play(steps, { model: request.model, aborted: Deferred.await(aborted) }),
+            items: play(steps, { model: request.model, provider: name, aborted: Deferred.await(aborted) }),
             abort: Deferred.fail(aborted, new NetworkError({ description: "aborted" })),
             release: Effect.void
           }
@@ -152,6 +152,7 @@ export const make = (
       ),
       embed: guard.embeddings((request) => Effect.sync(() => toEmbedding(request, options.embed))),
       countTokens: guard.requests(Tokens.make(undefined, guard.toError).count),
+      optionsOf: guard.optionsOf,
       listModels: Effect.succeed(models.map((id) => ({ id }))),
       model: (id) => Effect.succeed({ id })
     })
@@ -203,6 +204,7 @@ export const layer = (
 /** What the steps of one script share. */
 interface Run {
   readonly model: string
+  readonly provider: string
   readonly aborted: Effect.Effect<never, NetworkError>
 }
 
@@ -238,7 +240,7 @@ const play = (script: Script, run: Run): Stream.Stream<StreamingChunk, ProviderE
 /** The chunk of a step; none after a wait. Fails with a text if the step is invalid. */
 const playStep = (
   step: Step,
-  { aborted, model }: Run,
+  run: Run,
   hasCalls: boolean
 ): Effect.Effect<StreamingChunk | undefined, ProviderErrorReason | string> => {
   if (typeof step === "string") return Effect.succeed({ content: step, isFinal: false })
@@ -246,18 +248,19 @@ const playStep = (
   if (step instanceof Wait) {
     const duration = Values.toDuration(step.duration)
     if (Option.isNone(duration)) return Effect.fail("Expected a duration")
-    return Effect.as(Effect.raceFirst(Effect.sleep(duration.value), aborted), undefined)
+    return Effect.as(Effect.raceFirst(Effect.sleep(duration.value), run.aborted), undefined)
   }
   if (!Predicate.isObject(step)) return Effect.fail("Expected a step")
-  const chunk = validateChunk(complete(step, model, hasCalls))
+  const chunk = validateChunk(complete(step, run, hasCalls))
   return Effect.fromResult(Result.mapError(chunk, ({ message }) => message.replace(/\s+/g, " ")))
 }
 
-const complete = (step: Exclude<Step, string | Wait | Failure>, model: string, hasCalls: boolean): StreamingChunk => {
+const complete = (step: Exclude<Step, string | Wait | Failure>, run: Run, hasCalls: boolean): StreamingChunk => {
   const { content = "" } = step
   if (step.isFinal !== true) return { ...step, content, isFinal: false }
   const finishReason = hasCalls || hasToolCalls(step) ? "tool-calls" : "stop"
-  return { ...step, content, model: step.model ?? model, finishReason: step.finishReason ?? finishReason }
+  const { model = run.model, provider = run.provider } = step
+  return { ...step, content, model, provider, finishReason: step.finishReason ?? finishReason }
 }
 
 const hasToolCalls = ({ toolCalls = [] }: Partial<StreamingChunk>): boolean => toolCalls.length > 0

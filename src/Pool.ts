@@ -34,6 +34,7 @@ import * as PoolOptions from "./policies/pool/options.ts"
 import * as Prompt from "./policies/pool/prompt.ts"
 import * as Queue from "./policies/pool/queue.ts"
 import * as WaitingList from "./policies/pool/waitingList.ts"
+import * as Guard from "./servers/guard.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
@@ -83,8 +84,8 @@ export interface Caller extends WaitingList.Caller {}
 
 /**
  * The caller of the requests that run with it: `Effect.provideService(program, Pool.caller, { name: "reports", priority: "batch" })`.
- * Requests that wait are served fairly by caller: of callers with requests that wait, each gets as much of the hosts' time as its
- * weight says. Default: one caller without a name.
+ * Requests that wait are served fairly by caller: those with requests that wait take turns by their weights, in which a request counts by
+ * the length of its prompt, not by the time that it takes. Default: one caller without a name.
  *
  * @category references
  */
@@ -133,7 +134,7 @@ export const caller: Context.Reference<Caller> = WaitingList.Caller
  * each time, or as soon as the pool has unloaded it (`unloadHanging`).
  *
  * **Errors** of the pool itself, with its name:
- * - `RateLimited`: `maxWaiting` requests wait already. `retryAfter` is the expected wait.
+ * - `RateLimited`: `maxWaiting` requests wait already. `retryAfter` is the expected wait, after those that the caller was refused before.
  * - `Timeout`: the deadline passed while the request waited.
  * - `ModelNotAvailable`, `ContextOverflow`: no host has the model, or a context that is large enough.
  * - `AllProvidersFailed`: the request has taken down two hosts, or all suitable hosts are off and none of their errors is retryable.
@@ -260,6 +261,7 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
         if (Result.isFailure(valid)) return fail(valid.failure)
         return Models.countTokens(name, queue.hosts(), valid.success)
       }),
+    optionsOf: (request) => Models.sharedOptions(Guard.withDefaults(defaults, request), queue.hosts()),
     ...Models.makeLists(name, queue.hosts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
   })

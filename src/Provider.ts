@@ -12,7 +12,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
-import type { CompletionRequest } from "./CompletionRequest.ts"
+import type { CompletionRequest, Defaults } from "./CompletionRequest.ts"
 import { check } from "./CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "./Embedding.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
@@ -111,6 +111,13 @@ export interface Provider {
   readonly supportsModel: (model: string) => Effect.Effect<boolean, ProviderError>
   /** Whether two names mean the same model on this server, such as `llama3.2` and `llama3.2:latest` on Ollama. */
   readonly isSameModel: (a: string, b: string) => boolean
+  /**
+   * The options with which a request is sent: its own, and the `defaults` of the layer for those that it does not set. `Telemetry`
+   * reports them. Of a `Fallback`, they are those of the first candidate; of a `Pool`, those that all hosts have.
+   *
+   * @since 0.3.0
+   */
+  readonly optionsOf: (request: CompletionRequest | EmbeddingRequest) => Defaults
   /**
    * Whether the server may have models that it does not list, as gateways do. `Pool` requests such a model from it if no host
    * lists it.
@@ -251,8 +258,9 @@ const estimate = (request: CompletionRequest) =>
  * **Details**
  *
  * `stream` has to keep the guarantees of `Provider.stream`. The defaults: `embed` fails with `Unsupported`, `countTokens` is
- * `TokenCount.estimate`, `model` is the entry of `listModels`, `supportsModel` is whether it has one, `isSameModel` is whether the names are equal, `hasUnlistedModels` and
- * `oneModelAtATime` are `false`, and the other fields are absent.
+ * `TokenCount.estimate`, `model` is the entry of `listModels`, `supportsModel` is whether it has one, `isSameModel` is whether the
+ * names are equal, `optionsOf` are those of the request, `hasUnlistedModels` and `oneModelAtATime` are `false`, and the other fields
+ * are absent.
  *
  * **Gotchas**
  *
@@ -278,13 +286,18 @@ export const make = (
     kind,
     server,
     stream,
-    complete: (request) => Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
+    complete: (request) =>
+      Effect.map(
+        Effect.catchTag(Completion.fromStream(stream(request)), "StreamTruncated", fail),
+        (completion): Completion.Completion => ({ ...completion, provider: completion.provider ?? name })
+      ),
     embed: options.embed ?? (() => fail(new Unsupported({ feature: "embeddings" }))),
     countTokens: options.countTokens ?? ((request) => Effect.catch(Effect.fromResult(estimate(request)), fail)),
     listModels,
     model: options.model ?? describe,
     supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), Predicate.isNotUndefined)),
     isSameModel,
+    optionsOf: options.optionsOf ?? ((request) => request),
     hasUnlistedModels: options.hasUnlistedModels ?? false,
     oneModelAtATime: options.oneModelAtATime ?? false,
     ...(unload === undefined ? {} : { unload })

@@ -7,7 +7,10 @@
 import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import { type Failure, Reason } from "./Reason.ts"
+import * as Text from "./values/text.ts"
 
 export * from "./Reason.ts"
 
@@ -46,13 +49,27 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  * The error of every operation: which provider failed, and why. Texts of a server are redacted in every rendering, also
  * in JSON: read them with `Redacted.value`.
  *
+ * **Details**
+ *
+ * As a schema, it is for the errors of an `HttpApi`, an RPC or a workflow. What it encodes goes to other processes, so it has no
+ * addresses of servers, nor have the errors inside it: `server` is left out, and an address in `provider` or in a description is
+ * `<address>`. `WithServer` encodes them.
+ *
  * @category errors
  */
 export class ProviderError extends Schema.TaggedError<ProviderError, Failure>(id("ProviderError"))("ProviderError", {
   /** The configured name of the provider that failed, such as `Ollama`. */
-  provider: Schema.String,
-  /** The origin of the server, without credentials, such as `http://gpu-1:11434`; absent without a server. */
-  server: Schema.optional(Schema.String),
+  provider: Text.EncodedWithoutAddresses,
+  /**
+   * The origin of the server, without credentials, such as `http://gpu-1:11434`; absent without a server, and in an error that was
+   * encoded with this schema.
+   */
+  server: Schema.optional(Schema.String).pipe(
+    Schema.encodeTo(Schema.optional(Schema.String), {
+      decode: SchemaGetter.passthrough(),
+      encode: SchemaGetter.omit()
+    })
+  ),
   /** Why it failed. `Effect.catchReason` and `Effect.catchReasons` handle reasons by their `_tag`. */
   reason: ProviderErrorReason
 }) {
@@ -71,6 +88,39 @@ export class ProviderError extends Schema.TaggedError<ProviderError, Failure>(id
     return `${this.provider}${server}: ${this.reason.message}`
   }
 }
+
+/**
+ * A schema of `ProviderError` that encodes its `provider` and its `server` as they are, and those of the errors inside it, for processes
+ * that may know the addresses of the servers, such as a store of jobs.
+ *
+ * @category errors
+ * @since 0.3.0
+ */
+export const WithServer: Schema.Codec<ProviderError, unknown> = Schema.toType(ProviderError).pipe(
+  Schema.encodeTo(
+    Schema.Struct({
+      _tag: Schema.tag("ProviderError"),
+      provider: Schema.String,
+      server: Schema.optional(Schema.String),
+      reason: Schema.Union([
+        ...Reason.members,
+        Schema.Struct({
+          _tag: Schema.tag("AllProvidersFailed"),
+          errors: Schema.Array(Schema.suspend(() => WithServer))
+        })
+      ])
+    }),
+    SchemaTransformation.transform({
+      decode: ({ provider, reason, server }) =>
+        new ProviderError({
+          provider,
+          server,
+          reason: reason._tag === "AllProvidersFailed" ? new AllProvidersFailed({ errors: reason.errors }) : reason
+        }),
+      encode: ({ _tag, provider, reason, server }) => ({ _tag, provider, server, reason })
+    })
+  )
+)
 
 /**
  * Whether a value is a `ProviderError`.

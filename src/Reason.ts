@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as Text from "./values/text.ts"
 
 /**
  * What every reason has, and `ProviderError`.
@@ -33,9 +34,18 @@ const RedactedText = Schema.Redacted(Schema.String).annotate({
     })
 })
 
+/** As a number of milliseconds in JSON. */
+const Millis = Schema.Duration.annotate({
+  toCodecJson: () =>
+    Schema.link<Duration.Duration>()(Schema.Number, {
+      decode: SchemaGetter.transform((millis: number) => Duration.millis(millis)),
+      encode: SchemaGetter.transform((duration: Duration.Duration) => Duration.toMillis(duration))
+    })
+})
+
 const description = {
-  /** What is known about the failure, or what to do, in words of this package. Safe to log. */
-  description: Schema.optional(Schema.String)
+  /** What is known about the failure, or what to do, in words of this package. Safe to log. Encoded without addresses. */
+  description: Schema.optional(Text.EncodedWithoutAddresses)
 } as const
 
 const explanation = {
@@ -97,7 +107,7 @@ export class Timeout extends TaggedReason<Timeout>("Timeout")("Timeout", {
   /** `first-chunk`: no chunk arrived. `idle`: no further chunk arrived. `total`: the whole completion took too long. */
   kind: Schema.Literals(["first-chunk", "idle", "total"]),
   /** The deadline that passed. */
-  limit: Schema.Duration,
+  limit: Millis,
   ...description
 }) {
   override get isRetryable(): boolean {
@@ -116,7 +126,7 @@ export class Timeout extends TaggedReason<Timeout>("Timeout")("Timeout", {
  */
 export class RateLimited extends TaggedReason<RateLimited>("RateLimited")("RateLimited", {
   /** How long the server asks to wait (`Retry-After`); at most one day. */
-  retryAfter: Schema.optional(Schema.Duration),
+  retryAfter: Schema.optional(Millis),
   ...explanation
 }) {
   override get isRetryable(): boolean {
@@ -237,7 +247,7 @@ export class ApiError extends TaggedReason<ApiError>("ApiError")("ApiError", {
   /** The HTTP status; 0 for a redirect in a browser, which hides the status. */
   status: Schema.Number,
   /** How long the server asks to wait (`Retry-After`); at most one day. */
-  retryAfter: Schema.optional(Schema.Duration),
+  retryAfter: Schema.optional(Millis),
   ...explanation
 }) {
   override get isRetryable(): boolean {

@@ -38,7 +38,8 @@ export interface Options {
 
 /**
  * The retries that all requests of one policy may have together within 10 seconds: `floor + share * requests`. A retry costs 1,
- * and 2 after a `Timeout`, because the server may still work on the request that was given up.
+ * and 2 after a `Timeout`, because the server may still work on the request that was given up. It costs nothing after a `RateLimited`
+ * whose `retryAfter` is a second or more: it is sent when the server or the pool asks for it.
  *
  * @category options
  */
@@ -174,7 +175,7 @@ const makeRecovery = (options: Options, budget: Budget.Budget) => {
     const { retryAfter = delay } = error
     const isTooLong = retryAfter !== delay && Duration.isGreaterThan(retryAfter, maxRetryAfter)
     if (isTooLong || !(Duration.toMillis(retryAfter) < timeLeft)) return yield* Effect.fail(error)
-    if (!(yield* budget.take(reason._tag === "Timeout" ? 2 : 1))) return yield* Effect.fail(error)
+    if (!(yield* budget.take(costOf(error)))) return yield* Effect.fail(error)
     state.sent++
     yield* Effect.sleep(retryAfter)
   })
@@ -182,6 +183,12 @@ const makeRecovery = (options: Options, budget: Budget.Budget) => {
     const state = { sent: 1, isResent: false }
     return (failure: Commit.Failure) => recover(state, failure)
   }
+}
+
+/** Nobody is overloaded by a request that comes when it was told to, unless that is at once. */
+const costOf = ({ reason, retryAfter = Duration.zero }: ProviderError): number => {
+  if (reason._tag === "RateLimited" && Duration.isGreaterThanOrEqualTo(retryAfter, Duration.seconds(1))) return 0
+  return reason._tag === "Timeout" ? 2 : 1
 }
 
 /** The `total` deadline is the time that the caller has. */

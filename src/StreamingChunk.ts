@@ -159,7 +159,7 @@ const ending = {
    * the request has it.
    */
   promptTruncated: Schema.optional(Schema.Boolean),
-  /** The name of the provider that was used, if a policy chose among several. */
+  /** The name of the provider that answered, which a policy may have chosen among several. Absent in chunks of your own alone. */
   provider: Schema.optional(Schema.String)
 } as const
 

@@ -21,7 +21,7 @@ import { TracerTimingEnabled } from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import type { CompletionRequest } from "./CompletionRequest.ts"
+import type { CompletionRequest, Defaults } from "./CompletionRequest.ts"
 import type { EmbeddingRequest } from "./Embedding.ts"
 import type * as Attempt from "./policies/attempt.ts"
 import * as Layers from "./policies/layers.ts"
@@ -125,7 +125,8 @@ export const loadDuration = series.load()
  * **Details**
  *
  * The span is `chat MODEL`, `text_completion MODEL` or `embeddings MODEL`, of the kind `client`. Operation, provider, model, address
- * and the options of the request are set at its start, so samplers see them. Usage, finish reason, time to the first chunk and
+ * and the options of the request are set at its start, so samplers see them. They are those with which the request is sent: the `defaults`
+ * of the layer are among them. Usage, finish reason, time to the first chunk and
  * `error.type` (the tag of the reason) follow at its end. Prompts, completions and credentials are in no attribute.
  *
  * Outside of the other policies there is one span per request of the program, inside of them one per attempt. `Fallback`, `Hedge` and
@@ -150,7 +151,7 @@ export const layer = (options: Options = {}): Layer.Layer<Provider.Provider, nev
   Layers.from((provider) => apply(provider, options))
 
 const makeObserved = (provider: Provider.Provider, options: Options): Provider.Provider => {
-  const begin = makeBegin(attributesOf(provider, options))
+  const begin = makeBegin(provider, attributesOf(provider, options))
   return Provider.make({
     ...provider,
     stream: (request) =>
@@ -186,17 +187,19 @@ interface Operation {
 }
 
 /** Begins the operations of a provider with these attributes. */
-const makeBegin = (own: Attributes) => {
+const makeBegin = ({ optionsOf }: Provider.Provider, own: Attributes) => {
   const findSeries = makeFindSeries(own)
   return Effect.fnUntraced(function* (name: string, request: CompletionRequest | EmbeddingRequest) {
-    const model = Predicate.isObject(request) ? toText(request.model) : undefined
+    // The provider rejects what is not a request.
+    const options = Predicate.isObject(request) ? optionsOf(request) : {}
+    const model = toText(options.model)
     const span = yield* Effect.makeSpan(model === undefined ? name : `${name} ${model}`, {
       kind: "client",
       attributes: present({
         "gen_ai.operation.name": name,
         ...own,
         "gen_ai.request.model": model,
-        ...describe(request)
+        ...(name === "embeddings" ? {} : describe(options))
       })
     })
     const clock = yield* Clock.Clock
@@ -309,8 +312,7 @@ const nameOf = (request: CompletionRequest): string =>
 const maxStopSequences = 16
 
 /** The options of a request, which may be invalid: only texts and numbers are taken from it. */
-const describe = (request: CompletionRequest | EmbeddingRequest): Attributes => {
-  if (!Predicate.isObject(request) || Predicate.hasProperty(request, "input")) return {}
+const describe = (request: Defaults): Attributes => {
   const number = (value: unknown) => (typeof value === "number" ? value : undefined)
   return {
     "gen_ai.request.stream": true,

@@ -5,8 +5,9 @@ import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import type * as Schema from "effect/Schema"
 import type { Completion } from "../Completion.ts"
-import type { ProviderError } from "../ProviderError.ts"
+import type { NetworkError, ProviderError } from "../ProviderError.ts"
 import type { FinalChunk, StreamingChunk, ToolCall, ToolCallDelta } from "../StreamingChunk.ts"
+import * as Reason from "./reason.ts"
 
 /** Ids that are unique in a conversation. */
 export interface Ids {
@@ -176,7 +177,7 @@ const toFinishPart = (final: Final): Response.FinishPartEncoded => {
     type: "finish",
     reason: final.finishReason,
     usage: toUsage(final.usage),
-    ...(Object.keys(metadata).length === 0 ? {} : { metadata: { "effect-local-llm": metadata } })
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata: { [Reason.key]: metadata } })
   }
 }
 
@@ -207,9 +208,7 @@ const toMetadata = ({ promptTruncated, provider, timings = {} }: Final) => {
   return metadata
 }
 
-const module = "effect-local-llm"
-
-type Fields = { [key: string]: Schema.MutableJson }
+const module = Reason.key
 
 /** The error of `effect/ai`. It keeps whether and when to retry, and the fields of the reason. */
 export const toError = (method: string, error: ProviderError): AiError.AiError =>
@@ -218,14 +217,15 @@ export const toError = (method: string, error: ProviderError): AiError.AiError =
 const toReason = (error: ProviderError): AiError.AiErrorReason => {
   const { reason } = error
   const description = error.message
-  const metadata = { "effect-local-llm": toFields(error) }
+  const metadata = Reason.encode(error)
   switch (reason._tag) {
     case "NetworkError":
       return new AiError.NetworkError({
-        reason: "TransportError",
+        reason: toNetworkReason(reason),
         method: "POST",
         url: error.server ?? error.provider,
-        description
+        description,
+        cause: metadata
       })
     case "Timeout":
     case "StreamError":
@@ -257,17 +257,10 @@ const toReason = (error: ProviderError): AiError.AiErrorReason => {
   }
 }
 
-/** The fields of the reason, without what is redacted. */
-const toFields = ({ provider, reason, server }: ProviderError): Fields => {
-  const fields: Fields = { reason: reason._tag, provider }
-  if (server !== undefined) fields["server"] = server
-  for (const [key, value] of Object.entries(reason)) {
-    if (key === "description" || key === "_tag") continue
-    if (Duration.isDuration(value)) fields[key] = Duration.toMillis(value)
-    else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") fields[key] = value
-  }
-  if (reason._tag === "AllProvidersFailed") fields["errors"] = reason.errors.map(toFields)
-  return fields
+/** The one that is as retryable: `TransportError` is, and the others are not. */
+const toNetworkReason = ({ isRetryable, kind }: NetworkError): AiError.NetworkError["reason"] => {
+  if (isRetryable) return "TransportError"
+  return kind === "header" ? "EncodeError" : "InvalidUrlError"
 }
 
 /** The JSON of an object is not complete, or must not be used. */

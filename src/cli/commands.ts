@@ -79,6 +79,12 @@ const subcommands = [
   define("cp", "Give a model a second name", Flags.copy, async () => (await models()).copy),
   define("load", "Load a model into memory", Flags.load, async () => (await models()).load),
   define("unload", "Remove a model from memory", Flags.model, async () => (await models()).unload),
+  define(
+    "batch",
+    "Answer many requests from a file. Stopped or killed, it does what is missing the next time",
+    Flags.batch,
+    async () => (await import("./batch.ts")).batch
+  ),
   define("embed", "Print the vector of a text", Flags.embed, async () => (await import("./embed.ts")).embed),
   define(
     "serve",

@@ -63,13 +63,16 @@ const words: ReadonlyArray<[RegExp, string]> = [
 const maxDetail = 300
 
 const detailOf = (reason: ProviderErrorReason): string => {
-  // What is known about a failed connection repeats the text of the platform.
-  if (reason._tag === "NetworkError" && reason.description !== undefined) return ""
+  if (repeatsDetail(reason)) return ""
   const redacted = reason._tag === "InvalidAnswer" ? reason.text : "detail" in reason ? reason.detail : undefined
   const text = redacted === undefined ? "" : Text.toSingleLine(Redacted.value(redacted))
   // Divides no character.
   return text.length > maxDetail ? `${text.slice(0, maxDetail).replace(/[\uD800-\uDBFF]$/, "")}…` : text
 }
+
+/** Whether the message has what the text says: it was made from the text of the platform, or from the server's for an overflow. */
+const repeatsDetail = (reason: ProviderErrorReason): boolean =>
+  reason._tag === "ContextOverflow" || (reason._tag === "NetworkError" && reason.description !== undefined)
 
 const tokenVariables = Object.values(Servers.definitions).map(({ environment }) => environment.token)
 

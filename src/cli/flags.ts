@@ -95,6 +95,28 @@ export const embed = {
   ...timeouts
 }
 
+export const batch = {
+  file: Argument.Path("requests").pipe(
+    Argument.withDescription(
+      "A file with a request in each line: custom_id, url and body, as OpenAI's batches have them"
+    )
+  ),
+  out: Flag.Path("out").pipe(
+    Flag.withDescription("The file for the results. If it exists, only what is missing there is done")
+  ),
+  ...hosts,
+  model: optional(
+    Flag.String("model").pipe(Flag.withAlias("m")),
+    "The model of requests that name none (default: the first that the server lists)"
+  ),
+  concurrency: optional(
+    Flag.Int("concurrency"),
+    "How many requests run at the same time (default: 4 for each host, and one that waits)"
+  ),
+  retryFailed: isSet("retry-failed", "Send requests that failed in an earlier run again"),
+  ...timeouts
+}
+
 const modelName = Argument.String("model").pipe(Argument.withDescription("The name of a model"))
 
 export const model = { name: modelName }

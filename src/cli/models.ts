@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { ModelInfo } from "../ModelInfo.ts"
+import * as Models from "../servers/models.ts"
 import * as Servers from "../servers/servers.ts"
 import * as Access from "./access.ts"
 import * as Failure from "./failure.ts"
@@ -88,13 +89,11 @@ const toText = (key: string, value: unknown): string => {
   return Predicate.isString(value) || Predicate.isNumber(value) || Predicate.isBoolean(value) ? String(value) : ""
 }
 
-/** Servers without a list of the models in memory mark them in the list of all models. */
 export const ps = Effect.fnUntraced(function* (input: Flags.Input) {
   const servers = yield* Selection.findServers(input)
   const found: Array<ModelInfo & { readonly provider: string }> = []
   for (const { models, provider } of servers) {
-    const running = provider.running === undefined ? models.filter(({ isLoaded }) => isLoaded) : yield* provider.running
-    for (const model of running) found.push({ provider: provider.name, ...model })
+    for (const model of yield* Models.findRunning(provider, models)) found.push({ provider: provider.name, ...model })
   }
   if (input.json) return yield* Output.writeJson(found)
   if (found.length === 0) return yield* Output.note("no model is in memory")

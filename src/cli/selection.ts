@@ -80,12 +80,24 @@ const find = Effect.fnUntraced(function* <A, E extends ServerFailure>(
 /** It is normal that a server is not running. */
 const isUnexpected = ({ _tag }: ServerFailure): boolean => _tag !== "NotRunning"
 
+/** At an address, several protocols were tried. If the reason is the same, it is told once, with what was tried. */
+const joinAttempts = (shown: ReadonlyArray<string>, all: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const nameOf = (text: string): string => /^[^(:]*/.exec(text)?.[0].trim() ?? ""
+  const reasons = Object.entries(Arr.groupBy(shown, (text) => text.replace(/^[^(:]*/, "")))
+  return reasons.map(([reason, texts]) => {
+    const names = Arr.dedupe((reasons.length === 1 ? all : texts).map(nameOf))
+    const tried = names.length === 1 ? names.join() : `tried ${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
+    return `${tried}${reason.startsWith("(") ? " " : ""}${reason}`
+  })
+}
+
 const nothingFound = (failures: ReadonlyArray<ServerFailure>, url: string | undefined) => {
   const unexpected = failures.filter(isUnexpected)
-  const descriptions = (unexpected.length > 0 ? unexpected : failures).map((failure) => Failure.describe(failure))
-  // At an address, several protocols were tried, and the reason may be the same.
-  const keyOf = (text: string): string => (url === undefined ? text : text.replace(/^[^(:]*/, ""))
-  const message = Arr.dedupeWith(descriptions, (a, b) => keyOf(a) === keyOf(b)).join("; ")
+  const describe = (failure: ServerFailure) => Failure.describe(failure)
+  const descriptions = (unexpected.length > 0 ? unexpected : failures).map(describe)
+  const message = (
+    url === undefined ? Arr.dedupe(descriptions) : joinAttempts(descriptions, failures.map(describe))
+  ).join("; ")
   if (unexpected.length > 0) return new Failure.CommandFailed({ message })
   if (url !== undefined) return new Failure.CommandFailed({ message: `${message}; is the server running?` })
   const advice = "start one, or name one with --url"

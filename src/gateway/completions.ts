@@ -2,20 +2,18 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Respond from "../http/respond.ts"
 import * as Delivered from "../protocol/delivered.ts"
 import type { CompletionRoute, ReceivedCompletion } from "../protocol/served.ts"
+import { toRequest } from "../protocol/served.ts"
 import type { Completion } from "../Completion.ts"
-import type { CompletionRequest } from "../CompletionRequest.ts"
 import * as Provider from "../Provider.ts"
 import type { ProviderError, ProviderErrorReason } from "../ProviderError.ts"
-import { StreamError, Unsupported } from "../ProviderError.ts"
+import { StreamError } from "../ProviderError.ts"
 import type { StreamingChunk, Usage } from "../StreamingChunk.ts"
 import type { JsonObject } from "../values/json.ts"
-import * as Values from "../values/objects.ts"
 import type { Caller } from "./access.ts"
 import type { Protocol, Running } from "./gateway.ts"
 
@@ -39,7 +37,7 @@ export const respond = Effect.fnUntraced(function* (
 ): Effect.fn.Return<HttpServerResponse.HttpServerResponse, ProviderError | ProviderErrorReason, Scope.Scope> {
   const { caller, gateway, protocol } = exchange
   const received = yield* Effect.fromResult(decode(body))
-  const request = yield* Effect.fromResult(complete(received, protocol.kinds.includes(gateway.provider.kind ?? "")))
+  const request = yield* Effect.fromResult(toRequest(received, protocol.kinds.includes(gateway.provider.kind ?? "")))
   const model = request.model ?? ""
   yield* caller.admit
   const context = gateway.contextOf(model)
@@ -55,16 +53,6 @@ export const respond = Effect.fnUntraced(function* (
   yield* caller.onUsage(completion.usage ?? {})
   return yield* toJson(received.encode(completion, context))
 })
-
-/** The request with the fields that only servers of the protocol know, if the provider is one. */
-const complete = (
-  { only = {}, request, tuning }: ReceivedCompletion,
-  isKind: boolean
-): Result.Result<CompletionRequest, Unsupported> => {
-  if (isKind) return Result.succeed({ ...request, ...tuning, extra: Values.merge(tuning?.extra ?? {}, only) })
-  const [feature] = Object.keys(only)
-  return feature === undefined ? Result.succeed(request) : Result.fail(new Unsupported({ feature }))
-}
 
 const empty = (model: string): Completion => ({ content: "", toolCalls: [], model, finishReason: "stop" })
 

@@ -11,13 +11,11 @@ import * as Values from "../values/objects.ts"
 import type { JsonObject } from "../values/json.ts"
 import type { Protocol, Route, RouteInput, Running } from "./gateway.ts"
 
-const kinds = ["OpenAI-compatible server", "lmstudio", "llama-server"]
-
 /** `POST /v1/embeddings`. */
 const embed = ({ body, gateway }: RouteInput): Effect.Effect<JsonObject, ProviderError | ProviderErrorReason> =>
   Effect.gen(function* () {
     const { encode, request, tuning } = yield* Effect.fromResult(Embeddings.decode(body))
-    const isKind = kinds.includes(gateway.provider.kind ?? "")
+    const isKind = Served.kinds.includes(gateway.provider.kind ?? "")
     const embedding = yield* gateway.provider.embed(isKind ? { ...request, ...tuning } : request)
     return encode(embedding, gateway.contextOf(request.model ?? embedding.model))
   })
@@ -39,7 +37,7 @@ const models = (
 
 export const protocol: Protocol = {
   name: "openai",
-  kinds,
+  kinds: Served.kinds,
   completions: [Served.chat, Served.completion, Responses.responses],
   others: [
     { method: "POST", path: "/v1/embeddings", needs: "input", handle: embed },
@@ -68,7 +66,7 @@ const describeAll = ({ provider }: Running) =>
 
 export const lmStudio: Protocol = {
   name: "lmstudio",
-  kinds,
+  kinds: Served.kinds,
   // Zed sends everything to the routes beside the list.
   completions: [
     { ...Served.chat, path: "/api/v0/chat/completions" },

@@ -27,6 +27,8 @@ import { abortAfter } from "./timeLimit.ts"
 export interface Options {
   /** The address without a slash at its end. */
   readonly baseUrl: string
+  /** The name of the provider. */
+  readonly name?: string | undefined
   readonly token?: Redacted.Redacted<string> | undefined
   readonly headers?: HeadersInput | undefined
   readonly maxLineBytes?: number | undefined
@@ -83,7 +85,7 @@ const openResponse = <Request, Out>(
   endpoint: Endpoint<Request, Out>,
   request: Request,
   model: string | undefined,
-  { baseUrl, maxLineBytes = defaultMaxLineBytes, missingModelHint, originHint }: Options,
+  { baseUrl, maxLineBytes = defaultMaxLineBytes, missingModelHint, name, originHint }: Options,
   execute: (
     body: string | undefined
   ) => Effect.Effect<HttpClientResponse.HttpClientResponse, ProviderErrorReason, Scope.Scope>
@@ -101,6 +103,7 @@ const openResponse = <Request, Out>(
 
     const context = {
       model,
+      provider: name,
       endpoint: endpoint.name ?? `${endpoint.method} ${endpoint.path}`,
       maxLineBytes,
       missingModelHint: model === undefined ? undefined : missingModelHint?.(model),

@@ -35,6 +35,8 @@ export interface Acquired<in Request, out Out> {
   readonly open: (request: Request) => Out
   /** Who answers: in the final chunk, and as an attribute of the current span. That of an inner policy takes precedence. */
   readonly name?: string
+  /** The name that the provider itself has, which is replaced by the other. Default: `name`. */
+  readonly ownName?: string
   /** How an error of this attempt is reported. */
   readonly toError?: (error: ProviderError) => ProviderError
   /** Run when the attempt commits. */
@@ -79,7 +81,7 @@ export const start = Effect.fnUntraced(function* (
   const end: { -readonly [K in keyof End]: End[K] } = { outcome: "stopped", progress: "none" }
   const scope = Scope.forkUnsafe(outer)
   if (onEnd !== undefined) yield* Scope.addFinalizerExit(scope, () => onEnd(end))
-  const { name, onCommit = Effect.void, open, toError = identity } = yield* acquire
+  const { name, onCommit = Effect.void, open, ownName = name, toError = identity } = yield* acquire
   const onCommitted = name === undefined ? onCommit : Effect.andThen(onCommit, yield* annotation(name))
   const pull = yield* Channel.toPullScoped(open(deadlines.remaining()).channel, scope)
 
@@ -94,7 +96,8 @@ export const start = Effect.fnUntraced(function* (
       const last = Arr.lastNonEmpty(chunks)
       if (!last.isFinal) return Effect.succeed(chunks)
       end.final = last
-      return Effect.succeed(name === undefined || last.provider !== undefined ? chunks : addName(chunks, name))
+      const { provider = ownName } = last
+      return Effect.succeed(name === undefined || provider !== ownName ? chunks : addName(chunks, name))
     },
     onFailure: (cause): ChunkPull => {
       const failure = findFailure(cause)
@@ -120,12 +123,14 @@ export const findFailure = (cause: Cause.Cause<PullError>): PullError | undefine
 /** As `name`, for an embedding. */
 export const namedEmbedding = <E, R>(
   embedding: Effect.Effect<Embedding, E, R>,
-  name: string
+  name: string,
+  ownName = name
 ): Effect.Effect<Embedding, E, R> =>
   Effect.flatMap(annotation(name), (annotate) =>
-    Effect.flatMap(embedding, (embedding) =>
-      Effect.as(annotate, { ...embedding, provider: embedding.provider ?? name })
-    )
+    Effect.flatMap(embedding, (embedding) => {
+      const { provider = ownName } = embedding
+      return Effect.as(annotate, { ...embedding, provider: provider === ownName ? name : provider })
+    })
   )
 
 /** The attribute of a span with the name of the provider that answered. */

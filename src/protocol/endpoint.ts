@@ -39,6 +39,8 @@ export type Call = <Request, Out>(
 ) => Effect.Effect<Out, ProviderError>
 
 export interface DecoderContext extends Errors.Context {
+  /** The name of the provider, which the final chunk has. */
+  readonly provider?: string | undefined
   /** The most bytes that a decoder may keep in memory until what they belong to is complete. */
   readonly maxLineBytes: number
 }

@@ -2,13 +2,15 @@
  * The other direction of a protocol: how a gateway reads requests and writes responses. `Endpoint` is the client's side of the
  * same routes.
  */
-import type * as Result from "effect/Result"
+import * as Result from "effect/Result"
 import type { Completion } from "../Completion.ts"
 import type { CompletionRequest, Defaults } from "../CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "../Embedding.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
+import { Unsupported } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
 import type { JsonObject } from "../values/json.ts"
+import * as Values from "../values/objects.ts"
 
 /** Reads a body. The failure is one of the request, and names its field. */
 export type Decode<A> = (body: JsonObject) => Result.Result<A, ProviderErrorReason>
@@ -35,6 +37,16 @@ export interface ReceivedCompletion {
   readonly makeWriter: (context: WriterContext) => CompletionWriter
   /** The response as a whole. */
   readonly encode: (completion: Completion, context: WriterContext) => JsonObject
+}
+
+/** The request with the fields that only servers of the protocol know, if the provider is one. */
+export const toRequest = (
+  { only = {}, request, tuning }: ReceivedCompletion,
+  isKind: boolean
+): Result.Result<CompletionRequest, Unsupported> => {
+  if (isKind) return Result.succeed({ ...request, ...tuning, extra: Values.merge(tuning?.extra ?? {}, only) })
+  const [feature] = Object.keys(only)
+  return feature === undefined ? Result.succeed(request) : Result.fail(new Unsupported({ feature }))
 }
 
 /** What a response says of itself. */

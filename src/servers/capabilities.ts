@@ -38,7 +38,7 @@ export const ofRequest = ({ images = [], messages = [], think, tools = [] }: Com
 
 export interface Models {
   /** What is known about a model, which is at most as old as `maxAge`. Default: 15 seconds. */
-  readonly find: (model: string, maxAge?: Duration.Input) => Effect.Effect<ModelInfo, ProviderError>
+  readonly find: (model: string, maxAge?: Duration.Input) => Effect.Effect<Described, ProviderError>
   /** A model was changed, so nothing counts that is known. */
   readonly forget: Effect.Effect<void>
   /** Fails with `Unsupported` if the model is known to lack one of the capabilities. */
@@ -49,14 +49,20 @@ export interface Models {
 
 type Open<A> = Effect.Effect<Opened<A, ProviderErrorReason>>
 
-interface Known {
+/** What is known about the model that completes the requests for a name. */
+export interface Described {
   readonly info: ModelInfo
+  /** It is another model than the name says, because the server does not have that one. */
+  readonly isStandIn: boolean
+}
+
+interface Known extends Described {
   /** When it was requested, in milliseconds of the monotonic clock. */
   readonly at: number
 }
 
 export const make = Effect.fnUntraced(function* (options: {
-  readonly describe: (model: string) => Effect.Effect<ModelInfo, ProviderError>
+  readonly describe: (model: string) => Effect.Effect<Described, ProviderError>
   /** The capabilities that `describe` reports reliably. */
   readonly reported: ReadonlySet<Capability>
 }): Effect.fn.Return<Models> {
@@ -64,7 +70,7 @@ export const make = Effect.fnUntraced(function* (options: {
   // A cache measures time by the wall clock, so it keeps all successes and their age is checked here.
   const cache = yield* Cache.makeWith(
     (model: string): Effect.Effect<Known, ProviderError> =>
-      Effect.flatMap(Monotonic.now, (at) => Effect.map(describe(model), (info) => ({ info, at }))),
+      Effect.flatMap(Monotonic.now, (at) => Effect.map(describe(model), (described) => ({ ...described, at }))),
     { capacity: 256, timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero) }
   )
   const renew = (model: string, known: Known) =>
@@ -75,14 +81,14 @@ export const make = Effect.fnUntraced(function* (options: {
   const find = Effect.fnUntraced(function* (model: string, maxAge: Duration.Input = "15 seconds") {
     const known = yield* Cache.get(cache, model)
     const isFresh = (yield* Monotonic.now) - known.at < Duration.toMillis(Duration.fromInputUnsafe(maxAge))
-    return (isFresh ? known : yield* renew(model, known)).info
+    return isFresh ? known : yield* renew(model, known)
   })
   const findMissing = Effect.fnUntraced(function* (needed: ReadonlyArray<Capability>, model: string) {
     // Servers too old to report them are trusted.
     const missingIn = ({ capabilities }: ModelInfo) =>
       needed.find((capability) => capabilities?.includes(capability) === false)
     const before = yield* Cache.getSuccess(cache, model)
-    const info = yield* find(model)
+    const { info } = yield* find(model)
     const missing = missingIn(info)
     // A model that was created anew may have gained them.
     return missing !== undefined && Option.isSome(before) && before.value.info === info

@@ -45,6 +45,8 @@ export interface ServerDefinition<Kind extends string = string, Operations = obj
    * `Unsupported` if it counts none. Default: it counts none.
    */
   readonly countTokens?: (call: Call, request: ValidRequest) => Effect.Effect<number | undefined, ProviderError>
+  /** The model that completes requests for models that the server does not have, if one does. Default: none. */
+  readonly describeStandIn?: (call: Call) => Effect.Effect<ModelInfo | undefined, ProviderError>
   readonly hints?: Hints
   /** The capabilities that `describe` reports reliably. Requests that need one of them are checked before they are sent. */
   readonly reportedCapabilities?: ReadonlySet<Capabilities.Capability>

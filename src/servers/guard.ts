@@ -8,6 +8,7 @@ import * as Deadlines from "../Deadlines.ts"
 import * as Embedding from "../Embedding.ts"
 import * as Delivered from "../protocol/delivered.ts"
 import * as PromptTruncation from "../protocol/promptTruncation.ts"
+import type { Provider } from "../Provider.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { ProviderError, StreamTruncated, Timeout } from "../ProviderError.ts"
 import type { StreamingChunk } from "../StreamingChunk.ts"
@@ -18,6 +19,8 @@ type Completions = (request: CompletionRequest.CompletionRequest) => Stream.Stre
 
 export interface Guard {
   readonly toError: (reason: ProviderErrorReason) => ProviderError
+  /** The options with which a request is sent. */
+  readonly optionsOf: Provider["optionsOf"]
   /** The items of a source, under the deadlines of the call and those of the layer. */
   readonly stream: <A>(open: Open<A>, deadlines?: CompletionRequest.Deadlines) => Stream.Stream<A, ProviderError>
   /** Adds the defaults to a request, validates it, and opens its completion. */
@@ -54,6 +57,12 @@ const reportTruncation =
     return promptTruncated === undefined ? chunk : { ...chunk, promptTruncated }
   }
 
+type Request = CompletionRequest.CompletionRequest | Embedding.EmbeddingRequest
+
+/** Adds the defaults of a layer to a request of either kind. */
+export const withDefaults = (defaults: CompletionRequest.Defaults | undefined, request: Request): Request =>
+  "input" in request ? Embedding.withDefaults(defaults, request) : CompletionRequest.withDefaults(defaults, request)
+
 export const make = ({
   deadlines,
   defaults,
@@ -79,6 +88,7 @@ export const make = ({
     CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
   return Result.succeed({
     toError,
+    optionsOf: (request) => withDefaults(defaults, request),
     stream,
     requests: (use) => (request) =>
       Effect.suspend(() =>
@@ -98,7 +108,8 @@ export const make = ({
         const valid = Embedding.validate(Embedding.withDefaults(defaults, request))
         if (Result.isFailure(valid)) return Effect.fail(toError(valid.failure))
         const { input, model } = valid.success
-        return input.length === 0 ? Effect.succeed({ model, vectors: [] }) : embed(valid.success)
+        const embedding = input.length === 0 ? Effect.succeed({ model, vectors: [] }) : embed(valid.success)
+        return Effect.map(embedding, (embedding) => ({ ...embedding, provider: name }))
       }),
     one: (open, override) =>
       Effect.flatMap(

@@ -4,10 +4,11 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { ValidRequest } from "../CompletionRequest.ts"
-import type { Call } from "../protocol/endpoint.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/llamaServer.ts"
+import type { Call } from "../protocol/endpoint.ts"
 import type { DiscoverableServer, Server } from "./definition.ts"
+import * as Models from "./models.ts"
 
 /** Facts: llama.cpp's `tools/server/README.md`. */
 export const dialect: Endpoints.Dialect = {
@@ -38,7 +39,8 @@ const countTokens = (call: Call, request: ValidRequest) => {
   )
 }
 
-const makeOperations = ({ call, changing }: Server) => ({
+const makeOperations = ({ call, changing, provider }: Server) => ({
+  supportsModel: Models.supports(provider),
   ready: Effect.retry(call(Routes.health, undefined), {
     schedule: Schedule.spaced("250 millis"),
     while: ({ reason }) => reason._tag === "ApiError" && reason.status === 503
@@ -46,6 +48,14 @@ const makeOperations = ({ call, changing }: Server) => ({
   slots: call(Routes.slots, undefined),
   load: (model: string) => changing.one(call(Routes.load, { model }, model)),
   unload: (model: string) => changing.one(call(Routes.unload, { model }, model))
+})
+
+/** A router reports in its list whether a model is in memory, and a server with one model in its properties. */
+const describe = Effect.fnUntraced(function* (call: Call, entry: Routes.Entry | undefined) {
+  if (entry === undefined) return undefined
+  if (entry.isLoaded !== undefined) return { ...entry.info, isLoaded: entry.isLoaded }
+  const properties = yield* Effect.option(call(Routes.properties, undefined))
+  return { ...entry.info, ...Option.getOrElse(properties, () => ({ isLoaded: true })) }
 })
 
 export const llamaServer: DiscoverableServer<"llama-server", ReturnType<typeof makeOperations>> = {
@@ -60,16 +70,20 @@ export const llamaServer: DiscoverableServer<"llama-server", ReturnType<typeof m
   },
   endpoints,
   countTokens,
-  describe: ({ call, listModels }, model) =>
-    Effect.gen(function* () {
-      const models = yield* listModels
-      // A server with one model answers for any name.
-      const info = models.find(({ id }) => id === model) ?? (models.length === 1 ? models[0] : undefined)
-      if (info === undefined || models.length > 1) return info
-      const properties = yield* Effect.option(call(Routes.properties, undefined))
-      return Option.isNone(properties) ? info : { ...info, ...properties.value }
-    }),
+  describe: ({ call }, model) =>
+    Effect.flatMap(call(Routes.models, undefined), (entries) =>
+      describe(
+        call,
+        entries.find(({ info }) => info.id === model) ?? entries.find(({ names }) => names.includes(model))
+      )
+    ),
+  // A server with one model ignores the name in a request.
+  describeStandIn: (call) =>
+    Effect.flatMap(call(Routes.models, undefined), ([first, ...others]) =>
+      describe(call, others.length === 0 ? first : undefined)
+    ),
   reportedCapabilities: new Set(["vision"]),
+  hasUnlistedModels: true,
   management: { options: new Set() },
   operations: makeOperations
 }

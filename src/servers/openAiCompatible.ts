@@ -9,6 +9,7 @@ import type { ValidRequest } from "../CompletionRequest.ts"
 import type { Call } from "../protocol/endpoint.ts"
 import { ProviderError, Unsupported } from "../ProviderError.ts"
 import type { Server, ServerDefinition } from "./definition.ts"
+import * as Models from "./models.ts"
 import * as OptionSchema from "./options.ts"
 
 export const DialectOptions = Schema.Struct({
@@ -69,13 +70,7 @@ const withReason = ({ provider, server }: ProviderError, reason: Unsupported) =>
 
 const makeOperations = ({ provider }: Server) => ({
   /** Names on Ollama need no tag, and only its list shows that the server is one. */
-  supportsModel: (model: string): Effect.Effect<boolean, ProviderError> =>
-    Effect.catchReason(
-      Effect.as(provider.model(model, { maxAge: 0 }), true),
-      "ProviderError",
-      "ModelNotAvailable",
-      () => Effect.succeed(false)
-    )
+  supportsModel: Models.supports(provider)
 })
 
 const withEndpoints = (endpoints: ReturnType<typeof Endpoints.make>) => ({

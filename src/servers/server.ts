@@ -73,19 +73,20 @@ export const make = Effect.fnUntraced(function* <Operations>(
   const server = new URL(baseUrl).origin
   const guard = yield* Effect.fromResult(Guard.make({ ...options, name, server, lateModelHint: hints.lateModel }))
   const transport = yield* Effect.mapError(
-    Transport.make({ ...options, baseUrl, missingModelHint: hints.missingModel, originHint: hints.origin }),
+    Transport.make({ ...options, name, baseUrl, missingModelHint: hints.missingModel, originHint: hints.origin }),
     guard.toError
   )
   const calls = makeCalls(guard, transport)
   const listModels = calls.call(definition.endpoints.models, undefined)
+  const missing = (model: string) =>
+    Effect.fail(guard.toError(new ModelNotAvailable({ model, description: hints.missingModel?.(model) })))
   const models = yield* Capabilities.make({
     reported: definition.reportedCapabilities ?? new Set(),
-    describe: (model) =>
-      Effect.flatMap(definition.describe({ call: calls.call, listModels }, model), (info) =>
-        info === undefined
-          ? Effect.fail(guard.toError(new ModelNotAvailable({ model, description: hints.missingModel?.(model) })))
-          : Effect.succeed(info)
-      )
+    describe: Effect.fnUntraced(function* (model) {
+      const own = yield* definition.describe({ call: calls.call, listModels }, model)
+      const info = own ?? (yield* definition.describeStandIn?.(calls.call) ?? Effect.undefined)
+      return info === undefined ? yield* missing(model) : { info, isStandIn: own === undefined }
+    })
   })
   const provider = Provider.make({
     ...makeCompletions(definition, { guard, transport, call: calls.call, models }),
@@ -93,8 +94,12 @@ export const make = Effect.fnUntraced(function* <Operations>(
     kind: definition.genAiName ?? definition.kind,
     server,
     listModels,
-    model: (name, { maxAge } = {}) => models.find(name, maxAge),
+    model: (name, { maxAge } = {}) =>
+      Effect.flatMap(models.find(name, maxAge), ({ info, isStandIn }) =>
+        isStandIn ? missing(name) : Effect.succeed(info)
+      ),
     isSameModel: definition.isSameModel,
+    optionsOf: guard.optionsOf,
     hasUnlistedModels: definition.hasUnlistedModels,
     oneModelAtATime: definition.oneModelAtATime
   })

@@ -21,23 +21,28 @@ import type { Answer, Piece, ReceivedRequest, Reply, Script, State } from "./scr
 export type { Answer, Completion, Cut, Delivery, Piece, ReceivedRequest, Reply, Script, State } from "./script.ts"
 
 /**
- * A running fake server.
+ * A fake server that runs, as `make` returns it.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export interface Server {
+  /** Its address, such as `http://127.0.0.1:49152`: the `baseUrl` of a provider. */
+  readonly url: string
+  /** The requests and connections so far. */
+  readonly state: Effect.Effect<State>
+  /** Waits until the state satisfies the predicate. */
+  readonly until: (predicate: (state: State) => boolean) => Effect.Effect<State>
+  /** Replaces the script, from the next request on. */
+  readonly setScript: (script: Script) => Effect.Effect<void>
+}
+
+/**
+ * The fake server of a layer.
  *
  * @category services
  */
-export class FakeServer extends Context.Service<
-  FakeServer,
-  {
-    /** Its address, such as `http://127.0.0.1:49152`: the `baseUrl` of a provider. */
-    readonly url: string
-    /** The requests and connections so far. */
-    readonly state: Effect.Effect<State>
-    /** Waits until the state satisfies the predicate. */
-    readonly until: (predicate: (state: State) => boolean) => Effect.Effect<State>
-    /** Replaces the script, from the next request on. */
-    readonly setScript: (script: Script) => Effect.Effect<void>
-  }
->()("effect-local-llm/testing/FakeServer") {}
+export class FakeServer extends Context.Service<FakeServer, Server>()("effect-local-llm/testing/FakeServer") {}
 
 /**
  * Options besides the script. All fields are optional.
@@ -60,43 +65,44 @@ export interface Options {
  *
  * @category constructors
  */
-export const make = Effect.fnUntraced(function* (
-  script: Script = { text: "This answer comes from a fake server." },
-  options: Options = {}
-): Effect.fn.Return<FakeServer["Service"], never, Scope.Scope> {
-  const log = makeLog()
-  const running: Running = { log, script, options, isClosed: false }
-  const run = yield* FiberSet.makeRuntime()
-  const server = Http.createServer((request, response) => {
-    const fiber = run(
-      Effect.catchDefect(respond(running, request, response), (defect) => Effect.sync(() => fail(response, defect)))
-    )
-    response.once("close", () => fiber.interruptUnsafe())
-  })
-  // No idle connection is closed in the middle of a test.
-  server.keepAliveTimeout = 0
-  server.on("connection", (socket) => {
-    log.connect()
-    // A microtask later the response knows as well.
-    socket.once("close", () => queueMicrotask(log.disconnect))
-  })
-  const port = yield* Effect.acquireRelease(listen(server), () =>
-    Effect.callback<void>((resume) => {
-      running.isClosed = true
-      server.close(() => resume(Effect.void))
-      server.closeAllConnections()
+export const make: (script?: Script, options?: Options) => Effect.Effect<Server, never, Scope.Scope> =
+  Effect.fnUntraced(function* (
+    script: Script = { text: "This answer comes from a fake server." },
+    options: Options = {}
+  ) {
+    const log = makeLog()
+    const running: Running = { log, script, options, isClosed: false }
+    const run = yield* FiberSet.makeRuntime()
+    const server = Http.createServer((request, response) => {
+      const fiber = run(
+        Effect.catchDefect(respond(running, request, response), (defect) => Effect.sync(() => fail(response, defect)))
+      )
+      response.once("close", () => fiber.interruptUnsafe())
     })
-  )
-  return FakeServer.of({
-    url: `http://127.0.0.1:${port}`,
-    state: Effect.sync(log.state),
-    until: log.until,
-    setScript: (script) =>
-      Effect.sync(() => {
-        running.script = script
+    // No idle connection is closed in the middle of a test.
+    server.keepAliveTimeout = 0
+    server.on("connection", (socket) => {
+      log.connect()
+      // A microtask later the response knows as well.
+      socket.once("close", () => queueMicrotask(log.disconnect))
+    })
+    const port = yield* Effect.acquireRelease(listen(server), () =>
+      Effect.callback<void>((resume) => {
+        running.isClosed = true
+        server.close(() => resume(Effect.void))
+        server.closeAllConnections()
       })
+    )
+    return FakeServer.of({
+      url: `http://127.0.0.1:${port}`,
+      state: Effect.sync(log.state),
+      until: log.until,
+      setScript: (script) =>
+        Effect.sync(() => {
+          running.script = script
+        })
+    })
   })
-})
 
 interface Running {
   readonly log: ReturnType<typeof makeLog>

@@ -1,5 +1,7 @@
-/** Texts: joined from parts, measured in UTF-8, as vectors, and of exceptions for a log. */
+/** Texts: joined from parts, measured in UTF-8, as vectors, without addresses, and of exceptions for a log. */
 import * as Cause from "effect/Cause"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 
 /** A text that arrives in many parts. Keeping every part until the end would take many times the memory of the text. */
 export interface Parts {
@@ -58,6 +60,21 @@ export const countLetters = (text: string, dimensions = 26): ReadonlyArray<numbe
   const length = Math.hypot(...counts)
   return length === 0 ? counts : counts.map((count) => count / length)
 }
+
+/** What stands for an address that was left out. */
+const addressMark = "<address>"
+
+/** A URL, an IP address, or what follows the code of a failed connection. A name with a port cannot be told from that of a model. */
+const addresses =
+  /\bhttps?:\/\/[^\s"'`<>;,()]+|\[(?=[^\]]{0,45}:)[\da-fA-F:.]{2,45}\](?::\d+)?|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|(?<=^[A-Z]\w{2,60} )[^\s()]+(?= \()|(?<=^[A-Z][A-Z\d_]{2,60} )[^\s()]+$/g
+
+/** A text that is encoded with a mark in the place of each address, since what is encoded goes to other processes. */
+export const EncodedWithoutAddresses = Schema.String.pipe(
+  Schema.encodeTo(Schema.String, {
+    decode: SchemaGetter.passthrough(),
+    encode: SchemaGetter.transform((text: string) => text.replace(addresses, addressMark))
+  })
+)
 
 /** The name of an exception, and where it was thrown. Its message may quote a completion or a credential, so it is not logged. */
 export const placeOf = (cause: Cause.Cause<unknown>): string => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as Failure from "../../src/cli/failure.ts"
+import * as Errors from "../../src/protocol/errors.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import {
   ApiError,
@@ -26,6 +27,18 @@ describe("the text of a failure", () => {
   it("does not show it twice", () => {
     const texts = { description: "out of memory", detail: Redacted.make("out of memory") }
     expect(Failure.describe(fail(new StreamError(texts))).match(/out of memory/g)).toHaveLength(1)
+  })
+
+  it.each([
+    "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+    "the input length exceeds the context length",
+    "Trying to keep the first 9000 tokens when context the overflows. The context length is only 4096 tokens"
+  ])("reports an overflow once: %s", (text) => {
+    const reason = Errors.toReason({ status: 400, report: Errors.readBody(JSON.stringify({ error: text })) })
+    expect(reason._tag).toBe("ContextOverflow")
+    const { message } = fail(reason)
+    expect(Failure.describe(fail(reason))).toBe(`${message}; shorten the prompt, or give the model a larger context`)
+    expect(message.match(/context/g)).toHaveLength(1)
   })
 
   it("shows it in one line without control characters", () => {

@@ -167,6 +167,44 @@ describe("commands", () => {
       })
   )
 
+  it.live.each<[kind: string, variable: string, script: FakeServer.Script]>([
+    [
+      "llama-server",
+      "LLAMA_SERVER_URL",
+      ({ path }) => {
+        if (path === "/health") return { status: 200, headers: { server: "llama.cpp" }, body: { status: "ok" } }
+        if (path === "/v1/models") return { status: 200, body: { data: [{ id: "/models/m.gguf", aliases: ["m"] }] } }
+        return { status: 200, body: { default_generation_settings: { n_ctx: 512 } } }
+      }
+    ],
+    [
+      "lmstudio",
+      "LMSTUDIO_BASE_URL",
+      ({ path }) => {
+        if (path === "/lmstudio-greeting") return { status: 200, body: { lmstudio: true } }
+        if (path === "/v1/models") return { status: 200, body: { data: [{ id: "m" }, { id: "n" }] } }
+        const loaded = { id: "m", config: { context_length: 512 } }
+        const models = [
+          { type: "llm", key: "m", loaded_instances: [loaded] },
+          { type: "llm", key: "n", loaded_instances: [] }
+        ]
+        return { status: 200, body: { models } }
+      }
+    ]
+  ])("%s: ps and show agree on what is in memory, and a model that is not there is an error", ([, variable, script]) =>
+    Effect.gen(function* () {
+      const server = yield* FakeServer.make(script)
+      const run = (...args: ReadonlyArray<string>) => CommandLine.run(args, { env: { [variable]: server.url } })
+      const ps = yield* run("ps")
+      expect(ps.stdout).toMatch(/^[^\t\n]*\t[^\t]*\bm(?:\.gguf)?\t\t512 tokens\t\n$/)
+      expect((yield* run("show", "m")).stdout).toMatch(/isLoaded\s+true\n/)
+      const missing = yield* run("show", "whatever")
+      expect(missing.code).toBe(1)
+      expect(missing.stdout).toBe("")
+      expect(missing.stderr).toContain('the model "whatever" is not available')
+    })
+  )
+
   it.live("the servers are searched once for several names", () =>
     Effect.gen(function* () {
       const { requests } = yield* run(["rm", "m", "n"])

@@ -52,7 +52,14 @@ describe("the fake server", () => {
     { env: { OLLAMA_API_KEY: "key" }, message: "Ollama (http://127.0.0.1:11434): the connection failed" },
     { env: { LMSTUDIO_BASE_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
     { env: { LM_API_TOKEN: "key" }, message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
-    { args: ["--url", CommandLine.nowhere], message: "nothing listens on 127.0.0.1:1; is the server running?" },
+    {
+      args: ["--url", CommandLine.nowhere],
+      message: "tried Ollama, llama-server and LM Studio: nothing listens on 127.0.0.1:1; is the server running?"
+    },
+    {
+      args: ["--url", "http://no-such-host.invalid"],
+      message: "tried Ollama, llama-server and LM Studio (http://no-such-host.invalid): the connection failed"
+    },
     { args: ["--provider", "lmstudio"], message: "LM Studio (http://127.0.0.1:1234): the connection failed" },
     { env: { LLAMA_SERVER_URL: CommandLine.nowhere }, message: "ECONNREFUSED" },
     {

@@ -27,6 +27,8 @@ const needs: { readonly [feature: string]: CompletionRequest } = {
 
 interface Row {
   readonly server: ServerName
+  /** The name of the model there. Default: `m`. */
+  readonly name?: string
   /** Answers by path. */
   readonly answers: { readonly [path: string]: object }
   readonly expected: object
@@ -116,6 +118,8 @@ const rows: ReadonlyArray<Row> = [
   },
   {
     server: "llama-server",
+    // Requests for any name are completed by this model.
+    name: "file.gguf",
     answers: {
       "/v1/models": { data: [{ id: "file.gguf", meta: { size: 3, n_ctx_train: 4096 } }] },
       "/props": { default_generation_settings: { n_ctx: 512 }, modalities: { vision: false } }
@@ -152,7 +156,7 @@ describe.each(rows)("$server, $answers", (row) => {
   it.effect("describes a model", () =>
     Effect.gen(function* () {
       const { provider } = yield* startRow(row)
-      expect(yield* provider.model("m")).toEqual(row.expected)
+      expect(yield* provider.model(row.name ?? "m")).toEqual(row.expected)
     })
   )
 
@@ -179,7 +183,7 @@ const startOllama = (reply: FakeServer.Script) => start({ provider: "Ollama", cl
 
 it.effect("a model that the server does not have", () =>
   Effect.gen(function* () {
-    for (const server of ["Ollama", "LM Studio", "OpenAI-compatible server"] as const) {
+    for (const server of serverNames) {
       const { provider } = yield* start({ provider: server, client: "undici" }, { text: "" })
       const { reason } = yield* Effect.flip(provider.model("nope"))
       expect(reason).toMatchObject({ _tag: "ModelNotAvailable", model: "nope" })

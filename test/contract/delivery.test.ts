@@ -46,6 +46,20 @@ describe.each(setups)("$provider over $client", (setup) => {
     })
   )
 
+  it.live("the final chunk, the completion and the embedding have the name of the provider", () =>
+    Effect.gen(function* () {
+      for (const name of [undefined, "gpu-1"]) {
+        const { provider } = yield* start(setup, { text: "Hi" }, { name })
+        expect(provider.name).toBe(name ?? setup.provider)
+        const final = (yield* Stream.runCollect(provider.stream(request))).find(({ isFinal }) => isFinal)
+        expect(final).toMatchObject({ provider: provider.name })
+        expect(yield* provider.complete(request)).toMatchObject({ provider: provider.name })
+        expect(yield* provider.complete({ model: "m", prompt: "x" })).toMatchObject({ provider: provider.name })
+        expect(yield* provider.embed({ model: "m", input: "x" })).toMatchObject({ provider: provider.name })
+      }
+    })
+  )
+
   it.live("delivers thinking, tool calls, usage and the finish reason", () =>
     Effect.gen(function* () {
       const toolCalls = [

@@ -58,7 +58,11 @@ describe.each(setups)("$provider over $client", (setup) => {
   it.effect("no texts give no vectors, without a request", () =>
     Effect.gen(function* () {
       const { provider, server } = yield* start(setup, { text: "" })
-      expect(yield* provider.embed({ model: "m", input: [] })).toEqual({ model: "m", vectors: [] })
+      expect(yield* provider.embed({ model: "m", input: [] })).toEqual({
+        model: "m",
+        vectors: [],
+        provider: provider.name
+      })
       expect((yield* server.state).requests).toEqual([])
     })
   )

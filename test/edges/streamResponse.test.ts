@@ -93,6 +93,8 @@ const read = Effect.fnUntraced(function* ({ body, status }: HttpServerResponse) 
   return { status, parts }
 })
 
+const withoutProvider = (chunk: StreamingChunk) => ({ ...chunk, provider: undefined })
+
 describe.each(["sse", "ndjson"] as const)("%s", (form) => {
   it.live("sends each chunk, and the final one last", () =>
     Effect.gen(function* () {
@@ -118,7 +120,10 @@ describe.each(["sse", "ndjson"] as const)("%s", (form) => {
       const { parts } = yield* Effect.flatMap(forms[form](mock.stream(request)), read)
       const lines = dataOf(parts.map(([, text]) => text).join(""))
       const chunks = yield* Effect.forEach(lines, (line) => Schema.decodeEffect(FromJsonString)(line))
-      expect(chunks).toEqual(yield* Stream.runCollect(mock.stream(request)))
+      const sent = yield* Stream.runCollect(mock.stream(request))
+      // The name of a provider may be an address.
+      expect(chunks).toEqual(sent.map((chunk) => withoutProvider(chunk)))
+      expect(lines.join()).not.toContain("provider")
     }).pipe(Effect.scoped)
   )
 

@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
 import { createServer } from "node:http"
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Readable } from "node:stream"
@@ -206,88 +206,23 @@ describe("examples", () => {
     expect([output.textContent, event.isPrevented]).toEqual(["Sun", true])
   })
 
-  // Each runs the program several times.
-  describe("batch", { timeout: 60_000 }, () => {
+  it("batch answers what is missing", async () => {
     const files = mkdtempSync(join(tmpdir(), "batch-"))
-    afterAll(() => rmSync(files, { recursive: true }))
-    const answers = join(files, "answers.jsonl")
-    const lines = () => readFileSync(answers, "utf8").split("\n").slice(0, -1)
-    const prompts = (count: number) => {
-      const file = join(files, `${count}.jsonl`)
-      const all = Array.from({ length: count }, (_, i) => JSON.stringify({ id: `${i}`, prompt: `prompt ${i}` }))
-      writeFileSync(file, all.join("\n"))
-      return file
+    const [requests, results] = [join(files, "requests.jsonl"), join(files, "results.jsonl")]
+    const write = (count: number) => {
+      const body = { model: "m", messages: [{ role: "user", content: "Why?" }] }
+      const all = Array.from({ length: count }, (_, i) => JSON.stringify({ custom_id: `${i}`, body }))
+      writeFileSync(requests, all.join("\n"))
     }
-    const environment = () => ({ OLLAMA_HOSTS: server.url })
-
-    it("records answers and failures, and asks only the failed prompts again", async () => {
-      const asked: Array<unknown> = []
-      await setScript(({ body, path }) => {
-        if (path !== "/api/chat") return {}
-        const prompt = messagesOf(body)[0]?.content
-        asked.push(prompt)
-        return prompt === "prompt 7" && asked.length < 40
-          ? { status: 400, body: { error: "no" } }
-          : { text: `Answer to ${String(prompt)}` }
-      })
-      const first = await run("batch", environment(), prompts(30), answers)
-      expect(first.code).toBe(0)
-      expect(JSON.parse(first.stderr.trim().split("\n").at(-1) ?? "")).toMatchObject({ answered: 29, failed: 1 })
-      expect(lines().length).toBe(30)
-      expect(lines().find((line) => line.includes('"id":"7"'))).toContain('"error":"')
-      expect(lines().find((line) => line.includes('"id":"8"'))).toContain('"content":"Answer to prompt 8"')
-
-      // Half a line, as a program that was killed may leave it.
-      appendFileSync(answers, '{"id":"x","ans')
-      asked.length = 100
-      await run("batch", environment(), prompts(31), answers)
-      expect(asked.slice(100).toSorted()).toEqual(["prompt 30", "prompt 7"])
-      const entries = lines().filter((line) => line.endsWith("}"))
-      expect(entries.map((line) => JSON.parse(line).id).length).toBe(32)
-    })
-
-    it("stops cleanly in the middle, and goes on there", async () => {
-      rmSync(answers)
-      await setScript({ text: "one two", delay: { between: 20 } })
-      const seen = (await Effect.runPromise(server.state)).requests.length
-      const { child } = start("batch", [prompts(300), answers], environment())
-      const closed = new Promise((resolve) => child.once("close", resolve))
-      await Effect.runPromise(
-        server.until(
-          ({ requests }) => requests.slice(seen).filter(({ outcome }) => outcome === "completed").length > 20
-        )
-      )
-      child.kill("SIGINT")
-      expect(await closed).toBe(130)
-      await Effect.runPromise(server.until(({ requests }) => requests.every(({ outcome }) => outcome !== "answering")))
-      const before = lines().map((line): string => JSON.parse(line).id)
-      expect(before.length).toBeLessThan(300)
-      await setScript({ text: "one" })
-      await run("batch", environment(), prompts(300), answers)
-      const after = lines().map((line): string => JSON.parse(line).id)
-      expect(after.slice(0, before.length)).toEqual(before)
-      expect([after.length, new Set(after).size]).toEqual([300, 300])
-    })
-
-    it("reports a line that is no prompt, and asks the others", async () => {
-      await setScript({ text: "one" })
-      const file = join(files, "lines.jsonl")
-      writeFileSync(file, '{"id":"a","prompt":"x"}\r\n\n{oops\n{"prompt":"x"}\n{"id":"b","prompt":"x"}')
-      const { code, stderr } = await run("batch", environment(), file, join(files, "lines-answers.jsonl"))
-      expect(code).toBe(0)
-      expect(stderr.match(/line \d+: .*/g)).toEqual([3, 4].map((n) => `line ${n}: expected {"id": "…", "prompt": "…"}`))
-      expect(stderr).toContain('"answered":2')
-    })
-
-    it("ends if no host has the model", async () => {
-      await setScript({ status: 404, body: { error: "model 'm' not found" } })
-      const { code, stdout } = await run("batch", environment(), prompts(5), join(files, "none.jsonl"))
-      expect([code, readFileSync(join(files, "none.jsonl"), "utf8")]).toEqual([1, ""])
-      // What ends first: the request that the host refused, or one that waited for it.
-      expect(stdout).toMatch(
-        /the model "m" is not available: (?:the server does not have it; run `ollama pull m`|no host of the pool has it)/
-      )
-    })
+    await setScript({ text: "Because" })
+    for (const count of [3, 5]) {
+      write(count)
+      const { code, stderr } = await run("batch", { OLLAMA_HOSTS: server.url }, requests, results)
+      expect([code, stderr.trim().split("\n").at(-1)]).toEqual([0, `${count} of ${count}, 0 failed`])
+    }
+    const lines = readFileSync(results, "utf8").trim().split("\n")
+    expect(lines.map((line) => JSON.parse(line).custom_id).toSorted()).toEqual(["0", "1", "2", "3", "4"])
+    rmSync(files, { recursive: true })
   })
 
   it.each(["auto", "ollama", "pool", "mock"])("choose-server answers from %s", async (name) => {

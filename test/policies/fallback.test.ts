@@ -14,6 +14,7 @@ import * as Provider from "../../src/Provider.ts"
 import type { ProviderErrorReason } from "../../src/ProviderError.ts"
 import * as Errors from "../../src/ProviderError.ts"
 import * as Retry from "../../src/Retry.ts"
+import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 import { FakeServer } from "../../src/testing/index.ts"
 import { Attempts, expected, receive, refused, settle, toScript } from "../support/attempts.ts"
 import { policies } from "../support/policies.ts"
@@ -218,6 +219,16 @@ it.effect("the span and the final chunk have the name of the innermost provider 
     expect(completion).toMatchObject({ content: "Hi", provider: "mock" })
     expect(span?.attributes.get("effect_local_llm.provider")).toBe("mock")
     expect(yield* fallback([inner]).complete(prompt)).toMatchObject({ provider: "mock" })
+  })
+)
+
+it.effect("a provider of one's own is named in its completions, whatever is around it", () =>
+  Effect.gen(function* () {
+    const chunks = Stream.succeed<StreamingChunk>({ content: "Hi", isFinal: true, model: "m", finishReason: "stop" })
+    const own = Provider.make({ name: "own", stream: () => chunks, listModels: Effect.succeed([]) })
+    expect(yield* own.complete(prompt)).toMatchObject({ provider: "own" })
+    expect(yield* Retry.apply(own).complete(prompt)).toMatchObject({ provider: "own" })
+    expect(yield* fallback([own]).complete(prompt)).toMatchObject({ provider: "own" })
   })
 )
 

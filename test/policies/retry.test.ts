@@ -278,10 +278,15 @@ describe("the budget", () => {
 
   for (const [reason, retries] of [
     [refused, 30],
+    // At once is no time that a server asks to wait.
+    [new Errors.RateLimited({ retryAfter: Duration.zero }), 30],
+    [new Errors.ApiError({ status: 503, retryAfter: Duration.seconds(1) }), 30],
+    // The server asked for these, two for each request.
+    [new Errors.RateLimited({ retryAfter: Duration.seconds(1) }), 200],
     [new Errors.Timeout({ kind: "first-chunk", limit: Duration.seconds(1) }), 15]
   ] as const) {
     it.effect(
-      `${reason._tag}: 100 requests have ${retries} retries together within 10 seconds, and others after that`,
+      `${reason.message}: 100 requests have ${retries} retries together within 10 seconds, and others after that`,
       () =>
         Effect.gen(function* () {
           const provider = yield* failing(reason)

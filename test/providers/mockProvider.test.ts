@@ -8,7 +8,7 @@ const request = { model: "any", messages: [{ role: "user", content: "Why is the 
 
 const chunksOf = Effect.flatMap(Provider.Provider, (provider) => Stream.runCollect(provider.stream(request)))
 
-const final: StreamingChunk = { content: "", isFinal: true, model: "any", finishReason: "stop" }
+const final: StreamingChunk = { content: "", isFinal: true, model: "any", finishReason: "stop", provider: "Mock" }
 const call = { id: "call_0", name: "get_weather", arguments: { city: "Paris" } }
 
 describe("MockProvider", () => {

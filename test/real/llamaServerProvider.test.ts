@@ -11,6 +11,7 @@ import type { ChatRequest } from "../../src/CompletionRequest.ts"
 import * as Conversation from "../../src/Conversation.ts"
 import * as LlamaServer from "../../src/LlamaServer.ts"
 import * as Provider from "../../src/Provider.ts"
+import * as Models from "../../src/servers/models.ts"
 import { json, sky, think } from "../support/scriptedModels.ts"
 import { testCommon } from "./common.ts"
 import * as RealServer from "./llamaServer.ts"
@@ -155,11 +156,14 @@ RealServer.describeLlamaServer("LlamaServer", () => {
       expect(many.vectors.length).toBe(70)
       const tooLong = yield* Effect.flip(provider.embed({ model: "any", input: ["a", "b".repeat(40_000)] }))
       expect(tooLong.reason).toMatchObject({ _tag: "ContextOverflow", index: 1, contextLength: 512 })
-      expect(yield* provider.model("any")).toMatchObject({
+      expect(yield* provider.model("letters")).toMatchObject({
         id: "letters",
         isLoaded: true,
         capabilities: ["completion"]
       })
+      expect((yield* Effect.flip(provider.model("any"))).reason._tag).toBe("ModelNotAvailable")
+      const running = yield* Models.findRunning(provider, yield* provider.listModels)
+      expect(running.map(({ id }) => id)).toEqual(["letters"])
     })
   )
 

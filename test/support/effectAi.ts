@@ -1,5 +1,6 @@
 /** Models of `effect/ai` on a mock, and a tool for them. */
 import type * as LanguageModel from "effect/ai/LanguageModel"
+import * as AiError from "effect/ai/AiError"
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
@@ -36,3 +37,9 @@ export const handlers = toolkit.toLayer({
 export const callOf = (city: string, id = "call_0"): MockProvider.Step => ({
   toolCalls: [{ id, name: "get_weather", arguments: { city } }]
 })
+
+/** As it is in another process. */
+export const sendError = (error: AiError.AiError): AiError.AiError => {
+  const codec = Schema.toCodecJson(AiError.AiError)
+  return Schema.decodeUnknownSync(codec)(JSON.parse(JSON.stringify(Schema.encodeSync(codec)(error))))
+}

@@ -218,6 +218,19 @@ describe("the budget", () => {
   )
 })
 
+it.effect("the defaults of a layer are those of the request", () =>
+  Effect.gen(function* () {
+    const { counted, provider } = makeProvider({ contextLength: 100 })
+    const optionsOf: Provider.Provider["optionsOf"] = (request) => ({ model: "m", maxTokens: 80, ...request })
+    const messages: ReadonlyArray<Message> = [
+      { role: "user", content: "x".repeat(20) },
+      { role: "user", content: "y" }
+    ]
+    const { result } = yield* trim({ messages }, {}, { counted, provider: Provider.make({ ...provider, optionsOf }) })
+    expect(Result.getOrThrow(result).messages).toEqual(messages.slice(-1))
+  })
+)
+
 it.effect("a server that refuses to count a prompt that is too long", () =>
   Effect.gen(function* () {
     const { provider } = makeProvider()

@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type * as Pool from "../../Pool.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
+import * as Models from "../../servers/models.ts"
 import * as Servers from "../../servers/servers.ts"
 import { nameOf } from "./config.ts"
 import type { Hosts, Member } from "./hosts.ts"
@@ -139,11 +140,10 @@ const makeModelsOf = Effect.gen(function* () {
     })
 })
 
-/** Servers without a list of the models in memory mark them in the list of all models. */
 const askFor = ({ service: { provider } }: Member): Effect.Effect<ReadonlyArray<ModelInfo>, unknown> =>
   "running" in provider
     ? provider.running
-    : Effect.map(provider.listModels, (models) => models.filter(({ isLoaded }) => isLoaded))
+    : Effect.flatMap(provider.listModels, (models) => Models.findRunning(provider, models))
 
 const waiting = Metric.gauge("local_llm_gateway_waiting", { description: "Requests that wait for a host" })
 

@@ -73,6 +73,7 @@ export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
           annotate(ticket, Context.getOrUndefined(context, Tracer.ParentSpan))
           return {
             name: host.name,
+            ownName: host.provider.name,
             open: open(host),
             toError: (error: ProviderError) => toHostError(host, ticket, error),
             onCommit: Effect.sync(() => queue.begin(ticket))
@@ -124,7 +125,7 @@ const embedBatch = (parts: Parts, request: Embedding.EmbeddingRequest) =>
       Prompt.ofTexts(request),
       ({ name, provider }) =>
         (request) =>
-          Attempt.namedEmbedding(provider.embed(request), name)
+          Attempt.namedEmbedding(provider.embed(request), name, provider.name)
     )
   )
 

@@ -89,6 +89,8 @@ interface State extends Options {
   readonly grants: Map<Ticket, Grant>
   /** Hosts whose requests for another model have to end first. */
   readonly reserved: Set<Host.Host>
+  /** When requests that were refused come back, as they were told to. */
+  refused: Array<{ readonly caller: string; readonly until: number }>
   /** How often requests that wait were gone through. */
   passes: number
   isClosed: boolean
@@ -102,6 +104,7 @@ export const make = (options: Options): Line => {
     waiting: WaitingList.make(),
     grants: new Map(),
     reserved: new Set(),
+    refused: [],
     passes: 0,
     isClosed: false,
     nextTickAt: Infinity
@@ -130,15 +133,34 @@ const enter = (state: State, ticket: Ticket, limit: WaitLimit): Effect.Effect<Ho
   if (best._tag === "Wait" && !isLineFull) return wait(state, ticket, limit)
   const choice: Choose.Choice =
     best._tag === "Wait" && best.free !== undefined ? { _tag: "Chosen", ...best.free } : best
-  if (choice._tag === "Wait") {
-    const retryAfter = Duration.millis(Math.max(1000, Math.ceil(choice.millis)))
-    const description = `${maxWaiting} requests already wait for a host`
-    return Effect.fail(new RateLimited({ retryAfter, description }))
-  }
+  if (choice._tag === "Wait") return Effect.fail(refuse(state, ticket, ahead))
   serve(state, ticket, choice)
   onChange()
   const outcome = choice._tag === "Chosen" ? Effect.succeed(choice.host) : Effect.fail(choice.failure)
   return Effect.andThen(onWaited(0), outcome)
+}
+
+/** How many refused requests are expected to come back. Callers choose when they do, so their number is bounded. */
+const maxRefused = 1000
+
+/** Before any completion of the model has ended, a longer wait would be a guess. By then, more is known. */
+const unknownMillis = 30_000
+
+/** The line is full. `retryAfter` is when a host is expected to be free, after those that wait and those that its caller was refused. */
+const refuse = (state: State, ticket: Ticket, ahead: number): RateLimited => {
+  const { maxWaiting, now } = state
+  const time = now()
+  const { name } = ticket.caller
+  state.refused = state.refused.filter(({ until }) => until > time).slice(-maxRefused)
+  const before = state.refused.filter(({ caller }) => caller === name).length
+  const choice = choose(state, ticket, ahead + before, time)
+  // What the reading costs others is no part of the wait.
+  const expected = choice._tag === "Wait" ? (choice.preferred?.prediction.permit ?? choice.millis) : 0
+  const isMeasured = ticket.learned?.values.generation !== undefined
+  const millis = Math.max(1000, Math.ceil(isMeasured ? expected : Math.min(expected, unknownMillis)))
+  const retryAfter = Duration.millis(millis)
+  state.refused.push({ caller: name, until: time + millis })
+  return new RateLimited({ retryAfter, description: `${maxWaiting} requests already wait for a host` })
 }
 
 /** `ahead`: how many requests of its group wait before this one. */

@@ -5,7 +5,9 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type { CompletionRequest } from "../../CompletionRequest.ts"
+import * as Struct from "effect/Struct"
+import type { CompletionRequest, Defaults } from "../../CompletionRequest.ts"
+import type { EmbeddingRequest } from "../../Embedding.ts"
 import { AllProvidersFailed, NetworkError, ProviderError, Timeout } from "../../ProviderError.ts"
 import type * as Provider from "../../Provider.ts"
 import type { TokenCount } from "../../TokenCount.ts"
@@ -165,14 +167,24 @@ export const countTokens = Effect.fnUntraced(function* (
   for (const host of hosts.toSorted((a, b) => rank(a) - rank(b))) {
     const { provider } = host
     const count = provider.countTokens(request)
-    const result = yield* Effect.result(
-      limited(host, model === "" ? count : Effect.andThen(provider.model(model), count))
-    )
+    const isAsked = model === "" || provider.hasUnlistedModels
+    const result = yield* Effect.result(limited(host, isAsked ? count : Effect.andThen(provider.model(model), count)))
     if (Result.isSuccess(result)) return result.success
     errors.push(result.failure)
   }
   return yield* Effect.fail(toFailure(name, errors))
 })
+
+/** The options with which all hosts would send a request. */
+export const sharedOptions = (
+  request: CompletionRequest | EmbeddingRequest,
+  hosts: ReadonlyArray<Host.Host>
+): Defaults => {
+  const [first, ...others] = hosts.map(({ provider }) => provider.optionsOf(request))
+  const shared: { -readonly [K in keyof Defaults]: Defaults[K] } = { ...(first ?? request) }
+  for (const name of Struct.keys(shared)) if (others.some((other) => other[name] !== shared[name])) delete shared[name]
+  return shared
+}
 
 const limited = <A>({ name }: Host.Host, asked: Effect.Effect<A, ProviderError>): Effect.Effect<A, ProviderError> => {
   const reason = new Timeout({ kind: "total", limit: listTimeout })

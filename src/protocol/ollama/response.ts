@@ -159,7 +159,8 @@ const finish = (
     model: Json.toText(record.model) ?? context.model ?? "",
     finishReason: finishReason.success,
     ...(usage === undefined ? {} : { usage }),
-    ...(timings === undefined ? {} : { timings })
+    ...(timings === undefined ? {} : { timings }),
+    ...(context.provider === undefined ? {} : { provider: context.provider })
   })
   return "complete"
 }

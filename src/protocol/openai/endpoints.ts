@@ -225,12 +225,14 @@ const Model = Schema.Struct({
 
 const Models = Schema.Struct({ data: WireSchema.nullish(Schema.Array(Model)) })
 
+export const toModelInfo = ({ id, max_model_len, meta }: typeof Model.Type): ModelInfo => ({
+  id,
+  sizeBytes: Json.toCount(Json.get(meta, "size")),
+  contextLength: Json.toCount(Json.get(meta, "n_ctx_train")) ?? Json.toCount(max_model_len)
+})
+
 const toModelInfos = ({ data }: typeof Models.Type): ReadonlyArray<ModelInfo> =>
-  (data ?? []).map(({ id, max_model_len, meta }) => ({
-    id,
-    sizeBytes: Json.toCount(Json.get(meta, "size")),
-    contextLength: Json.toCount(Json.get(meta, "n_ctx_train")) ?? Json.toCount(max_model_len)
-  }))
+  (data ?? []).map((model) => toModelInfo(model))
 
 /** `GET /v1/models`. */
 export const models = Endpoint.get("/v1/models", Models, toModelInfos)

@@ -1,4 +1,5 @@
 /** The routes that only llama.cpp's server has. Facts: its `tools/server/README.md`. */
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
@@ -8,9 +9,44 @@ import { StreamError } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
 import * as Endpoint from "../endpoint.ts"
 import * as WireSchema from "../wireSchema.ts"
+import * as Endpoints from "./endpoints.ts"
 
 /** `GET /health`. It succeeds once the model is loaded. */
 export const health = Endpoint.get("/health", Schema.Struct({ status: Schema.String }), () => undefined)
+
+/** A model that the server lists. */
+export interface Entry {
+  readonly info: ModelInfo
+  /** Its other names: its aliases, and the name of its file. */
+  readonly names: ReadonlyArray<string>
+  /** Whether it is in memory, as a router reports it. */
+  readonly isLoaded: boolean | undefined
+}
+
+const toEntry = ({ aliases, id, meta, status }: typeof Model.Type): Entry => {
+  const others = Array.isArray(aliases) ? aliases.filter(Predicate.isString) : []
+  const state = Json.toText(Json.get(status, "value"))
+  return {
+    info: Endpoints.toModelInfo({ id, meta }),
+    names: [...others, ...[id, ...others].flatMap(fileOf)],
+    isLoaded: state === undefined ? undefined : state === "loaded"
+  }
+}
+
+/** The name of a file whose path is the name of a model. */
+const fileOf = (name: string): ReadonlyArray<string> => {
+  const file = name.split(/[\\/]/).at(-1) ?? ""
+  return /\.gguf$/i.test(file) ? [file] : []
+}
+
+const Model = Schema.Struct({ id: Schema.String, ...Struct.Record(["aliases", "meta", "status"], WireSchema.metadata) })
+
+/** `GET /v1/models`, with what only this server reports. */
+export const models = Endpoint.get(
+  "/v1/models",
+  Schema.Struct({ data: WireSchema.nullish(Schema.Array(Model)) }),
+  ({ data }) => (data ?? []).map(toEntry)
+)
 
 /** `GET /props`. `n_ctx` is the context of one request. Whether the model knows tools or thinks is not reported. */
 export const properties = Endpoint.get(

@@ -41,7 +41,7 @@ export const makeDecoder = (options: Options): RecordDecoder<StreamingChunk> => 
     options,
     calls: ToolCalls.make(),
     parts: makeParts(),
-    metadata: makeMetadata(options.model ?? "", options.isPromptCut),
+    metadata: makeMetadata(options),
     ending: makeEnding(),
     seen: { hasAnswer: false, hasTools: options.hasTools, media: "audio" },
     lines: TextLines.make(findText)
@@ -262,7 +262,7 @@ const makeEnding = () => {
 }
 
 /** What the chunks of a completion report besides its parts. The last report counts. */
-const makeMetadata = (requestedModel: string, isPromptCut: (usage: Usage) => boolean) => {
+const makeMetadata = ({ isPromptCut, model: requestedModel = "", provider }: Options) => {
   let model = requestedModel
   let responseId: string | undefined
   let usage: Usage | undefined
@@ -286,7 +286,8 @@ const makeMetadata = (requestedModel: string, isPromptCut: (usage: Usage) => boo
       ...(usage === undefined ? {} : { usage: cachedTokens === undefined ? usage : { cachedTokens, ...usage } }),
       ...(timings === undefined ? {} : { timings }),
       ...(usage !== undefined && isPromptCut(usage) ? { promptTruncated: true } : {}),
-      ...(responseId === undefined ? {} : { responseId })
+      ...(responseId === undefined ? {} : { responseId }),
+      ...(provider === undefined ? {} : { provider })
     })
   }
 }

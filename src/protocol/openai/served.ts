@@ -12,6 +12,9 @@ import * as Chunks from "./servedChunks.ts"
 import * as Fields from "./servedFields.ts"
 import * as Messages from "./servedMessages.ts"
 
+/** The kinds of servers that speak it. */
+export const kinds: ReadonlyArray<string> = ["OpenAI-compatible server", "lmstudio", "llama-server"]
+
 const number = nullish(Schema.Finite)
 
 const Format = Schema.Struct({

@@ -18,7 +18,7 @@ import * as Provider from "../../../src/Provider.ts"
 import * as Reasons from "../../../src/ProviderError.ts"
 import type { FakeServer } from "../../../src/testing/index.ts"
 import { serverNames, start } from "../../support/setups.ts"
-import { layer, toolkit, handlers } from "../../support/effectAi.ts"
+import { layer, toolkit, handlers, sendError } from "../../support/effectAi.ts"
 
 describe("objects", () => {
   const schema = Schema.Struct({ city: Schema.String, at: Schema.Date, tags: Schema.Record(Schema.String, Schema.Int) })
@@ -160,6 +160,13 @@ describe("errors", () => {
           expect(error.isRetryable).toBe(provider.isRetryable)
           expect(error.retryAfter).toEqual(provider.retryAfter)
           expect(JSON.stringify(error) + error.message).not.toContain("secret")
+          for (const each of [error, sendError(error)]) {
+            const read = EffectAi.reasonOf(each)
+            expect(read?.message).toBe(reason.message)
+            expect([read?._tag, read?.isRetryable]).toEqual([reason._tag, reason.isRetryable])
+            if (fields !== undefined && tag !== "AllProvidersFailed" && tag !== "Timeout")
+              expect(read).toMatchObject(fields)
+          }
           if ("metadata" in error.reason) {
             expect(error.reason.metadata["effect-local-llm"]).toMatchObject({
               reason: tag,

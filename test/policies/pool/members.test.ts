@@ -30,6 +30,22 @@ it.effect("a host that is drained gets no further request, although it has free 
   })
 )
 
+it.effect("an answer has the name of the host in its pool, or that of a provider inside of the host", () =>
+  Effect.gen(function* () {
+    const mock = yield* MockProvider.make(["Hi"], { name: "mock" })
+    const inner = yield* Pool.make({ hosts: [{ provider: mock, name: "inside" }] })
+    const ofBoth = (pool: Pool.Pool) =>
+      Effect.all([
+        Effect.map(pool.complete(ask("x")), ({ provider }) => provider),
+        Effect.map(pool.embed({ model: "mock", input: "x" }), ({ provider }) => provider)
+      ])
+    expect(yield* ofBoth(yield* Pool.make({ hosts: [{ provider: mock }] }))).toEqual(["mock", "mock"])
+    expect(yield* ofBoth(yield* Pool.make({ hosts: [{ provider: mock, name: "gpu-1" }] }))).toEqual(["gpu-1", "gpu-1"])
+    const outer = yield* Pool.make({ hosts: [{ provider: inner, name: "outside" }] })
+    expect(yield* ofBoth(outer)).toEqual(["inside", "inside"])
+  })
+)
+
 it.effect("a host that was removed while it was off is not probed any more", () =>
   Effect.gen(function* () {
     let probes = 0

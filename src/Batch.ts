@@ -1,0 +1,398 @@
+/**
+ * Many requests from a file, and their results in a file, in the form of OpenAI's batches.
+ *
+ * A batch can be stopped and killed at any time. When it runs again, it does what is missing: each `custom_id` has exactly one result. It has
+ * its own import, since it needs a file system: `effect-local-llm/Batch`.
+ *
+ * @category Policies
+ * @since 0.3.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type { PlatformError } from "effect/PlatformError"
+import * as EffectResult from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Embeddings from "./protocol/openai/servedEmbeddings.ts"
+import * as Failures from "./protocol/openai/servedFailures.ts"
+import * as Served from "./protocol/openai/served.ts"
+import { JsonObject, reader } from "./protocol/receivedBody.ts"
+import { toRequest } from "./protocol/served.ts"
+import type { WriterContext } from "./protocol/served.ts"
+import { Provider } from "./Provider.ts"
+import { InvalidRequest, isProviderError, ProviderError } from "./ProviderError.ts"
+import type { ProviderErrorReason } from "./ProviderError.ts"
+import * as OptionSchema from "./servers/options.ts"
+import * as Fingerprints from "./values/fingerprints.ts"
+import * as Json from "./values/json.ts"
+
+const urls = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"] as const
+
+/**
+ * A line of a batch: a request of OpenAI's API.
+ *
+ * @category models
+ */
+export const Request = Schema.Struct({
+  /** Names the request. No other request of the batch has the same. */
+  custom_id: Schema.NonEmptyString,
+  /** Always `POST`. */
+  method: Schema.optional(Schema.Literal("POST")),
+  /** The route of the API. Default: `/v1/chat/completions`. */
+  url: Schema.optional(Schema.Literals(urls)),
+  /** The body of the request. `stream` has no effect. */
+  body: JsonObject
+})
+export interface Request extends Schema.Schema.Type<typeof Request> {}
+
+/**
+ * The result of a request.
+ *
+ * @category models
+ */
+export const Result = Schema.Struct({
+  /** Unique, made of the `custom_id`. */
+  id: Schema.String,
+  /** That of the request. */
+  custom_id: Schema.String,
+  /** The response of the API. That of a failure has a status other than 200, and OpenAI's error as its body. */
+  response: Schema.Struct({
+    /** 200, or that of the failure. */
+    status_code: Schema.Int,
+    /** The same as `id`. */
+    request_id: Schema.String,
+    /** The completion, the embeddings, or `{"error": …}`. */
+    body: JsonObject
+  }),
+  /** Why it failed: the tag of the reason, such as `ModelNotAvailable`, and its message. `null` for a success. */
+  error: Schema.NullOr(Schema.Struct({ code: Schema.String, message: Schema.String }))
+})
+export interface Result extends Schema.Schema.Type<typeof Result> {}
+
+/**
+ * The options of `run`.
+ *
+ * @category options
+ */
+export interface Options {
+  /** The path of the file with the requests: a line of JSON for each. Empty lines are skipped. */
+  readonly input: string
+  /** The path of the file with the results, in the order in which they are there. An existing file is continued. */
+  readonly output: string
+  /** How many requests run at the same time. Default: 4. */
+  readonly concurrency?: number | undefined
+  /** Whether requests that failed in an earlier run are sent again. Their results are removed first. Default: `false`. */
+  readonly retryFailed?: boolean | undefined
+  /** Run after each result, and while no server can be reached. */
+  readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * How far a batch is.
+ *
+ * @category models
+ */
+export interface Progress {
+  /** How many requests the batch has. */
+  readonly total: number
+  /** How many have a result, those of earlier runs included. */
+  readonly done: number
+  /** How many results are failures, those of earlier runs included. */
+  readonly failed: number
+  /** How many requests wait because no server can be reached. */
+  readonly waiting: number
+}
+
+/**
+ * Answers one request, for a batch that is not in files. A failure is a result too.
+ *
+ * **Details**
+ *
+ * While no server can be reached, it waits and tries again every 5 seconds. `onWaiting` is run with `true` when that begins, and with
+ * `false` when it is over.
+ *
+ * @category combinators
+ */
+export const answer = Effect.fnUntraced(function* (
+  { body, custom_id, url = "/v1/chat/completions" }: Request,
+  onWaiting: (isWaiting: boolean) => Effect.Effect<void> = () => Effect.void
+): Effect.fn.Return<Result, never, Provider> {
+  const provider = yield* Provider
+  const createdAt = yield* Clock.currentTimeMillis
+  const id = `batch_req_${custom_id}`
+  const toResult = (status: number, body: Json.JsonObject, error: Result["error"]): Result => ({
+    id,
+    custom_id,
+    response: { status_code: status, request_id: id, body },
+    error
+  })
+  const context = (model: string): WriterContext => ({ model, id: custom_id, createdAt })
+  const sent = url === "/v1/embeddings" ? embed(provider, body, context) : complete(provider, url, body, context)
+  return yield* Effect.match(waitForServers(sent, onWaiting), {
+    onSuccess: (body) => toResult(200, body, null),
+    onFailure: (failure) => {
+      const reason = isProviderError(failure) ? failure.reason : failure
+      const { body, status } = Failures.fail(reason, isProviderError(failure) ? undefined : reason.message)
+      return toResult(status, body, { code: reason._tag, message: failure.message })
+    }
+  })
+})
+
+type Failure = ProviderError | ProviderErrorReason
+
+const complete = (
+  provider: Provider,
+  url: Exclude<(typeof urls)[number], "/v1/embeddings">,
+  body: Json.JsonObject,
+  contextOf: (model: string) => WriterContext
+): Effect.Effect<Json.JsonObject, Failure> =>
+  Effect.gen(function* () {
+    const { decode } = url === "/v1/completions" ? Served.completion : Served.chat
+    const received = yield* Effect.fromResult(decode(body))
+    const request = yield* Effect.fromResult(toRequest(received, Served.kinds.includes(provider.kind ?? "")))
+    const completion = yield* provider.complete(request)
+    return received.encode(completion, contextOf(request.model ?? completion.model))
+  })
+
+const embed = (
+  provider: Provider,
+  body: Json.JsonObject,
+  contextOf: (model: string) => WriterContext
+): Effect.Effect<Json.JsonObject, Failure> =>
+  Effect.gen(function* () {
+    const { encode, request, tuning } = yield* Effect.fromResult(Embeddings.decode(body))
+    const isKind = Served.kinds.includes(provider.kind ?? "")
+    const embedding = yield* provider.embed(isKind ? { ...request, ...tuning } : request)
+    return encode(embedding, contextOf(request.model ?? embedding.model))
+  })
+
+/** A server that restarts must not make all the requests fail that remain. */
+const waitForServers = <A>(
+  sent: Effect.Effect<A, Failure>,
+  onWaiting: (isWaiting: boolean) => Effect.Effect<void>
+): Effect.Effect<A, Failure> => {
+  let isWaiting = false
+  const set = (value: boolean) =>
+    Effect.suspend(() => {
+      if (isWaiting === value) return Effect.void
+      isWaiting = value
+      return onWaiting(value)
+    })
+  return sent.pipe(
+    Effect.tapError((failure) => set(isUnreachable(failure))),
+    Effect.retry({ while: isUnreachable, schedule: Schedule.spaced("5 seconds") }),
+    Effect.ensuring(set(false))
+  )
+}
+
+/** The request was not sent, or no server took it. */
+const isUnreachable = (failure: Failure): boolean => {
+  const reason = isProviderError(failure) ? failure.reason : failure
+  if (reason._tag === "AllProvidersFailed") return reason.errors.every(isUnreachable)
+  if (reason._tag !== "NetworkError") return false
+  return reason.kind === "refused" || reason.kind === "unknown-host" || reason.kind === "unreachable"
+}
+
+const definition = OptionSchema.define<Options>({
+  input: Schema.NonEmptyString,
+  output: Schema.NonEmptyString,
+  concurrency: OptionSchema.count(1),
+  retryFailed: OptionSchema.boolean,
+  onProgress: OptionSchema.fn
+})
+
+/**
+ * Runs a batch: reads the requests, and writes each result when it is there.
+ *
+ * **Details**
+ *
+ * The whole input is checked before the first request is sent. It fails with `InvalidRequest`, which names the line, if a line is not a
+ * request, or if two requests have the same `custom_id`. It also fails if the output has a line that is not a result, or that is the result
+ * of another request: it belongs to another batch. A line that was half written when the process was killed is removed.
+ *
+ * A request that fails has a result with the reason. While no server can be reached, requests wait.
+ *
+ * Both files are read as streams. Memory holds the requests that run, and at most 64 bytes for each line.
+ *
+ * **Example** (requests for several machines)
+ *
+ * ```ts
+ * import { NodeHttpClient, NodeRuntime, NodeServices } from "@effect/platform-node"
+ * import { Console, Effect } from "effect"
+ * import { Pool } from "effect-local-llm"
+ * import * as Batch from "effect-local-llm/Batch"
+ *
+ * Batch.run({ input: "requests.jsonl", output: "results.jsonl", concurrency: 8 }).pipe(
+ *   Effect.flatMap(({ done, failed }) => Console.log(`${done} results, ${failed} failures`)),
+ *   Effect.provide(Pool.layerConfig()),
+ *   Effect.provide([NodeHttpClient.layerUndici, NodeServices.layer]),
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @category constructors
+ */
+export const run = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Progress, ProviderError | PlatformError, Provider | FileSystem.FileSystem> {
+  const {
+    concurrency = 4,
+    input,
+    onProgress = () => Effect.void,
+    output,
+    retryFailed = false
+  } = yield* OptionSchema.readFor(definition, options, name)
+  const requests = yield* checkRequests(input)
+  const { failed, finished } = yield* readResults(output, requests, retryFailed)
+  const progress = { total: requests.size(), done: finished.size(), failed, waiting: 0 }
+  const report = Effect.suspend(() => onProgress({ ...progress }))
+  const onWaiting = (isWaiting: boolean) =>
+    Effect.suspend(() => {
+      progress.waiting += isWaiting ? 1 : -1
+      return report
+    })
+  yield* report
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const write = yield* appendTo(output)
+      yield* readLines(input).pipe(
+        Stream.mapEffect(({ text, number }) => readLine(readRequest, "input", number, text)),
+        Stream.filter(({ custom_id }) => !finished.has(custom_id)),
+        Stream.mapEffect((request) => answer(request, onWaiting), { concurrency, unordered: true }),
+        Stream.runForEach((result) =>
+          Effect.andThen(write(result), () => {
+            progress.done++
+            if (result.error !== null) progress.failed++
+            return report
+          })
+        )
+      )
+    })
+  )
+  return progress
+})
+
+/** The name in errors. */
+const name = "Batch"
+
+const invalid = (field: "input" | "output", description: string): ProviderError =>
+  new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) })
+
+/** The ids of all requests. */
+const checkRequests = Effect.fnUntraced(function* (input: string) {
+  const ids = Fingerprints.make()
+  yield* Stream.runForEach(readLines(input), ({ number, text }) =>
+    Effect.flatMap(readLine(readRequest, "input", number, text), ({ custom_id }) =>
+      ids.add(custom_id)
+        ? Effect.void
+        : Effect.fail(invalid("input", `line ${number}: an earlier request has the same custom_id`))
+    )
+  )
+  return ids
+})
+
+/** The requests that have results, after the output has been repaired. */
+const readResults = Effect.fnUntraced(function* (
+  output: string,
+  requests: Fingerprints.Fingerprints,
+  retryFailed: boolean
+) {
+  const fs = yield* FileSystem.FileSystem
+  const finished = Fingerprints.make()
+  let failed = 0
+  if (!(yield* fs.exists(output))) return { failed, finished }
+  yield* removeHalfLine(output)
+  const results = readLines(output).pipe(
+    Stream.mapEffect(({ number, text }) =>
+      Effect.map(readLine(readResult, "output", number, text), (result) => ({ number, result }))
+    ),
+    Stream.filterEffect(({ number, result }) => {
+      if (!requests.has(result.custom_id)) {
+        return Effect.fail(
+          invalid("output", `line ${number}: it is the result of a request that the input does not have`)
+        )
+      }
+      const isKept = !(retryFailed && result.error !== null) && finished.add(result.custom_id)
+      if (isKept && result.error !== null) failed++
+      return Effect.succeed(isKept)
+    })
+  )
+  if (!retryFailed) {
+    yield* Stream.runDrain(results)
+    return { failed, finished }
+  }
+  const kept = `${output}.kept`
+  yield* results.pipe(
+    Stream.map(({ result }) => toLine(result)),
+    Stream.run(fs.sink(kept))
+  )
+  yield* fs.rename(kept, output)
+  return { failed, finished }
+})
+
+/** What was written when the process was killed. */
+const removeHalfLine = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  let length = 0
+  let end = 0
+  yield* Stream.runForEach(fs.stream(path), (bytes) =>
+    Effect.sync(() => {
+      const last = bytes.lastIndexOf(newline)
+      if (last !== -1) end = length + last + 1
+      length += bytes.length
+    })
+  )
+  if (end < length) yield* fs.truncate(path, end)
+})
+
+const newline = 10
+
+const encoder = new TextEncoder()
+
+const toLine = (result: Result): Uint8Array => encoder.encode(`${JSON.stringify(result)}\n`)
+
+/** Writes results one after the other. */
+const appendTo = Effect.fnUntraced(function* (
+  path: string
+): Effect.fn.Return<
+  (result: Result) => Effect.Effect<void, PlatformError>,
+  PlatformError,
+  FileSystem.FileSystem | Scope.Scope
+> {
+  const fs = yield* FileSystem.FileSystem
+  const file = yield* fs.open(path, { flag: "a" })
+  // An interruption does not leave half a line.
+  return (result) => Effect.uninterruptible(file.writeAll(toLine(result)))
+})
+
+const readLines = (path: string) =>
+  Stream.unwrap(Effect.map(FileSystem.FileSystem, (fs) => fs.stream(path))).pipe(
+    Stream.decodeText,
+    Stream.splitLines,
+    Stream.zipWithIndex,
+    Stream.map(([text, index]) => ({ text: index === 0 ? text.replace(/^\uFEFF/, "") : text, number: index + 1 })),
+    Stream.filter(({ text }) => text.trim() !== "")
+  )
+
+const readRequest = reader(Request)
+const readResult = reader(Result)
+
+/** The error names the line, and does not quote it. */
+const readLine = <A>(
+  read: (value: unknown) => EffectResult.Result<A, InvalidRequest>,
+  field: "input" | "output",
+  number: number,
+  text: string
+): Effect.Effect<A, ProviderError> => {
+  const value = Json.parse(text)
+  const result =
+    value === undefined ? EffectResult.fail(new InvalidRequest({ description: "is not JSON" })) : read(value)
+  return Effect.fromResult(
+    EffectResult.mapError(result, ({ description = "", field: path }) =>
+      invalid(field, `line ${number}: ${path === undefined ? "" : `${path}: `}${description}`)
+    )
+  )
+}

@@ -11,6 +11,7 @@ const first = [
   "browser-client",
   "tools",
   "typed-output",
+  "context",
   "retrieval",
   "batch",
   "resilience",

@@ -20,6 +20,7 @@ import * as Stream from "effect/Stream"
 import type { Deadlines, Defaults, ValidRequest } from "./CompletionRequest.ts"
 import type * as Embedding from "./Embedding.ts"
 import * as Guard from "./servers/guard.ts"
+import * as Tokens from "./servers/tokens.ts"
 import { countLetters } from "./values/text.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Values from "./values/objects.ts"
@@ -185,6 +186,7 @@ export const make = (answers: Answers, options: Options = {}): Effect.Effect<Moc
         })
       ),
       embed: guard.embeddings((request) => Effect.sync(() => toEmbedding(request, options.embed))),
+      countTokens: guard.requests(Tokens.make(undefined, guard.toError).count),
       optionsOf: guard.optionsOf,
       listModels: Effect.succeed(models.map((id) => ({ id }))),
       model: (id) => Effect.succeed({ id })

@@ -264,6 +264,12 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
         if (Result.isFailure(valid)) return fail(valid.failure)
         return Attempts.embed(parts, valid.success)
       }),
+    countTokens: (input) =>
+      Effect.suspend(() => {
+        const valid = CompletionRequest.check(CompletionRequest.withDefaults(defaults, input))
+        if (Result.isFailure(valid)) return fail(valid.failure)
+        return Models.countTokens(name, queue.hosts(), valid.success)
+      }),
     optionsOf: (request) => Models.sharedOptions(Guard.withDefaults(defaults, request), queue.hosts()),
     ...Models.makeLists(name, queue.hosts),
     isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))

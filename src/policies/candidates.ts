@@ -97,6 +97,7 @@ const withModel = (provider: Provider.Provider, model: Candidate["model"]): Prov
     ...provider,
     stream: (request) => provider.stream(withModel(request)),
     embed: (request) => provider.embed(withModel(request)),
+    countTokens: (request) => provider.countTokens(withModel(request)),
     optionsOf: (request) => provider.optionsOf(withModel(request)),
     model: (name, options) => provider.model(rename(name), options),
     supportsModel: (name) => provider.supportsModel(rename(name))
@@ -119,6 +120,7 @@ export const inTurn = (providers: Providers, name: string): Provider.Provider =>
         makePlan(providers, name, (provider) => (request) => provider.stream(request))
       ),
     embed: (request) => ask((provider) => Attempt.namedEmbedding(provider.embed(request), provider.name)),
+    countTokens: (request) => ask((provider) => provider.countTokens(request)),
     listModels: Effect.map(
       askAll(providers, name, ({ listModels }) => listModels),
       ModelLists.union

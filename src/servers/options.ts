@@ -101,6 +101,7 @@ export const rejecting = (base: Base, reason: InvalidRequest): Provider.Provider
     ...base,
     stream: () => Stream.fromEffect(failure),
     embed: () => failure,
+    countTokens: () => failure,
     listModels: failure,
     model: () => failure,
     supportsModel: () => failure

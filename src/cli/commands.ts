@@ -6,6 +6,7 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stdio from "effect/Stdio"
 import * as Servers from "../servers/servers.ts"
 import * as Failure from "./failure.ts"
 import * as Flags from "./flags.ts"
@@ -33,7 +34,7 @@ const keys = () => import("./serve/keysCommands.ts")
 
 const root = Command.make("local-llm", Flags.chat).pipe(
   Command.withSharedFlags(Flags.common),
-  Command.withHandler((input) => run(loadChat, input)),
+  Command.withHandler((input) => Effect.andThen(checkWords(input.words), run(loadChat, input))),
   Command.withDescription(
     `Send a prompt to a model on your own machine, on ${Servers.localNames.join(", ")} or an OpenAI-compatible server. Without a subcommand: chat.`
   ),
@@ -107,9 +108,50 @@ const commands = root.pipe(Command.withSubcommands(subcommands))
 /** `help` and `help COMMAND` mean the flag. Otherwise the words are a prompt. */
 export const expandHelp = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   const [first, ...rest] = args
-  const isHelp =
-    first === "help" && rest.length < 2 && rest.every((word) => subcommands.some(({ name }) => name === word))
-  return isHelp ? [...rest, "--help"] : args
+  return first === "help" && isCommand(rest, subcommands) ? [...rest, "--help"] : args
+}
+
+/** Whether words name a command, such as `keys add`. No words name the program. */
+const isCommand = ([word, ...rest]: ReadonlyArray<string>, commands: ReadonlyArray<Command.Command.Any>): boolean => {
+  if (word === undefined) return true
+  const found = commands.find(({ name }) => name === word)
+  return (
+    found !== undefined &&
+    isCommand(
+      rest,
+      found.subcommands.flatMap(({ commands }) => commands)
+    )
+  )
+}
+
+/** A single word that is almost the name of a command is no prompt. After `--` it is one. */
+const checkWords = Effect.fnUntraced(function* (
+  words: ReadonlyArray<string>
+): Effect.fn.Return<void, Failure.CommandFailed, Stdio.Stdio> {
+  const { args } = yield* Stdio.Stdio
+  const word = words[0] === "help" ? words.slice(1).join(" ") : words.join(" ")
+  const meant = ["help", ...subcommands.map(({ name }) => name)].find((name) => isTypo(word, name))
+  if (meant === undefined || (yield* args).includes("--")) return
+  return yield* Failure.fail(
+    `there is no command "${word}"; did you mean ${meant}? To send it as a prompt: local-llm chat ${words.join(" ")}`
+  )
+})
+
+/** Between shorter words, one letter makes too many others. */
+const shortestName = 4
+
+/** Whether a word differs from a name by one letter: another, one more, one less, or two that changed places. */
+const isTypo = (word: string, name: string): boolean => {
+  if (name.length < shortestName || word === name) return false
+  const start = [...name].findIndex((letter, i) => word[i] !== letter)
+  const from = start === -1 ? name.length : start
+  const [a, b] = [word.slice(from), name.slice(from)]
+  return (
+    a.slice(1) === b.slice(1) ||
+    a.slice(1) === b ||
+    a === b.slice(1) ||
+    (a.slice(2) === b.slice(2) && a[0] === b[1] && a[1] === b[0])
+  )
 }
 
 /** The flags that `effect/cli` acts on itself. */

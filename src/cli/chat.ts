@@ -9,19 +9,21 @@ import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
 import * as Json from "./json.ts"
 import * as Prompt from "./prompt.ts"
+import * as Settings from "./settings.ts"
 
 type Input = Flags.Input<typeof Flags.chat>
 
-export const chat = Effect.fnUntraced(function* (input: Input) {
-  yield* check(input)
+export const chat = Effect.fnUntraced(function* (flags: Input) {
+  yield* check(flags)
+  const input = yield* Settings.apply(flags)
+  const { quiet = false } = input
   const format = input.schema === undefined ? undefined : yield* Json.readSchema(input.schema)
   const images = yield* Effect.forEach(input.images, readImage)
   const hasPrompt = input.words.length > 0 || input.json || input.jsonl || format !== undefined
   if (!hasPrompt && (yield* Conversation.isPossible)) {
-    const { quiet, system } = input
     return yield* Conversation.run({
       ...(yield* ChatServer.select(input)),
-      system,
+      system: input.system,
       images,
       quiet,
       options: toOptions(input)
@@ -33,30 +35,31 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
     ...toOptions(input),
     model,
     messages: [
-      ...(input.system === undefined ? [] : [{ role: "system", content: input.system } as const]),
+      ...(input.system === undefined || input.system === ""
+        ? []
+        : [{ role: "system", content: input.system } as const]),
       { role: "user", content, ...(images.length === 0 ? {} : { images }) }
     ],
     ...(format === undefined ? {} : { format: format.jsonSchema })
   }
   if (input.jsonl) return yield* Json.printChunks(provider, request)
   if (input.json || format !== undefined) return yield* Json.print(provider, request, format, input)
-  yield* Answer.print(request, { provider, isQueued, quiet: input.quiet })
+  yield* Answer.print(request, { provider, isQueued, quiet })
 })
 
-const check = ({ hosts, json, jsonl, schema, url }: Input) => {
+const check = ({ json, jsonl, schema }: Input) => {
   if (json && jsonl) return Failure.fail("--json and --jsonl exclude each other")
-  if (jsonl && schema !== undefined) {
-    return Failure.fail("--jsonl prints the chunks of an answer that is not checked yet, so it excludes --schema")
-  }
-  return hosts.length > 0 && url !== undefined ? Failure.fail("--host and --url exclude each other") : Effect.void
+  return jsonl && schema !== undefined
+    ? Failure.fail("--jsonl prints the chunks of an answer that is not checked yet, so it excludes --schema")
+    : Effect.void
 }
 
-const toOptions = (input: Input): Omit<ChatRequest, "messages"> => ({
+const toOptions = (input: Settings.Said): Omit<ChatRequest, "messages"> => ({
   temperature: input.temperature,
   maxTokens: input.maxTokens,
-  contextLength: input.contextLength,
+  contextLength: input.context,
   seed: input.seed,
-  stop: input.stop.length === 0 ? undefined : input.stop,
+  stop: input.stop,
   think: input.think === "on" ? true : input.think === "off" ? false : input.think
 })
 

@@ -11,6 +11,7 @@ import * as Servers from "../servers/servers.ts"
 import * as Failure from "./failure.ts"
 import * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
+import * as Settings from "./settings.ts"
 
 /** On Bun, a module of Bun's own replaces undici and lacks the dispatchers that the layer of undici is made of. */
 const http = Layer.unwrap(
@@ -27,6 +28,14 @@ const run = <Input, E, R>(load: () => Promise<(input: Input) => Effect.Effect<vo
     Effect.scoped,
     Effect.provide(http)
   )
+
+/** As `load`, for a command that also gets what variables and the file of settings say. */
+const withSettings =
+  <Input extends Settings.Said, E, R>(load: () => Promise<(input: Input) => Effect.Effect<void, E, R>>) =>
+  async () => {
+    const handle = await load()
+    return (input: Input) => Effect.flatMap(Settings.apply(input), handle)
+  }
 
 const loadChat = async () => (await import("./chat.ts")).chat
 const models = () => import("./models.ts")
@@ -62,25 +71,60 @@ const define = <const Name extends string, const Config extends Command.Command.
 
 const subcommands = [
   define("chat", "Send a prompt to a model and print the answer while it is generated", Flags.chat, loadChat),
-  define("models", "List the models of the servers", {}, async () => (await models()).list),
-  define("show", "Show what a server reports about a model", Flags.model, async () => (await models()).show),
-  define("ps", "List the models in memory", {}, async () => (await models()).ps),
+  define(
+    "models",
+    "List the models of the servers",
+    {},
+    withSettings(async () => (await models()).list)
+  ),
+  define(
+    "show",
+    "Show what a server reports about a model",
+    Flags.named,
+    withSettings(async () => (await models()).show)
+  ),
+  define(
+    "ps",
+    "List the models in memory",
+    {},
+    withSettings(async () => (await models()).ps)
+  ),
   define(
     "pull",
     "Download a model. Stopped with Ctrl-C, it resumes the next time",
     Flags.pull,
-    async () => (await import("./pull.ts")).pull
+    withSettings(async () => (await import("./pull.ts")).pull)
   ),
   define(
     "rm",
     "Delete models. If one of them is missing, none is deleted",
     Flags.remove,
-    async () => (await models()).remove
+    withSettings(async () => (await models()).remove)
   ),
-  define("cp", "Give a model a second name", Flags.copy, async () => (await models()).copy),
-  define("load", "Load a model into memory", Flags.load, async () => (await models()).load),
-  define("unload", "Remove a model from memory", Flags.model, async () => (await models()).unload),
-  define("embed", "Print the vector of a text", Flags.embed, async () => (await import("./embed.ts")).embed),
+  define(
+    "cp",
+    "Give a model a second name",
+    Flags.copy,
+    withSettings(async () => (await models()).copy)
+  ),
+  define(
+    "load",
+    "Load a model into memory",
+    Flags.load,
+    withSettings(async () => (await models()).load)
+  ),
+  define(
+    "unload",
+    "Remove a model from memory",
+    Flags.named,
+    withSettings(async () => (await models()).unload)
+  ),
+  define(
+    "embed",
+    "Print the vector of a text",
+    Flags.embed,
+    withSettings(async () => (await import("./embed.ts")).embed)
+  ),
   define(
     "serve",
     "Serve the models of all hosts at one address, to every tool that speaks to Ollama, OpenAI or Anthropic",
@@ -88,6 +132,12 @@ const subcommands = [
     async () => (await import("./serve/serve.ts")).serve
   ),
   define("top", "Show the state of a gateway that runs", {}, async () => (await import("./serve/top.ts")).top),
+  define(
+    "settings",
+    "Show the settings of this program, and whether variables or the file give them",
+    {},
+    async () => (await import("./showSettings.ts")).showSettings
+  ),
   Command.make("keys", {}, () => Failure.fail("a command is missing: local-llm keys add, list or remove")).pipe(
     Command.withDescription("Add, list and remove the keys of a gateway"),
     Command.withSubcommands([

@@ -7,9 +7,9 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
-import { platform } from "node:process"
 import { variable } from "../access.ts"
 import * as Failure from "../failure.ts"
+import * as Folders from "../folders.ts"
 
 /** A message, and why an answer is not complete: it was stopped, or the reason for which the server ended it. */
 const Message = Schema.Struct({
@@ -119,15 +119,7 @@ export const openHistory: Effect.Effect<History, never, FileSystem.FileSystem | 
 
 /** `undefined` if the history is switched off, or no folder for it is known. */
 const findFile = Effect.gen(function* () {
-  const path = yield* Path.Path
-  if ((yield* variable("LOCAL_LLM_NOHISTORY")).trim() !== "") return undefined
-  const state = yield* variable("XDG_STATE_HOME")
-  const [home, ...parts] = path.isAbsolute(state)
-    ? [state]
-    : platform === "win32"
-      ? [yield* variable("LOCALAPPDATA")]
-      : [yield* variable("HOME"), ...(platform === "darwin" ? ["Library", "Application Support"] : [".local", "state"])]
-  return home === undefined || home.trim() === "" ? undefined : path.join(home, ...parts, "local-llm", "history")
+  return (yield* variable("LOCAL_LLM_NOHISTORY")).trim() === "" ? yield* Folders.state("history") : undefined
 })
 
 /** Another user may have put a link there. A pipe would block, and a device is not meant for it. */

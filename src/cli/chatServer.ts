@@ -10,6 +10,8 @@ import * as Selection from "./selection.ts"
 export interface Selected extends Selection.Selected {
   /** Whether the request waits for a host. Default: never. */
   readonly isQueued?: Effect.Effect<boolean>
+  /** Whether it is the built-in fake server. */
+  readonly isFake?: boolean
 }
 
 export const select = Effect.fnUntraced(function* (input: Selection.Named) {
@@ -42,5 +44,9 @@ const startFake = Effect.gen(function* () {
   yield* Output.note("No model server is running. The answer comes from the built-in FAKE server, not from a model.")
   const url = yield* Fake.start("Its answer will stream like these words.")
   // With this protocol the program measures the speed itself. With Ollama's, the server would report an invented one.
-  return { provider: { ...(yield* LmStudio.make({ baseUrl: url })), name: "the fake server" }, model: Fake.model }
+  return {
+    provider: { ...(yield* LmStudio.make({ baseUrl: url })), name: "the fake server" },
+    model: Fake.model,
+    isFake: true
+  }
 })

@@ -13,7 +13,7 @@ type Input = Flags.Input<typeof Flags.embed>
 /** Prints the vector of one text, or with `--lines` that of each line of standard input. */
 export const embed = Effect.fnUntraced(function* (input: Input) {
   if (input.lines) return yield* embedLines(input)
-  const text = yield* Prompt.read(input.words, "local-llm embed")
+  const text = yield* Prompt.read(input.words, { program: "local-llm embed" })
   const { model, provider } = yield* findModel(input)
   const embedding = yield* provider.embed({ model, input: text, dimensions: input.dimensions })
   yield* Output.writeJson(input.json ? embedding : embedding.vectors[0])

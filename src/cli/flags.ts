@@ -62,6 +62,7 @@ export const chat = {
   model: setting(model, "model"),
   system: setting(Flag.String("system").pipe(Flag.withAlias("s")), "system"),
   images: repeated(Flag.Path("image"), "An image that belongs to the prompt; several flags for several"),
+  files: repeated(Flag.Path("file"), "A file of text that belongs to the prompt; several flags for several"),
   think: setting(Flag.Literals("think", Settings.levels), "think"),
   context: setting(Flag.Int("context"), "context"),
   temperature: setting(Flag.Finite("temperature").pipe(Flag.withAlias("t")), "temperature"),
@@ -74,6 +75,7 @@ export const chat = {
   ),
   jsonl: isSet("jsonl", "Print each chunk as a line of JSON, as it arrives"),
   quiet: setting(Flag.withAlias(bare("quiet"), "q"), "quiet"),
+  continue: Flag.withAlias(isSet("continue", "Continue the last conversation, with its model"), "c"),
   private: setting(bare("private"), "private"),
   ...timeouts
 }

@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Str from "effect/String"
 import * as Struct from "effect/Struct"
+import type { ChatRequest } from "../CompletionRequest.ts"
 import * as Servers from "../servers/servers.ts"
 import { addMissing } from "../values/objects.ts"
 import { variable } from "./access.ts"
@@ -128,6 +129,16 @@ export const apply = Effect.fnUntraced(function* <Input extends Said>(flags: Inp
   return { ...flags, ...settings, ...models, ...name }
 })
 
+/** What settings mean for a request. */
+export const toOptions = (settings: Said): Omit<ChatRequest, "messages"> => ({
+  temperature: settings.temperature,
+  maxTokens: settings.maxTokens,
+  contextLength: settings.context,
+  seed: settings.seed,
+  stop: settings.stop,
+  think: settings.think === "on" ? true : settings.think === "off" ? false : settings.think
+})
+
 /** Looks up the name of a model. It may be an alias. */
 export const makeToModel =
   (aliases: Settings["aliases"] = {}) =>
@@ -138,7 +149,7 @@ export const makeToModel =
 export const read = Effect.gen(function* () {
   const variables = yield* Effect.forEach(names, readVariable)
   const { file, path } = yield* readFile
-  return { variables: variables.reduce<Said>((all, each) => ({ ...all, ...each }), {}), file, path }
+  return { variables: variables.reduce<Said>((all, each) => addMissing(all, each), {}), file, path }
 })
 
 const readVariable = Effect.fnUntraced(function* (name: Name) {

@@ -196,7 +196,7 @@ const commands: ReadonlyArray<Command> = [
     argument: "NAME VALUE",
     help: "an option such as temperature; without a value, the model's own; without a name, all",
     run: set,
-    values: () => Effect.succeed(options)
+    values: () => Effect.succeed(options.map((option) => `${option} `))
   },
   {
     names: ["/think"],

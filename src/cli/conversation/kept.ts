@@ -77,10 +77,11 @@ export const make = Effect.fnUntraced(function* (before: string | undefined) {
     keep: (conversation) =>
       folder === undefined
         ? Effect.void
-        : Effect.catch(Effect.uninterruptible(write(folder, conversation)), ({ message }) => {
+        : Effect.catch(Effect.uninterruptible(write(folder, conversation)), (error) => {
             if (isReported) return Effect.void
             isReported = true
-            return Output.dimNote(`the conversation is not kept: ${message}`)
+            const reason = error._tag === "PlatformError" ? Failure.describeFile(error) : error.message
+            return Output.dimNote(`the conversation is not kept: ${reason}`)
           }),
     begin: Effect.sync(() => {
       last = undefined

@@ -20,6 +20,8 @@ const addressVariables = Servers.localKinds.map((kind) => Servers.definitions[ki
 
 const url = address("set the variable of the token")
 
+const notEmpty = Schema.isMinLength(1, { message: "Expected at least one" })
+
 const timeout = (description: string, byDefault: string) =>
   optional(
     time.check(Schema.isPattern(/[1-9]|never/, { message: "Expected a time of more than 0" })),
@@ -37,7 +39,7 @@ const fields = {
   ),
   url: optional(url, `The address of the server (default: ${addressVariables}, or else this machine)`),
   hosts: optional(
-    Schema.Array(url),
+    Schema.Array(url).check(notEmpty),
     "The addresses of servers. Several make a pool, which chooses one for each request"
   ),
   model: optional(text, "The model (default: the first that the server lists)"),
@@ -51,7 +53,7 @@ const fields = {
     "The sampling temperature, 0 to 2 (default: the model's own)"
   ),
   maxTokens: optional(count(1), "The largest number of tokens to generate"),
-  stop: optional(Schema.Array(text), "Texts that end the answer"),
+  stop: optional(Schema.Array(text).check(notEmpty), "Texts that end the answer"),
   seed: optional(Schema.Int, "The same seed gives the same answer, as far as servers can"),
   quiet: optional(Schema.Boolean, "Print the answer only, without thinking and summary"),
   private: optional(Schema.Boolean, "Keep neither prompts nor conversations on this machine"),
@@ -153,8 +155,8 @@ export const read = Effect.gen(function* () {
 })
 
 const readVariable = Effect.fnUntraced(function* (name: Name) {
-  const value = yield* variable(variableOf(name))
-  if (value.trim() === "") return {}
+  const value = (yield* variable(variableOf(name))).trim()
+  if (value === "") return {}
   return yield* Result.match(fromText(name, value), {
     onFailure: (expected) => Failure.fail(`${variableOf(name)}: ${expected}`),
     onSuccess: Effect.succeed

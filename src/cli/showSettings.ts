@@ -1,9 +1,12 @@
 /** Shows the settings and where each comes from. */
 import * as Effect from "effect/Effect"
+import { fileURLToPath } from "node:url"
 import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
 import * as Settings from "./settings.ts"
 import * as Table from "./table.ts"
+
+const schema = fileURLToPath(new URL("../../src/settings.schema.json", import.meta.url))
 
 export const showSettings = Effect.fnUntraced(function* ({ json }: Flags.Input) {
   const { file, path = "none", variables } = yield* Settings.read
@@ -14,8 +17,9 @@ export const showSettings = Effect.fnUntraced(function* ({ json }: Flags.Input) 
     source:
       settings[name] === undefined ? "default" : settings[name] === variables[name] ? Settings.variableOf(name) : "file"
   }))
-  if (json) return yield* Output.writeJson({ file: path, settings: rows })
+  if (json) return yield* Output.writeJson({ file: path, schema, settings: rows })
   yield* Output.note(`the file of the settings: ${path}`)
+  yield* Output.dimNote(`its schema for editors: ${schema}`)
   yield* Table.print(rows.map(({ name, source, value = "" }) => [name, toText(value), source]))
 })
 

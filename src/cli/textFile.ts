@@ -22,6 +22,8 @@ export const read = Effect.fnUntraced(function* (name: string) {
     (error) => fail(Failure.describeFile(error))
   )
   if (type === "Directory") return yield* fail("it is a folder")
+  // Node.js could not be stopped while it waits for the writer of a named pipe, or for a device.
+  if (type !== "File" && !(type === "FIFO" && isFromShell(file))) return yield* fail("it is not a regular file")
   const bytes = yield* Effect.catch(readStart(file), (error) => fail(error.message))
   if (bytes.length > maxBytes) {
     return yield* fail("it is larger than 1 MiB; a part of it can come on standard input")
@@ -31,6 +33,9 @@ export const read = Effect.fnUntraced(function* (name: string) {
   )
   return toBlock(name, path.extname(name).slice(1), text)
 })
+
+/** The pipe of `<(…)` has its writer. */
+const isFromShell = (file: string): boolean => /^\/(?:dev|proc\/\w+)\/fd\/\d+$/.test(file)
 
 /** One byte more than a file may have tells that it has too many. */
 const readStart = Effect.fnUntraced(function* (file: string) {

@@ -117,6 +117,7 @@ describe("variables", () => {
     ["LOCAL_LLM_IDLE_TIMEOUT", "5", "Expected a time such as 90s, 10m or 2h, or never"],
     ["LOCAL_LLM_IDLE_TIMEOUT", "0s", "Expected a time of more than 0"],
     ["LOCAL_LLM_URL", "http://me:secret@gpu-1", "Expected no user name or password; set the variable of the token"],
+    ["LOCAL_LLM_HOSTS", "[]", "Expected at least one"],
     ["LOCAL_LLM_THINK", "much", 'Expected "on" | "off" | "low" | "medium" | "high" | "max"'],
     ["LOCAL_LLM_ALIASES", "fast=llama3.2", "Expected object"]
   ])("%s=%s is an error that names it", ([name, value, expected]) =>
@@ -197,6 +198,12 @@ describe("the file", () => {
   })
 })
 
+it("the page about the command line has each setting and its variable", () => {
+  const page = Fs.readFileSync("docs/command-line.md", "utf8").split("## Settings\n")[1]?.split("\n## ")[0] ?? ""
+  const rows = Array.from(page.matchAll(/^\| `(\w+)`.*`(LOCAL_LLM_\w+)`/gm), ([, name, variable]) => [name, variable])
+  expect(rows).toEqual(Settings.names.map((name) => [name, Settings.variableOf(name)]))
+})
+
 it("the flags of settings have their descriptions: all but the aliases are flags", () => {
   const { flags, subcommands } = describeCommand()
   const all = [flags, ...subcommands.map(({ flags }) => flags)].flat()
@@ -253,7 +260,9 @@ describe("a program", () => {
       const lines = stdout.split("\n").map((line) => line.split("\t").slice(0, 2))
       expect(lines).toEqual([...servers.map(({ url }, i) => [url, ["a", "b"][i]]), [""]])
       const { stderr, stdout: shown } = yield* CommandLine.run(["settings"], { env })
-      expect(stderr).toBe(`the file of the settings: ${env.LOCAL_LLM_SETTINGS}\n`)
+      const [file, schema = ""] = stderr.split("\n")
+      expect(file).toBe(`the file of the settings: ${env.LOCAL_LLM_SETTINGS}`)
+      expect(Fs.existsSync(schema.replace("its schema for editors: ", ""))).toBe(true)
       expect(shown).toMatch(/^model\tb\tfile$/m)
       expect(shown).toMatch(/^hosts\t\[.*\]\tLOCAL_LLM_HOSTS$/m)
       expect(shown).toMatch(/^system\t\tdefault$/m)

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import * as FakeServer from "../../src/testing/FakeServer.ts"
+import type * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
 import { chats, ctrlC, ctrlD, messagesOf, onlyChats, start, startWithFake, tab } from "../support/conversation.ts"
 
@@ -133,9 +133,10 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
       yield* say("/copy\r", "copied", "by the terminal")
       yield* say("/copy code\r", "copied", "by the terminal")
       const { stdout } = yield* program.output
-      const copied = Array.from(stdout.matchAll(/\u001B\]52;c;([^\u0007]*)\u0007/g), ([, data = ""]) =>
-        Buffer.from(data, "base64").toString()
-      )
+      const copied = stdout
+        .split("\u001B]52;c;")
+        .slice(1)
+        .map((sequence) => Buffer.from(sequence.split("\u0007")[0] ?? "", "base64").toString())
       expect(copied).toEqual([text, "const a = `1`\n"])
       yield* say("Sure?\r", "Done.", "tokens")
       const question = "~/notes.txt:\n```txt\nremember\n```\n\nWhy?"

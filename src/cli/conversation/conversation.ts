@@ -84,7 +84,7 @@ const edit = Effect.fnUntraced(function* (editor: LineEditor.LineEditor, { befor
   const command = yield* ExternalEditor.command
   const edited =
     command === undefined
-      ? Effect.map(editor.read(question.content), (text = "") => unquote(text.trim()))
+      ? editLine(editor, question.content)
       : editor.leave(ExternalEditor.edit(command, question.content))
   const exit = yield* Effect.exit(edited)
   yield* report(exit)
@@ -95,6 +95,14 @@ const edit = Effect.fnUntraced(function* (editor: LineEditor.LineEditor, { befor
   yield* Output.dimNote("nothing is changed")
   return undefined
 })
+
+/** The longest text, in UTF-16 units, that a line is fit for. */
+const maxLine = 32 * 1024
+
+const editLine = (editor: LineEditor.LineEditor, text: string) =>
+  text.length > maxLine
+    ? Failure.fail("the question is too long for a line; set EDITOR to your editor")
+    : Effect.map(editor.read(text), (text = "") => unquote(text.trim()))
 
 /** The text between `"""`. */
 const unquote = (text: string): string => (/^"""([^]*)"""$/.exec(text)?.[1] ?? text).trim()

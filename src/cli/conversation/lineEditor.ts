@@ -10,7 +10,7 @@ import { variable } from "../access.ts"
 import type { History } from "./files.ts"
 
 export interface LineEditor {
-  /** The next prompt, of one or more lines. It may be empty, as after Ctrl-C. `undefined` at the end of the input. A draft is edited. */
+  /** The next prompt, of one or more lines. It may be empty, as after Ctrl-C. `undefined` at the end of the input. A draft is edited, without its control characters. */
   readonly read: (draft?: string) => Effect.Effect<string | undefined>
   /** Runs an effect that uses the terminal itself. */
   readonly leave: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -81,7 +81,7 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
         resume(Effect.succeed(text))
       })
       receiver = editing
-      if (draft !== "") editing.onKey(draft.replaceAll("\n", lineEnd), {})
+      if (draft !== "") editing.onKey(draft.replaceAll(/[^\P{Cc}\t\n]/gu, "").replaceAll("\n", lineEnd), {})
       for (let key = kept.shift(); key !== undefined; key = kept.shift()) {
         editing.onKey(...key)
         if (receiver !== editing) break

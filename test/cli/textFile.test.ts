@@ -85,7 +85,7 @@ describe("a file of text", () => {
   it.effect("is there, and no folder, device or named pipe", () =>
     Effect.gen(function* () {
       const pipe = Path.join(folder, "pipe")
-      execFileSync("mkfifo", [pipe])
+      execFileSync("sh", ["-c", 'mkfifo "$0"', pipe])
       for (const path of [pipe, "/dev/zero"]) {
         expect((yield* Effect.flip(read(path))).message).toBe(`${path} cannot be read: it is not a regular file`)
       }

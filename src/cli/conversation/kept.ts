@@ -14,11 +14,6 @@ export const maxConversations = 20
 /** A longer one, in UTF-16 units, is not kept. */
 export const maxLength = 16 * 1024 * 1024
 
-export interface Kept {
-  readonly file: string
-  readonly conversation: Files.Conversation
-}
-
 export interface Keeper {
   /** Keeps a conversation in place of its last state. */
   readonly keep: (conversation: Files.Conversation) => Effect.Effect<void>

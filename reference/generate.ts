@@ -30,13 +30,13 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   excludeExternals: true,
   // Not exported: the type that the layers of `Hedge.layer` have to match, and what types of `Pool` and `Discovery` are derived from.
   intentionallyNotExported: [
+    "src/Discovery.ts:Providers",
     "src/policies/layers.ts:Any",
     "src/policies/pool/host.ts:Prediction",
     "src/policies/pool/options.ts:HostOptions",
     "src/policies/pool/queue.ts:HostState",
     "src/policies/pool/waitingList.ts:Caller",
-    "src/servers/servers.ts:LocalKind",
-    "src/servers/servers.ts:Service"
+    "src/servers/servers.ts:LocalKind"
   ],
 
   highlightLanguages: [...TypeDoc.OptionDefaults.highlightLanguages, "ini"],

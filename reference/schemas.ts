@@ -7,13 +7,6 @@ import * as TypeDoc from "typedoc"
 
 const { ReflectionKind } = TypeDoc
 
-/** What all errors have in common, which their docstrings do not repeat. */
-const errorMembers: Readonly<Record<string, string>> = {
-  _tag: "The name of the class.",
-  isRetryable: "Whether the same request may succeed later.",
-  message: "What failed, in one line that is safe to log."
-}
-
 export const simplify = (app: TypeDoc.Application): void => {
   app.converter.on(TypeDoc.Converter.EVENT_CREATE_DECLARATION, showTypeOfSchema)
   app.converter.on(TypeDoc.Converter.EVENT_RESOLVE_BEGIN, ({ project }: TypeDoc.Context) => {
@@ -38,18 +31,19 @@ const showTypeOfSchema = (context: TypeDoc.Context, reflection: TypeDoc.Declarat
 
 /** The fields of a class or interface that is derived from a schema, without how they are derived. */
 const hideSchema = (project: TypeDoc.ProjectReflection, type: TypeDoc.DeclarationReflection): void => {
-  if (!type.children?.some(({ inheritedFrom }) => inheritedFrom?.name.startsWith("Schema."))) return
+  const isSchema = ({ name }: TypeDoc.ReferenceType): boolean => /^(Schema\.|TaggedReason<)/.test(name)
+  if (!type.children?.some(({ inheritedFrom }) => inheritedFrom && isSchema(inheritedFrom))) return
   for (const base of type.extendedTypes ?? []) project.removeTypeReflections(base)
   delete type.extendedTypes
   const constructor = type.children.find((member) => member.kindOf(ReflectionKind.Constructor))
   if (constructor !== undefined) project.removeReflection(constructor)
   for (const member of type.children) {
     delete member.inheritedFrom
+    delete member.overwrites
+    delete member.getSignature?.overwrites
     delete member.defaultValue
-    const text = errorMembers[member.name]
-    const owner = member.getSignature ?? member
-    if (text !== undefined && type.kindOf(ReflectionKind.Class))
-      owner.comment ??= new TypeDoc.Comment([{ kind: "text", text }])
+    if (member.name === "_tag")
+      member.comment ??= new TypeDoc.Comment([{ kind: "text", text: "The name of the class." }])
   }
 }
 

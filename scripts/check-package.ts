@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process"
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { findUndocumentedFields } from "./support/fieldDocs.ts"
 import { listFiles, root } from "./support/repository.ts"
 
 interface Manifest {
@@ -71,6 +72,13 @@ const checkPackage = (): void => {
   const entrances = [".", "./testing", ...publicModules.map((module) => `./${module}`)]
   const inside = modules.filter((module) => module.includes("/") && module !== "testing/index")
 
+  step("an editor shows a text for each field of the types", () => {
+    const config = join(folder, "tsconfig.json")
+    writeFileSync(config, JSON.stringify({ extends: join(root, "tsconfig.json"), include: [join(root, "dist")] }))
+    const described = modules.filter((module) => /^(testing\/)?[A-Z]\w*$/.test(module))
+    const files = described.map((module) => join(root, "dist", `${module}.d.ts`))
+    assert.deepEqual(findUndocumentedFields(config, files, join(root, "dist")), [])
+  })
   step("publint reports no problem", () => run("publint", ["run", tarball, "--strict"]))
   step("the types are not wrong", () =>
     run("attw", [tarball, "--profile", "esm-only", "--no-definitely-typed", "--entrypoints", ...entrances])

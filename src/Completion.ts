@@ -11,27 +11,11 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
 import { InvalidAnswer, StreamTruncated } from "./ProviderError.ts"
-import type { StreamingChunk } from "./StreamingChunk.ts"
-import { FinalChunk, ToolCall } from "./StreamingChunk.ts"
+import type { Completion, FinalChunk, StreamingChunk, ToolCall } from "./StreamingChunk.ts"
 import * as Json from "./values/json.ts"
 import { makeToFault } from "./values/objects.ts"
 
-/**
- * A whole completion. Its text is cut if the `finishReason` is `length`. For a file or a database, encode it with this
- * schema.
- *
- * @category models
- */
-export const Completion = Schema.Struct({
-  /** The whole text. */
-  content: Schema.String,
-  /** The model's thinking, if there is any. */
-  thinking: Schema.optional(Schema.String),
-  /** The tool calls that the model requests; may be empty. */
-  toolCalls: Schema.Array(ToolCall),
-  ...Struct.omit(FinalChunk.fields, ["content", "isFinal", "thinking", "toolCallDeltas", "toolCalls"])
-})
-export interface Completion extends Schema.Schema.Type<typeof Completion> {}
+export { Completion } from "./StreamingChunk.ts"
 
 /**
  * Folds chunks into one value, for a stream that you have changed or recorded. Fails with `StreamTruncated` if there is

@@ -10,13 +10,13 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Deadlines } from "./Deadlines.ts"
-import { Image, Message, Tool, ToolChoice } from "./Message.ts"
+import { Image, Message, Tool } from "./Message.ts"
 import * as Json from "./values/json.ts"
 import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 
 export { Deadlines } from "./Deadlines.ts"
-export { ContentPart, Image, Message, Tool, ToolChoice } from "./Message.ts"
+export { ContentPart, Image, Message, Tool } from "./Message.ts"
 
 const KeepAlive = Values.durationInput((duration) => !Duration.isNegative(duration), "a duration of zero or more")
 
@@ -82,7 +82,23 @@ const commonOptions = {
    * rejected.
    */
   extra: Schema.optional(Extra)
-}
+} as const
+
+/**
+ * Whether the model calls tools: as it decides, never, at least one, or the one with this name. Ollama accepts `"auto"`
+ * and `"none"` only, LM Studio and llama.cpp's server no name.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const ToolChoice = Schema.Union([
+  Schema.Literals(["auto", "none", "required"]),
+  Schema.Struct({
+    /** The name of one of the tools of the request. */
+    name: Schema.NonEmptyString
+  })
+])
+export type ToolChoice = typeof ToolChoice.Type
 
 const chatOptions = {
   /** Functions that the model may request to call. */
@@ -94,7 +110,7 @@ const chatOptions = {
    * which LM Studio does not support. `"max"` needs Ollama 0.22 or later. Default: the model's own setting.
    */
   think: Schema.optional(Schema.Union([Schema.Boolean, Schema.NonEmptyString]))
-}
+} as const
 
 /** A result has to belong to a call, or the model cannot know what it is the result of. */
 const findMessageFault = (messages: ReadonlyArray<Message>) => {
@@ -256,10 +272,10 @@ export const check = (request: unknown): Result.Result<CompletionRequest, Invali
  */
 export const requireModel = <R extends { readonly model?: string | undefined }>(
   request: R
-): Result.Result<R & { readonly model: string }, InvalidRequest> =>
+): Result.Result<R & Pick<ValidRequest, "model">, InvalidRequest> =>
   Result.liftPredicate(
     request,
-    (request): request is R & { readonly model: string } => request.model !== undefined,
+    (request): request is R & Pick<ValidRequest, "model"> => request.model !== undefined,
     () =>
       new InvalidRequest({ field: "model", description: "set it in the request, or in the `defaults` of the layer" })
   )
@@ -274,7 +290,9 @@ export const checkOptions = ({
   deadlines,
   defaults
 }: {
+  /** The deadlines of the layer. */
   readonly deadlines?: Deadlines | undefined
+  /** The defaults of the layer. */
   readonly defaults?: Defaults | undefined
 }): InvalidRequest | undefined => {
   const result = validateOptions({ deadlines, defaults })

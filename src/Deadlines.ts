@@ -34,19 +34,16 @@ const Limit = Values.durationInput(Duration.isPositive, "a duration of more than
  *
  * @category models
  */
-export const Deadlines = Schema.Struct({
-  /** From the request to the first chunk, including model loading and prompt processing. Default: 5 minutes. */
-  firstChunk: Schema.optional(Limit),
-  /** From the moment the consumer requests the next chunk until it arrives. Default: 2 minutes; 5 minutes with `tools`. */
-  idle: Schema.optional(Limit),
-  /** From the request to the end of the completion, including the consumer's own time. Default: none. */
-  total: Schema.optional(Limit)
-})
-
-/**
- * @category models
- */
-export interface Deadlines extends Schema.Schema.Type<typeof Deadlines> {}
+export class Deadlines extends Schema.Opaque<Deadlines>()(
+  Schema.Struct({
+    /** From the request to the first chunk, including model loading and prompt processing. Default: 5 minutes. */
+    firstChunk: Schema.optional(Limit),
+    /** From the moment the consumer requests the next chunk until it arrives. Default: 2 minutes; 5 minutes with `tools`. */
+    idle: Schema.optional(Limit),
+    /** From the request to the end of the completion, including the consumer's own time. Default: none. */
+    total: Schema.optional(Limit)
+  })
+) {}
 
 /**
  * The deadlines where neither the layer nor the request sets others: 5 minutes to the first chunk, which a model of many

@@ -17,6 +17,9 @@ import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Defaults } from "./CompletionRequest.ts"
+import type { LlamaServer } from "./LlamaServer.ts"
+import type { LmStudio } from "./LmStudio.ts"
+import type { Ollama } from "./Ollama.ts"
 import * as Probe from "./http/probe.ts"
 import * as TimeLimit from "./http/timeLimit.ts"
 import * as Provider from "./Provider.ts"
@@ -34,7 +37,20 @@ export type Kind = Servers.LocalKind
 export const kinds: ReadonlyArray<Kind> = Servers.localKinds
 
 /** The service of a server. `kind` tells whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`. */
-export type Service = Servers.Service<Kind>
+export type Service = {
+  readonly [K in Kind]: {
+    /** Which server it is. */
+    readonly kind: K
+    /** Its provider, which can do what only this server can. */
+    readonly provider: Providers[K]
+  }
+}[Kind]
+
+interface Providers {
+  readonly ollama: Ollama
+  readonly "llama-server": LlamaServer
+  readonly lmstudio: LmStudio
+}
 
 /** A server that answers. */
 export type Found = Service & {
@@ -51,18 +67,24 @@ export type Found = Service & {
  * - `unknown`: there was no such answer in time. It may be a server that is slow or behind a proxy, or another program.
  * - `closed`: nothing accepts connections there.
  */
-export type Probed = Found & { readonly state: "recognised" | "unknown" | "closed" }
+export type Probed = Found & {
+  /** What answered the probe. */
+  readonly state: "recognised" | "unknown" | "closed"
+}
 
 /** The servers that answer, and the errors of those that an environment variable names and that do not. */
 export interface Discovered {
   /** Those that are configured first, then in the order of `Kind`. Each server occurs once. */
   readonly found: ReadonlyArray<Found>
+  /** Why the other servers that a variable names were not found. */
   readonly failures: ReadonlyArray<ProviderError | Config.ConfigError>
 }
 
 /** No server was found. */
 export class NoServerFound extends Data.TaggedError("NoServerFound")<{
+  /** Which variables name a server, and why those servers do not answer. */
   readonly message: string
+  /** The failures of the search. */
   readonly failures: Discovered["failures"]
 }> {}
 

@@ -57,57 +57,42 @@ export type ContentPart = typeof ContentPart.Type
  * @category models
  * @since 0.1.0
  */
-export const Message = Schema.Struct({
-  /** The author: `system` for instructions, `assistant` for an earlier completion, `tool` for the result of a call. */
-  role: Schema.Literals(["system", "user", "assistant", "tool"]),
-  /** The text, or texts and images in their order. Ollama puts all images before the text. */
-  content: Schema.Union([Schema.String, Schema.Array(ContentPart)]),
-  /** Images that belong to the text. Servers read them after the text, Ollama before it. */
-  images: Schema.optional(Schema.Array(Image)),
-  /** The assistant's thinking, which some models need between their tool calls. Not sent to LM Studio. */
-  thinking: Schema.optional(Schema.String),
-  /** The tool calls of the assistant. */
-  toolCalls: Schema.optional(Schema.Array(ToolCall)),
-  /** With the role `tool`: the call whose result this is. */
-  toolCallId: Schema.optional(Schema.String),
-  /**
-   * With the role `tool`: the tool whose result this is. Without `toolCallId`, the call is the next one of that tool in
-   * the latest message that has one.
-   */
-  toolName: Schema.optional(Schema.String),
-  /** With the role `tool`: the tool failed, and `content` says why, which is sent after `Error: `. Default: `false`. */
-  isError: Schema.optional(Schema.Boolean)
-})
-export interface Message extends Schema.Schema.Type<typeof Message> {}
-
+export class Message extends Schema.Opaque<Message>()(
+  Schema.Struct({
+    /** The author: `system` for instructions, `assistant` for an earlier completion, `tool` for the result of a call. */
+    role: Schema.Literals(["system", "user", "assistant", "tool"]),
+    /** The text, or texts and images in their order. Ollama puts all images before the text. */
+    content: Schema.Union([Schema.String, Schema.Array(ContentPart)]),
+    /** Images that belong to the text. Servers read them after the text, Ollama before it. */
+    images: Schema.optional(Schema.Array(Image)),
+    /** The assistant's thinking, which some models need between their tool calls. Not sent to LM Studio. */
+    thinking: Schema.optional(Schema.String),
+    /** The tool calls of the assistant. */
+    toolCalls: Schema.optional(Schema.Array(ToolCall)),
+    /** With the role `tool`: the call whose result this is. */
+    toolCallId: Schema.optional(Schema.String),
+    /**
+     * With the role `tool`: the tool whose result this is. Without `toolCallId`, the call is the next one of that tool in
+     * the latest message that has one.
+     */
+    toolName: Schema.optional(Schema.String),
+    /** With the role `tool`: the tool failed, and `content` says why, which is sent after `Error: `. Default: `false`. */
+    isError: Schema.optional(Schema.Boolean)
+  })
+) {}
 /**
  * A function that the model may request to call.
  *
  * @category models
  * @since 0.1.0
  */
-export const Tool = Schema.Struct({
-  /** The name by which the model calls it. */
-  name: Schema.NonEmptyString,
-  /** What it does and when to call it, for the model to read. */
-  description: Schema.optional(Schema.String),
-  /** Its parameters: a `Schema` or a JSON Schema object. Default: none. */
-  parameters: Schema.optional(SchemaOrJsonSchema)
-})
-export interface Tool extends Schema.Schema.Type<typeof Tool> {}
-
-/**
- * Whether the model calls tools: as it decides, never, at least one, or the one with this name. Ollama accepts `"auto"`
- * and `"none"` only, LM Studio and llama.cpp's server no name.
- *
- * @category models
- * @since 0.2.0
- */
-export const ToolChoice = Schema.Union([
-  Schema.Literals(["auto", "none", "required"]),
+export class Tool extends Schema.Opaque<Tool>()(
   Schema.Struct({
-    /** The name of one of the tools of the request. */
-    name: Schema.NonEmptyString
+    /** The name by which the model calls it. */
+    name: Schema.NonEmptyString,
+    /** What it does and when to call it, for the model to read. */
+    description: Schema.optional(Schema.String),
+    /** Its parameters: a `Schema` or a JSON Schema object. Default: none. */
+    parameters: Schema.optional(SchemaOrJsonSchema)
   })
-])
-export type ToolChoice = typeof ToolChoice.Type
+) {}

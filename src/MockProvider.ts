@@ -51,14 +51,20 @@ export type Script = Iterable<Step>
  *
  * @category models
  */
-export class Wait extends Data.TaggedClass("Wait")<{ readonly duration: Duration.Input }> {}
+export class Wait extends Data.TaggedClass("Wait")<{
+  /** How long, by the clock of Effect. */
+  readonly duration: Duration.Input
+}> {}
 
 /**
  * The step that `fail` makes.
  *
  * @category models
  */
-export class Failure extends Data.TaggedClass("Failure")<{ readonly reason: ProviderErrorReason }> {}
+export class Failure extends Data.TaggedClass("Failure")<{
+  /** The reason of the error. */
+  readonly reason: ProviderErrorReason
+}> {}
 
 /**
  * A pause before the next step, measured by Effect's clock: `TestClock.adjust` advances it.

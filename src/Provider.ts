@@ -86,12 +86,14 @@ export interface Provider {
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /**
    * What the server reports about one model, such as its context length, its capabilities and whether it is in memory. Fails with
-   * `ModelNotAvailable` if the server does not have it. A report counts for up to `maxAge` (default: 15 seconds), unless this
-   * provider changed a model since.
+   * `ModelNotAvailable` if the server does not have it.
    */
   readonly model: (
     name: string,
-    options?: { readonly maxAge?: Duration.Input | undefined }
+    options?: {
+      /** How old the report may be, unless this provider changed a model since. Default: 15 seconds. */
+      readonly maxAge?: Duration.Input | undefined
+    }
   ) => Effect.Effect<ModelInfo, ProviderError>
   /** Whether the server has a model of that name, by `listModels` and `isSameModel`. */
   readonly supportsModel: (model: string) => Effect.Effect<boolean, ProviderError>

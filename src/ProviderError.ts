@@ -7,7 +7,7 @@
 import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { Reason } from "./Reason.ts"
+import { type Failure, Reason } from "./Reason.ts"
 
 export * from "./Reason.ts"
 
@@ -19,14 +19,14 @@ const id = (name: string) => `effect-local-llm/ProviderError/${name}`
  *
  * @category errors
  */
-export class AllProvidersFailed extends Schema.TaggedError<AllProvidersFailed>(id("AllProvidersFailed"))(
+export class AllProvidersFailed extends Schema.TaggedError<AllProvidersFailed, Failure>(id("AllProvidersFailed"))(
   "AllProvidersFailed",
   {
     /** The error of each provider, in the order they were tried. */
     errors: Schema.Array(Schema.suspend((): Schema.Codec<ProviderError, unknown> => ProviderError))
   }
 ) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {
@@ -48,7 +48,7 @@ export type ProviderErrorReason = typeof ProviderErrorReason.Type
  *
  * @category errors
  */
-export class ProviderError extends Schema.TaggedError<ProviderError>(id("ProviderError"))("ProviderError", {
+export class ProviderError extends Schema.TaggedError<ProviderError, Failure>(id("ProviderError"))("ProviderError", {
   /** The configured name of the provider that failed, such as `Ollama`. */
   provider: Schema.String,
   /** The origin of the server, without credentials, such as `http://gpu-1:11434`; absent without a server. */
@@ -56,14 +56,15 @@ export class ProviderError extends Schema.TaggedError<ProviderError>(id("Provide
   /** Why it failed. `Effect.catchReason` and `Effect.catchReasons` handle reasons by their `_tag`. */
   reason: ProviderErrorReason
 }) {
-  /** Whether the same request may succeed later. */
-  get isRetryable(): boolean {
+  /** Whether the same request may succeed later, by the reason. */
+  override get isRetryable(): boolean {
     return this.reason.isRetryable
   }
   /** How long the server asks to wait before the next attempt, if it does. */
   get retryAfter(): Duration.Duration | undefined {
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
   }
+  /** Which provider failed and why, in one line that is safe to log. */
   override get message(): string {
     // A pool that is configured by addresses names its hosts by them.
     const server = this.server === undefined || this.server === this.provider ? "" : ` (${this.server})`

@@ -9,7 +9,20 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 
-const id = (name: string) => `effect-local-llm/ProviderError/${name}`
+/**
+ * What every reason has, and `ProviderError`.
+ *
+ * @category errors
+ */
+declare abstract class Failure {
+  /** Whether the same request may succeed later. */
+  abstract readonly isRetryable: boolean
+  /** What failed, in one line that is safe to log. */
+  abstract readonly message: string
+}
+export type { Failure }
+
+const TaggedReason = <Self>(name: string) => Schema.TaggedError<Self, Failure>(`effect-local-llm/ProviderError/${name}`)
 
 /** Text that stays out of every rendering of an error, and is lost in JSON. */
 const RedactedText = Schema.Redacted(Schema.String).annotate({
@@ -23,13 +36,13 @@ const RedactedText = Schema.Redacted(Schema.String).annotate({
 const description = {
   /** What is known about the failure, or what to do, in words of this package. Safe to log. */
   description: Schema.optional(Schema.String)
-}
+} as const
 
 const explanation = {
   ...description,
   /** Text of the server or the platform, at most 2,000 characters. It may quote a prompt, a completion or a header. */
   detail: Schema.optional(RedactedText)
-}
+} as const
 
 const withDescription = (sentence: string, description: string | undefined): string =>
   description === undefined || description === "" ? sentence : `${sentence}: ${description}`
@@ -41,7 +54,7 @@ const withDescription = (sentence: string, description: string | undefined): str
  * @category errors
  * @since 0.1.0
  */
-export class NetworkError extends Schema.TaggedError<NetworkError>(id("NetworkError"))("NetworkError", {
+export class NetworkError extends TaggedReason<NetworkError>("NetworkError")("NetworkError", {
   /**
    * How, if the platform reports it. `timeout`: of the HTTP client. `tls`: no https, or a certificate that is not
    * accepted. `header`: a header has a value that HTTP does not allow. `closed-while-idle`: closed before the response,
@@ -63,9 +76,11 @@ export class NetworkError extends Schema.TaggedError<NetworkError>(id("NetworkEr
   ),
   ...explanation
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return this.kind !== "tls" && this.kind !== "not-http" && this.kind !== "header"
   }
+  // For a `Reason`, editors show this text instead of that of `Failure` once for each member.
+  /** What failed and why, in one line that is safe to log. */
   override get message(): string {
     return withDescription("the connection failed", this.description)
   }
@@ -78,14 +93,14 @@ export class NetworkError extends Schema.TaggedError<NetworkError>(id("NetworkEr
  * @category errors
  * @since 0.1.0
  */
-export class Timeout extends Schema.TaggedError<Timeout>(id("Timeout"))("Timeout", {
+export class Timeout extends TaggedReason<Timeout>("Timeout")("Timeout", {
   /** `first-chunk`: no chunk arrived. `idle`: no further chunk arrived. `total`: the whole completion took too long. */
   kind: Schema.Literals(["first-chunk", "idle", "total"]),
   /** The deadline that passed. */
   limit: Schema.Duration,
   ...description
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return true
   }
   override get message(): string {
@@ -99,12 +114,12 @@ export class Timeout extends Schema.TaggedError<Timeout>(id("Timeout"))("Timeout
  * @category errors
  * @since 0.1.0
  */
-export class RateLimited extends Schema.TaggedError<RateLimited>(id("RateLimited"))("RateLimited", {
+export class RateLimited extends TaggedReason<RateLimited>("RateLimited")("RateLimited", {
   /** How long the server asks to wait (`Retry-After`); at most one day. */
   retryAfter: Schema.optional(Schema.Duration),
   ...explanation
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return true
   }
   override get message(): string {
@@ -119,7 +134,7 @@ export class RateLimited extends Schema.TaggedError<RateLimited>(id("RateLimited
  * @category errors
  * @since 0.1.0
  */
-export class AuthenticationError extends Schema.TaggedError<AuthenticationError>(id("AuthenticationError"))(
+export class AuthenticationError extends TaggedReason<AuthenticationError>("AuthenticationError")(
   "AuthenticationError",
   {
     /** What was refused, if not the token: the Host or Origin header, or what the server asked its registry for. */
@@ -129,7 +144,7 @@ export class AuthenticationError extends Schema.TaggedError<AuthenticationError>
     ...explanation
   }
 ) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {
@@ -149,15 +164,12 @@ const refusals = {
  * @category errors
  * @since 0.1.0
  */
-export class ModelNotAvailable extends Schema.TaggedError<ModelNotAvailable>(id("ModelNotAvailable"))(
-  "ModelNotAvailable",
-  {
-    /** The model that was requested. */
-    model: Schema.String,
-    ...explanation
-  }
-) {
-  get isRetryable(): boolean {
+export class ModelNotAvailable extends TaggedReason<ModelNotAvailable>("ModelNotAvailable")("ModelNotAvailable", {
+  /** The model that was requested. */
+  model: Schema.String,
+  ...explanation
+}) {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {
@@ -172,14 +184,14 @@ export class ModelNotAvailable extends Schema.TaggedError<ModelNotAvailable>(id(
  * @category errors
  * @since 0.1.0
  */
-export class InvalidRequest extends Schema.TaggedError<InvalidRequest>(id("InvalidRequest"))("InvalidRequest", {
+export class InvalidRequest extends TaggedReason<InvalidRequest>("InvalidRequest")("InvalidRequest", {
   /** The invalid field of the request or of the options, such as `messages[0].role`, if it is known. */
   field: Schema.optional(Schema.String),
   /** With embeddings: the index in `input` of the text that the server cannot embed. */
   index: Schema.optional(Schema.Number),
   ...explanation
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {
@@ -193,7 +205,7 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>(id("Inval
  * @category errors
  * @since 0.1.0
  */
-export class ContextOverflow extends Schema.TaggedError<ContextOverflow>(id("ContextOverflow"))("ContextOverflow", {
+export class ContextOverflow extends TaggedReason<ContextOverflow>("ContextOverflow")("ContextOverflow", {
   /** The tokens that the request needs, if the server reported them. vLLM adds those reserved for the completion. */
   promptTokens: Schema.optional(Schema.Number),
   /** The tokens that fit, if the server reported them. */
@@ -202,7 +214,7 @@ export class ContextOverflow extends Schema.TaggedError<ContextOverflow>(id("Con
   index: Schema.optional(Schema.Number),
   ...explanation
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {
@@ -221,14 +233,14 @@ export class ContextOverflow extends Schema.TaggedError<ContextOverflow>(id("Con
  * @category errors
  * @since 0.1.0
  */
-export class ApiError extends Schema.TaggedError<ApiError>(id("ApiError"))("ApiError", {
+export class ApiError extends TaggedReason<ApiError>("ApiError")("ApiError", {
   /** The HTTP status; 0 for a redirect in a browser, which hides the status. */
   status: Schema.Number,
   /** How long the server asks to wait (`Retry-After`); at most one day. */
   retryAfter: Schema.optional(Schema.Duration),
   ...explanation
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return this.status >= 500
   }
   override get message(): string {
@@ -244,10 +256,10 @@ export class ApiError extends Schema.TaggedError<ApiError>(id("ApiError"))("ApiE
  * @category errors
  * @since 0.1.0
  */
-export class StreamError extends Schema.TaggedError<StreamError>(id("StreamError"))("StreamError", {
+export class StreamError extends TaggedReason<StreamError>("StreamError")("StreamError", {
   ...explanation
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return true
   }
   override get message(): string {
@@ -262,11 +274,11 @@ export class StreamError extends Schema.TaggedError<StreamError>(id("StreamError
  * @category errors
  * @since 0.1.0
  */
-export class StreamTruncated extends Schema.TaggedError<StreamTruncated>(id("StreamTruncated"))("StreamTruncated", {
+export class StreamTruncated extends TaggedReason<StreamTruncated>("StreamTruncated")("StreamTruncated", {
   /** `finish-reason` if the server marked the end, but sent no finish reason. */
   missing: Schema.optional(Schema.Literal("finish-reason"))
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return true
   }
   override get message(): string {
@@ -281,12 +293,12 @@ export class StreamTruncated extends Schema.TaggedError<StreamTruncated>(id("Str
  * @category errors
  * @since 0.1.0
  */
-export class ParseError extends Schema.TaggedError<ParseError>(id("ParseError"))("ParseError", {
+export class ParseError extends TaggedReason<ParseError>("ParseError")("ParseError", {
   ...description,
   /** The first 200 characters of the record. */
   excerpt: RedactedText
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {
@@ -300,11 +312,11 @@ export class ParseError extends Schema.TaggedError<ParseError>(id("ParseError"))
  * @category errors
  * @since 0.1.0
  */
-export class LineTooLong extends Schema.TaggedError<LineTooLong>(id("LineTooLong"))("LineTooLong", {
+export class LineTooLong extends TaggedReason<LineTooLong>("LineTooLong")("LineTooLong", {
   /** The bound, in bytes. */
   limit: Schema.Number
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {
@@ -318,14 +330,14 @@ export class LineTooLong extends Schema.TaggedError<LineTooLong>(id("LineTooLong
  * @category errors
  * @since 0.1.0
  */
-export class Unsupported extends Schema.TaggedError<Unsupported>(id("Unsupported"))("Unsupported", {
+export class Unsupported extends TaggedReason<Unsupported>("Unsupported")("Unsupported", {
   /** The feature, such as `tools`, or the endpoint, such as `POST /api/chat`. */
   feature: Schema.String,
   /** The endpoint, if the server does not have it. */
   endpoint: Schema.optional(Schema.String),
   ...explanation
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {
@@ -338,14 +350,14 @@ export class Unsupported extends Schema.TaggedError<Unsupported>(id("Unsupported
  *
  * @category errors
  */
-export class InvalidAnswer extends Schema.TaggedError<InvalidAnswer>(id("InvalidAnswer"))("InvalidAnswer", {
+export class InvalidAnswer extends TaggedReason<InvalidAnswer>("InvalidAnswer")("InvalidAnswer", {
   /** The whole text. */
   text: RedactedText,
   /** Whether `maxTokens` or the context was used up, so that the text is cut. */
   isTruncated: Schema.Boolean,
   ...description
 }) {
-  get isRetryable(): boolean {
+  override get isRetryable(): boolean {
     return false
   }
   override get message(): string {

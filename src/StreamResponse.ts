@@ -83,6 +83,7 @@ export const ndjson = <R = never>(
  * @category options
  */
 export interface MakeOptions<A, E> extends KeepAlive {
+  /** Server-sent events, or lines of JSON. */
   readonly format: "sse" | "ndjson"
   /** What a client gets of each item: a JSON value, or `undefined` to leave the item out. */
   readonly encode: (item: A) => unknown
@@ -153,7 +154,14 @@ export const statusOf = ({ reason }: ProviderError): number => Served.statusOf(r
 export const toJson = ({
   isRetryable,
   reason
-}: ProviderError): { readonly reason: string; readonly message: string; readonly isRetryable: boolean } => ({
+}: ProviderError): {
+  /** The tag of the reason. */
+  readonly reason: string
+  /** What failed, without a description. */
+  readonly message: string
+  /** Whether the same request may succeed later. */
+  readonly isRetryable: boolean
+} => ({
   reason: reason._tag,
   message: PublicMessage.make(reason),
   isRetryable

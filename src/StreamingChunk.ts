@@ -1,5 +1,5 @@
 /**
- * One chunk of a completion, as `Provider.stream` emits it.
+ * One chunk of a completion, as `Provider.stream` emits it, and a whole completion, which `Completion` exports too.
  *
  * @category Core
  * @since 0.1.0
@@ -82,18 +82,19 @@ export interface PromptProgress extends Schema.Schema.Type<typeof PromptProgress
  *
  * @category models
  */
-export const ToolCall = Schema.Struct({
-  /**
-   * Identifies the call; the message with its result has it as `toolCallId`. Generated (`call_0`, …) if the server sent
-   * none.
-   */
-  id: Schema.String,
-  /** The name of the tool. The model may invent one: it is not compared with the tools of the request. */
-  name: Schema.String,
-  /** Parsed JSON, as the model wrote it: not validated against the tool's parameters. */
-  arguments: Schema.Unknown
-})
-export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
+export class ToolCall extends Schema.Opaque<ToolCall>()(
+  Schema.Struct({
+    /**
+     * Identifies the call; the message with its result has it as `toolCallId`. Generated (`call_0`, …) if the server sent
+     * none.
+     */
+    id: Schema.String,
+    /** The name of the tool. The model may invent one: it is not compared with the tools of the request. */
+    name: Schema.String,
+    /** Parsed JSON, as the model wrote it: not validated against the tool's parameters. */
+    arguments: Schema.Unknown
+  })
+) {}
 
 /**
  * A fragment of a tool call while the model writes it. Only the OpenAI-compatible servers send fragments.
@@ -123,7 +124,7 @@ const fields = {
   toolCallDeltas: Schema.optional(Schema.Array(ToolCallDelta)),
   /** Complete tool calls. */
   toolCalls: Schema.optional(Schema.Array(ToolCall))
-}
+} as const
 
 /**
  * Any chunk but the last.
@@ -140,16 +141,8 @@ export const ContentChunk = Schema.Struct({
 })
 export interface ContentChunk extends Schema.Schema.Type<typeof ContentChunk> {}
 
-/**
- * The last chunk of a completion. It may contain text, thinking and tool calls like any other.
- *
- * @category models
- * @since 0.2.0
- */
-export const FinalChunk = Schema.Struct({
-  ...fields,
-  /** Always `true`. */
-  isFinal: Schema.Literal(true),
+/** Of the completion as a whole. */
+const ending = {
   /** The model that generated it. It can differ from the one that was requested. */
   model: Schema.String,
   /** Why the model stopped; `length` if the text is truncated. */
@@ -168,6 +161,19 @@ export const FinalChunk = Schema.Struct({
   promptTruncated: Schema.optional(Schema.Boolean),
   /** The name of the provider that was used, if a policy chose among several. */
   provider: Schema.optional(Schema.String)
+} as const
+
+/**
+ * The last chunk of a completion. It may contain text, thinking and tool calls like any other.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const FinalChunk = Schema.Struct({
+  ...fields,
+  /** Always `true`. */
+  isFinal: Schema.Literal(true),
+  ...ending
 })
 export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
 
@@ -179,6 +185,24 @@ export interface FinalChunk extends Schema.Schema.Type<typeof FinalChunk> {}
  */
 export const StreamingChunk = Schema.Union([ContentChunk, FinalChunk])
 export type StreamingChunk = ContentChunk | FinalChunk
+
+/**
+ * A whole completion. Its text is cut if the `finishReason` is `length`. For a file or a database, encode it with this
+ * schema.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const Completion = Schema.Struct({
+  /** The whole text. */
+  content: Schema.String,
+  /** The model's thinking, if there is any. */
+  thinking: Schema.optional(Schema.String),
+  /** The tool calls that the model requests; may be empty. */
+  toolCalls: Schema.Array(ToolCall),
+  ...ending
+})
+export interface Completion extends Schema.Schema.Type<typeof Completion> {}
 
 /**
  * The codec between a chunk and its JSON text, for a browser, another process or a log. It writes durations as

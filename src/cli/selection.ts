@@ -113,8 +113,10 @@ const nothingFound = (failures: ReadonlyArray<ServerFailure>, url: string | unde
   return new Failure.NotRunning({ message: `no model server is running (${message}); ${advice}` })
 }
 
+type Service = Discovery.Service | Servers.Service<"openai">
+
 /** A server that may be used. */
-type Candidate = Servers.Service & { readonly state: Discovery.Probed["state"]; readonly isNamed: boolean }
+type Candidate = Service & { readonly state: Discovery.Probed["state"]; readonly isNamed: boolean }
 
 type Candidates = readonly [ReadonlyArray<Candidate>, ReadonlyArray<ProviderError | Config.ConfigError>]
 
@@ -163,10 +165,7 @@ const check = (candidate: Candidate): Effect.Effect<Connected, ProviderError | F
 }
 
 /** Each operation that only some servers have is used where it is present. */
-const prepare = (
-  { kind, provider }: Servers.Service,
-  isRecognised: boolean
-): Effect.Effect<Connected, ProviderError> => {
+const prepare = ({ kind, provider }: Service, isRecognised: boolean): Effect.Effect<Connected, ProviderError> => {
   const server = {
     kind,
     provider: {

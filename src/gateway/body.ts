@@ -20,29 +20,32 @@ export const read = (request: HttpServerRequest, limits: Limits): Effect.Effect<
 const unread = { connection: "close" }
 
 const readBytes = ({ headers, stream }: HttpServerRequest, { maxBytes, timeout }: Limits) => {
-  const tooLarge = new Refusal({
-    status: 413,
-    message: `The body of the request is larger than ${maxBytes} bytes`,
-    headers: unread
+  const tooLarge = Effect.suspend(() => {
+    const message = `The body of the request is larger than ${maxBytes} bytes`
+    return Effect.fail(new Refusal({ status: 413, message, headers: unread }))
   })
-  const late = new Refusal({ status: 408, message: "The body of the request did not arrive in time", headers: unread })
-  if (Number(headers["content-length"] ?? 0) > maxBytes) return Effect.fail(tooLarge)
+  if (Number(headers["content-length"] ?? 0) > maxBytes) return tooLarge
   return Effect.suspend(() => {
     const parts: Array<Uint8Array> = []
     let size = 0
     const collect = Stream.runForEachArray(stream, (more) => {
       for (const part of more) size += part.length
-      if (size > maxBytes) return Effect.fail(tooLarge)
+      if (size > maxBytes) return tooLarge
       parts.push(...more)
       return Effect.void
     })
     return collect.pipe(
       Effect.catchTag("HttpServerError", () => Effect.fail(malformed("could not be read"))),
-      Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(late) }),
+      Effect.timeoutOrElse({ duration: timeout, orElse: () => late }),
       Effect.map(() => join(parts, size))
     )
   })
 }
+
+const late = Effect.suspend(() => {
+  const message = "The body of the request did not arrive in time"
+  return Effect.fail(new Refusal({ status: 408, message, headers: unread }))
+})
 
 const join = (parts: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
   const [first] = parts

@@ -3,6 +3,7 @@ import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,7 +12,7 @@ import { constTrue, constVoid } from "effect/Function"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Monotonic from "../values/monotonic.ts"
 import * as Text from "../values/text.ts"
@@ -44,13 +45,15 @@ export const make = Effect.fnUntraced(function* <A, E, R>(
   options: Options<A, E>
 ): Effect.fn.Return<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> {
   const scope = yield* Effect.scope
-  const clock = yield* Clock.Clock
   const pull = yield* Channel.toPullScoped(stream.channel, scope)
-  const begun = yield* Deferred.make<void, E | Cause.Done>()
+  const begun = Deferred.makeUnsafe<void, E | Cause.Done>()
+  const context = yield* Effect.context<never>()
+  const clock = Context.get(context, Clock.Clock)
   const now = () => Monotonic.millisOf(clock)
   const slot = makeSlot(now)
   yield* Effect.forkIn(produce(pull, begun, slot, options), scope, { startImmediately: true })
-  yield* Effect.forkIn(keepAlive(begun, slot, options.keepAlive, now), scope, { startImmediately: true })
+  const stop = keepAlive(begun, slot, options.keepAlive, now, context)
+  yield* Scope.addFinalizer(scope, Effect.sync(stop))
   const beginning = yield* Effect.result(Deferred.await(begun))
   if (Result.isFailure(beginning)) {
     // The stream ended without anything to send.
@@ -124,24 +127,30 @@ const produce = <A, E, R>(
   return Effect.matchCauseEffect(loop, { onFailure: finish, onSuccess: () => Effect.void })
 }
 
-/** Puts a text after each silence. */
+/** Puts a text after each silence. Returns how to stop that. */
 const keepAlive = <E>(
   begun: Begun<E>,
   slot: Slot,
   { after, text }: Options<never, never>["keepAlive"],
-  now: () => number
-): Effect.Effect<void> => {
+  now: () => number,
+  context: Context.Context<never>
+): (() => void) => {
   const silence = Math.max(1000, Duration.toMillis(after))
-  if (silence === Infinity) return Effect.void
-  const look: Effect.Effect<void> = Effect.suspend(() => {
+  if (silence === Infinity) return constVoid
+  const look = Effect.sync(() => {
     const left = slot.lastTakenAt() + silence - now()
-    if (left > 0) return Effect.delay(look, left)
+    if (left > 0) return lookAfter(left)
     // If nobody takes texts, the client does not read.
     if (slot.isAwaited() || !Deferred.isDoneUnsafe(begun)) slot.put(text)
     Deferred.doneUnsafe(begun, Effect.void)
-    return Effect.delay(look, silence)
+    lookAfter(silence)
   })
-  return Effect.delay(look, silence)
+  const lookAfter = (millis: number): void => {
+    stop = Monotonic.after(context, millis, look)
+  }
+  let stop = constVoid
+  lookAfter(silence)
+  return () => stop()
 }
 
 /** What a producer has for the body, and the body has not taken. The two run in turns, without a queue between them. */

@@ -5,28 +5,37 @@ import type * as Stream from "effect/Stream"
 import type { FinishReason, ToolCall, Usage } from "../StreamingChunk.ts"
 
 /**
- * One piece of a completion, sent in a record of its own as the protocol of the request writes it.
- *
- * **Details**
- *
- * - A string is a piece of the text.
- * - `thinking`, `toolCall`: left out in the OpenAI-compatible plain completion, which has neither.
- * - `error`: the error record with which a server ends a completion; what would come after it is not sent.
- * - `record`: a record with this text in place of its JSON, such as `"{not json"`: a line of Ollama, an event of LM Studio.
- * - `raw`: bytes as they are.
- * - `wait`: nothing is sent for this time.
+ * One piece of a completion, sent in a record of its own as the protocol of the request writes it. A string is a piece of the text.
  *
  * @category models
  * @since 0.1.0
  */
 export type Piece =
   | string
-  | { readonly thinking: string }
-  | { readonly toolCall: ToolCall }
-  | { readonly error: string }
-  | { readonly record: string }
-  | { readonly raw: string | Uint8Array }
-  | { readonly wait: Duration.Input }
+  | {
+      /** Left out in the OpenAI-compatible plain completion, which has none. */
+      readonly thinking: string
+    }
+  | {
+      /** Left out in the OpenAI-compatible plain completion, which has none. */
+      readonly toolCall: ToolCall
+    }
+  | {
+      /** The error record with which a server ends a completion. What would come after it is not sent. */
+      readonly error: string
+    }
+  | {
+      /** A record with this text in place of its JSON, such as `"{not json"`: a line of Ollama, an event of LM Studio. */
+      readonly record: string
+    }
+  | {
+      /** Bytes as they are. */
+      readonly raw: string | Uint8Array
+    }
+  | {
+      /** Nothing is sent for this time. */
+      readonly wait: Duration.Input
+    }
 
 /**
  * How the bytes of a response are sent. All fields are optional: without them each record is written whole and at once.
@@ -48,8 +57,15 @@ export interface Delivery {
     | undefined
   /** The status of an interim response before the headers, which the client did not ask for. Default: none. */
   readonly interim?: 100 | 102 | undefined
-  /** Writes at most `bytes` at once, and waits for `every` between two writes. Default: whole records, no wait. */
-  readonly drip?: { readonly bytes: number; readonly every?: Duration.Input | undefined } | undefined
+  /** Writes a few bytes at once. Default: whole records, no wait. */
+  readonly drip?:
+    | {
+        /** How many bytes at once, at most. */
+        readonly bytes: number
+        /** How long to wait between two writes. Default: not at all. */
+        readonly every?: Duration.Input | undefined
+      }
+    | undefined
   /** Cuts the response off. Default: it is sent whole. */
   readonly cut?: Cut | undefined
   /** Keeps the response open after its last byte until the client closes it. Default: `false`. */
@@ -91,6 +107,7 @@ export interface Completion extends Delivery {
   readonly text?: string | undefined
   /** A list, a generator, which may be endless, or a `Stream`, which also decides when each piece is sent. */
   readonly pieces?: Iterable<Piece> | Stream.Stream<Piece> | undefined
+  /** Sent one in each record. Default: none. */
   readonly toolCalls?: ReadonlyArray<ToolCall> | undefined
   /** Default: `tool-calls` if there are any, else `stop`. Ollama sends `stop` for both. */
   readonly finishReason?: FinishReason | undefined
@@ -141,6 +158,7 @@ export type Script = Answer | ((request: ReceivedRequest) => Answer | Effect.Eff
 export interface ReceivedRequest {
   /** How many came before it, without the preflights. */
   readonly index: number
+  /** The method, such as `POST`. */
   readonly method: string
   /** The path, with the query if there is one. */
   readonly path: string

@@ -175,8 +175,15 @@ export interface Host extends Settings {
   prediction: ReturnType<typeof makePrediction> | undefined
   /** What is cached of its prompt. */
   cached: Prompt.Cached
-  /** The last first chunk: when it was expected, and when it came, in milliseconds after the request. */
-  firstChunk: { readonly predicted: number; readonly observed: number } | undefined
+  /** The last first chunk, in milliseconds after the request. */
+  firstChunk:
+    | {
+        /** When it was expected. */
+        readonly predicted: number
+        /** When it came. */
+        readonly observed: number
+      }
+    | undefined
 }
 
 export const make = (settings: Settings, random: () => number, readers?: Prompt.Readers): Host => ({

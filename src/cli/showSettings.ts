@@ -9,7 +9,7 @@ import * as Table from "./table.ts"
 const schema = fileURLToPath(new URL("../../src/settings.schema.json", import.meta.url))
 
 export const showSettings = Effect.fnUntraced(function* ({ json }: Flags.Input) {
-  const { file, path = "none", variables } = yield* Settings.read
+  const { file, path, variables } = yield* Settings.read
   const settings = Settings.merge([variables, file])
   const rows = Settings.names.map((name) => ({
     name,
@@ -17,8 +17,8 @@ export const showSettings = Effect.fnUntraced(function* ({ json }: Flags.Input) 
     source:
       settings[name] === undefined ? "default" : settings[name] === variables[name] ? Settings.variableOf(name) : "file"
   }))
-  if (json) return yield* Output.writeJson({ file: path, schema, settings: rows })
-  yield* Output.note(`the file of the settings: ${path}`)
+  if (json) return yield* Output.writeJson({ file: path ?? null, schema, settings: rows })
+  yield* Output.note(`the file of the settings: ${path ?? "none, since no folder for it is known"}`)
   yield* Output.dimNote(`its schema for editors: ${schema}`)
   yield* Table.print(rows.map(({ name, source, value = "" }) => [name, toText(value), source]))
 })

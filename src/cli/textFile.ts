@@ -13,10 +13,13 @@ import * as Text from "./text.ts"
 export const maxBytes = 1024 * 1024
 
 /** A file as a part of a prompt: its name, and its text between fences. It may be a pipe, as of `<(…)`. */
-export const read = Effect.fnUntraced(function* (name: string) {
+export const read = Effect.fnUntraced(function* (given: string) {
   const path = yield* Path.Path
+  const file = path.resolve(yield* Files.resolve(given))
+  // Below the current folder, the rest of the path says nothing about the text.
+  const below = path.relative("", file)
+  const name = below.startsWith("..") || path.isAbsolute(below) ? given : below
   const fail = (reason: string) => Failure.fail(`${name} cannot be read: ${reason}`)
-  const file = yield* Files.resolve(name)
   const { type } = yield* Effect.catch(
     FileSystem.FileSystem.use((files) => files.stat(file)),
     (error) => fail(Failure.describeFile(error))

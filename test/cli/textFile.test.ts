@@ -60,6 +60,14 @@ describe("a file of text", () => {
     })
   )
 
+  it.effect("has the name that it has below the current folder, or as it was given", () =>
+    Effect.gen(function* () {
+      expect(yield* read(Path.resolve("src/cli/main.ts"))).toMatch(/^src\/cli\/main\.ts:\n```ts\n#!/)
+      const path = write("c", "")
+      for (const name of [path, Path.relative("", path)]) expect((yield* read(name)).split(":")[0]).toBe(name)
+    })
+  )
+
   it.effect("has a bound", () =>
     Effect.gen(function* () {
       const most = yield* read(write("most", "x".repeat(TextFile.maxBytes)))

@@ -73,7 +73,7 @@ const checkPackage = (): void => {
   const inside = modules.filter((module) => module.includes("/") && module !== "testing/index")
 
   step("an editor shows a text for each field of the types", () => {
-    const config = join(folder, "tsconfig.json")
+    const config = join(folder, "declarations.json")
     writeFileSync(config, JSON.stringify({ extends: join(root, "tsconfig.json"), include: [join(root, "dist")] }))
     const described = modules.filter((module) => /^(testing\/)?[A-Z]\w*$/.test(module))
     const files = described.map((module) => join(root, "dist", `${module}.d.ts`))

@@ -47,6 +47,16 @@ export const width = (text: string): number =>
     ? text.length
     : Array.from(segmenter.segment(text)).reduce((columns, { segment }) => columns + widthOf(segment), 0)
 
+/** The characters as a person sees them: a letter with its marks, or an emoji of several parts, is one. */
+export const graphemes = (text: string): ReadonlyArray<string> =>
+  /^[ -~]*$/.test(text) ? text.split("") : Array.from(segmenter.segment(text), ({ segment }) => segment)
+
+/** The columns that text takes on a terminal that does not join the parts of an emoji or a letter. */
+export const largestWidth = (text: string): number =>
+  /^[ -~]*$/.test(text)
+    ? text.length
+    : Array.from(text).reduce((columns, part) => columns + (/^(?:\p{Mn}|\p{Me}|\p{Cf})$/u.test(part) ? 0 : widthOf(part)), 0)
+
 /** Cuts text that is too wide, and marks that. Divides no character. */
 export const cut = (text: string, columns: number): string => {
   if (width(text) <= columns) return text

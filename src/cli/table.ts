@@ -51,11 +51,17 @@ export const width = (text: string): number =>
 export const graphemes = (text: string): ReadonlyArray<string> =>
   /^[ -~]*$/.test(text) ? text.split("") : Array.from(segmenter.segment(text), ({ segment }) => segment)
 
-/** The columns that text takes on a terminal that does not join the parts of an emoji or a letter. */
+/** The columns that text takes at most. Terminals differ: some join the parts of an emoji, others do not. */
 export const largestWidth = (text: string): number =>
   /^[ -~]*$/.test(text)
     ? text.length
-    : Array.from(text).reduce((columns, part) => columns + (/^(?:\p{Mn}|\p{Me}|\p{Cf})$/u.test(part) ? 0 : widthOf(part)), 0)
+    : Array.from(text).reduce((columns, part) => columns + largestWidthOf(part), 0)
+
+const largestWidthOf = (part: string): number => {
+  // It makes an emoji of a character that has one column.
+  if (part === "\uFE0F") return 1
+  return /^[\p{Mn}\p{Me}\p{Join_Control}]$/u.test(part) ? 0 : wide.test(part) ? 2 : 1
+}
 
 /** Cuts text that is too wide, and marks that. Divides no character. */
 export const cut = (text: string, columns: number): string => {

@@ -145,10 +145,10 @@ export const redraw = (drawn: ReadonlyArray<Row>, rows: ReadonlyArray<Row>, size
   return up > 0 ? `\u001B[?2026h${changed}\u001B[?2026l` : changed
 }
 
-/** What makes a character out of its first part, such as a combining mark. */
+/** What makes a character out of its first part, such as a combining mark. A terminal may not join it across control sequences. */
 const extend = (before: Cell | undefined, after: Cell | undefined): string | undefined =>
-  before !== undefined && after?.style === before.style && after.text.startsWith(before.text)
-    ? paintText(after.text.slice(before.text.length), after.style)
+  before?.style === "" && after?.style === "" && after.text.startsWith(before.text)
+    ? after.text.slice(before.text.length)
     : undefined
 
 /** Whether the text is the same so far, so that nothing has to be erased. */

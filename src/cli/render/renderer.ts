@@ -89,7 +89,7 @@ export const make = (options: Options): Renderer => {
     },
     pause: () => resize(state) + pause(state),
     end: () => {
-      const writes = resize(state) + finishLine(state)
+      const writes = resize(state) + finishLine(state) + (state.grid?.lines.length === 1 ? closeGrid(state) : "")
       return state.hasWritten && isAtStart(state) ? writes : `${writes}\n`
     }
   }

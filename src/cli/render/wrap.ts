@@ -7,6 +7,8 @@ export interface Break {
   readonly at: number
   readonly row: number
   readonly index: number
+  /** The source up to here decides that there is a break. */
+  readonly end: number
 }
 
 export interface Layout {
@@ -73,8 +75,8 @@ export const wrap = (start: Row, continuation: Row, text: ReadonlyArray<Cell>, c
   }
   let row = begin(start)
   const isFresh = (): boolean => row.cells.length === row.margin
-  const mark = (cell: Cell): void => {
-    if (!cell.isInside) breaks.push({ at: cell.at, row: rows.length - 1, index: row.cells.length })
+  const mark = ({ at, isInside }: Cell, end = at): void => {
+    if (!isInside) breaks.push({ at, row: rows.length - 1, index: row.cells.length, end })
   }
   const put = (cell: Cell): void => {
     if (cell.text !== "") row.cells.push(cell)
@@ -90,7 +92,7 @@ export const wrap = (start: Row, continuation: Row, text: ReadonlyArray<Cell>, c
       if (!isFirst) spaces.forEach(put)
     } else {
       row = begin(continuation)
-      mark(first)
+      mark(first, (cells.at(-1)?.at ?? 0) + 1)
     }
     for (const cell of cells) {
       if (row.width + cell.width > columns && !isFresh()) {

@@ -1,0 +1,121 @@
+/** The renderer on an emulated terminal: however a text is divided, the same is shown, and all of it. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Renderer from "../../../src/cli/render/renderer.ts"
+import * as Screen from "../../support/screen.ts"
+
+const between = (minimum: number, maximum: number) =>
+  Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
+
+const textOf = (fragments: ReadonlyArray<string>) =>
+  Arbitrary.map(
+    Arbitrary.array(
+      Arbitrary.map(between(0, fragments.length - 1), (index) => fragments[index] ?? ""),
+      { maxLength: 80 }
+    ),
+    (parts) => parts.join("")
+  )
+
+const words = ["sky", "blue ", " light", " ", " a", "2*3", "snake_case", " __init__ ", "\n", "\n\n", "é", "e\u0301"]
+const others = ["中文", "字。", "「ひらがな」", "カタカナ", "한국어 ", "😀", "👩‍👩‍👧", "👍🏽", "❤️", "क्षत्रिय", "\t", "https://example.com/".repeat(3)]
+const marks = ["**", "*", " **", " *", "_", "`", " `", "``", "~~", "[", "](http://x.y)", " [a](b)", "!", "\\", "\\*", "$", "(", ")", ","]
+const lines = ["\n# ", "\n- ", "\n  * ", "\n1. ", "\n12", "\n> ", "\n---\n", "\n    ", "\n```js\n", "\n```\n", "\n~~~\n", "const x = 'a' // b", "   "]
+const tables = ["\n| a | b |\n|---|--:|\n", "| x | yy |\n", "|", "| sky **blue** | a |\n"]
+
+const prose = textOf([...words, ...others])
+const markdown = textOf([...words, ...words, ...others, ...marks, ...lines])
+const everything = textOf([...words, ...others, ...marks, ...lines, ...tables, ...tables])
+
+/** The lengths of pieces. */
+const cuts = Arbitrary.array(between(1, 24), { minLength: 1, maxLength: 30 })
+
+/** Divides no surrogate pair, since those are joined before. */
+const split = (text: string, lengths: ReadonlyArray<number>): ReadonlyArray<string> => {
+  const characters = Array.from(text)
+  const pieces: Array<string> = []
+  for (let start = 0, index = 0; start < characters.length; index++) {
+    const end = start + (lengths[index % lengths.length] ?? 1)
+    pieces.push(characters.slice(start, end).join(""))
+    start = end
+  }
+  return pieces
+}
+
+interface Options extends Screen.Options {
+  readonly isMarkdown?: boolean
+  readonly hasStyles?: boolean
+}
+
+const start = ({ columns, hasStyles = true, isMarkdown = true, rows = 24, ...options }: Options) => {
+  const screen = Screen.make({ columns, rows, ...options })
+  const size = { columns, rows }
+  const renderer = Renderer.make({ isMarkdown, hasStyles, style: "", size: () => ({ ...size }) })
+  return {
+    screen,
+    add: (text: string) => Effect.suspend(() => screen.write(renderer.add(text))),
+    pause: Effect.suspend(() => screen.write(renderer.pause())),
+    end: Effect.suspend(() => screen.write(renderer.end())),
+    resize: (columns: number) => {
+      size.columns = columns
+      return screen.resize(columns)
+    }
+  }
+}
+
+const show = Effect.fnUntraced(function* (pieces: ReadonlyArray<string>, options: Options) {
+  const { add, end, screen } = start(options)
+  yield* Effect.forEach(pieces, add)
+  yield* end
+  return { rows: yield* screen.rows, lines: yield* screen.lines, styles: yield* screen.styles }
+})
+
+/** The letters and digits, which are no marks. */
+const lettersOf = (text: string): string => text.replaceAll(/[^\p{L}\p{N}]/gu, "")
+
+const sizes: ReadonlyArray<Options> = [
+  { columns: 40 },
+  { columns: 80, hasWideEmoji: true },
+  { columns: 200 },
+  { columns: 11, rows: 8, hasWideEmoji: true },
+  { columns: 40, hasStyles: false },
+  { columns: 23, isMarkdown: false }
+]
+
+describe.each(sizes)("on a terminal: %j", (options) => {
+  it.effect.prop("shows the same, however the text is divided", { text: everything, cuts }, ({ cuts, text }) =>
+    Effect.gen(function* () {
+      const whole = yield* show([text], options)
+      expect(yield* show(split(text, cuts), options)).toEqual(whole)
+      expect(yield* show(split(text, [1]), options)).toEqual(whole)
+    })
+  )
+
+  it.effect.prop("shows all letters in their order", { text: markdown, cuts }, ({ cuts, text }) =>
+    Effect.gen(function* () {
+      const { rows } = yield* show(split(text, cuts), options)
+      expect(lettersOf(rows.join(""))).toBe(lettersOf(text))
+    })
+  )
+
+  it.effect.prop("shows all letters of tables", { text: everything }, ({ text }) =>
+    Effect.gen(function* () {
+      const { rows } = yield* show([text], options)
+      const sort = (text: string) => Array.from(lettersOf(text)).toSorted().join("")
+      expect(sort(rows.join(""))).toBe(sort(text))
+    })
+  )
+
+  it.effect.prop("shows text as soon as it arrives", { text: prose, cuts }, ({ cuts, text }) =>
+    Effect.gen(function* () {
+      const { add, screen } = start(options)
+      let soFar = ""
+      for (const piece of split(text, cuts)) {
+        yield* add(piece)
+        soFar += piece
+        expect(lettersOf((yield* screen.rows).join(""))).toBe(lettersOf(soFar))
+      }
+    })
+  )
+})

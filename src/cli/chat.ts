@@ -18,12 +18,13 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
   const images = yield* Effect.forEach(input.images, readImage)
   const hasPrompt = input.words.length > 0 || input.json || input.jsonl || format !== undefined
   if (!hasPrompt && (yield* Conversation.isPossible)) {
-    const { quiet, system } = input
+    const { quiet, raw, system } = input
     return yield* Conversation.run({
       ...(yield* ChatServer.select(input)),
       system,
       images,
       quiet,
+      raw,
       options: toOptions(input)
     })
   }
@@ -40,7 +41,7 @@ export const chat = Effect.fnUntraced(function* (input: Input) {
   }
   if (input.jsonl) return yield* Json.printChunks(provider, request)
   if (input.json || format !== undefined) return yield* Json.print(provider, request, format, input)
-  yield* Answer.print(request, { provider, isQueued, quiet: input.quiet })
+  yield* Answer.print(request, { provider, isQueued, quiet: input.quiet, raw: input.raw })
 })
 
 const check = ({ hosts, json, jsonl, schema, url }: Input) => {

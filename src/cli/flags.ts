@@ -85,6 +85,7 @@ export const chat = {
   ),
   jsonl: isSet("jsonl", "Print each chunk as a line of JSON, as it arrives"),
   quiet: Flag.withAlias(isSet("quiet", "Print the answer only, without thinking and summary"), "q"),
+  raw: isSet("raw", "Print the text as the model writes it, without wrapping and styles, as in a pipe"),
   ...timeouts
 }
 

@@ -53,9 +53,7 @@ export const graphemes = (text: string): ReadonlyArray<string> =>
 
 /** The columns that text takes at most. Terminals differ: some join the parts of an emoji, others do not. */
 export const largestWidth = (text: string): number =>
-  /^[ -~]*$/.test(text)
-    ? text.length
-    : Array.from(text).reduce((columns, part) => columns + largestWidthOf(part), 0)
+  /^[ -~]*$/.test(text) ? text.length : Array.from(text).reduce((columns, part) => columns + largestWidthOf(part), 0)
 
 const largestWidthOf = (part: string): number => {
   // It makes an emoji of a character that has one column.

@@ -38,7 +38,9 @@ export const make = ({ columns, hasWideEmoji = false, rows = 24 }: Options): Scr
     Array.from({ length: terminal.buffer.active.length }, (_, index) => terminal.buffer.active.getLine(index)).flatMap(
       (line) => (line === undefined ? [] : [readLine(line)])
     )
-  const readText = Effect.sync(() => read((line) => ({ text: line.translateToString(true), isWrapped: line.isWrapped })))
+  const readText = Effect.sync(() =>
+    read((line) => ({ text: line.translateToString(true), isWrapped: line.isWrapped }))
+  )
   return {
     write: (text) => Effect.callback((resume) => terminal.write(text, () => resume(Effect.void))),
     resize: (columns, newRows = terminal.rows) => Effect.sync(() => terminal.resize(columns, newRows)),
@@ -46,7 +48,8 @@ export const make = ({ columns, hasWideEmoji = false, rows = 24 }: Options): Scr
     lines: Effect.map(readText, (lines) =>
       trimEnd(
         lines.reduce<ReadonlyArray<string>>(
-          (joined, { isWrapped, text }) => (isWrapped ? [...joined.slice(0, -1), `${joined.at(-1)}${text}`] : [...joined, text]),
+          (joined, { isWrapped, text }) =>
+            isWrapped ? [...joined.slice(0, -1), `${joined.at(-1)}${text}`] : [...joined, text],
           []
         )
       )

@@ -20,6 +20,7 @@ export interface Settings extends Selected {
   readonly images: ReadonlyArray<Uint8Array>
   readonly options: Omit<ChatRequest, "messages">
   readonly quiet: boolean
+  readonly raw: boolean
 }
 
 /** Whether standard input and standard output are terminals. */

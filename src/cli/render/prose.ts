@@ -27,8 +27,7 @@ export const begin = ({ continuation, margin, style }: Text, text: string): Pros
 })
 
 /** The largest distance of marks that belong together: the text between them can be drawn again on any screen. */
-const limitOf = ({ columns, rows }: Size): number =>
-  Math.max(16, Math.min(600, Math.floor(((rows - 2) * columns) / 6)))
+const limitOf = ({ columns, rows }: Size): number => Math.max(16, Math.min(600, Math.floor(((rows - 2) * columns) / 6)))
 
 export interface Shown {
   readonly rows: ReadonlyArray<Row>
@@ -47,7 +46,11 @@ export const show = (prose: Prose, parse: Parse, size: Size, isEnd: boolean): Sh
   // Spaces that are wider than a row end it, however many they are.
   if (text.trim() === "") return { rows, next: { ...prose, text: text.slice(0, size.columns) }, settled: 0 }
   if (text.length <= limit + 4 * size.columns) return { rows, next: prose, settled: 0 }
-  return { rows, next: { ...prose, head: rows.at(-1) ?? emptyRow, text: "", before: text.slice(-1) }, settled: rows.length - 1 }
+  return {
+    rows,
+    next: { ...prose, head: rows.at(-1) ?? emptyRow, text: "", before: text.slice(-1) },
+    settled: rows.length - 1
+  }
 }
 
 const cut = (prose: Prose, rows: ReadonlyArray<Row>, { at, index, row }: Break): Prose => {

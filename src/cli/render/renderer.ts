@@ -1,9 +1,22 @@
 /**
- * Text in, writes to a terminal out: words wrap, and Markdown is shown in styles. All text is shown when it arrives, except marks that the
+ * Text in, writes out. On a terminal words wrap, and Markdown is shown in styles. All text is shown when it arrives, except marks that the
  * next character decides about, spaces at the end, and rows of tables, which are shown as a whole. However the text is
  * divided, the terminal shows the same in the end.
  */
-import { type Cell, emptyRow, flow, join, paintText, redraw, type Row, type Size, type Style, toCells, toRow } from "./cells.ts"
+import * as Text from "../text.ts"
+import {
+  type Cell,
+  emptyRow,
+  flow,
+  join,
+  paintText,
+  redraw,
+  type Row,
+  type Size,
+  type Style,
+  toCells,
+  toRow
+} from "./cells.ts"
 import { type Highlighter, makeHighlighters } from "./highlight.ts"
 import * as Inline from "./inline.ts"
 import * as Lines from "./lines.ts"
@@ -15,7 +28,7 @@ export interface Renderer {
   readonly add: (text: string) => string
   /** The writes after which something else can be written on a line of its own. */
   readonly pause: () => string
-  /** The writes for the end of the text, which is not followed by a line end. */
+  /** The writes for the end of the text. They end the line. */
   readonly end: () => string
 }
 
@@ -65,7 +78,14 @@ interface State {
   hasWritten: boolean
 }
 
+/** Text as it is, made safe for a terminal. */
+export const raw = (isTerminal: boolean): Renderer => {
+  const cleaner = Text.makeCleaner(isTerminal)
+  return { add: cleaner.add, pause: () => "", end: () => `${cleaner.end()}\n` }
+}
+
 export const make = (options: Options): Renderer => {
+  const cleaner = Text.makeCleaner(true)
   const state: State = {
     options,
     parse: options.isMarkdown && options.hasStyles ? Inline.parse : Inline.literal,
@@ -82,14 +102,11 @@ export const make = (options: Options): Renderer => {
     hasWritten: false
   }
   return {
-    add: (text) => {
-      if (text === "") return ""
-      state.hasWritten = true
-      return resize(state) + text.match(slices)?.map((part) => (part === "\n" ? endLine(state) : feed(state, part))).join("")
-    },
+    add: (text) => resize(state) + add(state, cleaner.add(text)),
     pause: () => resize(state) + pause(state),
     end: () => {
-      const writes = resize(state) + finishLine(state) + (state.grid?.lines.length === 1 ? closeGrid(state) : "")
+      const rest = resize(state) + add(state, cleaner.end()) + finishLine(state)
+      const writes = rest + (state.grid?.lines.length === 1 ? closeGrid(state) : "")
       return state.hasWritten && isAtStart(state) ? writes : `${writes}\n`
     }
   }
@@ -98,13 +115,20 @@ export const make = (options: Options): Renderer => {
 /** Lines are taken in parts, so that the memory has a bound. */
 const slices = /\n|[^\n]{1,1024}/g
 
+const add = (state: State, text: string): string => {
+  const parts = text.match(slices) ?? []
+  if (parts.length > 0) state.hasWritten = true
+  return parts.map((part) => (part === "\n" ? endLine(state) : feed(state, part))).join("")
+}
+
 const draw = (state: State, rows: ReadonlyArray<Row>): string => {
   const writes = redraw(state.drawn, rows, state.size)
   state.drawn = rows
   return writes
 }
 
-const isAtStart = ({ drawn, isAppending }: State): boolean => !isAppending && drawn.length === 1 && drawn[0]?.cells.length === 0
+const isAtStart = ({ drawn, isAppending }: State): boolean =>
+  !isAppending && drawn.length === 1 && drawn[0]?.cells.length === 0
 
 const breakLine = (state: State): string => {
   state.drawn = [emptyRow]
@@ -279,23 +303,16 @@ const closeGrid = (state: State): string => {
   return writes
 }
 
-/** Something else is written below. */
+/** Something else is written below. A line of text goes on in the row after that, and a line of code without colours. */
 const pause = (state: State): string => {
-  const isHeld = state.grid?.lines.length === 1 || (state.line !== "" && state.code === undefined && !state.isIndented)
-  const writes = isHeld ? flushHeld(state) : state.prose === undefined ? "" : showProse(state, true)
+  const writes = finishLine(state) + (state.grid === undefined ? "" : closeGrid(state))
   const ending = isAtStart(state) ? "" : "\n"
   const { prose } = state
-  if (state.grid !== undefined) state.grid = undefined
   if (prose !== undefined) state.prose = { ...prose, head: prose.continuation, text: "", before: " " }
-  else if (state.line !== "") state.isAppending = true
+  else if (state.line !== "") state.isAppending = state.code !== undefined || state.isIndented
   state.drawn = [emptyRow]
+  if (!state.isAppending) state.line = ""
   return writes + ending
-}
-
-/** The begin of a line that is not decided, and a row that may become a table, are shown as text. */
-const flushHeld = (state: State): string => {
-  const writes = closeGrid(state)
-  return state.line === "" ? writes : writes + beginProse(state, Lines.plain, true)
 }
 
 /** If the terminal has moved the text, the cursor is where it is not known, and what is shown stays as it is. */

@@ -26,8 +26,7 @@ export const isDelimiter = (line: string): boolean => {
   return cells.length > 0 && cells.every((cell) => /^:?-+:?$/.test(cell))
 }
 
-const readSide = (cell: string): Side =>
-  /^:-*:$/.test(cell) ? "center" : /^-*:$/.test(cell) ? "right" : "left"
+const readSide = (cell: string): Side => (/^:-*:$/.test(cell) ? "center" : /^-*:$/.test(cell) ? "right" : "left")
 
 const separator = 3
 const smallest = 3

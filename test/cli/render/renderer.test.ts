@@ -19,9 +19,56 @@ const textOf = (fragments: ReadonlyArray<string>) =>
   )
 
 const words = ["sky", "blue ", " light", " ", " a", "2*3", "snake_case", " __init__ ", "\n", "\n\n", "é", "e\u0301"]
-const others = ["中文", "字。", "「ひらがな」", "カタカナ", "한국어 ", "😀", "👩‍👩‍👧", "👍🏽", "❤️", "क्षत्रिय", "\t", "https://example.com/".repeat(3)]
-const marks = ["**", "*", " **", " *", "_", "`", " `", "``", "~~", "[", "](http://x.y)", " [a](b)", "!", "\\", "\\*", "$", "(", ")", ","]
-const lines = ["\n# ", "\n- ", "\n  * ", "\n1. ", "\n12", "\n> ", "\n---\n", "\n    ", "\n```js\n", "\n```\n", "\n~~~\n", "const x = 'a' // b", "   "]
+const others = [
+  "中文",
+  "字。",
+  "「ひらがな」",
+  "カタカナ",
+  "한국어 ",
+  "😀",
+  "👩‍👩‍👧",
+  "👍🏽",
+  "❤️",
+  "क्षत्रिय",
+  "\t",
+  "https://example.com/".repeat(3)
+]
+const marks = [
+  "**",
+  "*",
+  " **",
+  " *",
+  "_",
+  "`",
+  " `",
+  "``",
+  "~~",
+  "[",
+  "](http://x.y)",
+  " [a](b)",
+  "!",
+  "\\",
+  "\\*",
+  "$",
+  "(",
+  ")",
+  ","
+]
+const lines = [
+  "\n# ",
+  "\n- ",
+  "\n  * ",
+  "\n1. ",
+  "\n12",
+  "\n> ",
+  "\n---\n",
+  "\n    ",
+  "\n```js\n",
+  "\n```\n",
+  "\n~~~\n",
+  "const x = 'a' // b",
+  "   "
+]
 const tables = ["\n| a | b |\n|---|--:|\n", "| x | yy |\n", "|", "| sky **blue** | a |\n"]
 
 const prose = textOf([...words, ...others])

@@ -1,5 +1,5 @@
 /** What an emulated terminal shows. */
-import unicode11 from "@xterm/addon-unicode11"
+import { Unicode11Addon } from "@xterm/addon-unicode11"
 import xterm from "@xterm/headless"
 import * as Effect from "effect/Effect"
 
@@ -27,11 +27,11 @@ export const make = ({ columns, hasWideEmoji = false, rows = 24 }: Options): Scr
     rows,
     allowProposedApi: true,
     convertEol: true,
-    scrollback: 10_000,
+    scrollback: 1000,
     reflowCursorLine: true
   })
   if (hasWideEmoji) {
-    terminal.loadAddon(new unicode11.Unicode11Addon())
+    terminal.loadAddon(new Unicode11Addon())
     terminal.unicode.activeVersion = "11"
   }
   const read = <A>(readLine: (line: xterm.IBufferLine) => A): ReadonlyArray<A> =>
@@ -45,15 +45,10 @@ export const make = ({ columns, hasWideEmoji = false, rows = 24 }: Options): Scr
     write: (text) => Effect.callback((resume) => terminal.write(text, () => resume(Effect.void))),
     resize: (columns, newRows = terminal.rows) => Effect.sync(() => terminal.resize(columns, newRows)),
     rows: Effect.map(readText, (lines) => trimEnd(lines.map(({ text }) => text))),
-    lines: Effect.map(readText, (lines) =>
-      trimEnd(
-        lines.reduce<ReadonlyArray<string>>(
-          (joined, { isWrapped, text }) =>
-            isWrapped ? [...joined.slice(0, -1), `${joined.at(-1)}${text}`] : [...joined, text],
-          []
-        )
-      )
-    ),
+    lines: Effect.map(readText, (lines) => {
+      const text = lines.map(({ isWrapped, text }) => `${isWrapped ? "" : "\n"}${text}`).join("")
+      return trimEnd(text.slice(1).split("\n"))
+    }),
     styles: Effect.sync(() => trimEnd(read((line) => readStyles(line, terminal.cols).trimEnd())))
   }
 }

@@ -52,11 +52,11 @@ const widthOf = (cells: ReadonlyArray<Cell>): number => cells.reduce((width, cel
 
 export const textOf = (cells: ReadonlyArray<Cell>): string => cells.map(({ text }) => text).join("")
 
-export const toRow = (cells: ReadonlyArray<Cell>, margin = 0): Row => ({
+export const toRow = (cells: ReadonlyArray<Cell>, margin = 0, continues = false): Row => ({
   cells: cells.filter(({ text }) => text !== ""),
   width: widthOf(cells),
   margin,
-  continues: false
+  continues
 })
 
 /** Rows that the terminal itself breaks. */
@@ -72,7 +72,7 @@ export const flow = (cells: ReadonlyArray<Cell>, columns: number): ReadonlyArray
     rows.at(-1)?.push({ ...cell, width: advance })
     width += advance
   }
-  return rows.map((row, index) => ({ ...toRow(row), continues: index < rows.length - 1 }))
+  return rows.map((row, index) => toRow(row, 0, index < rows.length - 1))
 }
 
 export const join = (...styles: ReadonlyArray<Style>): Style => styles.filter((style) => style !== "").join(";")

@@ -30,93 +30,73 @@ interface Library {
   readonly loadMode: (language: string) => Mode | undefined
 }
 
-const modulesByExport: Readonly<Record<string, string>> = {
-  c: "clike",
-  cpp: "clike",
-  csharp: "clike",
-  dart: "clike",
-  fSharp: "mllike",
-  html: "xml",
-  java: "clike",
-  json: "javascript",
-  kotlin: "clike",
-  less: "css",
-  objectiveC: "clike",
-  oCaml: "mllike",
-  sCSS: "css",
-  scala: "clike",
-  standardSQL: "sql",
-  typescript: "javascript",
-  dockerFile: "dockerfile",
-  powerShell: "powershell",
-  commonLisp: "commonlisp"
+/** The modes by their modules, each with the other names of its language. */
+const modes: Readonly<Record<string, Readonly<Record<string, ReadonlyArray<string>>>>> = {
+  clike: {
+    c: ["h"],
+    cpp: ["c++", "cc", "cxx", "hpp"],
+    csharp: ["c#", "cs"],
+    dart: [],
+    java: [],
+    kotlin: ["kt", "kts"],
+    objectiveC: ["objc", "objectivec", "objective-c"],
+    scala: []
+  },
+  clojure: { clojure: ["clj"] },
+  cmake: { cmake: [] },
+  commonlisp: { commonLisp: ["lisp", "commonlisp"] },
+  css: { css: [], less: [], sCSS: ["scss"] },
+  diff: { diff: ["patch"] },
+  dockerfile: { dockerFile: ["dockerfile", "docker"] },
+  elm: { elm: [] },
+  erlang: { erlang: [] },
+  fortran: { fortran: [] },
+  go: { go: ["golang"] },
+  groovy: { groovy: ["gradle"] },
+  haskell: { haskell: ["hs"] },
+  http: { http: [] },
+  javascript: {
+    javascript: ["js", "jsx", "mjs", "cjs", "node"],
+    json: ["json5", "jsonc", "jsonl"],
+    typescript: ["ts", "tsx", "mts"]
+  },
+  julia: { julia: ["jl"] },
+  lua: { lua: [] },
+  mllike: { fSharp: ["f#", "fsharp"], oCaml: ["ocaml", "ml"] },
+  nginx: { nginx: [] },
+  octave: { octave: ["matlab"] },
+  pascal: { pascal: [] },
+  perl: { perl: ["pl"] },
+  powershell: { powerShell: ["powershell", "ps1", "pwsh"] },
+  properties: { properties: ["ini"] },
+  protobuf: { protobuf: ["proto"] },
+  python: { python: ["py", "python3"] },
+  r: { r: [] },
+  ruby: { ruby: ["rb"] },
+  rust: { rust: ["rs"] },
+  scheme: { scheme: [] },
+  shell: { shell: ["sh", "bash", "zsh"] },
+  sql: { standardSQL: ["sql", "mysql", "postgresql", "sqlite"] },
+  stex: { stex: ["latex", "tex"] },
+  swift: { swift: [] },
+  tcl: { tcl: [] },
+  toml: { toml: [] },
+  vb: { vb: [] },
+  verilog: { verilog: [] },
+  vhdl: { vhdl: [] },
+  xml: { html: ["htm", "vue"], xml: ["svg"] },
+  yaml: { yaml: ["yml"] }
 }
 
-const namesByAlias: Readonly<Record<string, string>> = {
-  "c#": "csharp",
-  "c++": "cpp",
-  "f#": "fSharp",
-  bash: "shell",
-  cc: "cpp",
-  clj: "clojure",
-  commonlisp: "commonLisp",
-  cs: "csharp",
-  cxx: "cpp",
-  docker: "dockerFile",
-  dockerfile: "dockerFile",
-  fsharp: "fSharp",
-  golang: "go",
-  h: "c",
-  hs: "haskell",
-  hpp: "cpp",
-  htm: "html",
-  ini: "properties",
-  js: "javascript",
-  json5: "json",
-  jsonc: "json",
-  jsonl: "json",
-  jsx: "javascript",
-  kt: "kotlin",
-  latex: "stex",
-  lisp: "commonLisp",
-  mjs: "javascript",
-  ml: "oCaml",
-  mysql: "standardSQL",
-  node: "javascript",
-  objc: "objectiveC",
-  "objective-c": "objectiveC",
-  objectivec: "objectiveC",
-  ocaml: "oCaml",
-  patch: "diff",
-  pl: "perl",
-  postgresql: "standardSQL",
-  powershell: "powerShell",
-  proto: "protobuf",
-  ps1: "powerShell",
-  pwsh: "powerShell",
-  py: "python",
-  python3: "python",
-  rb: "ruby",
-  rs: "rust",
-  scss: "sCSS",
-  sh: "shell",
-  sql: "standardSQL",
-  sqlite: "standardSQL",
-  svg: "xml",
-  tex: "stex",
-  ts: "typescript",
-  tsx: "typescript",
-  vue: "html",
-  yml: "yaml",
-  zsh: "shell"
-}
-
-const names: ReadonlySet<string> = new Set([
-  ...Object.keys(modulesByExport),
-  ...Object.values(namesByAlias),
-  ...["clojure", "cmake", "css", "elm", "erlang", "fortran", "groovy", "http", "julia", "lua", "nginx"],
-  ...["octave", "pascal", "r", "scheme", "swift", "tcl", "toml", "vb", "verilog", "vhdl", "xml"]
-])
+/** The module and the name of the mode of each language. */
+const findModes = (): ReadonlyMap<string, { readonly module: string; readonly name: string }> =>
+  new Map(
+    Object.entries(modes).flatMap(([module, modes]) =>
+      Object.entries(modes).flatMap(([name, aliases]) =>
+        [name, ...aliases].map((language) => [language, { module, name }] as const)
+      )
+    )
+  )
 
 /** The package is loaded with the first block of code, so that other answers do not pay for it. */
 const load = (): Library | undefined =>
@@ -126,12 +106,13 @@ const load = (): Library | undefined =>
       const { StringStream } = createRequire(require.resolve("@codemirror/legacy-modes/package.json"))(
         "@codemirror/streamparser"
       )
+      const known = findModes()
       return {
         makeLine: (text) => new StringStream(text, 4, 2),
         loadMode: (language) => {
-          const name = namesByAlias[language] ?? language
-          if (!names.has(name)) return undefined
-          const mode: Mode = require(`@codemirror/legacy-modes/mode/${modulesByExport[name] ?? name}`)[name]
+          const found = known.get(language)
+          if (found === undefined) return undefined
+          const mode: Mode = require(`@codemirror/legacy-modes/mode/${found.module}`)[found.name]
           return mode
         }
       }
@@ -143,7 +124,7 @@ export const makeHighlighters = (): ((language: string) => Highlighter | undefin
   let library: Library | undefined
   let isLoaded = false
   return (language) => {
-    if (language === "" || !/^[\w+#-]+$/.test(language)) return undefined
+    if (language === "") return undefined
     if (!isLoaded) library = load()
     isLoaded = true
     const mode = Result.getOrUndefined(Result.try(() => library?.loadMode(language)))

@@ -41,7 +41,7 @@ export const show = (prose: Prose, parse: Parse, size: Size, isEnd: boolean): Sh
   const limit = limitOf(size)
   const { cells, pending } = parse(text.replaceAll("\t", " "), { before, isEnd, limit, style })
   const { breaks, rows } = wrap(head, continuation, cells, size.columns)
-  const found = breaks.findLast(({ at, end }) => end <= pending && at > 0)
+  const found = breaks.findLast(({ at, end }) => end <= pending && at < pending && at > 0)
   if (found !== undefined) return { rows, next: cut(prose, rows, found), settled: found.row }
   // Spaces that are wider than a row end it, however many they are.
   if (text.trim() === "") return { rows, next: { ...prose, text: text.slice(0, size.columns) }, settled: 0 }

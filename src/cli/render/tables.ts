@@ -85,7 +85,7 @@ export const layout = ({ rows, sides, widths }: Table, hasStyles: boolean, from 
         hasStyles
       )
     )
-    return index + from === 0 ? [...shown, underline(widths, hasStyles)] : shown
+    return index + from === 0 ? shown.concat(underline(widths, hasStyles)) : shown
   })
 
 const wrapCell = (lines: ReadonlyArray<ReadonlyArray<Cell>>, width: number): ReadonlyArray<ReadonlyArray<Cell>> =>

@@ -130,39 +130,91 @@ const sizes: ReadonlyArray<Options> = [
   { columns: 23, isMarkdown: false }
 ]
 
+/** Many rows are read after each. */
+const runs = { arbitrary: { runs: 12 }, timeout: 60_000 }
+
 describe.each(sizes)("on a terminal: %j", (options) => {
-  it.effect.prop("shows the same, however the text is divided", { text: everything, cuts }, ({ cuts, text }) =>
-    Effect.gen(function* () {
-      const whole = yield* show([text], options)
-      expect(yield* show(split(text, cuts), options)).toEqual(whole)
-      expect(yield* show(split(text, [1]), options)).toEqual(whole)
-    })
+  it.effect.prop(
+    "shows the same, however the text is divided",
+    { text: everything, cuts },
+    ({ cuts, text }) =>
+      Effect.gen(function* () {
+        const whole = yield* show([text], options)
+        expect(yield* show(split(text, cuts), options)).toEqual(whole)
+        expect(yield* show(split(text, [1]), options)).toEqual(whole)
+      }),
+    runs
   )
 
-  it.effect.prop("shows all letters in their order", { text: markdown, cuts }, ({ cuts, text }) =>
-    Effect.gen(function* () {
-      const { rows } = yield* show(split(text, cuts), options)
-      expect(lettersOf(rows.join(""))).toBe(lettersOf(text))
-    })
+  it.effect.prop(
+    "shows all letters in their order",
+    { text: markdown, cuts },
+    ({ cuts, text }) =>
+      Effect.gen(function* () {
+        const { rows } = yield* show(split(text, cuts), options)
+        expect(lettersOf(rows.join(""))).toBe(lettersOf(text))
+      }),
+    runs
   )
 
-  it.effect.prop("shows all letters of tables", { text: everything }, ({ text }) =>
-    Effect.gen(function* () {
-      const { rows } = yield* show([text], options)
-      const sort = (text: string) => Array.from(lettersOf(text)).toSorted().join("")
-      expect(sort(rows.join(""))).toBe(sort(text))
-    })
+  it.effect.prop(
+    "shows all letters of tables",
+    { text: everything },
+    ({ text }) =>
+      Effect.gen(function* () {
+        const { rows } = yield* show([text], options)
+        const sort = (text: string) => Array.from(lettersOf(text)).toSorted().join("")
+        expect(sort(rows.join(""))).toBe(sort(text))
+      }),
+    runs
   )
 
-  it.effect.prop("shows text as soon as it arrives", { text: prose, cuts }, ({ cuts, text }) =>
+  it.effect.prop(
+    "shows text as soon as it arrives",
+    { text: prose, cuts },
+    ({ cuts, text }) =>
+      Effect.gen(function* () {
+        const { add, screen } = start(options)
+        let soFar = ""
+        for (const piece of split(text, cuts)) {
+          yield* add(piece)
+          soFar += piece
+          expect(lettersOf((yield* screen.rows).join(""))).toBe(lettersOf(soFar))
+        }
+      }),
+    runs
+  )
+})
+
+describe("a resize", () => {
+  it.effect.prop(
+    "in the middle of a text loses nothing, and the words after it wrap at the new width",
+    { text: markdown, cuts, first: between(10, 60), second: between(10, 60) },
+    ({ cuts, first, second, text }) =>
+      Effect.gen(function* () {
+        const { add, end, resize, screen } = start({ columns: first, hasWideEmoji: true })
+        const pieces = split(text, cuts)
+        const middle = Math.floor(pieces.length / 2)
+        yield* Effect.forEach(pieces.slice(0, middle), add)
+        yield* resize(second)
+        yield* Effect.forEach(pieces.slice(middle), add)
+        yield* end
+        expect(lettersOf((yield* screen.rows).join(""))).toBe(lettersOf(text))
+      }),
+    runs
+  )
+
+  it.effect.each([
+    { columns: 20, expected: ["The sky is blue because air", "scatters blue light", "far more than red."] },
+    { columns: 60, expected: ["The sky is blue because air", "scatters blue light far more than red."] }
+  ])("to $columns columns", ({ columns, expected }) =>
     Effect.gen(function* () {
-      const { add, screen } = start(options)
-      let soFar = ""
-      for (const piece of split(text, cuts)) {
-        yield* add(piece)
-        soFar += piece
-        expect(lettersOf((yield* screen.rows).join(""))).toBe(lettersOf(soFar))
-      }
+      const { add, end, resize, screen } = start({ columns: 30 })
+      yield* Effect.forEach(split("The sky is blue because air scatters blue", [4]), add)
+      yield* resize(columns)
+      yield* Effect.forEach(split(" light far more than red.", [4]), add)
+      yield* end
+      expect((yield* screen.lines).slice(0, expected.length)).toEqual(expected)
     })
   )
 })

@@ -271,7 +271,7 @@ const addRow = (state: State): string => {
 
 /** Draws all of a table again, as long as the screen has room for it. */
 const showGrid = (state: State, lines: ReadonlyArray<string>): string => {
-  const table = Tables.read(lines, state.size.columns, state.parse)
+  const table = Tables.read(lines, state.size.columns, state.parse, state.options.hasStyles)
   if (table === undefined) {
     state.grid = undefined
     return flushRows(state, lines)
@@ -332,7 +332,7 @@ const resize = (state: State): string => {
     state.isAppending = state.line !== ""
     return ""
   }
-  const settled = Tables.read(state.grid.lines, size.columns, state.parse)
+  const settled = Tables.read(state.grid.lines, size.columns, state.parse, state.options.hasStyles)
   state.grid = settled === undefined ? undefined : { ...state.grid, settled }
   state.drawn = [emptyRow]
   return "\n"

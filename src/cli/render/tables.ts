@@ -32,11 +32,16 @@ const separator = 3
 const smallest = 3
 
 /** Reads the lines of a table: the head, the delimiter, and the others. */
-export const read = (lines: ReadonlyArray<string>, columns: number, parse: Parse): Table | undefined => {
+export const read = (
+  lines: ReadonlyArray<string>,
+  columns: number,
+  parse: Parse,
+  hasStyles: boolean
+): Table | undefined => {
   const [head = "", delimiter = "", ...others] = lines
   const sides = split(delimiter).map(readSide)
   const readRow = (line: string, style: Style) => readCells(line, sides.length, parse, style)
-  const rows = [readRow(head, "1"), ...others.map((line) => readRow(line, ""))]
+  const rows = [readRow(head, hasStyles ? "1" : ""), ...others.map((line) => readRow(line, ""))]
   const natural = sides.map((_, column) =>
     Math.max(smallest, ...rows.flatMap((row) => (row[column] ?? []).map((line) => widthOf(textOf(line)))))
   )

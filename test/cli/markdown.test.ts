@@ -133,7 +133,12 @@ describe.skipIf(!CommandLine.hasTerminals)("an answer on a terminal", () => {
       yield* program.result
       expect(yield* read).not.toMatch(/\u001B\[[\d;]*m/)
       const { rows } = yield* show
-      expect(rows.slice(0, 4)).toEqual(["# Why", "", "Air scatters **blue light** far more", "than *red light*, and"])
+      expect(rows.slice(0, 4)).toEqual([
+        "# Why",
+        "",
+        "Air scatters **blue light** far more",
+        "than *red light*, and 天空看起来是蓝色"
+      ])
     })
   )
 })

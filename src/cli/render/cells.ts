@@ -75,7 +75,8 @@ export const flow = (cells: ReadonlyArray<Cell>, columns: number): ReadonlyArray
   return rows.map((row, index) => toRow(row, 0, index < rows.length - 1))
 }
 
-export const join = (...styles: ReadonlyArray<Style>): Style => styles.filter((style) => style !== "").join(";")
+export const join = (...styles: ReadonlyArray<Style>): Style =>
+  [...new Set(styles.flatMap((style) => (style === "" ? [] : style.split(";"))))].join(";")
 
 const closings: Readonly<Record<string, string>> = { 1: "22", 2: "22", 3: "23", 4: "24", 9: "29" }
 

@@ -170,8 +170,16 @@ const readMarks = (scan: Scan, at: number): number => {
   const token = scan.tokens.length
   add(scan, mark.repeat(rest), at)
   if (rest < run.length) for (const each of scan.tokens.slice(-1)) each.isInside = true
-  if (rest > 0 && mayOpen) scan.openers.push({ mark, count: rest, token, at })
+  if (rest > 0 && mayOpen) open(scan, { mark, count: rest, token, at })
   return end
+}
+
+/** Emphasis is not nested deeper. */
+const maxOpeners = 6
+
+const open = (scan: Scan, opener: Opener): void => {
+  scan.openers = scan.openers.filter(({ at }) => opener.at - at <= scan.limit)
+  if (scan.openers.length < maxOpeners) scan.openers.push(opener)
 }
 
 const styles: Readonly<Record<string, readonly [Style, Style]>> = { "*": ["3", "1"], _: ["3", "1"], "~": ["9", "9"] }

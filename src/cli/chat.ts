@@ -52,7 +52,7 @@ export const chat = Effect.fnUntraced(function* (flags: Input) {
 
 /** Prints an answer in the form that the flags ask for. Returns it, unless it is empty. */
 const print = Effect.fnUntraced(function* (
-  { json, jsonl, quiet = false }: Pick<Input, "json" | "jsonl" | "quiet">,
+  { json, jsonl, quiet = false, raw = false }: Pick<Input, "json" | "jsonl" | "quiet" | "raw">,
   request: ChatRequest,
   { isQueued, provider }: ChatServer.Selected,
   format: Json.Format | undefined
@@ -64,7 +64,7 @@ const print = Effect.fnUntraced(function* (
   })
   if (jsonl) yield* Json.printChunks(observed, request)
   else if (json || format !== undefined) yield* Json.print(observed, request, format, { json })
-  else yield* Answer.print(request, { provider: observed, isQueued, quiet })
+  else yield* Answer.print(request, { provider: observed, isQueued, quiet, raw })
   return answer
 })
 

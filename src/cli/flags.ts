@@ -75,6 +75,7 @@ export const chat = {
   ),
   jsonl: isSet("jsonl", "Print each chunk as a line of JSON, as it arrives"),
   quiet: setting(Flag.withAlias(bare("quiet"), "q"), "quiet"),
+  raw: setting(bare("raw"), "raw"),
   continue: Flag.withAlias(isSet("continue", "Continue the last conversation, with its model"), "c"),
   private: setting(bare("private"), "private"),
   ...timeouts

@@ -56,6 +56,7 @@ const fields = {
   stop: optional(Schema.Array(text).check(notEmpty), "Texts that end the answer"),
   seed: optional(Schema.Int, "The same seed gives the same answer, as far as servers can"),
   quiet: optional(Schema.Boolean, "Print the answer only, without thinking and summary"),
+  raw: optional(Schema.Boolean, "Print the text as the model writes it, without wrapping and styles, as in a pipe"),
   private: optional(Schema.Boolean, "Keep neither prompts nor conversations on this machine"),
   firstChunkTimeout: timeout("How long the first text may take", "5m"),
   idleTimeout: timeout("How long nothing may arrive after it", "2m"),

@@ -47,6 +47,7 @@ const said: Arbitrary.Arbitrary<Settings.Said> = Arbitrary.map(
     stop: Arbitrary.array(text, { minLength: 1, maxLength: 3 }),
     seed: oneOf(-1, 0, 42),
     quiet: Arbitrary.schema(Schema.Boolean),
+    raw: Arbitrary.schema(Schema.Boolean),
     private: Arbitrary.schema(Schema.Boolean),
     firstChunkTimeout: time,
     idleTimeout: time,

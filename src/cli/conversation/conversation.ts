@@ -125,8 +125,8 @@ const takeTurn = Effect.fnUntraced(function* (
     if (chunk.isFinal) final = chunk
   }
   const request = toRequest(settings, { model, system, messages })
-  const { quiet = false } = settings
-  const exit = yield* editor.whileBusy(Answer.print(request, { ...start, quiet, hasAnswered, observe }))
+  const { quiet = false, raw = false } = settings
+  const exit = yield* editor.whileBusy(Answer.print(request, { ...start, quiet, raw, hasAnswered, observe }))
   const incomplete = findIncomplete(exit, final)
   if (incomplete !== "failed" && text !== "") {
     const answer: Files.Message = {

@@ -28,10 +28,9 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   navigation: { includeCategories: true, includeGroups: false, includeFolders: false },
   useFirstParagraphOfCommentAsSummary: true,
   excludeExternals: true,
-  // Not exported: the type that the layers of `Hedge.layer` have to match, and what types of `Pool` and `Discovery` are derived from.
+  // Not exported: what types of `Pool` and `Discovery` are derived from.
   intentionallyNotExported: [
     "src/Discovery.ts:Providers",
-    "src/policies/layers.ts:Any",
     "src/policies/pool/host.ts:Prediction",
     "src/policies/pool/options.ts:HostOptions",
     "src/policies/pool/queue.ts:HostState",

@@ -15,6 +15,7 @@ const first = [
   "mcp",
   "conversations",
   "typed-output",
+  "context",
   "retrieval",
   "batch",
   "workflow",

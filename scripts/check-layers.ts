@@ -7,15 +7,18 @@ import { listFiles, root } from "./support/repository.ts"
 const types: ReadonlySet<string> = new Set([
   "Completion",
   "CompletionRequest",
+  "Conversation",
   "Deadlines",
   "Embedding",
   "Message",
   "ModelInfo",
   "ModelProgress",
+  "PartialObject",
   "Provider",
   "ProviderError",
   "Reason",
-  "StreamingChunk"
+  "StreamingChunk",
+  "TokenCount"
 ])
 
 /** From the bottom up. A layer is a folder, or public files: the path of a file tells its layer. */

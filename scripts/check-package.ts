@@ -90,7 +90,7 @@ const checkPackage = (): void => {
     const files = run("tar", ["-tzf", tarball]).trim().split("\n")
     const unexpected = files.filter(
       (file) =>
-        !/^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|src\/gateway\.schema\.json|(dist|src)\/[^.]+(\.d)?\.(js|ts)(\.map)?)$/.test(
+        !/^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|src\/(gateway|settings)\.schema\.json|(dist|src)\/[^.]+(\.d)?\.(js|ts)(\.map)?)$/.test(
           file
         )
     )

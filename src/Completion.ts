@@ -18,6 +18,49 @@ import { makeToFault } from "./values/objects.ts"
 export { Completion } from "./StreamingChunk.ts"
 
 /**
+ * Puts chunks together that are also used as they arrive.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export interface Collector {
+  /** Adds the next chunk. */
+  readonly add: (chunk: StreamingChunk) => void
+  /** The completion, once the final chunk was added. Fails with `StreamTruncated` before. */
+  readonly completion: () => Result.Result<Completion, StreamTruncated>
+}
+
+/**
+ * Makes a collector for the chunks of one completion. Mutable.
+ *
+ * @category constructors
+ * @since 0.3.0
+ */
+export const makeCollector = (): Collector => {
+  let content = ""
+  let thinking = ""
+  const toolCalls: Array<ToolCall> = []
+  let final: FinalChunk | undefined
+  return {
+    add: (chunk) => {
+      content += chunk.content
+      if (chunk.thinking !== undefined) thinking += chunk.thinking
+      for (const call of chunk.toolCalls ?? []) toolCalls.push(call)
+      if (chunk.isFinal) final = chunk
+    },
+    completion: () =>
+      final === undefined
+        ? Result.fail(new StreamTruncated())
+        : Result.succeed({
+            content,
+            ...(thinking === "" ? {} : { thinking }),
+            toolCalls,
+            ...Struct.omit(final, ["content", "isFinal", "thinking", "toolCallDeltas", "toolCalls"])
+          })
+  }
+}
+
+/**
  * Folds chunks into one value, for a stream that you have changed or recorded. Fails with `StreamTruncated` if there is
  * no final chunk. A failure of the stream is passed on, and the text before it is lost.
  *
@@ -27,28 +70,10 @@ export const fromStream = <E, R>(
   chunks: Stream.Stream<StreamingChunk, E, R>
 ): Effect.Effect<Completion, E | StreamTruncated, R> =>
   Effect.suspend(() => {
-    let content = ""
-    let thinking = ""
-    const toolCalls: Array<ToolCall> = []
-    let final: FinalChunk | undefined
-
-    const add = (chunk: StreamingChunk): void => {
-      content += chunk.content
-      if (chunk.thinking !== undefined) thinking += chunk.thinking
-      for (const call of chunk.toolCalls ?? []) toolCalls.push(call)
-      if (chunk.isFinal) final = chunk
-    }
-
-    const toCompletion = (final: FinalChunk): Completion => ({
-      content,
-      ...(thinking === "" ? {} : { thinking }),
-      toolCalls,
-      ...Struct.omit(final, ["content", "isFinal", "thinking", "toolCallDeltas", "toolCalls"])
-    })
-
+    const { add, completion } = makeCollector()
     return Effect.flatMap(
       Stream.runForEachArray(chunks, (array) => Effect.sync(() => array.forEach(add))),
-      () => (final === undefined ? Effect.fail(new StreamTruncated()) : Effect.succeed(toCompletion(final)))
+      () => Effect.fromResult(completion())
     )
   })
 

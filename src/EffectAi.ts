@@ -1,6 +1,6 @@
 /**
- * Models of `effect/ai` on any `Provider`: `LanguageModel`, `EmbeddingModel` and `DecisionModel`. `effect/ai` is unstable in Effect 4.1,
- * so this module has its own import: `effect-local-llm/EffectAi`.
+ * Models of `effect/ai` on any `Provider`: `LanguageModel`, `EmbeddingModel`, `DecisionModel` and `Tokenizer`. `effect/ai` is unstable in
+ * Effect 4.1, so this module has its own import: `effect-local-llm/EffectAi`.
  *
  * @category Adapters
  * @since 0.3.0
@@ -10,6 +10,7 @@ import * as DecisionModel from "effect/ai/DecisionModel"
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as AiModel from "effect/ai/Model"
+import * as Tokenizer from "effect/ai/Tokenizer"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
@@ -24,6 +25,7 @@ import * as Decisions from "./ai/decisions.ts"
 import * as LanguageModels from "./ai/languageModel.ts"
 import * as Reason from "./ai/reason.ts"
 import * as AiResponse from "./ai/response.ts"
+import * as Tokenizers from "./ai/tokenizer.ts"
 import * as Provider from "./Provider.ts"
 import type { InvalidRequest, ProviderErrorReason } from "./ProviderError.ts"
 import * as Values from "./values/objects.ts"
@@ -268,3 +270,31 @@ export const embeddingModel = <const Name extends string>(
       Layer.succeed(EmbeddingModel.Dimensions, Values.isRecord(options) ? options.dimensions : 0)
     )
   )
+
+/**
+ * Makes a `Tokenizer` from the `Provider` of the context, for the prompts of a language model with these options. Failures
+ * are those of `makeLanguageModel`.
+ *
+ * **Details**
+ *
+ * `tokenize` counts as `Provider.countTokens` does, with the chat template. `truncate` keeps what `Conversation.trim` keeps: system
+ * messages, the last message of the user, and calls with their results. If these alone have too many tokens, it fails
+ * with `InvalidRequestError`.
+ *
+ * **Gotchas**
+ *
+ * The numbers of `tokenize` are positions, not those of a vocabulary: only how many there are means something. They are
+ * an estimate where the server cannot count.
+ *
+ * @category constructors
+ */
+export const makeTokenizer = (options: Options): Effect.Effect<Tokenizer.Service, never, Provider.Provider> =>
+  Effect.map(Provider.Provider, (provider) => Tokenizers.make(provider, withConfig(options)))
+
+/**
+ * Provides the `Tokenizer` of `makeTokenizer`.
+ *
+ * @category layers
+ */
+export const layerTokenizer = (options: Options): Layer.Layer<Tokenizer.Tokenizer, never, Provider.Provider> =>
+  Layer.effect(Tokenizer.Tokenizer, makeTokenizer(options))

@@ -8,17 +8,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type * as Attempt from "./policies/attempt.ts"
 import * as Budget from "./policies/budget.ts"
 import * as Commit from "./policies/commit.ts"
-import * as Layers from "./policies/layers.ts"
 import * as Monotonic from "./values/monotonic.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Values from "./values/objects.ts"
 import type { CompletionRequest } from "./CompletionRequest.ts"
 import * as Provider from "./Provider.ts"
+import type { ProviderError } from "./ProviderError.ts"
 
 /**
  * When a second request is sent, and how often. All fields are optional.
@@ -40,28 +40,22 @@ export interface Settings {
   readonly isLoaded?: ((provider: Provider.Provider, model: string) => Effect.Effect<boolean>) | undefined
 }
 
-interface Alternatives<out Alternative> extends Settings {
-  /** Who may get the second request, in the order of preference. Default: the provider itself. */
+/**
+ * The settings, and who may get the second request.
+ *
+ * @category options
+ */
+export interface Options<Alternative = Provider.Provider> extends Settings {
+  /**
+   * Who may get the second request, in the order of preference: providers, Effects that make one, or layers of one. Default: the provider
+   * itself.
+   */
   readonly alternatives?: ReadonlyArray<Alternative> | undefined
 }
 
 /**
- * The options of `apply`.
- *
- * @category options
- */
-export interface Options extends Alternatives<Provider.Provider> {}
-
-/**
- * The options of `layer`: as those of `apply`, with layers in place of providers.
- *
- * @category options
- */
-export interface LayerOptions<out Alternative extends Layers.Any> extends Alternatives<Alternative> {}
-
-/**
- * A provider that sends a stream's request a second time if its first chunk is late, and delivers the completion that begins
- * first.
+ * Makes a provider that sends a stream's request a second time if its first chunk is late, and delivers the completion that begins
+ * first. Fails with `InvalidRequest` if an option is invalid, and as the provider and the alternatives fail.
  *
  * **When to use**
  *
@@ -81,37 +75,52 @@ export interface LayerOptions<out Alternative extends Layers.Any> extends Altern
  * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider`
  * of the current span. All other operations are those of the first provider.
  *
- * If an option is invalid, every operation fails with `InvalidRequest`, which names it.
- *
  * **Gotchas**
  *
  * - Servers notice a closed connection only at their first token, so the request that is given up still costs its prompt.
  * - A request without a model's name, which leaves it to the defaults of a layer, is never sent twice.
  * - For another name of the model at an alternative, use `Fallback.make([{ provider, model }])` as the alternative.
  *
- * @category combinators
+ * @category constructors
  */
-export const apply = (provider: Provider.Provider, options: Options = {}): Provider.Provider =>
-  OptionSchema.providerFrom(definition, options, provider, (options) => makeHedging(provider, options))
-
-const settings: OptionSchema.Fields<Settings> = {
-  minDelay: OptionSchema.duration,
-  share: OptionSchema.amount,
-  isLoaded: OptionSchema.fn
+export function make<
+  S extends Provider.Source<unknown, unknown>,
+  Alternative extends Provider.Source<unknown, unknown> = never
+>(
+  provider: S,
+  options?: Options<Alternative>
+): Effect.Effect<
+  Provider.Provider,
+  ProviderError | Provider.SourceError<S | Alternative>,
+  Provider.SourceServices<S | Alternative>
+>
+export function make(
+  provider: Source,
+  options: Options<Source> = {}
+): Effect.Effect<Provider.Provider, unknown, unknown> {
+  return Effect.gen(function* () {
+    const { alternatives, ...settings } = yield* OptionSchema.readFor(definition, options, "Hedge")
+    const first = yield* Provider.fromSource(provider)
+    const others = yield* Effect.forEach(alternatives ?? [first], (each) => Provider.fromSource(each))
+    return makeHedging(first, others, settings)
+  })
 }
 
-const definition = OptionSchema.define<Options>({
-  ...settings,
-  alternatives: Schema.optional(Schema.Array(OptionSchema.provider))
+type Source = Provider.Source<unknown, unknown>
+
+const definition = OptionSchema.define<Options<Source>>({
+  minDelay: OptionSchema.duration,
+  share: OptionSchema.amount,
+  isLoaded: OptionSchema.fn,
+  alternatives: Schema.optional(Schema.Array(OptionSchema.source))
 })
 
-const layerDefinition = OptionSchema.define<LayerOptions<Layers.Any>>({
-  ...settings,
-  alternatives: Schema.optional(Schema.Array(OptionSchema.is(Layer.isLayer, "a layer")))
-})
-
-const makeHedging = (provider: Provider.Provider, options: Options): Provider.Provider => {
-  const { alternatives = [provider], isLoaded = reportsLoaded, share = 0.05 } = options
+const makeHedging = (
+  provider: Provider.Provider,
+  alternatives: ReadonlyArray<Provider.Provider>,
+  options: Settings
+): Provider.Provider => {
+  const { isLoaded = reportsLoaded, share = 0.05 } = options
   const minDelay = Duration.toMillis(Duration.fromInputUnsafe(options.minDelay ?? "2 seconds"))
   const budget = Budget.make({ share, floor: 1, window: Duration.minutes(10) })
   const waits = makeWaits()
@@ -167,33 +176,23 @@ const makeHedging = (provider: Provider.Provider, options: Options): Provider.Pr
  * import { Hedge, Ollama } from "effect-local-llm"
  *
  * const live = Hedge.layer({
- *   alternatives: [Ollama.layer({ name: "gpu-2", baseUrl: "http://gpu-2:11434" })]
+ *   alternatives: [Ollama.make({ name: "gpu-2", baseUrl: "http://gpu-2:11434" })]
  * }).pipe(
  *   Layer.provide(Ollama.layer({ name: "gpu-1", baseUrl: "http://gpu-1:11434" })),
  *   Layer.provide(NodeHttpClient.layerUndici)
  * )
  * ```
  *
- * @see {@link apply} for when that happens.
+ * @see {@link make} for when that happens.
  * @category layers
  */
-export const layer = <Alternative extends Layers.Any = never>(
-  options: LayerOptions<Alternative> = {}
-): Layer.Layer<Provider.Provider, Layer.Error<Alternative>, Layer.Services<Alternative> | Provider.Provider> =>
-  Layer.effect(
-    Provider.Provider,
-    Effect.gen(function* () {
-      const provider = yield* Provider.Provider
-      const valid = OptionSchema.read(layerDefinition, options)
-      if (Result.isFailure(valid)) return OptionSchema.rejecting(provider, valid.failure)
-      const { alternatives, ...settings } = valid.success
-      if (alternatives === undefined) return apply(provider, settings)
-      return apply(provider, {
-        ...settings,
-        alternatives: yield* Effect.forEach(alternatives, (each) => Layers.build(each))
-      })
-    })
-  )
+export const layer = <Alternative extends Provider.Source<unknown, unknown> = never>(
+  options: Options<Alternative> = {}
+): Layer.Layer<
+  Provider.Provider,
+  ProviderError | Provider.SourceError<Alternative>,
+  Exclude<Provider.SourceServices<Alternative>, Scope.Scope> | Provider.Provider
+> => Layer.effect(Provider.Provider, make(Provider.Provider, options))
 
 /** How long an alternative may take to report whether it has the model in memory. */
 const askTimeout = "2 seconds"

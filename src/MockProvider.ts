@@ -20,6 +20,7 @@ import * as Stream from "effect/Stream"
 import type { Deadlines, Defaults, ValidRequest } from "./CompletionRequest.ts"
 import type * as Embedding from "./Embedding.ts"
 import * as Guard from "./servers/guard.ts"
+import * as Tokens from "./servers/tokens.ts"
 import { countLetters } from "./values/text.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Values from "./values/objects.ts"
@@ -45,6 +46,25 @@ export type Step = string | Partial<ContentChunk> | (Partial<FinalChunk> & { rea
  * @category models
  */
 export type Script = Iterable<Step>
+
+/**
+ * The answers of a mock: the same script for each request, what a function returns for the request, or a `sequence`.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export type Answers = Script | ((request: ValidRequest) => Script) | Sequence
+
+/**
+ * What `sequence` makes.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export class Sequence extends Data.TaggedClass("Sequence")<{
+  /** The answer to each request, in the order in which the requests come. */
+  readonly answers: ReadonlyArray<Script | Failure | ((request: ValidRequest) => Script)>
+}> {}
 
 /**
  * The step that `wait` makes.
@@ -85,7 +105,27 @@ export const hang: Step = wait("Infinity")
  *
  * @category constructors
  */
-export const fail = (reason: ProviderErrorReason): Step => new Failure({ reason })
+export const fail = (reason: ProviderErrorReason): Failure => new Failure({ reason })
+
+/**
+ * Answers each request with the next answer: a script, a failure, or a function of the request. Requests count in the order in which
+ * they run, each attempt of a policy included. A request after the last answer fails with `InvalidRequest`, which no policy repeats.
+ *
+ * **Example** (busy at first)
+ *
+ * ```ts
+ * import { Layer } from "effect"
+ * import { MockProvider, ProviderError, Retry } from "effect-local-llm"
+ *
+ * const answers = MockProvider.sequence([MockProvider.fail(new ProviderError.RateLimited({})), ["Hello"], ["Bye"]])
+ *
+ * const live = Retry.layer().pipe(Layer.provide(MockProvider.layer(answers)))
+ * ```
+ *
+ * @category constructors
+ * @since 0.3.0
+ */
+export const sequence = (answers: Sequence["answers"]): Sequence => new Sequence({ answers })
 
 /**
  * The options of a mock. All fields are optional.
@@ -120,36 +160,33 @@ export interface MockProvider extends Provider.Provider {
 export const MockProvider = Context.Service<MockProvider>("effect-local-llm/MockProvider")
 
 /**
- * Makes a mock that plays the script for every request, or what the function returns for the request. It has the
- * guarantees of `Provider.stream`. Fails with `InvalidRequest` if an option is invalid or the script can be read only
- * once, as a generator object; a generator function can be played again.
+ * Makes a mock that plays the script for every request, what the function returns for the request, or the next answer of
+ * a `sequence`, which begins anew with each mock. It has the guarantees of `Provider.stream`. Fails with `InvalidRequest`
+ * if an option is invalid or a script can be read only once, as a generator object; a generator function can be played
+ * again.
  *
  * @category constructors
  */
-export const make = (
-  script: Script | ((request: ValidRequest) => Script),
-  options: Options = {}
-): Effect.Effect<MockProvider, ProviderError> =>
+export const make = (answers: Answers, options: Options = {}): Effect.Effect<MockProvider, ProviderError> =>
   Effect.gen(function* () {
     const { models = ["mock"], name = "Mock" } = yield* OptionSchema.readFor(definition, options, "Mock")
     const guard = yield* Effect.fromResult(Guard.make({ ...options, name }))
-    const invalid = typeof script === "function" ? undefined : findScriptFault(script)
-    if (invalid !== undefined) return yield* Effect.fail(guard.toError(invalid))
+    const findScript = yield* Effect.mapError(Effect.fromResult(makeFindScript(answers)), guard.toError)
     const requests: Array<ValidRequest> = []
     const provider = Provider.make({
       name,
       stream: guard.completions((request) =>
         Effect.map(Deferred.make<never, NetworkError>(), (aborted) => {
           requests.push(request)
-          const steps = typeof script === "function" ? script(request) : script
           return {
-            items: play(steps, { model: request.model, provider: name, aborted: Deferred.await(aborted) }),
+            items: play(findScript(request), { model: request.model, provider: name, aborted: Deferred.await(aborted) }),
             abort: Deferred.fail(aborted, new NetworkError({ description: "aborted" })),
             release: Effect.void
           }
         })
       ),
       embed: guard.embeddings((request) => Effect.sync(() => toEmbedding(request, options.embed))),
+      countTokens: guard.requests(Tokens.make(undefined, guard.toError).count),
       optionsOf: guard.optionsOf,
       listModels: Effect.succeed(models.map((id) => ({ id }))),
       model: (id) => Effect.succeed({ id })
@@ -173,13 +210,35 @@ const toEmbedding = (
   return { model: request.model, vectors: texts.map((text) => embed(text, request)) }
 }
 
+/** What finds the script of each request of one mock. */
+const makeFindScript = (answers: Answers): Result.Result<(request: ValidRequest) => Script, InvalidRequest> => {
+  if (!(answers instanceof Sequence)) {
+    if (typeof answers === "function") return Result.succeed(answers)
+    return Result.map(checkScript(answers), () => () => answers)
+  }
+  if (!Array.isArray(answers.answers)) return Result.fail(invalidScript("sequence", "Expected an array of answers"))
+  const scripts = answers.answers.map((each) => (each instanceof Failure ? [each] : each))
+  for (const [i, each] of scripts.entries()) {
+    const checked = typeof each === "function" ? Result.succeed(each) : checkScript(each, `sequence[${i}]`)
+    if (Result.isFailure(checked)) return Result.fail(checked.failure)
+  }
+  let count = 0
+  return Result.succeed((request) => {
+    const answer = scripts[count++]
+    if (answer !== undefined) return typeof answer === "function" ? answer(request) : answer
+    const description = `The sequence has ${scripts.length} answers, and this is request ${count}`
+    return [fail(invalidScript("sequence", description))]
+  })
+}
+
 /** An iterator that can be read only once returns itself. */
-const findScriptFault = (script: Script): InvalidRequest | undefined => {
-  if (!Predicate.isIterable(script)) return invalidScript("script", "Expected an array of steps, or a function")
+const checkScript = (script: Script, field = "script"): Result.Result<Script, InvalidRequest> => {
+  if (!Predicate.isIterable(script))
+    return Result.fail(invalidScript(field, "Expected an array of steps, or a function"))
   const iterator: object = script[Symbol.iterator]()
   return iterator === script
-    ? invalidScript("script", "It can be read only once. Use an array, or the generator function itself")
-    : undefined
+    ? Result.fail(invalidScript(field, "It can be read only once. Use an array, or the generator function itself"))
+    : Result.succeed(script)
 }
 
 const invalidScript = (field: string, description: string): InvalidRequest => new InvalidRequest({ field, description })
@@ -190,11 +249,11 @@ const invalidScript = (field: string, description: string): InvalidRequest => ne
  * @category layers
  */
 export const layer = (
-  script: Script | ((request: ValidRequest) => Script),
+  answers: Answers,
   options: Options = {}
 ): Layer.Layer<Provider.Provider | MockProvider, ProviderError> =>
   Layer.effectContext(
-    Effect.map(make(script, options), (service) =>
+    Effect.map(make(answers, options), (service) =>
       Context.make(MockProvider, service).pipe(Context.add(Provider.Provider, service))
     )
   )

@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
@@ -16,7 +17,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CompletionRequest from "./CompletionRequest.ts"
@@ -161,7 +162,9 @@ export interface Pool extends Provider.Provider {
    */
   readonly drain: (host: string) => Effect.Effect<void, ProviderError>
   /** Adds a host. Fails with `InvalidRequest` if its name is taken. */
-  readonly add: <E = never, R = never>(host: Host<E, R>) => Effect.Effect<void, ProviderError | E, R>
+  readonly add: <E = never, R = never>(
+    host: Host<E, R>
+  ) => Effect.Effect<void, ProviderError | E, Exclude<R, Scope.Scope>>
 }
 
 /**
@@ -183,7 +186,7 @@ export const waitSeconds: Metric.Histogram<number> = Metric.histogram("local_llm
 
 /**
  * Makes a pool that lives as long as the scope. At its end, requests that wait fail with `NetworkError`. Fails with
- * `InvalidRequest` if an option is invalid, and as the Effects fail that make the providers. Sends nothing.
+ * `InvalidRequest` if an option is invalid, and as the Effects and layers fail that make the providers. Sends nothing.
  *
  * @category constructors
  */
@@ -191,6 +194,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   options: Options<E, R>
 ): Effect.fn.Return<Pool, ProviderError | E, R | Scope.Scope> {
   const { abandonedMillis, defaults, maxWaiting, name, permits, unloadHanging } = yield* PoolOptions.resolve(options)
+  const scope = yield* Effect.scope
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const run = yield* FiberSet.makeRuntime<never, void, never>()
@@ -214,10 +218,15 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
     Effect.fail(new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) }))
 
   const add: Pool["add"] = (host) =>
-    PoolOptions.resolveHost(host, { abandonedMillis, permits }, names).pipe(
-      // Another host may have been added while the provider was made.
-      Effect.flatMap(queue.add),
-      Effect.flatMap((isAdded) => (isAdded ? Effect.void : invalid("hosts", "Expected a different name for each host")))
+    Effect.flatMap(Scope.fork(scope), (own) =>
+      PoolOptions.resolveHost(host, { abandonedMillis, permits }, names, own).pipe(
+        // Another host may have been added while the provider was made.
+        Effect.flatMap(queue.add),
+        Effect.flatMap((isAdded) =>
+          isAdded ? Effect.void : invalid("hosts", "Expected a different name for each host")
+        ),
+        Effect.onError(() => Scope.close(own, Exit.void))
+      )
     )
   yield* Stream.isStream(options.hosts)
     ? Membership.follow(options.hosts, { add, queue, permits, name })
@@ -254,6 +263,12 @@ const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Default
         const valid = Embedding.check(Embedding.withDefaults(defaults, input))
         if (Result.isFailure(valid)) return fail(valid.failure)
         return Attempts.embed(parts, valid.success)
+      }),
+    countTokens: (input) =>
+      Effect.suspend(() => {
+        const valid = CompletionRequest.check(CompletionRequest.withDefaults(defaults, input))
+        if (Result.isFailure(valid)) return fail(valid.failure)
+        return Models.countTokens(name, queue.hosts(), valid.success)
       }),
     optionsOf: (request) => Models.sharedOptions(Guard.withDefaults(defaults, request), queue.hosts()),
     ...Models.makeLists(name, queue.hosts),

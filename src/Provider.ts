@@ -7,16 +7,23 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Completion from "./Completion.ts"
 import type { CompletionRequest, Defaults } from "./CompletionRequest.ts"
+import { check } from "./CompletionRequest.ts"
 import type { Embedding, EmbeddingRequest } from "./Embedding.ts"
 import type { ModelInfo } from "./ModelInfo.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
-import { InvalidRequest, ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
+import * as PartialObject from "./PartialObject.ts"
+import { InvalidRequest, isProviderError, ModelNotAvailable, ProviderError, Unsupported } from "./ProviderError.ts"
 import type { StreamingChunk } from "./StreamingChunk.ts"
+import * as TokenCount from "./TokenCount.ts"
 
 /**
  * Streams completions from a model server.
@@ -82,6 +89,14 @@ export interface Provider {
    * `ContextOverflow`, which has its `index`.
    */
   readonly embed: (request: EmbeddingRequest) => Effect.Effect<Embedding, ProviderError>
+  /**
+   * How many tokens the prompt of a request has, without generating anything. llama.cpp's server and vLLM count them, with the chat
+   * template and the tools. Elsewhere, and if there are images, it is an estimate from the size of the prompt, which
+   * earlier completions of the model improve.
+   *
+   * @since 0.3.0
+   */
+  readonly countTokens: (request: CompletionRequest) => Effect.Effect<TokenCount.TokenCount, ProviderError>
   /** The models that the server has. Most servers report little more than their names here; `model` reports more. */
   readonly listModels: Effect.Effect<ReadonlyArray<ModelInfo>, ProviderError>
   /**
@@ -133,6 +148,70 @@ export interface Provider {
 export const Provider = Context.Service<Provider>("effect-local-llm/Provider")
 
 /**
+ * Where a policy gets a provider from: a provider, an Effect that makes one, such as `Ollama.make({ … })`, or a layer of one. The service
+ * is such an Effect too: `Provider.Provider`. What the Effect or the layer needs and fails with, the policy needs and fails with.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export type Source<E = never, R = never> = Provider | Effect.Effect<Provider, E, R> | Layer.Layer<Provider, E, R>
+
+/**
+ * What a `Source` fails with.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export type SourceError<S> =
+  S extends Layer.Layer<never, infer E, infer _> ? E : S extends Effect.Effect<unknown, infer E, infer _> ? E : never
+
+/**
+ * What a `Source` needs. A layer also needs a `Scope`, in which it lives.
+ *
+ * @category models
+ * @since 0.3.0
+ */
+export type SourceServices<S> =
+  S extends Layer.Layer<never, infer _, infer R>
+    ? R | Scope.Scope
+    : S extends Effect.Effect<unknown, infer _, infer R>
+      ? R
+      : never
+
+/**
+ * Whether a value is a provider.
+ *
+ * @category guards
+ * @since 0.3.0
+ */
+export const isProvider = (u: unknown): u is Provider =>
+  Predicate.isObject(u) && Predicate.isFunction(u["stream"]) && Predicate.isString(u["name"])
+
+/**
+ * The provider of a `Source`. Fails with `InvalidRequest` if the Effect or the layer makes something else.
+ *
+ * **When to use**
+ *
+ * For a policy of your own that takes what those of this package take.
+ *
+ * @category constructors
+ * @since 0.3.0
+ */
+export const fromSource = <E = never, R = never>(
+  source: Source<E, R>
+): Effect.Effect<Provider, ProviderError | E, R | Scope.Scope> => {
+  if (isProvider(source)) return Effect.succeed(source)
+  const made: Effect.Effect<unknown, E, R | Scope.Scope> = Effect.isEffect(source)
+    ? source
+    : Effect.map(Layer.build(source), (context) => Option.getOrUndefined(Context.getOption(context, Provider)))
+  return Effect.flatMap(made, (provider) => {
+    if (isProvider(provider)) return Effect.succeed(provider)
+    const reason = new InvalidRequest({ field: "provider", description: "Expected one that makes a provider" })
+    return Effect.fail(new ProviderError({ provider: "Provider", reason }))
+  })
+}
+
+/**
  * Requests a completion that matches a schema, and decodes it.
  *
  * **Details**
@@ -165,10 +244,7 @@ export const object = <A, RD>(
   schema: Schema.ConstraintDecoder<A, RD>
 ): Effect.Effect<A, ProviderError, Provider | RD> =>
   Effect.flatMap(Provider, ({ complete, name }) => {
-    if (!Schema.isSchema(schema)) {
-      const reason = new InvalidRequest({ field: "schema", description: "Expected a Schema" })
-      return Effect.fail(new ProviderError({ provider: name, reason }))
-    }
+    if (!Schema.isSchema(schema)) return Effect.fail(new ProviderError({ provider: name, reason: noSchema }))
     return Effect.flatMap(complete({ ...request, format: schema }), (completion) =>
       Effect.mapError(
         Completion.decode(completion, schema),
@@ -176,6 +252,68 @@ export const object = <A, RD>(
       )
     )
   })
+
+const noSchema = new InvalidRequest({ field: "schema", description: "Expected a Schema" })
+
+/**
+ * Requests a completion that matches a schema, and emits its value while it is generated.
+ *
+ * **When to use**
+ *
+ * For a page or a terminal that shows the parts of a long value as they come. Otherwise `object` is simpler.
+ *
+ * **Details**
+ *
+ * The elements before the last have a part of the value: texts grow, arrays and objects get more entries, and everything else
+ * appears when it is complete, decoded. Nothing that has appeared is withdrawn. `PartialObject.PartialOf` says what may be missing. The
+ * last element has `isFinal` and the value that `object` returns; if the stream fails there is none.
+ *
+ * The failures are those of `object`. In addition, the completion fails with `InvalidAnswer` if its value contradicts a part that
+ * was emitted: if a key is there twice, or another value follows the first one.
+ *
+ * **Gotchas**
+ *
+ * A part is not checked: a text may be shorter than its minimum, and the whole may still be invalid. Use the last element for anything
+ * that counts.
+ *
+ * **Example** (ingredients as they come)
+ *
+ * ```ts
+ * import { Console, Schema, Stream } from "effect"
+ * import { Provider } from "effect-local-llm"
+ *
+ * const Recipe = Schema.Struct({ title: Schema.String, ingredients: Schema.Array(Schema.String) })
+ *
+ * const program = Provider.streamObject(
+ *   { model: "llama3.2", messages: [{ role: "user", content: "A recipe for pancakes as JSON." }] },
+ *   Recipe
+ * ).pipe(Stream.runForEach(({ value }) => Console.log(value.title, value.ingredients?.length ?? 0)))
+ * ```
+ *
+ * @category accessors
+ * @since 0.3.0
+ */
+export const streamObject = <A, RD>(
+  request: CompletionRequest,
+  schema: Schema.ConstraintDecoder<A, RD>
+): Stream.Stream<PartialObject.PartialObject<A>, ProviderError, Provider | RD> =>
+  Stream.unwrap(
+    Effect.map(Provider, ({ name, stream }) => {
+      let provider = name
+      const toError = (reason: ProviderErrorReason) => new ProviderError({ provider, reason })
+      if (!Schema.isSchema(schema)) return Stream.fail(toError(noSchema))
+      const chunks = Stream.map(stream({ ...request, format: schema }), (chunk) => {
+        if (chunk.isFinal) provider = chunk.provider ?? name
+        return chunk
+      })
+      return Stream.mapError(PartialObject.fromStream(chunks, schema), (error): ProviderError =>
+        isProviderError(error) ? error : toError(error)
+      )
+    })
+  )
+
+const estimate = (request: CompletionRequest) =>
+  Result.flatMap(check(request), (request) => TokenCount.estimate(request))
 
 /**
  * Makes a provider from its operations, and derives those that follow from others: `complete`, `model` and `supportsModel`.
@@ -186,9 +324,10 @@ export const object = <A, RD>(
  *
  * **Details**
  *
- * `stream` has to keep the guarantees of `Provider.stream`. The defaults: `embed` fails with `Unsupported`, `model` is the entry of
- * `listModels`, `supportsModel` is whether it has one, `isSameModel` is whether the names are equal, `optionsOf` are those of the
- * request, `hasUnlistedModels` and `oneModelAtATime` are `false`, and the other fields are absent.
+ * `stream` has to keep the guarantees of `Provider.stream`. The defaults: `embed` fails with `Unsupported`, `countTokens` is
+ * `TokenCount.estimate`, `model` is the entry of `listModels`, `supportsModel` is whether it has one, `isSameModel` is whether the
+ * names are equal, `optionsOf` are those of the request, `hasUnlistedModels` and `oneModelAtATime` are `false`, and the other fields
+ * are absent.
  *
  * **Gotchas**
  *
@@ -220,6 +359,7 @@ export const make = (
         (completion): Completion.Completion => ({ ...completion, provider: completion.provider ?? name })
       ),
     embed: options.embed ?? (() => fail(new Unsupported({ feature: "embeddings" }))),
+    countTokens: options.countTokens ?? ((request) => Effect.catch(Effect.fromResult(estimate(request)), fail)),
     listModels,
     model: options.model ?? describe,
     supportsModel: options.supportsModel ?? ((model) => Effect.map(find(model), Predicate.isNotUndefined)),

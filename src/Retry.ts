@@ -133,6 +133,7 @@ const makeRetrying = (provider: Provider.Provider, options: Options): Provider.P
     ...provider,
     stream: (request) => Commit.attempts(request, streamPlan),
     embed: (request) => retrying(provider.embed(request)),
+    countTokens: (request) => retrying(provider.countTokens(request)),
     listModels: retrying(provider.listModels),
     model: (name, options) => retrying(provider.model(name, options)),
     supportsModel: (name) => retrying(provider.supportsModel(name))

@@ -161,7 +161,9 @@ const ending = {
    */
   promptTruncated: Schema.optional(Schema.Boolean),
   /** The name of the provider that answered, which a policy may have chosen among several. Absent in chunks of your own alone. */
-  provider: Schema.optional(Schema.String)
+  provider: Schema.optional(Schema.String),
+  /** `true` if `Cache` had the completion, or another request generated it: it cost no tokens of its own. */
+  fromCache: Schema.optional(Schema.Boolean)
 } as const
 
 /**

@@ -85,10 +85,11 @@ const ordered =
     const hosts = parts.hosts.map(measure)
     const stream = (request: CompletionRequest) =>
       Stream.unwrap(
-        Effect.map(Clock.Clock, (clock) => {
+        Effect.flatMap(Clock.Clock, (clock) => {
           const inOrder = order(hosts, request, clock.currentTimeMillisUnsafe())
           const [first, ...rest] = inOrder.map(({ provider }) => ({ provider }))
-          return first === undefined ? Stream.empty : Fallback.make([first, ...rest]).stream(request)
+          if (first === undefined) return Effect.succeed(Stream.empty)
+          return Effect.map(Fallback.make([first, ...rest]), (fallback) => fallback.stream(request))
         })
       )
     return Effect.succeed(Provider.make({ name: "balancer", listModels: Effect.succeed([]), stream }))

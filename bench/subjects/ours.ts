@@ -27,7 +27,7 @@ export interface Variant {
 
 const addPolicies = Effect.fnUntraced(function* (provider: Provider.Provider) {
   const pool = yield* Pool.make({ hosts: [{ provider }], permits: 1000 })
-  return Telemetry.apply(Fallback.make([{ provider: Retry.apply(pool) }]))
+  return Telemetry.apply(yield* Fallback.make([{ provider: Retry.apply(pool) }]))
 })
 
 const forEach = <A, E, R>(stream: Stream.Stream<A, E, R>, use: (item: A) => unknown): Effect.Effect<void, E, R> =>

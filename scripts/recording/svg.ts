@@ -45,7 +45,7 @@ ${lines.map(({ keyframes }) => keyframes).join("")}${toKeyframes("cursor", curso
 <rect width="${width}" height="${height}" rx="8" fill="#0d1117" stroke="#30363d"/>
 <g fill="#30363d"><circle cx="20" cy="18" r="6"/><circle cx="40" cy="18" r="6"/><circle cx="60" cy="18" r="6"/></g>
 <svg x="${padding}" y="${bar}" width="${round(columns * cell.width)}" height="${rows * cell.height}">
-<rect class="move" width="${cell.width}" height="${cell.height}" fill="#6e7681" style="${style("cursor", cursor)}"/>
+<rect class="move" width="${cell.width}" height="${cell.height}" fill="#6e7681" ${animate("cursor", cursor)}/>
 ${lines.map(({ markup }) => markup).join("\n")}
 </svg>
 </svg>
@@ -74,7 +74,7 @@ const renderRow = (row: number, frames: ReadonlyArray<Frame>, at: (time: number)
     keyframes: toKeyframes(name, values),
     markup:
       `<svg y="${row * cell.height}" height="${cell.height}">` +
-      `<g class="move" style="${style(name, values)}">${strip.join("")}</g></svg>`
+      `<g class="move" ${animate(name, values)}>${strip.join("")}</g></svg>`
   }
 }
 
@@ -91,9 +91,11 @@ const renderRuns = (runs: ReadonlyArray<Run>): string =>
 const toKeyframes = (name: string, values: Values): string =>
   `@keyframes ${name}{${values.map(({ at, value }) => `${at}{transform:${value}}`).join("")}}\n`
 
-/** Without animations the end is shown. */
-const style = (name: string, values: Values): string =>
-  `animation-name:${name};transform:${values.at(-1)?.value ?? "none"}`
+/** The attribute shows the end in programs that show no animations. They know no transforms of CSS either. */
+const animate = (name: string, values: Values): string => {
+  const [x = "0", y = "0"] = values.at(-1)?.value.match(/-?[\d.]+/g) ?? []
+  return `transform="translate(${x} ${y})" style="animation-name:${name}"`
+}
 
 const round = (pixels: number): number => Math.round(pixels * 10) / 10
 

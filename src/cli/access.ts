@@ -5,9 +5,13 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { Deadlines } from "../CompletionRequest.ts"
 import * as Failure from "./failure.ts"
-import type { Input, Timeouts } from "./flags.ts"
 
-export type Flags = Partial<Timeouts & Pick<Input, "headers">>
+export interface Flags {
+  readonly headers?: ReadonlyArray<string>
+  readonly firstChunkTimeout?: string | undefined
+  readonly idleTimeout?: string | undefined
+  readonly totalTimeout?: string | undefined
+}
 
 export interface Access {
   /** By name. The values are secrets. */

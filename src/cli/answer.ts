@@ -2,28 +2,33 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import type { Completion } from "../Completion.ts"
 import type { CompletionRequest } from "../CompletionRequest.ts"
 import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
+import { variable } from "./access.ts"
 import * as Output from "./output.ts"
 import type { Management } from "./selection.ts"
 import * as Spinner from "./spinner.ts"
-import * as Text from "./text.ts"
+import * as Table from "./table.ts"
 
 export interface Options extends Omit<Spinner.Options, "model"> {
   readonly quiet: boolean
+  /** Whether the answer is printed without Markdown and wrapping also on a terminal. */
+  readonly raw: boolean
   /** Gets each chunk before it is printed. */
   readonly observe?: ((chunk: StreamingChunk) => void) | undefined
 }
 
 /** Prints an answer, and on standard error what is being waited for, thinking, and a summary. */
 export const print = Effect.fnUntraced(function* (request: CompletionRequest, options: Options) {
-  const { observe, provider, quiet } = options
+  const { observe, provider, quiet, raw } = options
   const clock = yield* Clock.Clock
   const startedAt = clock.currentTimeMillisUnsafe()
-  const writer = yield* makeWriter
+  // What shows the answer is loaded while its first text is waited for.
+  const loading = yield* Effect.forkScoped(makeWriter(raw))
   const model = request.model ?? ""
   const showWaiting = quiet ? () => Effect.void : yield* Spinner.start({ ...options, model })
   let firstAt: number | undefined
@@ -35,6 +40,7 @@ export const print = Effect.fnUntraced(function* (request: CompletionRequest, op
     observe?.(chunk)
     yield* showWaiting(chunk)
     if (chunk.thinking || chunk.content) firstAt ??= now
+    const writer = yield* Fiber.join(loading)
     if (!quiet) yield* writer.thinking(chunk.thinking ?? "")
     yield* writer.answer(chunk.content)
     for (const { name } of chunk.toolCalls ?? []) toolCalls.push(name)
@@ -44,7 +50,9 @@ export const print = Effect.fnUntraced(function* (request: CompletionRequest, op
     summary = summarize(provider.name, chunk, { startedAt, firstAt, endedAt: now })
   })
 
-  yield* Effect.onError(Stream.runForEach(provider.stream(request), printChunk), () => writer.fail)
+  yield* Effect.onError(Stream.runForEach(provider.stream(request), printChunk), () =>
+    Effect.flatMap(Fiber.join(loading), ({ fail }) => fail)
+  )
   if (toolCalls.length > 0) {
     yield* Output.note(`local-llm: the model called tools, but there are none here: ${toolCalls.join(", ")}`)
   }
@@ -52,33 +60,64 @@ export const print = Effect.fnUntraced(function* (request: CompletionRequest, op
 }, Effect.scoped)
 
 /** The answer goes to standard output. Thinking is no part of it and goes to standard error. */
-const makeWriter = Effect.gen(function* () {
-  const stdio = yield* Stdio.Stdio
-  const answer = Text.makeCleaner(yield* stdio.stdoutIsTerminal)
-  const thinking = Text.makeCleaner(yield* stdio.stderrIsTerminal)
-  const dim = yield* Output.dim
+const makeWriter = Effect.fnUntraced(function* (isRaw: boolean) {
+  const { answer, makeThinking } = yield* makeRenderers(isRaw)
+  let thinking = makeThinking()
   let lastWritten: "nothing" | "thinking" | "answer" = "nothing"
 
-  const writeThinking = (text: string): Effect.Effect<void> => {
-    if (text === "") return Effect.void
+  const writeThinking = Effect.fnUntraced(function* (text: string) {
+    if (text === "") return
+    if (lastWritten === "answer") yield* Output.write(answer.pause())
     lastWritten = "thinking"
-    return Output.writeError(dim(text))
-  }
+    yield* Output.writeError(text)
+  })
   const writeAnswer = Effect.fnUntraced(function* (text: string) {
     if (text === "") return
     if (lastWritten === "thinking") {
-      yield* writeThinking(thinking.end())
-      yield* Output.writeError("\n\n")
+      yield* Output.writeError(`${thinking.end()}\n`)
+      thinking = makeThinking()
     }
     lastWritten = "answer"
     yield* Output.write(text)
   })
   return {
-    thinking: (text: string) => writeThinking(thinking.add(text)),
-    answer: (text: string) => writeAnswer(answer.add(text)),
-    end: Effect.suspend(() => writeAnswer(`${answer.end()}\n`)),
+    thinking: (text: string) => writeThinking(text === "" ? "" : thinking.add(text)),
+    answer: (text: string) => writeAnswer(text === "" ? "" : answer.add(text)),
+    end: Effect.suspend(() => writeAnswer(answer.end())),
     /** An incomplete answer must not look like a complete line, and the error begins a line of its own. */
-    fail: Effect.suspend(() => (lastWritten === "nothing" ? Effect.void : Output.writeError("\n")))
+    fail: Effect.suspend(() => {
+      if (lastWritten === "nothing") return Effect.void
+      const rest = lastWritten === "answer" ? answer.pause() : ""
+      return rest === "" ? Output.writeError("\n") : Effect.ignore(Output.write(rest))
+    })
+  }
+})
+
+/** Text wraps on terminals that interpret control sequences. */
+const makeRenderers = Effect.fnUntraced(function* (isRaw: boolean) {
+  const stdio = yield* Stdio.Stdio
+  const isPlain = isRaw || (yield* variable("TERM")) === "dumb"
+  const Renderer = yield* Effect.promise(() => import("./render/renderer.ts"))
+  const [isAnswerShown, isThinkingShown] = [yield* stdio.stdoutIsTerminal, yield* stdio.stderrIsTerminal]
+  const hasStyles = yield* Output.hasStyles(true)
+  const dim = yield* Output.dim
+  const sizeOf = (stream: NodeJS.WriteStream) => () => Table.sizeOf(stream)
+  return {
+    answer:
+      isPlain || !isAnswerShown
+        ? Renderer.raw(isAnswerShown)
+        : Renderer.make({ isMarkdown: true, hasStyles, style: "", size: sizeOf(process.stdout) }),
+    makeThinking: () => {
+      const raw = Renderer.raw(isThinkingShown)
+      return isPlain || !isThinkingShown
+        ? { ...raw, add: (text: string) => dim(raw.add(text)) }
+        : Renderer.make({
+            isMarkdown: false,
+            hasStyles,
+            style: hasStyles ? "2" : "",
+            size: sizeOf(process.stderr)
+          })
+    }
   }
 })
 

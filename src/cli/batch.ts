@@ -16,7 +16,7 @@ const permits = 4
 
 /** The progress goes to standard error. With `--json`, the end of it is an object on standard output. */
 export const batch = Effect.fnUntraced(function* (input: Input) {
-  const { file, hosts, json, out, retryFailed } = input
+  const { file, hosts = [], json, out, retryFailed } = input
   const selected = yield* hosts.length > 0 ? ChatServer.select(input) : Selection.findModel(input)
   // The pool always has a request that waits for the next permit.
   const concurrency = input.concurrency ?? (hosts.length > 1 ? hosts.length * permits + 1 : permits)

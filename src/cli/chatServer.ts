@@ -3,22 +3,20 @@ import * as Effect from "effect/Effect"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as LmStudio from "../LmStudio.ts"
 import * as Pool from "../Pool.ts"
-import * as Failure from "./failure.ts"
 import * as Fake from "./fake.ts"
 import * as Output from "./output.ts"
 import * as Selection from "./selection.ts"
 
-interface Input extends Selection.Named {
-  readonly hosts: ReadonlyArray<string>
-}
-
 export interface Selected extends Selection.Selected {
   /** Whether the request waits for a host. Default: never. */
   readonly isQueued?: Effect.Effect<boolean>
+  /** Whether it is the built-in fake server. */
+  readonly isFake?: boolean
 }
 
-export const select = Effect.fnUntraced(function* (input: Input) {
-  if (input.hosts.length > 0) return yield* selectHosts(input)
+export const select = Effect.fnUntraced(function* (input: Selection.Named) {
+  const { hosts } = input
+  if (hosts !== undefined) return yield* selectHosts(input, hosts)
   const found: Selected = yield* Effect.catchTag(
     Selection.findModel(input),
     "NotRunning",
@@ -29,17 +27,12 @@ export const select = Effect.fnUntraced(function* (input: Input) {
   return found
 })
 
-/** Several hosts become a pool. A host that does not answer is reported, and the others are used. */
-const selectHosts = Effect.fnUntraced(function* (input: Input) {
-  const [hosts, failures] = yield* Effect.partition(
-    input.hosts,
-    (url) => Effect.map(Selection.findModel({ ...input, url }), (selected) => ({ ...selected, name: url })),
-    { concurrency: "unbounded" }
+/** Several hosts become a pool. */
+const selectHosts = Effect.fnUntraced(function* (input: Selection.Named, addresses: ReadonlyArray<string>) {
+  const hosts = yield* Selection.forEachHost(addresses, (url) =>
+    Effect.map(Selection.findModel({ ...input, hosts: undefined, url }), (selected) => ({ ...selected, name: url }))
   )
   const [first, ...others] = hosts
-  const messages = failures.map((failure) => Failure.describe(failure))
-  if (first === undefined) return yield* Failure.fail(messages.join("; "))
-  yield* Effect.forEach(messages, Output.dimNote, { discard: true })
   if (others.length === 0) return { model: first.model, provider: first.provider }
   const provider = yield* Pool.make({ hosts: hosts.map(({ name, provider }) => ({ name, provider })) })
   const isQueued = Effect.map(SubscriptionRef.get(provider.state), ({ waiting }) => waiting > 0)
@@ -51,5 +44,9 @@ const startFake = Effect.gen(function* () {
   yield* Output.note("No model server is running. The answer comes from the built-in FAKE server, not from a model.")
   const url = yield* Fake.start("Its answer will stream like these words.")
   // With this protocol the program measures the speed itself. With Ollama's, the server would report an invented one.
-  return { provider: { ...(yield* LmStudio.make({ baseUrl: url })), name: "the fake server" }, model: Fake.model }
+  return {
+    provider: { ...(yield* LmStudio.make({ baseUrl: url })), name: "the fake server" },
+    model: Fake.model,
+    isFake: true
+  }
 })

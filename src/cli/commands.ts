@@ -6,10 +6,12 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stdio from "effect/Stdio"
 import * as Servers from "../servers/servers.ts"
 import * as Failure from "./failure.ts"
 import * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
+import * as Settings from "./settings.ts"
 
 /** On Bun, a module of Bun's own replaces undici and lacks the dispatchers that the layer of undici is made of. */
 const http = Layer.unwrap(
@@ -27,13 +29,21 @@ const run = <Input, E, R>(load: () => Promise<(input: Input) => Effect.Effect<vo
     Effect.provide(http)
   )
 
+/** As `load`, for a command that also gets what variables and the file of settings say. */
+const withSettings =
+  <Input extends Settings.Said, E, R>(load: () => Promise<(input: Input) => Effect.Effect<void, E, R>>) =>
+  async () => {
+    const handle = await load()
+    return (input: Input) => Effect.flatMap(Settings.apply(input), handle)
+  }
+
 const loadChat = async () => (await import("./chat.ts")).chat
 const models = () => import("./models.ts")
 const keys = () => import("./serve/keysCommands.ts")
 
 const root = Command.make("local-llm", Flags.chat).pipe(
   Command.withSharedFlags(Flags.common),
-  Command.withHandler((input) => run(loadChat, input)),
+  Command.withHandler((input) => Effect.andThen(checkWords(input.words), run(loadChat, input))),
   Command.withDescription(
     `Send a prompt to a model on your own machine, on ${Servers.localNames.join(", ")} or an OpenAI-compatible server. Without a subcommand: chat.`
   ),
@@ -61,31 +71,66 @@ const define = <const Name extends string, const Config extends Command.Command.
 
 const subcommands = [
   define("chat", "Send a prompt to a model and print the answer while it is generated", Flags.chat, loadChat),
-  define("models", "List the models of the servers", {}, async () => (await models()).list),
-  define("show", "Show what a server reports about a model", Flags.model, async () => (await models()).show),
-  define("ps", "List the models in memory", {}, async () => (await models()).ps),
+  define(
+    "models",
+    "List the models of the servers",
+    {},
+    withSettings(async () => (await models()).list)
+  ),
+  define(
+    "show",
+    "Show what a server reports about a model",
+    Flags.named,
+    withSettings(async () => (await models()).show)
+  ),
+  define(
+    "ps",
+    "List the models in memory",
+    {},
+    withSettings(async () => (await models()).ps)
+  ),
   define(
     "pull",
     "Download a model. Stopped with Ctrl-C, it resumes the next time",
     Flags.pull,
-    async () => (await import("./pull.ts")).pull
+    withSettings(async () => (await import("./pull.ts")).pull)
   ),
   define(
     "rm",
     "Delete models. If one of them is missing, none is deleted",
     Flags.remove,
-    async () => (await models()).remove
+    withSettings(async () => (await models()).remove)
   ),
-  define("cp", "Give a model a second name", Flags.copy, async () => (await models()).copy),
-  define("load", "Load a model into memory", Flags.load, async () => (await models()).load),
-  define("unload", "Remove a model from memory", Flags.model, async () => (await models()).unload),
+  define(
+    "cp",
+    "Give a model a second name",
+    Flags.copy,
+    withSettings(async () => (await models()).copy)
+  ),
+  define(
+    "load",
+    "Load a model into memory",
+    Flags.load,
+    withSettings(async () => (await models()).load)
+  ),
+  define(
+    "unload",
+    "Remove a model from memory",
+    Flags.named,
+    withSettings(async () => (await models()).unload)
+  ),
+  define(
+    "embed",
+    "Print the vector of a text",
+    Flags.embed,
+    withSettings(async () => (await import("./embed.ts")).embed)
+  ),
   define(
     "batch",
     "Answer many requests from a file. Stopped or killed, it does what is missing the next time",
     Flags.batch,
-    async () => (await import("./batch.ts")).batch
+    withSettings(async () => (await import("./batch.ts")).batch)
   ),
-  define("embed", "Print the vector of a text", Flags.embed, async () => (await import("./embed.ts")).embed),
   define(
     "serve",
     "Serve the models of all hosts at one address, to every tool that speaks to Ollama, OpenAI or Anthropic",
@@ -93,6 +138,12 @@ const subcommands = [
     async () => (await import("./serve/serve.ts")).serve
   ),
   define("top", "Show the state of a gateway that runs", {}, async () => (await import("./serve/top.ts")).top),
+  define(
+    "settings",
+    "Show the settings of this program, and whether variables or the file give them",
+    {},
+    async () => (await import("./showSettings.ts")).showSettings
+  ),
   Command.make("keys", {}, () => Failure.fail("a command is missing: local-llm keys add, list or remove")).pipe(
     Command.withDescription("Add, list and remove the keys of a gateway"),
     Command.withSubcommands([
@@ -113,9 +164,50 @@ const commands = root.pipe(Command.withSubcommands(subcommands))
 /** `help` and `help COMMAND` mean the flag. Otherwise the words are a prompt. */
 export const expandHelp = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   const [first, ...rest] = args
-  const isHelp =
-    first === "help" && rest.length < 2 && rest.every((word) => subcommands.some(({ name }) => name === word))
-  return isHelp ? [...rest, "--help"] : args
+  return first === "help" && isCommand(rest, subcommands) ? [...rest, "--help"] : args
+}
+
+/** Whether words name a command, such as `keys add`. No words name the program. */
+const isCommand = ([word, ...rest]: ReadonlyArray<string>, commands: ReadonlyArray<Command.Command.Any>): boolean => {
+  if (word === undefined) return true
+  const found = commands.find(({ name }) => name === word)
+  return (
+    found !== undefined &&
+    isCommand(
+      rest,
+      found.subcommands.flatMap(({ commands }) => commands)
+    )
+  )
+}
+
+/** A single word that is almost the name of a command is no prompt. After `--` it is one. */
+const checkWords = Effect.fnUntraced(function* (
+  words: ReadonlyArray<string>
+): Effect.fn.Return<void, Failure.CommandFailed, Stdio.Stdio> {
+  const { args } = yield* Stdio.Stdio
+  const word = words[0] === "help" ? words.slice(1).join(" ") : words.join(" ")
+  const meant = ["help", ...subcommands.map(({ name }) => name)].find((name) => isTypo(word, name))
+  if (meant === undefined || (yield* args).includes("--")) return
+  return yield* Failure.fail(
+    `there is no command "${word}"; did you mean ${meant}? To send it as a prompt: local-llm chat ${words.join(" ")}`
+  )
+})
+
+/** Between shorter words, one letter makes too many others. */
+const shortestName = 4
+
+/** Whether a word differs from a name by one letter: another, one more, one less, or two that changed places. */
+const isTypo = (word: string, name: string): boolean => {
+  if (name.length < shortestName || word === name) return false
+  const start = [...name].findIndex((letter, i) => word[i] !== letter)
+  const from = start === -1 ? name.length : start
+  const [a, b] = [word.slice(from), name.slice(from)]
+  return (
+    a.slice(1) === b.slice(1) ||
+    a.slice(1) === b ||
+    a === b.slice(1) ||
+    (a.slice(2) === b.slice(2) && a[0] === b[1] && a[1] === b[0])
+  )
 }
 
 /** The flags that `effect/cli` acts on itself. */

@@ -13,8 +13,8 @@ type Input = Flags.Input<typeof Flags.embed>
 /** Prints the vector of one text, or with `--lines` that of each line of standard input. */
 export const embed = Effect.fnUntraced(function* (input: Input) {
   if (input.lines) return yield* embedLines(input)
-  const text = yield* Prompt.read(input.words, "local-llm embed")
-  const { model, provider } = yield* Selection.findModel(input, "embed")
+  const text = yield* Prompt.read(input.words, { program: "local-llm embed" })
+  const { model, provider } = yield* findModel(input)
   const embedding = yield* provider.embed({ model, input: text, dimensions: input.dimensions })
   yield* Output.writeJson(input.json ? embedding : embedding.vectors[0])
 })
@@ -22,7 +22,10 @@ export const embed = Effect.fnUntraced(function* (input: Input) {
 /** Texts of one request. Memory does not depend on the number of lines. */
 const batchSize = 32
 
-const embedLines = Effect.fnUntraced(function* ({ dimensions, json, words, ...selection }: Input) {
+const findModel = (input: Input) => Selection.findModel({ ...input, model: input.embeddingModel }, "embed")
+
+const embedLines = Effect.fnUntraced(function* (input: Input) {
+  const { dimensions, json, words } = input
   const { stdinIsTerminal } = yield* Stdio.Stdio
   if (words.length > 0) {
     return yield* Failure.fail("--lines reads the texts from standard input, so there are no words")
@@ -30,7 +33,7 @@ const embedLines = Effect.fnUntraced(function* ({ dimensions, json, words, ...se
   if (yield* stdinIsTerminal) {
     return yield* Failure.fail("--lines needs texts on standard input: local-llm embed --lines < FILE")
   }
-  const { model, provider } = yield* Selection.findModel(selection, "embed")
+  const { model, provider } = yield* findModel(input)
   yield* Prompt.input.pipe(
     Stream.splitLines,
     Stream.filter((line) => line.trim() !== ""),

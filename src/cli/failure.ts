@@ -51,6 +51,7 @@ const words: ReadonlyArray<[RegExp, string]> = [
   [/use `token` or `headers`/, "set the variable of the token"],
   [/\binvalid maxTokens\b/, "invalid --max-tokens"],
   [/\binvalid contextLength\b/, "invalid --context"],
+  [/\bcontextLength is not supported\b/, "--context is not supported"],
   [/\binvalid (temperature|dimensions|seed)\b/, "invalid --$1"],
   [/; maxLineBytes sets the bound/, ""],
   [/\binvalid stop\[\d+\]/, "invalid --stop"],

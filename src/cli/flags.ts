@@ -4,6 +4,7 @@ import type * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as Servers from "../servers/servers.ts"
+import * as Settings from "./settings.ts"
 
 const optional = <A>(flag: Flag.Flag<A>, description: string) =>
   flag.pipe(Flag.withDescription(description), Flag.optional, Flag.map(Option.getOrUndefined))
@@ -12,23 +13,26 @@ const repeated = <A>(flag: Flag.Flag<A>, description: string) =>
   flag.pipe(Flag.withDescription(description), Flag.atLeast(0))
 
 /** A word such as `no` or `1` after the flag belongs to the prompt. It is a value only after "=". */
-const isSet = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(
-    Flag.withOptionalValue("true"),
-    Flag.withDefault(false),
-    Flag.withoutNegation,
-    Flag.withDescription(description)
-  )
+const bare = (name: string) => Flag.Boolean(name).pipe(Flag.withOptionalValue("true"), Flag.withoutNegation)
 
-const addressVariables = Servers.localKinds.map((kind) => Servers.definitions[kind].environment.baseUrl).join(", ")
+const isSet = (name: string, description: string) =>
+  bare(name).pipe(Flag.withDefault(false), Flag.withDescription(description))
+
+/** A flag that is also a setting, whose description it has. */
+const setting = <A>(flag: Flag.Flag<A>, name: Settings.Name) => optional(flag, Settings.describe(name))
+
+/** Several flags for the texts of a setting. */
+const settingOfTexts = (flag: Flag.Flag<string>, description: string) =>
+  repeated(flag, description).pipe(Flag.map((texts) => (texts.length === 0 ? undefined : texts)))
 
 /** Those of all commands. They may also stand before the name of the command. */
 export const common = {
-  provider: optional(
-    Flag.Literals("provider", Servers.kinds),
-    `The kind of server (default: the first that answers: ${Servers.localNames.join(", ")})`
+  provider: setting(Flag.Literals("provider", Servers.kinds), "provider"),
+  url: setting(Flag.String("url"), "url"),
+  hosts: settingOfTexts(
+    Flag.String("host"),
+    "The address of a server. Several make a pool, which chooses one for each request"
   ),
-  url: optional(Flag.String("url"), `The address of the server (default: ${addressVariables}, or else this machine)`),
   headers: repeated(
     Flag.String("header"),
     'A header of every request, as "NAME: VALUE"; several flags for several (or LOCAL_LLM_HEADERS)'
@@ -36,13 +40,10 @@ export const common = {
   json: isSet("json", "Print JSON. An answer is one object")
 }
 
-const timeout = (name: string, description: string, byDefault: string) =>
-  optional(Flag.String(name), `${description}: 90s, 10m, 2h or never (default: ${byDefault})`)
-
 const timeouts = {
-  firstChunkTimeout: timeout("first-chunk-timeout", "How long the first text may take", "5m"),
-  idleTimeout: timeout("idle-timeout", "How long nothing may arrive after it", "2m"),
-  totalTimeout: timeout("total-timeout", "How long all of it may take", "never")
+  firstChunkTimeout: setting(Flag.String("first-chunk-timeout"), "firstChunkTimeout"),
+  idleTimeout: setting(Flag.String("idle-timeout"), "idleTimeout"),
+  totalTimeout: setting(Flag.String("total-timeout"), "totalTimeout")
 }
 
 const prompt = {
@@ -51,45 +52,38 @@ const prompt = {
       "The prompt, in one or more words. Text on standard input is added after it. Words after -- are never flags"
     ),
     Argument.variadic()
-  ),
-  model: optional(
-    Flag.String("model").pipe(Flag.withAlias("m")),
-    "The model (default: the first that the server lists)"
   )
 }
 
-const hosts = {
-  hosts: repeated(
-    Flag.String("host"),
-    "The address of a server. Several make a pool, which chooses one for each request"
-  )
-}
+const model = Flag.String("model").pipe(Flag.withAlias("m"))
 
 export const chat = {
   ...prompt,
-  ...hosts,
-  system: optional(Flag.String("system").pipe(Flag.withAlias("s")), "The system message"),
+  model: setting(model, "model"),
+  system: setting(Flag.String("system").pipe(Flag.withAlias("s")), "system"),
   images: repeated(Flag.Path("image"), "An image that belongs to the prompt; several flags for several"),
-  think: optional(
-    Flag.Literals("think", ["on", "off", "low", "medium", "high", "max"]),
-    "Whether, or how much, the model thinks (default: the model's own)"
-  ),
-  contextLength: optional(Flag.Int("context"), "The context to load the model with, in tokens (Ollama only)"),
-  temperature: optional(Flag.Finite("temperature"), "The sampling temperature, 0 to 2 (default: the model's own)"),
-  maxTokens: optional(Flag.Int("max-tokens"), "The largest number of tokens to generate"),
-  stop: repeated(Flag.String("stop"), "A text that ends the answer; several flags for several"),
-  seed: optional(Flag.Int("seed"), "The same seed gives the same answer, as far as servers can"),
+  files: repeated(Flag.Path("file"), "A file of text that belongs to the prompt; several flags for several"),
+  think: setting(Flag.Literals("think", Settings.levels), "think"),
+  context: setting(Flag.Int("context"), "context"),
+  temperature: setting(Flag.Finite("temperature").pipe(Flag.withAlias("t")), "temperature"),
+  maxTokens: setting(Flag.Int("max-tokens"), "maxTokens"),
+  stop: settingOfTexts(Flag.String("stop"), "A text that ends the answer; several flags for several"),
+  seed: setting(Flag.Int("seed"), "seed"),
   schema: optional(
     Flag.Path("schema"),
     "A file with a JSON Schema. The answer is its JSON; one that does not match is an error"
   ),
   jsonl: isSet("jsonl", "Print each chunk as a line of JSON, as it arrives"),
-  quiet: Flag.withAlias(isSet("quiet", "Print the answer only, without thinking and summary"), "q"),
+  quiet: setting(Flag.withAlias(bare("quiet"), "q"), "quiet"),
+  raw: setting(bare("raw"), "raw"),
+  continue: Flag.withAlias(isSet("continue", "Continue the last conversation, with its model"), "c"),
+  private: setting(bare("private"), "private"),
   ...timeouts
 }
 
 export const embed = {
   ...prompt,
+  embeddingModel: setting(model, "embeddingModel"),
   dimensions: optional(Flag.Int("dimensions"), "The length of the vector"),
   lines: isSet("lines", "Read one text from each line of standard input, and print a line for each"),
   ...timeouts
@@ -104,11 +98,7 @@ export const batch = {
   out: Flag.Path("out").pipe(
     Flag.withDescription("The file for the results. If it exists, only what is missing there is done")
   ),
-  ...hosts,
-  model: optional(
-    Flag.String("model").pipe(Flag.withAlias("m")),
-    "The model of requests that name none (default: the first that the server lists)"
-  ),
+  model: setting(model, "model"),
   concurrency: optional(
     Flag.Int("concurrency"),
     "How many requests run at the same time (default: 4 for each host, and one that waits)"
@@ -119,24 +109,24 @@ export const batch = {
 
 const modelName = Argument.String("model").pipe(Argument.withDescription("The name of a model"))
 
-export const model = { name: modelName }
+export const named = { name: modelName }
 
 export const pull = {
-  ...model,
+  ...named,
   insecure: isSet("insecure", "Reach the registry without TLS, or with a certificate that is not valid (Ollama only)")
 }
 
 export const remove = { names: Argument.atLeast(modelName, 1) }
 
 export const copy = {
-  ...model,
+  ...named,
   to: Argument.String("to").pipe(Argument.withDescription("Its second name")),
   force: isSet("force", "Replace a model that has this name already")
 }
 
 export const load = {
-  ...model,
-  contextLength: optional(Flag.Int("context"), "The context to load it with, in tokens (Ollama and LM Studio)"),
+  ...named,
+  context: optional(Flag.Int("context"), "The context to load it with, in tokens (Ollama and LM Studio)"),
   keepAlive: optional(
     Flag.String("keep-alive"),
     "How long it stays in memory after its last use: 90s, 10m, 2h or always (Ollama only)"
@@ -151,7 +141,6 @@ const keys = {
 }
 
 export const serve = {
-  ...hosts,
   config: optional(Flag.Path("config"), "A file with the hosts and the other settings. It is read again on SIGHUP"),
   listen: optional(
     Flag.String("listen"),
@@ -166,7 +155,10 @@ export const serve = {
   noKeys: isSet("no-keys", "Need no keys, on any address"),
   firstChunkTimeout: timeouts.firstChunkTimeout,
   idleTimeout: timeouts.idleTimeout,
-  stopTimeout: timeout("stop-timeout", "How long running answers may take to end after SIGTERM", "60s")
+  stopTimeout: optional(
+    Flag.String("stop-timeout"),
+    "How long running answers may take to end after SIGTERM: 90s, 10m, 2h or never (default: 60s)"
+  )
 }
 
 const keyName = Argument.String("name").pipe(Argument.withDescription("The name of a key"))
@@ -195,5 +187,3 @@ export const removeKeys = { names: Argument.atLeast(keyName, 1), ...keys }
 
 /** What a command gets. */
 export type Input<Flags extends Command.Command.Config = {}> = Command.Command.Config.Infer<Flags & typeof common>
-
-export type Timeouts = Command.Command.Config.Infer<typeof timeouts>

@@ -74,7 +74,7 @@ export const list = Effect.fnUntraced(function* (input: Flags.Input) {
   )
 })
 
-export const show = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.model>) {
+export const show = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.named>) {
   const { provider } = choose(yield* Selection.findServers(input), input.name)
   const info = { ...(yield* provider.model(input.name)), ...(provider.show && (yield* provider.show(input.name))) }
   if (input.json) return yield* Output.writeJson({ provider: provider.name, ...info })
@@ -143,7 +143,7 @@ export const copy = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags
 })
 
 export const load = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.load>) {
-  const { contextLength, keepAlive } = input
+  const { context: contextLength, keepAlive } = input
   const options = {
     ...(contextLength === undefined ? {} : { contextLength }),
     ...(keepAlive === undefined ? {} : { keepAlive: yield* Access.parseTime("--keep-alive", keepAlive, "always") })
@@ -160,7 +160,7 @@ export const load = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags
   yield* done(input, input.name, "loaded")
 })
 
-export const unload = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.model>) {
+export const unload = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.named>) {
   const { provider } = yield* find(input, "unload", "unload models", input.name)
   yield* provider.unload(input.name)
   yield* done(input, input.name, "unloaded")

@@ -60,13 +60,18 @@ export const canErase: Effect.Effect<boolean> = Effect.map(
   (terminal) => process.stderr.isTTY && terminal !== "dumb"
 )
 
-/** Dims text for standard error where colors are shown: by default on a terminal. `NO_COLOR` takes precedence over `FORCE_COLOR`. */
-export const dim: Effect.Effect<(text: string) => string> = Effect.gen(function* () {
+/** Whether text is shown in styles: by default where control sequences are interpreted. `NO_COLOR` takes precedence over `FORCE_COLOR`. */
+export const hasStyles = Effect.fnUntraced(function* (byDefault: boolean) {
   const forced = yield* variable("FORCE_COLOR")
-  const hasColors = forced === "" ? yield* canErase : forced !== "0" && forced !== "false"
-  const isDimmed = hasColors && (yield* variable("NO_COLOR")) === ""
-  return (text) => (isDimmed && text !== "" ? `\u001B[2m${text}\u001B[22m` : text)
+  const hasColors = forced === "" ? byDefault : forced !== "0" && forced !== "false"
+  return hasColors && (yield* variable("NO_COLOR")) === ""
 })
+
+/** Dims text for standard error where styles are shown. */
+export const dim: Effect.Effect<(text: string) => string> = Effect.map(
+  Effect.flatMap(canErase, hasStyles),
+  (isDimmed) => (text) => (isDimmed && text !== "" ? `\u001B[2m${text}\u001B[22m` : text)
+)
 
 const secretVariables = [
   "LOCAL_LLM_HEADERS",

@@ -6,17 +6,17 @@ import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
 
 /**
- * The words, a blank line, and the text on standard input; either may be missing. Standard input is read to its end unless
- * it is a terminal.
+ * The files, the words and the text on standard input, with blank lines between them; any may be missing. Standard input is read to
+ * its end unless it is a terminal.
  */
 export const read = Effect.fnUntraced(function* (
   words: ReadonlyArray<string>,
-  program = "local-llm"
+  { files = [], program = "local-llm" }: { readonly files?: ReadonlyArray<string>; readonly program?: string } = {}
 ): Effect.fn.Return<string, Failure.CommandFailed, Stdio.Stdio> {
   const stdio = yield* Stdio.Stdio
   const argument = words.join(" ")
   const input = (yield* stdio.stdinIsTerminal) ? "" : yield* readInput
-  const parts = [argument, input].filter((part) => part.trim() !== "")
+  const parts = [...files, argument, input].filter((part) => part.trim() !== "")
   if (parts.length === 0) {
     const example = `${program} "Why is the sky blue?"`
     return yield* Failure.fail(`the prompt is empty; give one as an argument, for example: ${example}`)

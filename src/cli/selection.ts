@@ -16,7 +16,7 @@ import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
 
 /** What the flags name. */
-export type Named = Access.Flags & Partial<Pick<Flags.Input<typeof Flags.chat>, "provider" | "url" | "model">>
+export type Named = Access.Flags & Partial<Pick<Flags.Input<typeof Flags.chat>, "provider" | "url" | "hosts" | "model">>
 
 /** What some servers can do besides completions. */
 export type Management = Partial<Pick<Ollama, "running" | "show" | "pull" | "deleteModel" | "copyModel" | "unload">> & {
@@ -55,8 +55,29 @@ export const findModel = (named: Named, purpose: Purpose = "chat") => {
   return Effect.map(found, ([first]) => first)
 }
 
+const find = <A, E extends ServerFailure>(
+  { hosts, ...named }: Named,
+  use: (server: Connected) => Effect.Effect<A, E, Requirements>
+) => {
+  if (hosts === undefined) return findHere(named, use)
+  const useAs = (name: string) => (server: Connected) => use({ ...server, provider: { ...server.provider, name } })
+  return forEachHost(hosts, (url) => Effect.map(findHere({ ...named, url }, useAs(url)), ([first]) => first))
+}
+
+/** What is found at several hosts. One that does not answer is reported, and the others are used. */
+export const forEachHost = Effect.fnUntraced(function* <A, E extends Error, R>(
+  hosts: ReadonlyArray<string>,
+  findAt: (url: string) => Effect.Effect<A, E, R>
+) {
+  const [found, failures] = yield* Effect.partition(hosts, findAt, { concurrency: "unbounded" })
+  const messages = failures.map((failure) => Failure.describe(failure))
+  if (!Arr.isReadonlyArrayNonEmpty(found)) return yield* Failure.fail(messages.join("; "))
+  yield* Effect.forEach(messages, Output.dimNote, { discard: true })
+  return found
+})
+
 /** The servers that can be used. The failures of the others are reported. */
-const find = Effect.fnUntraced(function* <A, E extends ServerFailure>(
+const findHere = Effect.fnUntraced(function* <A, E extends ServerFailure>(
   named: Named,
   use: (server: Connected) => Effect.Effect<A, E, Requirements>
 ) {

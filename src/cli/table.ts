@@ -47,6 +47,20 @@ export const width = (text: string): number =>
     ? text.length
     : Array.from(segmenter.segment(text)).reduce((columns, { segment }) => columns + widthOf(segment), 0)
 
+/** The characters as a person sees them: a letter with its marks, or an emoji of several parts, is one. */
+export const graphemes = (text: string): ReadonlyArray<string> =>
+  /^[ -~]*$/.test(text) ? text.split("") : Array.from(segmenter.segment(text), ({ segment }) => segment)
+
+/** The columns that text takes at most. Terminals differ: some join the parts of an emoji, others do not. */
+export const largestWidth = (text: string): number =>
+  /^[ -~]*$/.test(text) ? text.length : Array.from(text).reduce((columns, part) => columns + largestWidthOf(part), 0)
+
+const largestWidthOf = (part: string): number => {
+  // It makes an emoji of a character that has one column.
+  if (part === "\uFE0F") return 1
+  return /^[\p{Mn}\p{Me}\p{Join_Control}]$/u.test(part) ? 0 : wide.test(part) ? 2 : 1
+}
+
 /** Cuts text that is too wide, and marks that. Divides no character. */
 export const cut = (text: string, columns: number): string => {
   if (width(text) <= columns) return text

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Errors from "../protocol/anthropic/errors.ts"
 import * as Messages from "../protocol/anthropic/messages.ts"
 import * as Models from "../protocol/anthropic/models.ts"
+import * as TokenCount from "../TokenCount.ts"
 import type { Protocol } from "./gateway.ts"
 
 /** No server that this package knows speaks it as a client would, so none gets fields that only tune it. */
@@ -14,7 +15,17 @@ export const protocol: Protocol = {
     {
       method: "POST",
       path: "/v1/messages/count_tokens",
-      handle: ({ body }) => Effect.fromResult(Messages.countTokens(body))
+      handle: ({ body, gateway }) =>
+        Effect.flatMap(Effect.fromResult(Messages.decodeCount(body)), (request) =>
+          gateway.provider.countTokens(request).pipe(
+            // Clients count before they ask, and while the servers are busy.
+            Effect.catchIf(
+              ({ isRetryable }) => isRetryable,
+              () => Effect.fromResult(TokenCount.estimate(request))
+            ),
+            Effect.map(Messages.encodeCount)
+          )
+        )
     },
     {
       method: "GET",

@@ -43,6 +43,7 @@ export const make = (provider: Provider.Provider, aliases: Aliases, caller: Call
       Effect.flatMap(Effect.fromResult(translate(request)), provider.embed).pipe(
         Effect.tap(({ promptTokens }) => (promptTokens === undefined ? Effect.void : caller.onUsage({ promptTokens })))
       ),
+    countTokens: (request) => Effect.flatMap(Effect.fromResult(translate(request)), provider.countTokens),
     listModels: Effect.map(provider.listModels, (models) =>
       models.concat(findAliased(provider, aliases, models)).filter(({ id }) => caller.allows(id))
     ),

@@ -82,13 +82,15 @@ export const get = <A, Out>(
 })
 
 /** `POST path` with the request as its body, and a response that is one record. */
-export const post = <Out>(path: string, decoder: Endpoint<JsonObject, Out>["decoder"]): Endpoint<JsonObject, Out> => ({
-  method: "POST",
-  path,
-  framing: "json",
-  encode: Result.succeed,
-  decoder
-})
+export const post = <Out>(path: string, decoder: Endpoint<JsonObject, Out>["decoder"]): Endpoint<JsonObject, Out> =>
+  postEncoded(path, Result.succeed, decoder)
+
+/** As `post`, with a body that is made from the request. */
+export const postEncoded = <Request, Out>(
+  path: string,
+  encode: Endpoint<Request, Out>["encode"],
+  decoder: Endpoint<Request, Out>["decoder"]
+): Endpoint<Request, Out> => ({ method: "POST", path, framing: "json", encode, decoder })
 
 /** Reads a body that is one JSON value. A value with `error` is a failure, whatever its status. */
 export const json = <A, Out>(

@@ -1,7 +1,7 @@
 /** A server as a value: everything in which servers differ. */
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import type { CompletionRequest, Deadlines } from "../CompletionRequest.ts"
+import type { CompletionRequest, Deadlines, ValidRequest } from "../CompletionRequest.ts"
 import type { Embedding } from "../Embedding.ts"
 import type * as Probe from "../http/probe.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
@@ -40,6 +40,11 @@ export interface ServerDefinition<Kind extends string = string, Operations = obj
     server: { readonly call: Call; readonly listModels: Provider.Provider["listModels"] },
     model: string
   ) => Effect.Effect<ModelInfo | undefined, ProviderError>
+  /**
+   * How many tokens the texts of a prompt have, as the server counts them; `undefined` if it cannot count this one. Fails with
+   * `Unsupported` if it counts none. Default: it counts none.
+   */
+  readonly countTokens?: (call: Call, request: ValidRequest) => Effect.Effect<number | undefined, ProviderError>
   /** The model that completes requests for models that the server does not have, if one does. Default: none. */
   readonly describeStandIn?: (call: Call) => Effect.Effect<ModelInfo | undefined, ProviderError>
   readonly hints?: Hints

@@ -26,6 +26,10 @@ export interface Guard {
   /** Adds the defaults to a request, validates it, and opens its completion. */
   readonly completions: (open: (request: CompletionRequest.ValidRequest) => Open<StreamingChunk>) => Completions
   /** Adds the defaults to a request and validates it. */
+  readonly requests: <A>(
+    use: (request: CompletionRequest.ValidRequest) => Effect.Effect<A, ProviderError>
+  ) => (request: CompletionRequest.CompletionRequest) => Effect.Effect<A, ProviderError>
+  /** Adds the defaults to a request and validates it. */
   readonly embeddings: (
     embed: (request: Embedding.ValidRequest) => Effect.Effect<Embedding.Embedding, ProviderError>
   ) => (request: Embedding.EmbeddingRequest) => Effect.Effect<Embedding.Embedding, ProviderError>
@@ -80,13 +84,19 @@ export const make = ({
       lateModelHint !== undefined && reason._tag === "Timeout" && reason.kind === "first-chunk"
         ? toError(new Timeout({ kind: reason.kind, limit: reason.limit, description: lateModelHint(model) }))
         : toError(reason)
+  const validate = (request: CompletionRequest.CompletionRequest) =>
+    CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
   return Result.succeed({
     toError,
     optionsOf: (request) => withDefaults(defaults, request),
     stream,
+    requests: (use) => (request) =>
+      Effect.suspend(() =>
+        Result.match(validate(request), { onSuccess: use, onFailure: (reason) => Effect.fail(toError(reason)) })
+      ),
     completions: (open) => (request) =>
       Stream.suspend(() => {
-        const valid = CompletionRequest.validate(CompletionRequest.withDefaults(defaults, request))
+        const valid = validate(request)
         if (Result.isFailure(valid)) return Stream.fail(toError(valid.failure))
         const { deadlines, model, overflow, tools = [] } = valid.success
         const limits = Deadlines.override(tools.length > 0 ? ownWithTools : own, deadlines)

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import type { ValidRequest } from "../CompletionRequest.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/llamaServer.ts"
 import type { Call } from "../protocol/endpoint.ts"
@@ -21,6 +22,21 @@ export const dialect: Endpoints.Dialect = {
   hasFinishReason: true,
   isPromptWhole: true,
   always: { return_progress: true }
+}
+
+const endpoints = Endpoints.make(dialect)
+
+const inputTokens = Routes.inputTokens(endpoints.chat.encode)
+const applyTemplate = Routes.applyTemplate(endpoints.chat.encode)
+
+/** In one request, or in two on servers from before November 2025. */
+const countTokens = (call: Call, request: ValidRequest) => {
+  const { deadlines, model } = request
+  const tokenize = (text: string) => call(Routes.tokenize, text, model, deadlines)
+  if (request.messages === undefined) return tokenize(request.prompt)
+  return Effect.catchReason(call(inputTokens, request, model, deadlines), "ProviderError", "Unsupported", () =>
+    Effect.flatMap(call(applyTemplate, request, model, deadlines), tokenize)
+  )
 }
 
 const makeOperations = ({ call, changing, provider }: Server) => ({
@@ -52,7 +68,8 @@ export const llamaServer: DiscoverableServer<"llama-server", ReturnType<typeof m
     // Many programs answer `/health` with the same JSON. This header is also there while the model is loading.
     matches: ({ server }) => server === "llama.cpp"
   },
-  endpoints: Endpoints.make(dialect),
+  endpoints,
+  countTokens,
   describe: ({ call }, model) =>
     Effect.flatMap(call(Routes.models, undefined), (entries) =>
       describe(

@@ -4,6 +4,10 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as OllamaModels from "../protocol/ollama/models.ts"
 import * as Endpoints from "../protocol/openai/endpoints.ts"
+import * as Vllm from "../protocol/openai/vllm.ts"
+import type { ValidRequest } from "../CompletionRequest.ts"
+import type { Call } from "../protocol/endpoint.ts"
+import { ProviderError, Unsupported } from "../ProviderError.ts"
 import type { Server, ServerDefinition } from "./definition.ts"
 import * as Models from "./models.ts"
 import * as OptionSchema from "./options.ts"
@@ -45,9 +49,33 @@ const toDialect = ({
   hasFinishReason: false
 })
 
+/** vLLM counts tokens. Another server does not have the route, has another one of this name, or a proxy guards it. */
+const makeCount = ({ chat, completion }: ServerDefinition["endpoints"]) => {
+  const ofChat = Vllm.tokenize(chat.encode)
+  const ofPrompt = Vllm.tokenize(completion.encode)
+  return (call: Call, request: ValidRequest): Effect.Effect<number | undefined, ProviderError> =>
+    Effect.catch(
+      call(request.messages === undefined ? ofPrompt : ofChat, request, request.model, request.deadlines),
+      (error): Effect.Effect<undefined, ProviderError> => {
+        const { _tag } = error.reason
+        if (_tag === "InvalidRequest") return Effect.undefined
+        const isOther = _tag === "ParseError" || _tag === "AuthenticationError"
+        return Effect.fail(isOther ? withReason(error, new Unsupported({ feature: "counting tokens" })) : error)
+      }
+    )
+}
+
+const withReason = ({ provider, server }: ProviderError, reason: Unsupported) =>
+  new ProviderError({ provider, server, reason })
+
 const makeOperations = ({ provider }: Server) => ({
   /** Names on Ollama need no tag, and only its list shows that the server is one. */
   supportsModel: Models.supports(provider)
+})
+
+const withEndpoints = (endpoints: ReturnType<typeof Endpoints.make>) => ({
+  endpoints,
+  countTokens: makeCount(endpoints)
 })
 
 export const openAiCompatible: ServerDefinition<"openai", ReturnType<typeof makeOperations>> = {
@@ -57,7 +85,7 @@ export const openAiCompatible: ServerDefinition<"openai", ReturnType<typeof make
   genAiName: "OpenAI-compatible server",
   address: { defaultUrl: "http://127.0.0.1:8000", port: "8000", root: "/v1" },
   environment: { baseUrl: "OPENAI_BASE_URL", token: "OPENAI_API_KEY" },
-  endpoints: Endpoints.make(toDialect({})),
+  ...withEndpoints(Endpoints.make(toDialect({}))),
   describe: ({ call }, model) =>
     Effect.gen(function* () {
       const { infos, isOllama } = yield* call(Endpoints.modelsOfAnyServer, undefined)
@@ -77,5 +105,5 @@ export const openAiCompatible: ServerDefinition<"openai", ReturnType<typeof make
 /** The definition for a server that accepts something else. */
 export const withDialect = (options: DialectOptions = {}): typeof openAiCompatible => ({
   ...openAiCompatible,
-  endpoints: Endpoints.make(toDialect(options))
+  ...withEndpoints(Endpoints.make(toDialect(options)))
 })

@@ -5,6 +5,7 @@
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -100,6 +101,7 @@ export const rejecting = (base: Base, reason: InvalidRequest): Provider.Provider
     ...base,
     stream: () => Stream.fromEffect(failure),
     embed: () => failure,
+    countTokens: () => failure,
     listModels: failure,
     model: () => failure,
     supportsModel: () => failure
@@ -109,11 +111,11 @@ export const rejecting = (base: Base, reason: InvalidRequest): Provider.Provider
 /** A value that a guard recognises. `expected` describes it. */
 export const is = <A>(guard: (u: unknown) => u is A, expected: string) => Schema.declare(guard, { expected })
 
-export const isProvider = (u: unknown): u is Provider.Provider =>
-  Predicate.isObject(u) && Predicate.isFunction(u["stream"]) && Predicate.isString(u["name"])
-
 /** Required, in contrast to those below. */
-export const provider = is(isProvider, "a provider")
+export const source = is(
+  (u): u is object => Provider.isProvider(u) || Effect.isEffect(u) || Layer.isLayer(u),
+  "a provider, an Effect that makes one, or a layer of one"
+)
 
 const isText = (u: unknown): u is string => Predicate.isString(u) && u.trim() !== ""
 

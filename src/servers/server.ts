@@ -24,6 +24,7 @@ import type { Server, ServerDefinition } from "./definition.ts"
 import * as Embeddings from "./embeddings.ts"
 import * as Guard from "./guard.ts"
 import * as OptionSchema from "./options.ts"
+import * as Tokens from "./tokens.ts"
 
 /** The options that all servers share. All fields are optional. */
 export interface Options {
@@ -121,9 +122,10 @@ interface Parts {
 }
 
 const makeCompletions = (
-  { endpoints }: Pick<ServerDefinition, "endpoints">,
+  { countTokens, endpoints }: Pick<ServerDefinition, "countTokens" | "endpoints">,
   { call, guard, models, transport }: Parts
 ) => {
+  const tokens = Tokens.make(countTokens && ((request) => countTokens(call, request)), guard.toError)
   const chat = transport.open(endpoints.chat)
   const completion = transport.open(endpoints.completion)
   return {
@@ -131,9 +133,10 @@ const makeCompletions = (
       models.requireFor(
         Capabilities.ofRequest(request),
         request.model,
-        (request.messages === undefined ? completion : chat)(request, request.model)
+        tokens.learnFrom(request, (request.messages === undefined ? completion : chat)(request, request.model))
       )
     ),
+    countTokens: guard.requests(tokens.count),
     embed: guard.embeddings((request) =>
       Effect.andThen(
         Effect.mapError(models.require(["embedding"], request.model), guard.toError),

@@ -1,1 +1,2 @@
+export * as Cassette from "./Cassette.ts"
 export * as FakeServer from "./FakeServer.ts"

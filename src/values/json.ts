@@ -15,7 +15,7 @@ export const parse = (text: string): unknown => {
 }
 
 /** The most levels of a value from a model. Schemas and `JSON.stringify` recurse, and the stack is limited. */
-const maxDepth = 500
+export const maxDepth = 500
 
 /**
  * Why a JSON value that a model wrote must not be used, if so: it is nested so deeply that working with it may exceed the stack, or it has

@@ -27,6 +27,11 @@ describe("arguments", () => {
     ["help as a word", ["help", "me"], "help me"],
     ["help after --", ["--", "help"], "help"],
     ["a subcommand after --", ["--", "models", "of"], "models of"],
+    ["a word like a subcommand", ["showroom"], "showroom"],
+    ["a word that is almost a short subcommand", ["tip"], "tip"],
+    ["a word that is almost a subcommand, and another", ["modles", "of"], "modles of"],
+    ["a word that is almost a subcommand after the name of one", ["chat", "modles"], "modles"],
+    ["a word that is almost a subcommand after --", ["--", "modles"], "modles"],
     ["a quoted prompt that begins with a subcommand", ["models of"], "models of"],
     ["numbers and a lone dash", ["-", "-5", "+", "3"], "- -5 + 3"],
     ["dashes after --", ["-m", "m", "--", "ls", "-la", "-5 + 3"], "ls -la -5 + 3", { model: "m" }],
@@ -52,6 +57,9 @@ describe("arguments", () => {
     [["x", "--model"], "Missing value for flag --model."],
     [["--model", "--", "x"], "Missing value for flag --model."],
     [["--temperature", "warm", "Why?"], 'Invalid value for flag --temperature: "warm".'],
+    [["modles"], 'there is no command "modles"; did you mean models? To send it as a prompt: local-llm chat modles'],
+    [["-q", "embedd"], "did you mean embed? To send it as a prompt: local-llm chat embedd"],
+    [["help", "embd"], "did you mean embed? To send it as a prompt: local-llm chat help embd"],
     [["models", "of"], "to send a prompt that begins with the name of a command, put -- before it"],
     [["x", "-m", "a", "-m", "b"], 'Invalid value for flag --model: "2 occurrences".']
   ])("%j is an error of one line", ([args, message]) =>
@@ -66,6 +74,7 @@ describe("arguments", () => {
   it.live.each<[args: ReadonlyArray<string>, usage: string]>([
     [["help"], "local-llm <subcommand> [flags]"],
     [["help", "embed"], "local-llm embed [flags]"],
+    [["help", "keys", "add"], "local-llm keys add [flags]"],
     [["embed", "--help"], "local-llm embed [flags]"],
     [["--help", "embed"], "local-llm embed [flags]"]
   ])("%j prints the help", ([args, usage]) =>

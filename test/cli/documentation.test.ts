@@ -8,6 +8,7 @@ import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import { describe as describeCommand } from "../../src/cli/commands.ts"
 import { complete } from "../../src/cli/conversation/commands.ts"
+import * as Kept from "../../src/cli/conversation/kept.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import * as CommandLine from "../support/commandLine.ts"
 
@@ -44,8 +45,9 @@ describe("docs/command-line.md", () => {
   it.effect("has every command of a conversation, and no other", () =>
     Effect.gen(function* () {
       const provider = yield* MockProvider.make([])
-      const session = { provider, model: "m", system: undefined, messages: [], images: [], answeredBy: undefined }
-      const commands = yield* complete({ ...session, isOver: false })("/")
+      const nothing = { system: undefined, messages: [], turn: undefined, images: [], files: [], answeredBy: undefined }
+      const session = { provider, keeper: Kept.none, settings: {}, model: "m", ...nothing, isOver: false }
+      const commands = yield* complete(session)("/")
       const documented = firstColumn(section("Conversations")).match(/(?<=`)\/[a-z]+/g) ?? []
       expect(new Set(documented)).toEqual(new Set(commands.map((line) => line.trim())))
     })

@@ -55,6 +55,8 @@ describe("the text of a failure", () => {
   it("names no option that the command line does not have", () => {
     const error = fail(new LineTooLong({ limit: 8 }))
     expect(Failure.describe(error)).toBe("Ollama (http://gpu-1:1): the server sent a record of more than 8 bytes")
+    const context = fail(new Unsupported({ feature: "contextLength" }))
+    expect(Failure.describe(context)).toContain("--context is not supported")
   })
 
   it("has advice after the text of the server", () => {

@@ -14,7 +14,7 @@ const makeFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-ll
 const fileIn = (folder: string): string => Path.join(folder, "local-llm", "history")
 
 const open = (env: Record<string, string>) =>
-  Files.openHistory.pipe(
+  Files.openHistory(false).pipe(
     Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
     Effect.provide(NodeServices.layer)
   )

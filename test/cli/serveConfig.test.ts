@@ -3,10 +3,10 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as GatewayConfig from "../../src/cli/serve/config.ts"
-import * as Settings from "../../src/cli/serve/settings.ts"
+import * as JsonFile from "../../src/cli/jsonFile.ts"
 
 const decode = (config: unknown) =>
-  Settings.decode(typeof config === "string" ? config : JSON.stringify(config), GatewayConfig.Config)
+  JsonFile.decode(typeof config === "string" ? config : JSON.stringify(config), GatewayConfig.Config)
 
 const hosts = [{ url: "http://gpu-1:11434" }]
 
@@ -87,7 +87,7 @@ describe("a configuration", () => {
     for (const [config] of rows) expect(JSON.stringify(decode(config))).not.toMatch(/secret/)
   })
 
-  it("has a JSON Schema for editors, which scripts/config-schema.ts writes", () => {
+  it("has a JSON Schema for editors, which scripts/schemas.ts writes", () => {
     const written: unknown = JSON.parse(Fs.readFileSync("src/gateway.schema.json", "utf8"))
     expect(written).toEqual(GatewayConfig.jsonSchema())
   })

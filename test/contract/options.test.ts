@@ -9,8 +9,11 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Discovery from "../../src/Discovery.ts"
+import * as Accounting from "../../src/Accounting.ts"
+import * as Cache from "../../src/Cache.ts"
 import * as Fallback from "../../src/Fallback.ts"
 import * as Hedge from "../../src/Hedge.ts"
+import * as Limit from "../../src/Limit.ts"
 import * as LlamaServer from "../../src/LlamaServer.ts"
 import * as LmStudio from "../../src/LmStudio.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
@@ -19,6 +22,7 @@ import * as OpenAiCompatible from "../../src/OpenAiCompatible.ts"
 import * as Pool from "../../src/Pool.ts"
 import * as Provider from "../../src/Provider.ts"
 import type { ProviderError } from "../../src/ProviderError.ts"
+import * as Race from "../../src/Race.ts"
 import * as Retry from "../../src/Retry.ts"
 import * as StreamResponse from "../../src/StreamResponse.ts"
 import * as Telemetry from "../../src/Telemetry.ts"
@@ -217,20 +221,59 @@ const tables: { readonly [name: string]: readonly [(options: never) => Failure, 
   ],
   "Retry.apply": [(options) => applied((mock) => Retry.apply(mock, options)), retry],
   "Retry.layer": [(options) => policyLayer(Retry.layer(options)), retry],
-  "Hedge.apply": [(options) => applied((mock) => Hedge.apply(mock, options)), hedge],
+  "Hedge.make": [(options) => Effect.flatMap(mock, (mock) => Hedge.make(mock, options)), hedge],
   "Hedge.layer": [(options) => policyLayer(Hedge.layer(options)), hedge],
+  "Race.make": [
+    (options) => Effect.flatMap(mock, (provider) => Race.make([{ provider }], options)),
+    [...keys, ...names]
+  ],
+  "Race.make, candidates": [(candidates) => Race.make(candidates), candidates],
+  "Limit.make": [
+    (options) => Effect.flatMap(mock, (mock) => Limit.make(mock, options)),
+    [
+      ...keys.filter(([options]) => options === null || typeof options !== "object" || Array.isArray(options)),
+      [{ limits: { requestsAtOnce: 0 } }, "limits.requestsAtOnce"],
+      [{ limits: 5 }, "limits"],
+      [{ limits: {}, key: "a" }, "key"],
+      [{ limits: {}, onExceeded: "drop" }, "onExceeded"],
+      [{ limits: {}, limiter: {} }, "limiter"],
+      [{ limits: {}, limitz: {} }, "limitz"]
+    ]
+  ],
+  "Limit.layer": [(options) => policyLayer(Limit.layer(options)), [[{ limits: 5 }, "limits"]]],
+  "Accounting.make": [
+    (options) => Effect.flatMap(mock, (mock) => Accounting.make(mock, options)),
+    [...keys, [{ key: "a" }, "key"], [{ onUsage: 1 }, "onUsage"], [{ maxSeries: 0 }, "maxSeries"]]
+  ],
+  "Accounting.layer": [(options) => policyLayer(Accounting.layer(options)), keys],
+  "Cache.make": [
+    (options) => Effect.flatMap(mock, (mock) => Cache.make(mock, options)),
+    [
+      ...keys,
+      [{ store: {} }, "store"],
+      [{ maxEntries: 0 }, "maxEntries"],
+      [{ maxBytes: -1 }, "maxBytes"],
+      [{ maxEntryBytes: 1.5 }, "maxEntryBytes"],
+      ...noDurations.map((timeToLive): Row => [{ timeToLive }, "timeToLive"]),
+      [{ defaults: { seed: 0.5 } }, "defaults.seed"]
+    ]
+  ],
+  "Cache.layer": [(options) => policyLayer(Cache.layer(options)), keys],
   "Thinking.apply": [(options) => applied((mock) => Thinking.apply(mock, options)), thinking],
   "Thinking.layer": [(options) => policyLayer(Thinking.layer(options)), thinking],
   "Thinking.split": [(options) => Stream.runDrain(Thinking.split(chunks, options)), thinking],
   "Telemetry.apply": [(options) => applied((mock) => Telemetry.apply(mock, options)), telemetry],
   "Telemetry.layer": [(options) => policyLayer(Telemetry.layer(options)), telemetry],
-  "Fallback.make": [(options) => applied((provider) => Fallback.make([{ provider }], options)), [...keys, ...names]],
+  "Fallback.make": [
+    (options) => Effect.flatMap(mock, (provider) => Fallback.make([{ provider }], options)),
+    [...keys, ...names]
+  ],
   "Fallback.layer": [
     (options) => policyLayer(Fallback.layer([{ provider: MockProvider.layer([]) }], options)),
     [...keys, ...names]
   ],
   "Fallback.make, candidates": [
-    (candidates) => applied(() => Fallback.make(candidates)),
+    (candidates) => Fallback.make(candidates),
     [...candidates, [[{ provider: MockProvider, model: 5 }], "candidates[0].provider"]]
   ],
   "Fallback.layer, candidates": [(candidates) => policyLayer(Fallback.layer(candidates)), candidates],
@@ -363,10 +406,10 @@ it.effect("options without a value have their defaults, and numbers without a li
         maxRetryAfter: Infinity,
         budget: { floor: Infinity, share: undefined }
       }),
-      Hedge.apply(provider, { minDelay: Infinity, share: Infinity, alternatives: [] }),
+      yield* Hedge.make(provider, { minDelay: Infinity, share: Infinity, alternatives: [] }),
       Thinking.apply(provider, { open: undefined }),
       Telemetry.apply(provider, { providerName: undefined }),
-      Fallback.make([{ provider, model: undefined }], { name: undefined })
+      yield* Fallback.make([{ provider, model: undefined }], { name: undefined })
     ]) {
       expect((yield* valid.complete(request)).content).toBe("Hi")
     }

@@ -70,15 +70,12 @@ const consume = (provider: Provider, limit: number) => {
 }
 
 const makeAll = (hosts: ReadonlyArray<Pool.Host>, last: Provider) =>
-  Effect.map(Pool.make({ hosts, permits: 3, maxWaiting: 20 }), (pool) => ({
-    pool,
-    provider: Telemetry.apply(
-      Fallback.make([
-        { provider: Retry.apply(Hedge.apply(pool, { minDelay: "500 millis", share: 0.2 })) },
-        { provider: last }
-      ])
-    )
-  }))
+  Effect.gen(function* () {
+    const pool = yield* Pool.make({ hosts, permits: 3, maxWaiting: 20 })
+    const hedge = yield* Hedge.make(pool, { minDelay: "500 millis", share: 0.2 })
+    const fallback = yield* Fallback.make([{ provider: Retry.apply(hedge) }, { provider: last }])
+    return { pool, provider: Telemetry.apply(fallback) }
+  })
 
 /** All permits are given back, and nobody waits. */
 const expectIdle = (pool: Pool.Pool) =>

@@ -53,7 +53,7 @@ it.effect.prop(
   ({ attempts }) =>
     Effect.gen(function* () {
       const providers = yield* mocks(attempts.map(toScript))
-      const { chunks, error, finals, text } = yield* settle(receive(fallback(providers).stream(prompt)))
+      const { chunks, error, finals, text } = yield* settle(receive((yield* fallback(providers)).stream(prompt)))
       const outcomes = attempts.map(expected)
       const answering = outcomes.findIndex(({ commits, reason }) => commits || reason === "InvalidRequest")
       const asked = yield* Effect.forEach(providers, ({ requests }) => Effect.map(requests, ({ length }) => length))
@@ -90,7 +90,7 @@ for (const [name, step, answering] of chunks) {
   it.effect(`${name} before a failure: ${answering === 0 ? "no other" : "the next"} provider is asked`, () =>
     Effect.gen(function* () {
       const providers = yield* mocks([[step, MockProvider.fail(refused)], ["Hi"]])
-      const { error } = yield* receive(fallback(providers).stream(prompt))
+      const { error } = yield* receive((yield* fallback(providers)).stream(prompt))
       expect(error?.reason).toBe(answering === 0 ? refused : undefined)
       expect((yield* providers[1]?.requests ?? Effect.succeed([])).length).toBe(answering)
     })
@@ -104,7 +104,7 @@ describe("models", () => {
       const [first, second, third, fourth] = providers
       if (first === undefined || second === undefined || third === undefined || fourth === undefined) return
       const names: { readonly [requested: string]: string } = { m: "other" }
-      const provider = Fallback.make([
+      const provider = yield* Fallback.make([
         { provider: first },
         { provider: second, model: "always" },
         { provider: third, model: (requested) => names[requested] ?? requested },
@@ -119,7 +119,7 @@ describe("models", () => {
   it.effect("a request without a name leaves it to the defaults of the provider", () =>
     Effect.gen(function* () {
       const mock = yield* MockProvider.make(["Hi"], { defaults: { model: "default" } })
-      const provider = Fallback.make([{ provider: mock, model: () => "never" }])
+      const provider = yield* Fallback.make([{ provider: mock, model: () => "never" }])
       expect(yield* provider.complete({ prompt: "x" })).toMatchObject({ model: "default" })
     })
   )
@@ -128,12 +128,12 @@ describe("models", () => {
     Effect.gen(function* () {
       const one = having("one", [{ id: "a", family: "of one" }, { id: "b" }])
       const two = having("two", [{ id: "c" }, { id: "a" }])
-      expect(yield* fallback([unreachable, one, two]).listModels).toEqual([
+      expect(yield* (yield* fallback([unreachable, one, two])).listModels).toEqual([
         { id: "a", family: "of one" },
         { id: "b" },
         { id: "c" }
       ])
-      const error = yield* Effect.flip(fallback([unreachable, unreachable]).listModels)
+      const error = yield* Effect.flip((yield* fallback([unreachable, unreachable])).listModels)
       expect(error.reason).toMatchObject({ _tag: "AllProvidersFailed", errors: [{ provider: "p" }, { provider: "p" }] })
     })
   )
@@ -142,10 +142,10 @@ describe("models", () => {
     Effect.gen(function* () {
       const one = having("one", [{ id: "a" }])
       const two = having("two", [{ id: "b", family: "of two" }])
-      expect(yield* fallback([one, two]).model("b")).toEqual({ id: "b", family: "of two" })
-      const missing = yield* Effect.flip(fallback([one, two]).model("c"))
+      expect(yield* (yield* fallback([one, two])).model("b")).toEqual({ id: "b", family: "of two" })
+      const missing = yield* Effect.flip((yield* fallback([one, two])).model("c"))
       expect(missing.reason).toMatchObject({ _tag: "ModelNotAvailable", model: "c" })
-      const unknown = yield* Effect.flip(fallback([one, unreachable]).model("c"))
+      const unknown = yield* Effect.flip((yield* fallback([one, unreachable])).model("c"))
       expect(unknown.reason._tag).toBe("AllProvidersFailed")
     })
   )
@@ -153,7 +153,7 @@ describe("models", () => {
   it.effect("are supported if any provider has them by its own name", () =>
     Effect.gen(function* () {
       const one = having("one", [{ id: "a:latest" }], (a, b) => a.replace(":latest", "") === b.replace(":latest", ""))
-      const provider = Fallback.make([
+      const provider = yield* Fallback.make([
         { provider: unreachable },
         { provider: one },
         { provider: having("two", [{ id: "x" }]), model: (requested) => (requested === "b" ? "x" : requested) }
@@ -163,7 +163,7 @@ describe("models", () => {
       expect(yield* provider.supportsModel("c")).toBe(false)
       expect(provider.isSameModel("a", "a:latest")).toBe(true)
       expect(provider.isSameModel("a", "b")).toBe(false)
-      const error = yield* Effect.flip(fallback([unreachable]).supportsModel("a"))
+      const error = yield* Effect.flip((yield* fallback([unreachable])).supportsModel("a"))
       expect(error.reason._tag).toBe("AllProvidersFailed")
     })
   )
@@ -171,7 +171,7 @@ describe("models", () => {
 
 it.effect("a name that a provider maps is supported through each policy around it", () =>
   Effect.gen(function* () {
-    const mapped = Fallback.make([{ provider: having("one", [{ id: "there" }]), model: () => "there" }])
+    const mapped = yield* Fallback.make([{ provider: having("one", [{ id: "there" }]), model: () => "there" }])
     for (const [name, policy] of Object.entries(policies)) {
       const provider = yield* policy(mapped)
       expect([name, yield* provider.supportsModel("here")]).toEqual([name, true])
@@ -182,11 +182,11 @@ it.effect("a name that a provider maps is supported through each policy around i
 it.effect("embeddings come from the first provider that can make them", () =>
   Effect.gen(function* () {
     const mock = yield* MockProvider.make([], { name: "mock" })
-    const provider = Fallback.make([{ provider: unreachable }, { provider: mock, model: "embedding model" }])
+    const provider = yield* Fallback.make([{ provider: unreachable }, { provider: mock, model: "embedding model" }])
     const embedding = yield* provider.embed({ model: "m", input: ["a", "b"] })
     expect(embedding).toMatchObject({ model: "embedding model", provider: "mock" })
     expect(embedding.vectors).toHaveLength(2)
-    const invalid = yield* Effect.flip(fallback([mock, unreachable]).embed({ model: "m", input: [""] }))
+    const invalid = yield* Effect.flip((yield* fallback([mock, unreachable])).embed({ model: "m", input: [""] }))
     expect(invalid).toMatchObject({ provider: "mock", reason: { _tag: "InvalidRequest" } })
   })
 )
@@ -196,7 +196,7 @@ it.effect("the total deadline of a request bounds all providers together", () =>
     const slow = [MockProvider.wait("4 seconds"), MockProvider.fail(refused)]
     const providers = yield* mocks([slow, slow, [MockProvider.hang], ["Hi"]])
     const fiber = yield* Effect.forkChild(
-      Effect.flip(fallback(providers).complete({ ...prompt, deadlines: { total: "10 seconds" } })),
+      Effect.flip((yield* fallback(providers)).complete({ ...prompt, deadlines: { total: "10 seconds" } })),
       { startImmediately: true }
     )
     yield* TestClock.adjust("9999 millis")
@@ -210,15 +210,15 @@ it.effect("the total deadline of a request bounds all providers together", () =>
 it.effect("the span and the final chunk have the name of the innermost provider that answered", () =>
   Effect.gen(function* () {
     const mock = yield* MockProvider.make(["Hi"], { name: "mock" })
-    const inner = Fallback.make([{ provider: unreachable }, { provider: mock }], { name: "inner" })
+    const inner = yield* Fallback.make([{ provider: unreachable }, { provider: mock }], { name: "inner" })
     let span: Tracer.Span | undefined
     const completion = yield* Effect.gen(function* () {
       span = yield* Effect.currentSpan
-      return yield* Fallback.make([{ provider: unreachable }, { provider: mock }]).complete(prompt)
+      return yield* (yield* Fallback.make([{ provider: unreachable }, { provider: mock }])).complete(prompt)
     }).pipe(Effect.withSpan("test"))
     expect(completion).toMatchObject({ content: "Hi", provider: "mock" })
     expect(span?.attributes.get("effect_local_llm.provider")).toBe("mock")
-    expect(yield* fallback([inner]).complete(prompt)).toMatchObject({ provider: "mock" })
+    expect(yield* (yield* fallback([inner])).complete(prompt)).toMatchObject({ provider: "mock" })
   })
 )
 
@@ -228,29 +228,29 @@ it.effect("a provider of one's own is named in its completions, whatever is arou
     const own = Provider.make({ name: "own", stream: () => chunks, listModels: Effect.succeed([]) })
     expect(yield* own.complete(prompt)).toMatchObject({ provider: "own" })
     expect(yield* Retry.apply(own).complete(prompt)).toMatchObject({ provider: "own" })
-    expect(yield* fallback([own]).complete(prompt)).toMatchObject({ provider: "own" })
+    expect(yield* (yield* fallback([own])).complete(prompt)).toMatchObject({ provider: "own" })
   })
 )
 
 it.effect("an embedding has the name of the innermost provider that made it, and the span has one too", () =>
   Effect.gen(function* () {
     const mock = yield* MockProvider.make([], { name: "mock" })
-    const inner = Fallback.make([{ provider: unreachable }, { provider: mock }], { name: "inner" })
+    const inner = yield* Fallback.make([{ provider: unreachable }, { provider: mock }], { name: "inner" })
     let span: Tracer.Span | undefined
     const embedding = yield* Effect.gen(function* () {
       span = yield* Effect.currentSpan
-      return yield* fallback([mock]).embed({ model: "m", input: "x" })
+      return yield* (yield* fallback([mock])).embed({ model: "m", input: "x" })
     }).pipe(Effect.withSpan("test"))
     expect(embedding.provider).toBe("mock")
     expect(span?.attributes.get("effect_local_llm.provider")).toBe("mock")
-    expect(yield* fallback([inner]).embed({ model: "m", input: "x" })).toMatchObject({ provider: "mock" })
+    expect(yield* (yield* fallback([inner])).embed({ model: "m", input: "x" })).toMatchObject({ provider: "mock" })
   })
 )
 
 it.effect("all retries of a provider come before the next provider", () =>
   Effect.gen(function* () {
     const providers = yield* mocks([[MockProvider.fail(refused)], ["Hi"]])
-    const provider = fallback(providers.map((provider) => Retry.apply(provider)))
+    const provider = yield* fallback(providers.map((provider) => Retry.apply(provider)))
     expect(yield* settle(provider.complete(prompt))).toMatchObject({ provider: "mock 1" })
     const requests = yield* Effect.forEach(providers, ({ requests }) => requests)
     expect(requests.map(({ length }) => length)).toEqual([3, 1])
@@ -260,10 +260,10 @@ it.effect("all retries of a provider come before the next provider", () =>
 it.effect("wrong requests are no defects", () =>
   Effect.gen(function* () {
     for (const wrong of ["null", "7", '{"model":"m","prompt":"x","deadlines":7}']) {
-      const provider = fallback(yield* mocks([["Hi"]]))
+      const provider = yield* fallback(yield* mocks([["Hi"]]))
       const error = yield* Effect.flip(provider.complete(JSON.parse(wrong)))
       expect(error.reason._tag).toBe("InvalidRequest")
-      const named = Fallback.make([{ provider, model: () => "m" }])
+      const named = yield* Fallback.make([{ provider, model: () => "m" }])
       expect((yield* Effect.flip(named.complete(JSON.parse(wrong)))).reason._tag).toBe("InvalidRequest")
     }
   })
@@ -297,7 +297,7 @@ describe("on real sockets", () => {
       )
       const state = Effect.forEach(servers, ({ state }) => state)
       return {
-        provider: fallback(providers),
+        provider: yield* fallback(providers),
         servers,
         requests: Effect.map(state, (states) => states.map(({ requests }) => requests))
       }
@@ -317,7 +317,7 @@ describe("on real sockets", () => {
         const closed = yield* Effect.scoped(FakeServer.make())
         const nobody = yield* connect(setup, { baseUrl: closed.url })
         const { provider } = yield* pair(setup, [{ text: "Hi" }, { text: "Hi" }])
-        expect(yield* fallback([nobody, provider]).complete(request)).toMatchObject({ provider: "server 0" })
+        expect(yield* (yield* fallback([nobody, provider])).complete(request)).toMatchObject({ provider: "server 0" })
       })
     )
 

@@ -34,7 +34,7 @@ it.effect.prop(
   ({ attempts: [firstSteps = [], secondSteps = []] }) =>
     Effect.gen(function* () {
       const [first, second] = yield* mocks(toScript(firstSteps, 0), toScript(secondSteps, 1))
-      const hedged = Hedge.apply(first, { alternatives: [second] })
+      const hedged = yield* Hedge.make(first, { alternatives: [second] })
       const { chunks, error, finals, text } = yield* settle(receive(hedged.stream(prompt)))
       const one = expected(firstSteps, 0)
       const two = expected(secondSteps, 1)
@@ -63,7 +63,7 @@ describe("the second request", () => {
         [{ minDelay: "300 millis" }, 300]
       ] as const) {
         const provider = yield* MockProvider.make([MockProvider.hang])
-        const fiber = yield* fork(Hedge.apply(provider, options).complete(prompt))
+        const fiber = yield* fork((yield* Hedge.make(provider, options)).complete(prompt))
         yield* TestClock.adjust(millis - 1)
         expect(yield* count(provider)).toBe(1)
         yield* TestClock.adjust(1)
@@ -82,7 +82,7 @@ describe("the second request", () => {
         taking(...Array.from({ length: 19 }, () => "4 seconds" as const), "30 seconds", "1 hour")
       )
       const isLoaded = () => Effect.sync(() => isAllowed)
-      const hedged = Hedge.apply(first, { alternatives: [second], isLoaded, share: 1 })
+      const hedged = yield* Hedge.make(first, { alternatives: [second], isLoaded, share: 1 })
       for (let i = 0; i < 20; i++) yield* settle(hedged.complete(prompt))
       isAllowed = true
       const fiber = yield* fork(hedged.complete(prompt))
@@ -102,7 +102,7 @@ describe("the second request", () => {
   it.effect("is sent for 5 % of the requests, and one more, within ten minutes", () =>
     Effect.gen(function* () {
       const [first, second] = yield* mocks([MockProvider.wait("1 minute"), "late"], ["early"])
-      const hedged = Hedge.apply(first, { alternatives: [second] })
+      const hedged = yield* Hedge.make(first, { alternatives: [second] })
       const many = Effect.forEach(Array.from({ length: 100 }), () => hedged.complete(prompt), {
         concurrency: "unbounded"
       })
@@ -121,7 +121,7 @@ describe("the second request", () => {
         [1, 10]
       ] as const) {
         const [first, second] = yield* mocks([MockProvider.wait("1 minute"), "late"], ["early"])
-        const hedged = Hedge.apply(first, { alternatives: [second], share })
+        const hedged = yield* Hedge.make(first, { alternatives: [second], share })
         yield* settle(
           Effect.forEach(Array.from({ length: 10 }), () => hedged.complete(prompt), { concurrency: "unbounded" })
         )
@@ -151,12 +151,12 @@ describe("the second request", () => {
         [[idle, down], "Mock"],
         [[], "Mock"]
       ] as const) {
-        const hedged = Hedge.apply(slow, { alternatives })
+        const hedged = yield* Hedge.make(slow, { alternatives })
         expect(yield* settle(hedged.complete(prompt))).toMatchObject({ provider: answering })
       }
       // Nobody knows which model a layer chooses.
       const unnamed = yield* MockProvider.make([MockProvider.wait("1 minute"), "late"], { defaults: { model: "m" } })
-      const hedged = Hedge.apply(unnamed, { alternatives: [ready] })
+      const hedged = yield* Hedge.make(unnamed, { alternatives: [ready] })
       expect(yield* settle(hedged.complete({ prompt: "x" }))).toMatchObject({ provider: "Mock" })
     })
   )
@@ -165,7 +165,7 @@ describe("the second request", () => {
     Effect.gen(function* () {
       const [first, second] = yield* mocks([MockProvider.hang], ["Hi"])
       const silent = Provider.make({ ...first, name: "silent", model: () => Effect.never })
-      const fiber = yield* fork(Hedge.apply(first, { alternatives: [silent, second] }).complete(prompt))
+      const fiber = yield* fork((yield* Hedge.make(first, { alternatives: [silent, second] })).complete(prompt))
       yield* TestClock.adjust("4 seconds")
       expect(yield* Fiber.join(fiber)).toMatchObject({ provider: "second" })
     })
@@ -177,7 +177,7 @@ describe("the second request", () => {
         [MockProvider.wait("9 seconds"), MockProvider.fail(refused)],
         [MockProvider.hang]
       )
-      const hedged = Hedge.apply(first, { alternatives: [second] })
+      const hedged = yield* Hedge.make(first, { alternatives: [second] })
       const fiber = yield* fork(Effect.flip(hedged.complete({ ...prompt, deadlines: { total: "10 seconds" } })))
       yield* TestClock.adjust("9999 millis")
       expect(fiber.pollUnsafe()).toBeUndefined()
@@ -195,16 +195,12 @@ it.effect("prompt progress of the first request is passed on at once, and that o
       [progress(7), MockProvider.wait("9 seconds"), "Hi"]
     )
     const received: Array<number | string> = []
-    const fiber = yield* Hedge.apply(first, { alternatives: [second] })
-      .stream(prompt)
-      .pipe(
-        Stream.runForEach((chunk) =>
-          Effect.sync(() =>
-            received.push((chunk.isFinal ? undefined : chunk.promptProgress?.processed) ?? chunk.content)
-          )
-        ),
-        fork
-      )
+    const fiber = yield* (yield* Hedge.make(first, { alternatives: [second] })).stream(prompt).pipe(
+      Stream.runForEach((chunk) =>
+        Effect.sync(() => received.push((chunk.isFinal ? undefined : chunk.promptProgress?.processed) ?? chunk.content))
+      ),
+      fork
+    )
     yield* TestClock.adjust(0)
     expect(received).toEqual([1])
     yield* TestClock.adjust("5 seconds")
@@ -233,7 +229,7 @@ it.effect("an interrupt at any step closes both answers", () =>
       const pool = yield* Pool.make({ hosts: [{ provider: counted }], abandonedFor: 0 })
       const scheduler = new InterruptAt(step, () => fiber.interruptUnsafe())
       const fiber = yield* Effect.forkChild(
-        Effect.provideService(Hedge.apply(pool).complete(prompt), Scheduler.Scheduler, scheduler)
+        Effect.provideService((yield* Hedge.make(pool)).complete(prompt), Scheduler.Scheduler, scheduler)
       )
       yield* TestClock.adjust("10 seconds")
       yield* nextTask
@@ -248,11 +244,11 @@ it.effect("wrong requests are no defects, and a defect is one", () =>
   Effect.gen(function* () {
     const mock = yield* MockProvider.make(["Hi"])
     for (const wrong of ["null", "7", '{"model":"m","prompt":"x","deadlines":7}', '{"model":7,"prompt":"x"}']) {
-      const error = yield* Effect.flip(Hedge.apply(mock).complete(JSON.parse(wrong)))
+      const error = yield* Effect.flip((yield* Hedge.make(mock)).complete(JSON.parse(wrong)))
       expect(error.reason._tag).toBe("InvalidRequest")
     }
     const broken = Provider.make({ ...mock, stream: () => Stream.die("the fault of a provider") })
-    expect(yield* Effect.exit(Hedge.apply(broken).complete(prompt))).toMatchObject({ _tag: "Failure" })
+    expect(yield* Effect.exit((yield* Hedge.make(broken)).complete(prompt))).toMatchObject({ _tag: "Failure" })
   })
 )
 
@@ -277,7 +273,7 @@ describe("on real sockets", () => {
   ) {
     const one = yield* FakeServer.make(first, { models: ["m"] })
     const two = yield* FakeServer.make(second, { models: ["m"] })
-    const provider = Hedge.apply(yield* connect(setup, { baseUrl: one.url, name: "first" }), {
+    const provider = yield* Hedge.make(yield* connect(setup, { baseUrl: one.url, name: "first" }), {
       alternatives: [yield* connect(setup, { baseUrl: two.url, name: "second" })],
       isLoaded: () => Effect.succeed(true),
       minDelay: "20 millis"
@@ -344,7 +340,7 @@ describe("around a pool with one permit", () => {
         stream: () => Stream.fromEffect(Effect.delay(Effect.suspend(fails), "5 seconds"))
       })
       const pool = yield* Pool.make({ hosts: [{ provider, permits: 1 }] })
-      const fiber = yield* fork(Effect.exit(Hedge.apply(pool).complete(prompt)))
+      const fiber = yield* fork(Effect.exit((yield* Hedge.make(pool)).complete(prompt)))
       yield* TestClock.adjust("11 seconds")
       const exit = fiber.pollUnsafe()
       expect(exit).toBeDefined()
@@ -371,7 +367,7 @@ describe("around a pool with one permit", () => {
             })
           )
       })
-      const answer = yield* settle(Hedge.apply(provider).complete(prompt))
+      const answer = yield* settle((yield* Hedge.make(provider)).complete(prompt))
       expect(answer.content).toBe("Hi")
     })
   )

@@ -17,7 +17,7 @@ const hedgedAfter = Effect.fnUntraced(function* (waits: ReadonlyArray<number>) {
   const first = yield* MockProvider.make(() => [MockProvider.wait((waits[index++] ?? Infinity) * 1000), "Hi"])
   const second = yield* MockProvider.make(["Hi"], { name: "second" })
   const isLoaded = () => Effect.sync(() => !isMeasuring)
-  const hedged = Hedge.apply(first, { alternatives: [second], isLoaded, share: 1 })
+  const hedged = yield* Hedge.make(first, { alternatives: [second], isLoaded, share: 1 })
   return {
     complete: (model: string) => settle(hedged.complete(ask(model))),
     /** The seconds after which the second request is sent, and answers. */
@@ -76,7 +76,7 @@ it.effect("a request that no alternative could answer does not use up the share"
     const first = yield* MockProvider.make([MockProvider.wait("5 seconds"), "late"], { name: "first" })
     const second = yield* MockProvider.make(["early"], { name: "second" })
     const isLoaded = () => Effect.sync(() => isReady)
-    const hedged = Hedge.apply(first, { alternatives: [second], isLoaded, share: 0 })
+    const hedged = yield* Hedge.make(first, { alternatives: [second], isLoaded, share: 0 })
     for (let i = 0; i < 5; i++) expect(yield* settle(hedged.complete(ask("m")))).toMatchObject({ provider: "first" })
     isReady = true
     expect(yield* settle(hedged.complete(ask("other")))).toMatchObject({ provider: "second" })
@@ -112,7 +112,7 @@ it.effect("waits that the second request ended count as well", () =>
   Effect.gen(function* () {
     const first = yield* MockProvider.make([MockProvider.hang])
     const second = yield* MockProvider.make([MockProvider.wait("8 seconds"), "Hi"], { name: "second" })
-    const hedged = Hedge.apply(first, { alternatives: [second], share: 1 })
+    const hedged = yield* Hedge.make(first, { alternatives: [second], share: 1 })
     yield* settle(hedged.complete(ask("m")))
     const next = yield* Effect.forkChild(hedged.complete(ask("m")), { startImmediately: true })
     yield* TestClock.adjust("9999 millis")

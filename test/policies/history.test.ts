@@ -32,7 +32,7 @@ const recording = (histories: Histories, provider: Provider.Provider): Provider.
 
 const failing = (name: string) => MockProvider.make([MockProvider.fail(new StreamError({}))], { name })
 
-const hedge = (provider: Provider.Provider) => Hedge.apply(provider, { minDelay: "10 millis" })
+const hedge = (provider: Provider.Provider) => Hedge.make(provider, { minDelay: "10 millis" })
 
 const retry = (provider: Provider.Provider) => Retry.apply(provider, { attempts: 3 })
 
@@ -41,21 +41,29 @@ const fallback = (provider: Provider.Provider) => Fallback.make([{ provider }, {
 const pool = (provider: Provider.Provider) => Pool.make({ hosts: [{ provider }, { provider }] })
 
 const table: ReadonlyArray<
-  readonly [name: string, attempts: number, apply: (provider: Provider.Provider) => Provider.Provider]
+  readonly [
+    name: string,
+    attempts: number,
+    make: (provider: Provider.Provider) => Effect.Effect<Provider.Provider, ProviderError>
+  ]
 > = [
-  ["Retry", 3, retry],
+  ["Retry", 3, (p) => Effect.succeed(retry(p))],
   ["Fallback", 2, fallback],
-  ["Retry around Fallback, with Telemetry and Thinking between them", 2, (p) => retry(between(fallback(p)))],
+  [
+    "Retry around Fallback, with Telemetry and Thinking between them",
+    2,
+    (p) => Effect.map(fallback(p), (p) => retry(between(p)))
+  ],
   ["Fallback around Retry, with Telemetry and Thinking between them", 6, (p) => fallback(between(retry(p)))]
 ]
 
 const between = (provider: Provider.Provider) => Telemetry.apply(Thinking.apply(provider))
 
-for (const [name, attempts, apply] of table) {
+for (const [name, attempts, make] of table) {
   it.effect(`${name}: one history for the attempts of a stream, another one for the next stream`, () =>
     Effect.gen(function* () {
       const histories: Histories = []
-      const provider = apply(recording(histories, yield* failing("m")))
+      const provider = yield* make(recording(histories, yield* failing("m")))
       yield* settle(Effect.exit(provider.complete(request)))
       expect(histories.length).toBe(attempts)
       expect(new Set(histories).size).toBe(1)
@@ -73,7 +81,7 @@ const late = MockProvider.make([MockProvider.wait("50 millis"), MockProvider.fai
 it.live("Hedge: both requests have one history", () =>
   Effect.gen(function* () {
     const histories: Histories = []
-    const provider = hedge(between(recording(histories, yield* late)))
+    const provider = yield* hedge(between(recording(histories, yield* late)))
     yield* Effect.exit(provider.complete(request))
     expect(histories.length).toBe(2)
     expect(new Set(histories).size).toBe(1)
@@ -83,7 +91,7 @@ it.live("Hedge: both requests have one history", () =>
 it.live("Retry around Hedge around Pool: all attempts on all hosts have one history", () =>
   Effect.gen(function* () {
     const histories: Histories = []
-    const provider = retry(hedge(between(yield* pool(recording(histories, yield* late)))))
+    const provider = retry(yield* hedge(between(yield* pool(recording(histories, yield* late)))))
     yield* Effect.exit(provider.complete(request))
     expect(histories.length).toBeGreaterThanOrEqual(4)
     expect(new Set(histories).size).toBe(1)
@@ -97,7 +105,7 @@ it.effect("Fallback around Retry: one history for the attempts of an embedding",
       ...(yield* failing("m")),
       embed: () => Effect.fail(new ProviderError({ provider: "m", reason: new StreamError({}) }))
     })
-    const provider = fallback(retry(recording(histories, broken)))
+    const provider = yield* fallback(retry(recording(histories, broken)))
     yield* settle(Effect.exit(provider.embed({ model: "m", input: "x" })))
     expect(histories.length).toBe(6)
     expect(new Set(histories).size).toBe(1)

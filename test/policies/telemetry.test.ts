@@ -215,7 +215,7 @@ it.effect("inside of another policy, each attempt has a span that ends as the at
     const broken = yield* mock([MockProvider.fail(new Reasons.NetworkError({}))])
     const other = yield* mock(["Yes"])
     const { metrics, spans } = yield* observed(
-      Fallback.make([{ provider: broken }, { provider: other }]).complete(request)
+      (yield* Fallback.make([{ provider: broken }, { provider: other }])).complete(request)
     )
     expect(spans.map(({ status }) => status._tag === "Ended" && status.exit._tag)).toEqual(["Failure", "Success"])
     expect(spans.map(({ attributes }) => attributes.get("error.type"))).toEqual(["NetworkError", undefined])
@@ -349,7 +349,7 @@ it.effect("a policy inside adds who answered", () =>
   Effect.gen(function* () {
     const broken = yield* MockProvider.make([MockProvider.fail(new Reasons.NetworkError({}))], { name: "A" })
     const other = yield* MockProvider.make(["Yes"], { name: "B" })
-    const provider = Telemetry.apply(Fallback.make([{ provider: broken }, { provider: other }]))
+    const provider = Telemetry.apply(yield* Fallback.make([{ provider: broken }, { provider: other }]))
     const { last, spans } = yield* observed(provider.complete(request))
     expect(spans.length).toBe(1)
     expect(last()).toMatchObject({ "gen_ai.provider.name": "Fallback", "effect_local_llm.provider": "B" })
@@ -358,13 +358,15 @@ it.effect("a policy inside adds who answered", () =>
 
 describe("who answered", () => {
   const fallback = (provider: Provider.Provider) => Fallback.make([{ provider }])
-  const around: { readonly [name: string]: (pool: Provider.Provider) => Provider.Provider } = {
-    "a pool": (pool) => pool,
-    "Retry around a pool": (pool) => Retry.apply(pool),
-    "Thinking around a pool": (pool) => Thinking.apply(pool),
+  const around: {
+    readonly [name: string]: (pool: Provider.Provider) => Effect.Effect<Provider.Provider, Reasons.ProviderError>
+  } = {
+    "a pool": Effect.succeed,
+    "Retry around a pool": (pool) => Effect.succeed(Retry.apply(pool)),
+    "Thinking around a pool": (pool) => Effect.succeed(Thinking.apply(pool)),
     "Fallback around a pool": fallback,
-    "Hedge around a pool": (pool) => Hedge.apply(pool),
-    "all around a pool": (pool) => fallback(Retry.apply(Hedge.apply(pool)))
+    "Hedge around a pool": (pool) => Hedge.make(pool),
+    "all around a pool": (pool) => Effect.flatMap(Hedge.make(pool), (hedge) => fallback(Retry.apply(hedge)))
   }
 
   /** The first request fails on the first host. */
@@ -385,7 +387,7 @@ describe("who answered", () => {
   it.effect.each(Object.entries(around))("%s: it is the host, in the span and in the answer", ([, wrap]) =>
     Effect.gen(function* () {
       for (let i = 0; i < 4; i++) {
-        const provider = Telemetry.apply(wrap(yield* makePool(["Yes"])))
+        const provider = Telemetry.apply(yield* wrap(yield* makePool(["Yes"])))
         const { exit, last } = yield* observed(provider.complete(request))
         expect(exit).toMatchObject({ value: { provider: "gpu-2" } })
         expect(last()).toMatchObject({ "effect_local_llm.provider": "gpu-2" })
@@ -400,12 +402,14 @@ describe("who answered", () => {
     "%s: it is the host of an answer that fails later, or is given up",
     ([, wrap]) =>
       Effect.gen(function* () {
-        const failing = Telemetry.apply(wrap(yield* makePool(["Yes", MockProvider.fail(new Reasons.StreamError({}))])))
+        const failing = Telemetry.apply(
+          yield* wrap(yield* makePool(["Yes", MockProvider.fail(new Reasons.StreamError({}))]))
+        )
         expect((yield* observed(failing.complete(request))).last()).toMatchObject({
           "error.type": "StreamError",
           "effect_local_llm.provider": "gpu-2"
         })
-        const hanging = Telemetry.apply(wrap(yield* makePool(["Yes", MockProvider.hang])))
+        const hanging = Telemetry.apply(yield* wrap(yield* makePool(["Yes", MockProvider.hang])))
         const { last } = yield* observed(Stream.runDrain(Stream.take(hanging.stream(request), 1)))
         expect(last()).toMatchObject({ "effect_local_llm.provider": "gpu-2" })
       }).pipe(Effect.scoped)
@@ -414,7 +418,7 @@ describe("who answered", () => {
   it.effect("nobody, if nobody answered", () =>
     Effect.gen(function* () {
       const pool = yield* makePool([MockProvider.fail(new Reasons.NetworkError({}))])
-      const { last } = yield* observed(Telemetry.apply(fallback(pool)).complete(request))
+      const { last } = yield* observed(Telemetry.apply(yield* fallback(pool)).complete(request))
       expect(last()).not.toHaveProperty(["effect_local_llm.provider"])
     }).pipe(Effect.scoped)
   )
@@ -453,9 +457,9 @@ describe("the kind of server", () => {
       const one = { ...mock, kind: "ollama" }
       const two = { ...mock, kind: "lmstudio" }
       for (const [provider, options, name] of [
-        [Fallback.make([{ provider: one }, { provider: one }]), {}, "ollama"],
-        [Fallback.make([{ provider: one }, { provider: two }]), {}, "Fallback"],
-        [Fallback.make([{ provider: one }, { provider: mock }]), {}, "Fallback"],
+        [yield* Fallback.make([{ provider: one }, { provider: one }]), {}, "ollama"],
+        [yield* Fallback.make([{ provider: one }, { provider: two }]), {}, "Fallback"],
+        [yield* Fallback.make([{ provider: one }, { provider: mock }]), {}, "Fallback"],
         [one, { providerName: "mine" }, "mine"]
       ] as const) {
         const { last } = yield* observed(Telemetry.apply(provider, options).complete(request))
@@ -471,7 +475,9 @@ describe("names that servers and callers choose", () => {
   it.effect("are bounded in length, in spans and in metrics", () =>
     Effect.gen(function* () {
       const mock = yield* MockProvider.make([{ isFinal: true, model: long, responseId: long }], { name: long })
-      const provider = Telemetry.apply(Fallback.make([{ provider: mock }], { name: long }), { providerName: long })
+      const provider = Telemetry.apply(yield* Fallback.make([{ provider: mock }], { name: long }), {
+        providerName: long
+      })
       const { exit, metrics, spans } = yield* observed(
         provider.complete({ ...request, model: long, stop: Array.from({ length: 1000 }, () => long) })
       )

@@ -1,7 +1,7 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
+import { assert, describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { MockProvider, Provider, ProviderError } from "../../src/index.ts"
+import { MockProvider, Provider, ProviderError, Retry } from "../../src/index.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 
 const request = { model: "any", messages: [{ role: "user", content: "Why is the sky blue?" }] } as const
@@ -244,5 +244,66 @@ describe("MockProvider", () => {
       assert.deepInclude(reason, { _tag: "InvalidRequest", field: "model" })
       assert.include(reason.message, "defaults")
     }).pipe(Effect.provide(MockProvider.layer([])))
+  )
+})
+
+describe("a sequence", () => {
+  const texts = (provider: Provider.Provider, count: number) =>
+    Effect.forEach(Array.from({ length: count }), () =>
+      Effect.match(provider.complete({ model: "m", prompt: "x" }), {
+        onSuccess: ({ content }) => content,
+        onFailure: ({ reason }) => reason
+      })
+    )
+
+  it.effect(
+    "answers successive requests with successive answers, failures included, and then says that it is over",
+    () =>
+      Effect.gen(function* () {
+        const busy = new ProviderError.RateLimited({})
+        const mock = yield* MockProvider.make(
+          MockProvider.sequence([
+            ["a"],
+            MockProvider.fail(busy),
+            ["b", MockProvider.fail(busy)],
+            ({ model }) => [model],
+            []
+          ])
+        )
+        expect(yield* texts(mock, 5)).toEqual(["a", busy, busy, "m", ""])
+        const over = {
+          _tag: "InvalidRequest",
+          isRetryable: false,
+          description: expect.stringContaining("has 5 answers")
+        }
+        expect(yield* texts(mock, 2)).toMatchObject([over, over])
+        expect(yield* mock.requests).toHaveLength(7)
+      })
+  )
+
+  it.effect("begins anew with each mock, and each attempt of a policy is a request", () =>
+    Effect.gen(function* () {
+      const answers = MockProvider.sequence([
+        MockProvider.fail(new ProviderError.RateLimited({ retryAfter: Duration.zero })),
+        ["Hi"]
+      ])
+      for (let i = 0; i < 2; i++) {
+        const mock = yield* MockProvider.make(answers)
+        expect(yield* texts(Retry.apply(mock), 1)).toEqual(["Hi"])
+        // No policy sends the request again that comes after the last answer.
+        expect(yield* texts(Retry.apply(mock), 1)).toMatchObject([{ _tag: "InvalidRequest" }])
+        expect(yield* mock.requests).toHaveLength(3)
+      }
+    })
+  )
+
+  it.effect("is validated: each answer has to be a script that can be played", () =>
+    Effect.gen(function* () {
+      const once = (function* () {
+        yield "a"
+      })()
+      const error = yield* Effect.flip(MockProvider.make(MockProvider.sequence([["a"], once])))
+      expect(error.reason).toMatchObject({ _tag: "InvalidRequest", field: "sequence[1]" })
+    })
   )
 })

@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatRequest } from "../../src/CompletionRequest.ts"
+import * as Conversation from "../../src/Conversation.ts"
 import * as LlamaServer from "../../src/LlamaServer.ts"
 import * as Provider from "../../src/Provider.ts"
 import * as Models from "../../src/servers/models.ts"
@@ -68,6 +69,66 @@ RealServer.describeLlamaServer("LlamaServer", () => {
       expect(yield* ask({})).toEqual({ city: "Paris", celsius: 21 })
       const { reason } = yield* Effect.flip(ask({ maxTokens: 4 }))
       expect(reason).toMatchObject({ _tag: "InvalidAnswer", isTruncated: true })
+    })
+  )
+
+  it.live("counts the tokens of a prompt as it reads it", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start({ model: "tool", parameters: { n_ctx: 2048 } })
+      const tools = [{ name: "get_weather", parameters: Schema.Struct({ city: Schema.String }) }]
+      const call = { id: "c1", name: "get_weather", arguments: { city: "Paris" } }
+      const requests: ReadonlyArray<ChatRequest> = [
+        request(),
+        request({ tools }),
+        request({ think: false, temperature: 0 }),
+        request({
+          messages: [
+            { role: "system", content: "Be brief. <s> 😀" },
+            { role: "user", content: "Why? ".repeat(20) }
+          ]
+        }),
+        request({
+          tools,
+          messages: [
+            { role: "user", content: "Weather?" },
+            { role: "assistant", content: "", toolCalls: [call] },
+            { role: "tool", toolCallId: "c1", content: "21 degrees" }
+          ]
+        })
+      ]
+      for (const each of requests) {
+        const { usage } = yield* provider.complete({ ...each, maxTokens: 1 })
+        expect(yield* provider.countTokens(each)).toEqual({ tokens: usage?.promptTokens, exact: true })
+      }
+      const prompt = { model: "any", prompt: "Once <s> upon a time" }
+      const { usage } = yield* provider.complete({ ...prompt, maxTokens: 1 })
+      expect(yield* provider.countTokens(prompt)).toEqual({ tokens: usage?.promptTokens, exact: true })
+      // Also one that does not fit.
+      const messages = [{ role: "user" as const, content: "x".repeat(5000) }]
+      const { exact, tokens } = yield* provider.countTokens(request({ messages }))
+      expect(exact && tokens > 2048).toBe(true)
+    })
+  )
+
+  it.live("a conversation that is trimmed fits", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* start({ model: "sky", parameters: { n_ctx: 1024 } })
+      const messages = Array.from({ length: 30 }, (_, i) => [
+        { role: "user" as const, content: `Question ${i}: ${"why ".repeat(20)}?` },
+        { role: "assistant" as const, content: `Answer ${i}: ${"because ".repeat(10)}` }
+      ]).flat()
+      const whole = request({
+        model: "sky",
+        messages: [...messages, { role: "user", content: "And now?" }],
+        maxTokens: 100
+      })
+      expect((yield* Effect.flip(provider.complete(whole))).reason._tag).toBe("ContextOverflow")
+      const trimmed = yield* Effect.provideService(Conversation.trim(whole), Provider.Provider, provider)
+      const { finishReason, usage } = yield* provider.complete(trimmed)
+      expect(finishReason).toBe("stop")
+      expect(trimmed.messages[0]?.role).toBe("user")
+      expect(usage?.promptTokens).toBeLessThanOrEqual(924)
+      expect(usage?.promptTokens).toBeGreaterThan(600)
     })
   )
 

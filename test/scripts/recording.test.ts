@@ -46,7 +46,7 @@ describe("a terminal recording", () => {
     expect(svg).toContain(
       "@keyframes row0{0%{transform:translate(0,0px)}14.29%{transform:translate(0,-20px)}28.57%{transform:translate(0,0px)}}"
     )
-    expect(svg).toContain('style="animation-name:row0;transform:translate(0,0px)"')
+    expect(svg).toContain('transform="translate(0 0)" style="animation-name:row0"')
     expect(svg.match(/>one</g)).toHaveLength(1)
   })
 

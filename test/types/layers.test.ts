@@ -1,7 +1,7 @@
 /** What users write with layers has to compile. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { describe, expect, expectTypeOf, it } from "@effect/vitest"
-import { Config, ConfigProvider, Context, Effect, Layer } from "effect"
+import { Config, ConfigProvider, Context, Effect, Layer, type Scope } from "effect"
 import type { HttpClient } from "effect/http"
 import {
   Fallback,
@@ -11,8 +11,10 @@ import {
   MockProvider,
   Ollama,
   OpenAiCompatible,
+  Pool,
   Provider,
   type ProviderError,
+  Race,
   Retry
 } from "../../src/index.ts"
 
@@ -83,7 +85,34 @@ describe("layers", () => {
     expectTypeOf<Layer.Error<ReturnType<typeof disjoint>[number]>>().toEqualTypeOf<ProviderError.ProviderError | "a">()
     expectTypeOf<Layer.Services<ReturnType<typeof disjoint>[1]>>().toEqualTypeOf<HttpClient.HttpClient | "b">()
     const alone = () => Hedge.layer()
-    expectTypeOf<ReturnType<typeof alone>>().toEqualTypeOf<Layer.Layer<Provider.Provider, never, Provider.Provider>>()
+    expectTypeOf<ReturnType<typeof alone>>().toEqualTypeOf<
+      Layer.Layer<Provider.Provider, ProviderError.ProviderError, Provider.Provider>
+    >()
+  })
+
+  it("`provider` is a provider, an Effect that makes one, or a layer of one, wherever it is taken", () => {
+    const mock = MockProvider.make([])
+    const layer = Ollama.layer()
+    const needy: Effect.Effect<Provider.Provider, "a", "b"> = Effect.never
+    const made = (provider: Provider.Provider) => {
+      const hosts = [{ provider }, { provider: mock }, { provider: layer, name: "c" }]
+      return [
+        Fallback.make([{ provider }, { provider: mock }, { provider: layer }, { provider: needy }]),
+        Race.make([{ provider }, { provider: mock }, { provider: layer }, { provider: needy }]),
+        Hedge.make(provider, { alternatives: [provider, mock, layer, needy] }),
+        Hedge.make(needy, { alternatives: [layer] }),
+        Hedge.make(layer, { alternatives: [needy] }),
+        Effect.andThen(Pool.make({ hosts }), needy)
+      ] as const
+    }
+    type Made = ReturnType<typeof made>[number]
+    expectTypeOf<Effect.Error<Made>>().toEqualTypeOf<ProviderError.ProviderError | "a">()
+    expectTypeOf<Effect.Services<Made>>().toEqualTypeOf<HttpClient.HttpClient | Scope.Scope | "b">()
+    const ready = (provider: Provider.Provider) => Fallback.make([{ provider }])
+    expectTypeOf<Effect.Services<ReturnType<typeof ready>>>().toEqualTypeOf<never>()
+    // @ts-expect-error It makes something else.
+    const wrong = () => Fallback.make([{ provider: Effect.succeed(1) }])
+    expect(wrong).toBeDefined()
   })
 
   it("the layer of a server provides its own service", () => {

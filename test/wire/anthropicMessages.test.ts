@@ -8,7 +8,8 @@ import * as Stream from "effect/Stream"
 import type { ChatRequest, Tool } from "../../src/CompletionRequest.ts"
 import * as Completion from "../../src/Completion.ts"
 import * as Message from "../../src/protocol/anthropic/message.ts"
-import { countTokens, messages } from "../../src/protocol/anthropic/messages.ts"
+import { decodeCount, messages } from "../../src/protocol/anthropic/messages.ts"
+import * as TokenCount from "../../src/TokenCount.ts"
 import * as Reasons from "../../src/ProviderError.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
 import * as Client from "../support/anthropic.ts"
@@ -152,7 +153,7 @@ describe("a request", () => {
       const received = Result.getOrThrow(messages.decode(body))
       expect(received.request).toEqual(toExpected(request))
       expect(received.isStream).toBe(true)
-      expect(Result.isSuccess(countTokens(body))).toBe(true)
+      expect(Result.isSuccess(Result.flatMap(decodeCount(body), (request) => TokenCount.estimate(request)))).toBe(true)
     }
   )
 })

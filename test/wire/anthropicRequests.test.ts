@@ -1,7 +1,8 @@
 /** The fields of requests of Anthropic's API, one by one. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import { countTokens, messages } from "../../src/protocol/anthropic/messages.ts"
+import { decodeCount, messages } from "../../src/protocol/anthropic/messages.ts"
+import * as TokenCount from "../../src/TokenCount.ts"
 import { nested } from "../support/hostileBodies.ts"
 import { checkTables } from "../support/requestTables.ts"
 
@@ -268,7 +269,10 @@ describe("a request", () => {
 
 describe("the number of tokens", () => {
   const count = (body: object) =>
-    Result.map(countTokens({ model: "m", ...body }), ({ input_tokens }) => Number(input_tokens))
+    Result.map(
+      Result.flatMap(decodeCount({ model: "m", ...body }), (request) => TokenCount.estimate(request)),
+      ({ tokens }) => tokens
+    )
   const text = "The quick brown fox jumps over the lazy dog. ".repeat(100)
 
   it("is above that of tokenizers, which have about 10 for this sentence", () => {

@@ -11,15 +11,21 @@ import * as Answer from "../answer.ts"
 import * as Failure from "../failure.ts"
 import * as Output from "../output.ts"
 import type { Selected } from "../chatServer.ts"
+import * as Settings from "../settings.ts"
 import * as Commands from "./commands.ts"
+import * as ExternalEditor from "./externalEditor.ts"
 import * as Files from "./files.ts"
+import type * as Kept from "./kept.ts"
 import * as LineEditor from "./lineEditor.ts"
 
-export interface Settings extends Selected {
-  readonly system: string | undefined
+export interface Start extends Selected {
+  readonly settings: Settings.Said
+  readonly keeper: Kept.Keeper
+  readonly messages: ReadonlyArray<Files.Message>
   readonly images: ReadonlyArray<Uint8Array>
-  readonly options: Omit<ChatRequest, "messages">
-  readonly quiet: boolean
+  readonly files: ReadonlyArray<string>
+  /** The server that a flag named. */
+  readonly server: Files.Conversation["server"]
 }
 
 /** Whether standard input and standard output are terminals. */
@@ -35,42 +41,82 @@ export const isPossible = Effect.gen(function* () {
  *   text as it is.
  * - An answer that failed does not, even if it has text, so that the question can be asked again.
  */
-export const run = Effect.fnUntraced(function* (settings: Settings) {
-  const { images, model, provider, quiet, system } = settings
+export const run = Effect.fnUntraced(function* (start: Start) {
+  const { messages, model, provider, settings } = start
   const session: Commands.Session = {
-    provider,
-    model,
-    system,
-    images,
-    messages: [],
+    ...start,
+    system: settings.system,
+    turn: Commands.lastTurn(messages),
     answeredBy: undefined,
     isOver: false
   }
-  const history = yield* Files.openHistory
+  const history = yield* Files.openHistory(settings.private ?? false)
   const hint = "Ctrl-D or /bye ends the program"
   const editor = yield* LineEditor.make({ history, hint, complete: Commands.complete(session) })
-  if (!quiet) yield* Output.dimNote(`${model} on ${provider.name}. /help shows the commands`)
+  const goesOn = messages.length === 0 ? "" : ` goes on after ${messages.length} messages`
+  if (settings.quiet !== true) yield* Output.dimNote(`${model} on ${provider.name}${goesOn}. /help shows the commands`)
   while (!session.isOver) {
-    const line = yield* editor.read
+    const line = yield* editor.read()
     if (line === undefined) return yield* Output.write("\n")
-    const text = line.trim()
-    if (Commands.isCommand(text)) yield* report(yield* editor.whileBusy(Commands.run(session, text)))
-    else if (unquote(text) !== "") yield* takeTurn(settings, session, editor, unquote(text))
+    const turn = yield* findTurn(session, editor, line.trim())
+    if (turn !== undefined) yield* takeTurn(start, session, editor, turn)
   }
 })
+
+/** The turn that a line asks for, if it does. */
+const findTurn = Effect.fnUntraced(function* (session: Commands.Session, editor: LineEditor.LineEditor, line: string) {
+  if (!Commands.isCommand(line)) {
+    const { files, images, messages: before } = session
+    const content = unquote(line)
+    const question: Files.Message = { role: "user", content: [...files, content].join("\n\n"), ...withImages(images) }
+    return content === "" ? undefined : { question, before }
+  }
+  const exit = yield* editor.whileBusy(Commands.run(session, line))
+  yield* report(exit)
+  const next = Exit.isSuccess(exit) ? exit.value : undefined
+  return next?.isEdited === true ? yield* edit(editor, next.turn) : next?.turn
+})
+
+const withImages = (images: Files.Message["images"] = []) => (images.length === 0 ? {} : { images })
+
+/** The turn with another question. An editor that is left without a change cancels that. */
+const edit = Effect.fnUntraced(function* (editor: LineEditor.LineEditor, { before, question }: Commands.Turn) {
+  const command = yield* ExternalEditor.command
+  const edited =
+    command === undefined
+      ? editLine(editor, question.content)
+      : editor.leave(ExternalEditor.edit(command, question.content))
+  const exit = yield* Effect.exit(edited)
+  yield* report(exit)
+  const content = Exit.isSuccess(exit) ? exit.value : ""
+  if (content !== "" && (command === undefined || content !== question.content)) {
+    return { question: { ...question, content }, before }
+  }
+  yield* Output.dimNote("nothing is changed")
+  return undefined
+})
+
+/** The longest text, in UTF-16 units, that a line is fit for. */
+const maxLine = 32 * 1024
+
+const editLine = (editor: LineEditor.LineEditor, text: string) =>
+  text.length > maxLine
+    ? Failure.fail("the question is too long for a line; set EDITOR to your editor")
+    : Effect.map(editor.read(text), (text = "") => unquote(text.trim()))
 
 /** The text between `"""`. */
 const unquote = (text: string): string => (/^"""([^]*)"""$/.exec(text)?.[1] ?? text).trim()
 
 const takeTurn = Effect.fnUntraced(function* (
-  settings: Settings,
+  start: Start,
   session: Commands.Session,
   editor: LineEditor.LineEditor,
-  content: string
+  turn: Commands.Turn
 ) {
-  const { images, messages, model, system } = session
-  const question: Files.Message = { role: "user", content, ...(images.length === 0 ? {} : { images }) }
+  const { model, settings, system = "" } = session
   const hasAnswered = session.answeredBy === model
+  const messages = [...turn.before, turn.question]
+  session.turn = turn
   let text = ""
   let final: FinalChunk | undefined
   const observe = (chunk: StreamingChunk): void => {
@@ -78,15 +124,9 @@ const takeTurn = Effect.fnUntraced(function* (
     session.answeredBy = model
     if (chunk.isFinal) final = chunk
   }
-  const request: ChatRequest = {
-    ...settings.options,
-    model,
-    messages: [
-      ...(system === undefined ? [] : [{ role: "system", content: system } as const]),
-      ...[...messages, question].map(Struct.omit(["incomplete"]))
-    ]
-  }
-  const exit = yield* editor.whileBusy(Answer.print(request, { ...settings, hasAnswered, observe }))
+  const request = toRequest(settings, { model, system, messages })
+  const { quiet = false, raw = false } = settings
+  const exit = yield* editor.whileBusy(Answer.print(request, { ...start, quiet, raw, hasAnswered, observe }))
   const incomplete = findIncomplete(exit, final)
   if (incomplete !== "failed" && text !== "") {
     const answer: Files.Message = {
@@ -94,12 +134,27 @@ const takeTurn = Effect.fnUntraced(function* (
       content: text,
       ...(incomplete === undefined ? {} : { incomplete })
     }
-    session.messages = [...messages, question, answer]
+    session.messages = [...messages, answer]
     session.images = []
+    session.files = []
+    yield* session.keeper.keep({ model, system, server: start.server, messages: session.messages })
   }
   yield* report(exit)
   if (incomplete === "failed" && text !== "") yield* Output.dimNote("the incomplete answer is not kept")
   if (Exit.isSuccess(exit) && text === "") yield* Output.dimNote("the answer is empty and not kept")
+})
+
+/** The request that continues a conversation. An empty system message is none. */
+export const toRequest = (
+  settings: Settings.Said,
+  { messages, model, system = "" }: Files.Conversation
+): ChatRequest => ({
+  ...Settings.toOptions(settings),
+  model,
+  messages: [
+    ...(system === "" ? [] : [{ role: "system", content: system } as const]),
+    ...messages.map(Struct.omit(["incomplete"]))
+  ]
 })
 
 /** Why the answer is not complete, if so. */
@@ -109,7 +164,7 @@ const findIncomplete = (exit: Exit.Exit<void, unknown>, final: FinalChunk | unde
 }
 
 /** A failure is one line, and the conversation goes on, unless the terminal has gone. */
-const report = Effect.fnUntraced(function* (exit: Exit.Exit<void, unknown>) {
+const report = Effect.fnUntraced(function* (exit: Exit.Exit<unknown, unknown>) {
   if (Exit.isSuccess(exit)) return
   if (Cause.hasInterruptsOnly(exit.cause)) return yield* Output.dimNote("stopped")
   const error = Cause.squash(exit.cause)

@@ -7,9 +7,10 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
-import { platform } from "node:process"
+import * as Servers from "../../servers/servers.ts"
 import { variable } from "../access.ts"
 import * as Failure from "../failure.ts"
+import * as Folders from "../folders.ts"
 
 /** A message, and why an answer is not complete: it was stopped, or the reason for which the server ended it. */
 const Message = Schema.Struct({
@@ -23,7 +24,16 @@ export interface Message extends Schema.Schema.Type<typeof Message> {}
 
 const Conversation = Schema.Struct({
   model: Schema.String,
+  /** None if it is empty. */
   system: Schema.optional(Schema.String),
+  /** The server, if a flag named it. */
+  server: Schema.optional(
+    Schema.Struct({
+      provider: Schema.optionalKey(Schema.Literals(Servers.kinds)),
+      url: Schema.optionalKey(Schema.String),
+      hosts: Schema.optionalKey(Schema.Array(Schema.String))
+    })
+  ),
   messages: Schema.Array(Message)
 })
 
@@ -37,10 +47,13 @@ export const save = Effect.fnUntraced(function* (name: string, conversation: Con
   const files = yield* FileSystem.FileSystem
   const file = yield* resolve(name)
   if (yield* Effect.orElseSucceed(files.exists(file), () => false)) yield* load(name)
-  const json = yield* Effect.orDie(encode(conversation))
-  const written = replace(file, `${JSON.stringify(json, null, 2)}\n`)
+  const written = replace(file, yield* toText(conversation))
   yield* Effect.catch(written, () => Failure.fail(`${name} cannot be written`))
 })
+
+/** A conversation as the text of a file. */
+export const toText = (conversation: Conversation): Effect.Effect<string> =>
+  Effect.map(Effect.orDie(encode(conversation)), (json) => `${JSON.stringify(json, null, 2)}\n`)
 
 export const load = Effect.fnUntraced(function* (name: string) {
   const text = new TextDecoder().decode(yield* read(name))
@@ -59,7 +72,7 @@ export const read = Effect.fnUntraced(function* (name: string) {
 })
 
 /** A leading `~` is the home of the user, as in a shell. */
-const resolve = Effect.fnUntraced(function* (file: string) {
+export const resolve = Effect.fnUntraced(function* (file: string) {
   const path = yield* Path.Path
   const home = yield* variable("HOME")
   return home !== "" && /^~(?=[/\\]|$)/.test(file) ? path.join(home, file.slice(1)) : file
@@ -98,9 +111,11 @@ const maxLength = 32 * 1024
  * run at the same time keep the prompts of each other. When a conversation begins and the file is too long, it is replaced by its
  * newest prompts. Lines that cannot be decoded are skipped. If the file cannot be used, the history lasts as long as the conversation.
  */
-export const openHistory: Effect.Effect<History, never, FileSystem.FileSystem | Path.Path> = Effect.gen(function* () {
+export const openHistory = Effect.fnUntraced(function* (
+  isPrivate: boolean
+): Effect.fn.Return<History, never, FileSystem.FileSystem | Path.Path> {
   const files = yield* FileSystem.FileSystem
-  const found = yield* findFile
+  const found = isPrivate ? undefined : yield* findState("history")
   const file = found !== undefined && (yield* isUsable(found)) ? found : undefined
   const saved = file === undefined ? [] : yield* Effect.orElseSucceed(loadPrompts(file), () => [])
   const entries = saved.toReversed()
@@ -117,17 +132,9 @@ export const openHistory: Effect.Effect<History, never, FileSystem.FileSystem | 
   }
 })
 
-/** `undefined` if the history is switched off, or no folder for it is known. */
-const findFile = Effect.gen(function* () {
-  const path = yield* Path.Path
-  if ((yield* variable("LOCAL_LLM_NOHISTORY")).trim() !== "") return undefined
-  const state = yield* variable("XDG_STATE_HOME")
-  const [home, ...parts] = path.isAbsolute(state)
-    ? [state]
-    : platform === "win32"
-      ? [yield* variable("LOCALAPPDATA")]
-      : [yield* variable("HOME"), ...(platform === "darwin" ? ["Library", "Application Support"] : [".local", "state"])]
-  return home === undefined || home.trim() === "" ? undefined : path.join(home, ...parts, "local-llm", "history")
+/** Where something is kept. `undefined` if that is switched off, or no folder for it is known. */
+export const findState = Effect.fnUntraced(function* (name: string) {
+  return (yield* variable("LOCAL_LLM_NOHISTORY")).trim() === "" ? yield* Folders.state(name) : undefined
 })
 
 /** Another user may have put a link there. A pipe would block, and a device is not meant for it. */

@@ -10,8 +10,10 @@ import { variable } from "../access.ts"
 import type { History } from "./files.ts"
 
 export interface LineEditor {
-  /** The next prompt, of one or more lines. It may be empty, as after Ctrl-C. `undefined` at the end of the input. */
-  readonly read: Effect.Effect<string | undefined>
+  /** The next prompt, of one or more lines. It may be empty, as after Ctrl-C. `undefined` at the end of the input. A draft is edited, without its control characters. */
+  readonly read: (draft?: string) => Effect.Effect<string | undefined>
+  /** Runs an effect that uses the terminal itself. */
+  readonly leave: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Runs an effect. Ctrl-C interrupts it. Other keys are kept for the next `read`. */
   readonly whileBusy: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<Exit.Exit<A, E>, never, R>
 }
@@ -38,10 +40,13 @@ const makePlain = Effect.fnUntraced(function* ({ history }: Options) {
     return text
   })
   const editor: LineEditor = {
-    read: Effect.matchEffect(readText, {
-      onFailure: () => Effect.undefined,
-      onSuccess: (text) => Effect.as(history.add(text), text)
-    }),
+    // It cannot show a draft.
+    read: () =>
+      Effect.matchEffect(readText, {
+        onFailure: () => Effect.undefined,
+        onSuccess: (text) => Effect.as(history.add(text), text)
+      }),
+    leave: (effect) => effect,
     whileBusy: Effect.exit
   }
   return editor
@@ -58,31 +63,36 @@ const makeEditing = Effect.fnUntraced(function* (options: Options) {
   const keeping: Receiver = { onKey: (...key) => void kept.push(key), onEnd: () => undefined }
   let receiver = keeping
   let isEnded = false
-  yield* openKeys({
+  const keys = makeKeys({
     onKey: (...key) => receiver.onKey(...key),
     onEnd: () => {
       isEnded = true
       receiver.onEnd()
     }
   })
+  yield* Effect.acquireRelease(keys.open, () => keys.close)
   const run = yield* FiberSet.makeRuntime()
 
-  const readText = Effect.callback<string | undefined>((resume) => {
-    if (isEnded) return resume(Effect.undefined)
-    const editing = edit(options, run, (text) => {
-      receiver = keeping
-      resume(Effect.succeed(text))
+  const readText = (draft: string) =>
+    Effect.callback<string | undefined>((resume) => {
+      if (isEnded) return resume(Effect.undefined)
+      const editing = edit(options, run, (text) => {
+        receiver = keeping
+        resume(Effect.succeed(text))
+      })
+      receiver = editing
+      if (draft !== "") editing.onKey(draft.replaceAll(/[^\P{Cc}\t\n]/gu, "").replaceAll("\n", lineEnd), {})
+      for (let key = kept.shift(); key !== undefined; key = kept.shift()) {
+        editing.onKey(...key)
+        if (receiver !== editing) break
+      }
+      return Effect.sync(editing.onEnd)
     })
-    receiver = editing
-    for (let key = kept.shift(); key !== undefined; key = kept.shift()) {
-      editing.onKey(...key)
-      if (receiver !== editing) break
-    }
-    return Effect.sync(editing.onEnd)
-  })
 
   const editor: LineEditor = {
-    read: Effect.tap(readText, (text) => (text === undefined ? Effect.void : options.history.add(text))),
+    read: (draft = "") =>
+      Effect.tap(readText(draft), (text) => (text === undefined ? Effect.void : options.history.add(text))),
+    leave: (effect) => Effect.ensuring(Effect.andThen(keys.close, effect), keys.open),
     whileBusy: Effect.fnUntraced(function* (effect) {
       const fiber = yield* Effect.forkChild(effect)
       const stop = () => {
@@ -199,8 +209,8 @@ const setKeyMode = (isOn: boolean): void => {
   process.stdout.write(isOn ? markPastes : stopMarkingPastes)
 }
 
-/** Reads keys from the terminal, one by one, until the scope closes. */
-const openKeys = ({ onEnd, onKey }: Receiver) => {
+/** Reads keys from the terminal, one by one, while it is open. */
+const makeKeys = ({ onEnd, onKey }: Receiver) => {
   const { stdin } = process
   let pasted: string | undefined
   const onKeypress: OnKey = (text, key) => {
@@ -214,22 +224,21 @@ const openKeys = ({ onEnd, onKey }: Receiver) => {
   }
   // Without a listener, the error of a terminal that has gone would end the process before its finalizers.
   stdin.on("error", onEnd)
-  return Effect.acquireRelease(
-    Effect.sync(() => {
+  return {
+    open: Effect.sync(() => {
       Readline.emitKeypressEvents(stdin)
       stdin.on("keypress", onKeypress)
       stdin.on("end", onEnd)
       setKeyMode(true)
       stdin.resume()
     }),
-    () =>
-      Effect.sync(() => {
-        stdin.off("keypress", onKeypress)
-        stdin.off("end", onEnd)
-        stdin.pause()
-        setKeyMode(false)
-      })
-  )
+    close: Effect.sync(() => {
+      stdin.off("keypress", onKeypress)
+      stdin.off("end", onEnd)
+      stdin.pause()
+      setKeyMode(false)
+    })
+  }
 }
 
 /**

@@ -1,16 +1,14 @@
 /** Who may use a gateway: the owners of its keys, each with limits of its own. */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as RateLimiter from "effect/persistence/RateLimiter"
 import type * as Redacted from "effect/Redacted"
 import { platform } from "node:process"
 import type { Access, Caller } from "../../gateway/access.ts"
 import * as GatewayAccess from "../../gateway/access.ts"
 import { Refusal } from "../../gateway/refusal.ts"
-import { RateLimited } from "../../ProviderError.ts"
+import * as Limits from "../../policies/limits.ts"
 import * as Output from "../output.ts"
 import * as Keys from "./keys.ts"
 
@@ -42,11 +40,10 @@ const refuse = (status: 401 | 403, message: string) => Effect.fail(new Refusal({
 export const make = Effect.fnUntraced(function* (file: string) {
   const context = yield* Effect.context<FileSystem.FileSystem>()
   yield* noteOthers(file)
-  const limiter = yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory)
+  /** By name, so that a limit outlives a change of the file. */
+  const limits = yield* Limits.make()
   let keys = yield* Keys.load(file)
   let find = Keys.makeFind(keys)
-  /** By name, so that a limit outlives a change of the file. */
-  const running = new Map<string, number>()
 
   const reload = Effect.gen(function* () {
     keys = yield* Keys.load(file)
@@ -66,7 +63,7 @@ export const make = Effect.fnUntraced(function* (file: string) {
   const authorized = (key: Key) => Effect.andThen(Effect.provideContext(refresh, context), authorizeKey(key))
 
   const accounts: Accounts = {
-    authorize: (key) => Effect.map(authorized(key), (key) => toCaller(key, limiter, running)),
+    authorize: (key) => Effect.map(authorized(key), (key) => toCaller(key, limits)),
     authorizeStatus: (key) =>
       Effect.flatMap(authorized(key), ({ maySeeStatus = false }) =>
         maySeeStatus ? Effect.void : refuse(403, "The key does not allow to see the status")
@@ -110,68 +107,18 @@ const makeRefresh = Effect.fnUntraced(function* (file: string, reload: Effect.Ef
   })
 })
 
-const toCaller = (key: Keys.Key, limiter: RateLimiter.RateLimiter, running: Map<string, number>): Caller => {
-  const { mayPull = false, models, name, priority = "interactive", requestsPerMinute, tokensPerMinute } = key
+const toCaller = (key: Keys.Key, limits: Limits.Limits): Caller => {
+  const { mayPull = false, models, name, priority = "interactive" } = key
   return {
     name,
     caller: { name, priority },
     allows: (model) => models === undefined || models.some((allowed) => withoutTag(allowed) === withoutTag(model)),
     mayPull,
-    admit: Effect.gen(function* () {
-      yield* enter(key, running)
-      // The first one of its tokens: a bucket in debt has none.
-      if (tokensPerMinute !== undefined) yield* consume(limiter, `tokens ${name}`, tokensPerMinute, 1)
-      if (requestsPerMinute !== undefined) yield* consume(limiter, `requests ${name}`, requestsPerMinute, 1)
-    }),
+    admit: limits.admit(name, key, false),
     // What an answer takes is known at its end.
-    onUsage: ({ completionTokens = 0, promptTokens = 0 }) =>
-      tokensPerMinute === undefined
-        ? Effect.void
-        : Effect.ignore(
-            limiter.consume({
-              ...bucket,
-              key: `tokens ${name}`,
-              limit: tokensPerMinute,
-              tokens: Math.max(0, promptTokens + completionTokens - 1),
-              onExceeded: "delay"
-            })
-          )
+    onUsage: ({ completionTokens = 0, promptTokens = 0 }) => limits.spend(name, key, promptTokens + completionTokens)
   }
 }
 
 /** Names with and without this tag mean the same model on Ollama. */
 const withoutTag = (model: string): string => model.replace(/:latest$/, "")
-
-const bucket = { algorithm: "token-bucket", window: "1 minute" } as const
-
-const consume = (limiter: RateLimiter.RateLimiter, key: string, limit: number, tokens: number) =>
-  limiter.consume({ ...bucket, key, limit, tokens }).pipe(
-    Effect.asVoid,
-    Effect.catch(({ reason }) =>
-      // The store in memory does not fail.
-      Effect.fail(
-        new RateLimited({
-          retryAfter: reason._tag === "RateLimitExceeded" ? reason.retryAfter : Duration.minutes(1)
-        })
-      )
-    )
-  )
-
-/** When a request that runs ends is not known. */
-const retryAfterBusy = Duration.seconds(1)
-
-const enter = ({ name, requestsAtOnce = Infinity }: Keys.Key, running: Map<string, number>) =>
-  Effect.acquireRelease(
-    Effect.suspend(() => {
-      const count = running.get(name) ?? 0
-      if (count >= requestsAtOnce) return Effect.fail(new RateLimited({ retryAfter: retryAfterBusy }))
-      running.set(name, count + 1)
-      return Effect.void
-    }),
-    () =>
-      Effect.sync(() => {
-        const count = (running.get(name) ?? 1) - 1
-        if (count > 0) running.set(name, count)
-        else running.delete(name)
-      })
-  )

@@ -1,47 +1,20 @@
 /** The file of `local-llm serve --config`. */
-import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Servers from "../../servers/servers.ts"
-import * as BaseUrl from "../../values/baseUrl.ts"
-
-const text = Schema.NonEmptyString
-
-const count = (minimum: number) =>
-  Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum, { message: `Expected a whole number, ${minimum} or more` }))
-
-const time = Schema.String.check(
-  Schema.isPattern(/^(\d{1,6}(\.\d{1,3})?(ms|[smh])|never)$/u, {
-    message: "Expected a time such as 90s, 10m or 2h, or never"
-  })
-)
+import { $schema, address, count, filter, optional, text, time } from "../fields.ts"
+import * as JsonFile from "../jsonFile.ts"
 
 const variable = Schema.String.check(
   Schema.isPattern(/^[A-Za-z_]\w*$/u, { message: "Expected the name of an environment variable, not its value" })
 )
 
-/** What editors cannot check. They check what is beside it. */
-const filter = <A>(find: (value: A) => Schema.FilterOutput | string | undefined) =>
-  Schema.makeFilter<A>(find, { toJsonSchema: () => [{}, true] })
-
-/** Only the kind of the server knows which path an address may have. Credentials do not belong into a file. */
-const url = text.check(
-  filter((address) =>
-    Result.match(BaseUrl.parse(address, { port: "", root: "" }), {
-      onFailure: (fault) => fault.replace("use `token` or `headers`", "tokenVariable names the variable of a token"),
-      onSuccess: () => undefined
-    })
-  )
-)
+const url = address("tokenVariable names the variable of a token")
 
 const origin = Schema.String.check(
   filter((value) =>
     URL.parse(value)?.origin === value ? undefined : "Expected an origin such as http://localhost:3000"
   )
 )
-
-const optional = <S extends Schema.Top>(schema: S, description: string) =>
-  Schema.optionalKey(schema).pipe(Schema.annotateKey({ description }))
 
 const Host = Schema.Struct({
   url: url.pipe(Schema.annotateKey({ description: "Its address, such as http://gpu-1:11434" })),
@@ -73,7 +46,7 @@ const findTwins = (hosts: ReadonlyArray<Host>) => {
 }
 
 const fields = {
-  $schema: optional(Schema.String, "The schema of this file, for editors"),
+  $schema,
   hosts: Schema.Array(Host)
     .check(Schema.isMinLength(1, { message: "Expected at least one host" }), filter(findTwins))
     .pipe(Schema.annotateKey({ description: "The servers" })),
@@ -98,18 +71,4 @@ export const Config = Schema.Struct(fields)
 export interface Config extends Schema.Schema.Type<typeof Config> {}
 
 /** What editors check a file against. */
-export const jsonSchema = (): object => ({
-  $schema: "https://json-schema.org/draft/2020-12/schema",
-  title: "The configuration of local-llm serve",
-  ...JSON.parse(
-    JSON.stringify(Schema.toJsonSchemaDocument(Config, { onExcessProperty: "error" }).schema),
-    (_, value: unknown) => lift(value)
-  )
-})
-
-/** Editors look for a description in the schema itself, not in a part of it. */
-const lift = (schema: unknown): unknown => {
-  if (!Predicate.isObject(schema) || !("allOf" in schema) || !Array.isArray(schema.allOf)) return schema
-  const { allOf, ...rest } = schema
-  return Object.assign(rest, ...allOf)
-}
+export const jsonSchema = (): object => JsonFile.toJsonSchema(Config, "The configuration of local-llm serve")

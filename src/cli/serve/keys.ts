@@ -7,11 +7,10 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
-import { platform } from "node:process"
-import { variable } from "../access.ts"
 import * as Files from "../conversation/files.ts"
 import * as Failure from "../failure.ts"
-import * as Settings from "./settings.ts"
+import * as Folders from "../folders.ts"
+import * as JsonFile from "../jsonFile.ts"
 
 const text = Schema.NonEmptyString
 
@@ -49,21 +48,12 @@ const File = Schema.Struct({ keys: Schema.Array(Key).check(Schema.makeFilter(fin
 
 /** The file that is used if none is named. */
 export const defaultFile = Effect.gen(function* () {
-  const path = yield* Path.Path
-  const config = yield* variable("XDG_CONFIG_HOME")
-  const [home, ...parts] = path.isAbsolute(config)
-    ? [config]
-    : platform === "win32"
-      ? [yield* variable("APPDATA")]
-      : [yield* variable("HOME"), ".config"]
-  if (home === undefined || home.trim() === "") {
-    return yield* Failure.fail("no folder for the file of the keys is known; name a file with --keys")
-  }
-  return path.join(home, ...parts, "local-llm", "keys.json")
+  const file = yield* Folders.configuration("keys.json")
+  return file ?? (yield* Failure.fail("no folder for the file of the keys is known; name a file with --keys"))
 })
 
 /** The keys in a file. */
-export const load = (file: string) => Effect.map(Settings.read(file, File, "--keys"), ({ keys }) => keys)
+export const load = (file: string) => Effect.map(JsonFile.read(file, File, "--keys"), ({ keys }) => keys)
 
 /** As `load`; none if there is no such file. */
 export const loadIfAny = Effect.fnUntraced(function* (file: string) {

@@ -17,7 +17,7 @@ import type * as Flags from "../flags.ts"
 import * as Output from "../output.ts"
 import * as GatewayConfig from "./config.ts"
 import * as Listen from "./listen.ts"
-import * as Settings from "./settings.ts"
+import * as JsonFile from "../jsonFile.ts"
 
 export type Input = Flags.Input<typeof Flags.serve>
 
@@ -51,7 +51,7 @@ export interface Source {
 /** Fails with a message that names the flag or the place in the file. `startFake` returns the address of the fake server. */
 export const read = Effect.fnUntraced(function* <R>(input: Input, startFake: Effect.Effect<string, never, R>) {
   const config =
-    input.config === undefined ? undefined : yield* Settings.read(input.config, GatewayConfig.Config, "--config")
+    input.config === undefined ? undefined : yield* JsonFile.read(input.config, GatewayConfig.Config, "--config")
   const fixed = yield* readFixed(input, config)
   if (input.permits !== undefined && input.permits < 1)
     return yield* Failure.fail("--permits is a whole number, 1 or more")
@@ -120,7 +120,7 @@ const findHosts = Effect.fnUntraced(function* <R>(
   config: GatewayConfig.Config | undefined,
   startFake: Effect.Effect<string, never, R>
 ) {
-  const { hosts, provider: kind, url } = input
+  const { hosts = [], provider: kind, url } = input
   const named = [...(url === undefined ? [] : [url]), ...hosts]
   if (named.length > 0) {
     yield* Effect.forEach(named, checkAddress, { discard: true })

@@ -1,4 +1,5 @@
 /** A host of a pool: its permits, and what is known about it. */
+import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type * as Provider from "../../Provider.ts"
@@ -13,6 +14,8 @@ export interface Settings {
   readonly oneModelAtATime: boolean
   /** How long a request that was given up before its first chunk counts against the host. */
   readonly abandonedMillis: number
+  /** Run when the host has left the pool. */
+  readonly release: Effect.Effect<void>
 }
 
 /** The parts of a predicted time to the first chunk, in milliseconds. */

@@ -4,15 +4,15 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Provider from "../../Provider.ts"
 import { isProviderError, type ProviderError } from "../../ProviderError.ts"
-import * as OptionSchema from "../../servers/options.ts"
 import * as Text from "../../values/text.ts"
 import { checkHost, type HostOptions, invalid } from "./options.ts"
 import type { Queue } from "./queue.ts"
 
 export interface Options {
   readonly queue: Queue
-  readonly add: <E, R>(host: HostOptions<E, R>) => Effect.Effect<void, ProviderError | E, R>
+  readonly add: <E, R>(host: HostOptions<E, R>) => Effect.Effect<void, ProviderError | E, Exclude<R, Scope.Scope>>
   /** The default of the pool. */
   readonly permits: number
   /** The name of the pool. */
@@ -27,7 +27,9 @@ export const follow = Effect.fnUntraced(function* <E, R>(
   /** The names of the list before. */
   let listed = new Set<string>()
 
-  const join = Effect.fnUntraced(function* (host: HostOptions<E, R>): Effect.fn.Return<void, ProviderError | E, R> {
+  const join = Effect.fnUntraced(function* (
+    host: HostOptions<E, R>
+  ): Effect.fn.Return<void, ProviderError | E, Exclude<R, Scope.Scope>> {
     const own = nameOf(host)
     if (own !== undefined) listed.add(own)
     yield* checkHost(host)
@@ -41,7 +43,7 @@ export const follow = Effect.fnUntraced(function* <E, R>(
 
   const apply = (
     hosts: ReadonlyArray<HostOptions<E, R>>,
-    join: (host: HostOptions<E, R>) => Effect.Effect<void, ProviderError | E, R>
+    join: (host: HostOptions<E, R>) => Effect.Effect<void, ProviderError | E, Exclude<R, Scope.Scope>>
   ) =>
     Effect.suspend(() => {
       const before = listed
@@ -74,4 +76,4 @@ const toLog = (cause: Cause.Cause<unknown>): string => {
 }
 
 const nameOf = ({ name, provider }: HostOptions<unknown, unknown>): string | undefined =>
-  name ?? (OptionSchema.isProvider(provider) ? provider.name : undefined)
+  name ?? (Provider.isProvider(provider) ? provider.name : undefined)

@@ -10,6 +10,7 @@ import type { CompletionRequest, Defaults } from "../../CompletionRequest.ts"
 import type { EmbeddingRequest } from "../../Embedding.ts"
 import { AllProvidersFailed, NetworkError, ProviderError, Timeout } from "../../ProviderError.ts"
 import type * as Provider from "../../Provider.ts"
+import type { TokenCount } from "../../TokenCount.ts"
 import * as ModelLists from "../modelLists.ts"
 import * as Host from "./host.ts"
 
@@ -152,6 +153,27 @@ export const makeLists = (name: string, hosts: () => ReadonlyArray<Host.Host>): 
       )
   }
 }
+
+/** The first host that has the model counts, those that are on and have it in memory before others. */
+export const countTokens = Effect.fnUntraced(function* (
+  name: string,
+  hosts: ReadonlyArray<Host.Host>,
+  request: CompletionRequest
+): Effect.fn.Return<TokenCount, ProviderError> {
+  const { model = "" } = request
+  const rank = ({ breaker, models }: Host.Host) =>
+    (breaker.isOff() ? 2 : 0) + (models.get(model)?.info?.isLoaded === true ? 0 : 1)
+  const errors: Array<ProviderError> = []
+  for (const host of hosts.toSorted((a, b) => rank(a) - rank(b))) {
+    const { provider } = host
+    const count = provider.countTokens(request)
+    const isAsked = model === "" || provider.hasUnlistedModels
+    const result = yield* Effect.result(limited(host, isAsked ? count : Effect.andThen(provider.model(model), count)))
+    if (Result.isSuccess(result)) return result.success
+    errors.push(result.failure)
+  }
+  return yield* Effect.fail(toFailure(name, errors))
+})
 
 /** The options with which all hosts would send a request. */
 export const sharedOptions = (

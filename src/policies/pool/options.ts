@@ -2,12 +2,14 @@
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Defaults } from "../../CompletionRequest.ts"
-import type * as Provider from "../../Provider.ts"
+import * as Provider from "../../Provider.ts"
 import { InvalidRequest, ProviderError } from "../../ProviderError.ts"
 import * as OptionSchema from "../../servers/options.ts"
 import * as Values from "../../values/objects.ts"
@@ -15,8 +17,11 @@ import type * as Host from "./host.ts"
 
 /** A server of a pool. */
 export interface HostOptions<E = never, R = never> {
-  /** A provider, or an Effect that makes one, such as `Ollama.make({ baseUrl: "http://gpu-1:11434" })`. */
-  readonly provider: Provider.Provider | Effect.Effect<Provider.Provider, E, R>
+  /**
+   * A provider, an Effect that makes one, such as `Ollama.make({ baseUrl: "http://gpu-1:11434" })`, or a layer of one. An Effect and a layer
+   * live until the host has left the pool.
+   */
+  readonly provider: Provider.Source<E, R>
   /** Its name in `state`, in errors and in the final chunk. Default: that of the provider, with a number if it is taken. */
   readonly name?: string | undefined
   /** How many requests it answers at the same time, 1 or more. Default: that of the pool. */
@@ -74,10 +79,7 @@ const poolFields: OptionSchema.Fields<Settings> = {
 }
 
 const hostFields: OptionSchema.Fields<HostOptions<unknown, unknown>> = {
-  provider: OptionSchema.is(
-    (u): u is object => Effect.isEffect(u) || OptionSchema.isProvider(u),
-    "a provider, or an Effect that makes one"
-  ),
+  provider: OptionSchema.source,
   name: OptionSchema.text,
   permits: OptionSchema.count(1),
   oneModelAtATime: OptionSchema.boolean
@@ -149,18 +151,17 @@ const hasStream = (options: AllOptions): boolean => Values.isRecord(options) && 
 
 export const checkHost = <E, R>(host: HostOptions<E, R>) => OptionSchema.readFor(hostDefinition, host, poolName)
 
-/** Makes the provider of a host if it is not there yet. `taken` returns the names of the other hosts. */
+/** Makes the provider of a host if it is not there yet, in this scope. `taken` returns the names of the other hosts. */
 export const resolveHost = Effect.fnUntraced(function* <E, R>(
   host: HostOptions<E, R>,
   { abandonedMillis, permits }: { readonly abandonedMillis: number | undefined; readonly permits: number },
-  taken: () => ReadonlyArray<string>
-): Effect.fn.Return<Host.Settings, ProviderError | E, R> {
+  taken: () => ReadonlyArray<string>,
+  scope: Scope.Closeable
+): Effect.fn.Return<Host.Settings, ProviderError | E, Exclude<R, Scope.Scope>> {
   yield* checkHost(host)
-  const provider = Effect.isEffect(host.provider) ? yield* host.provider : host.provider
-  if (!OptionSchema.isProvider(provider)) {
-    return yield* Effect.fail(invalid("provider", "Expected an Effect that makes a provider"))
-  }
+  const provider = yield* Scope.provide(Provider.fromSource(host.provider), scope)
   return {
+    release: Scope.close(scope, Exit.void),
     name: host.name ?? findName(provider.name, taken()),
     provider,
     permits: host.permits ?? permits,

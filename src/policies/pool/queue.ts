@@ -173,6 +173,7 @@ const drain = Effect.fnUntraced(function* (
   if (!host.isDraining) return
   remove(host)
   review()
+  yield* host.release
 })
 
 const begin = (knowledge: Knowledge, { host, model, running }: Line.Ticket, now: () => number): void => {

@@ -3,6 +3,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
+import type { CompletionRequest } from "../../CompletionRequest.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import { StreamError } from "../../ProviderError.ts"
 import * as Json from "../../values/json.ts"
@@ -86,3 +87,29 @@ const command = (path: string) =>
 
 export const load = command("/models/load")
 export const unload = command("/models/unload")
+
+/** `POST /tokenize`. As in a completion, the text gets its first token, and special tokens are one token each. */
+export const tokenize = Endpoint.postEncoded(
+  "/tokenize",
+  (content: string) => Result.succeed({ content, add_special: true, parse_special: true }),
+  Endpoint.json(Schema.Struct({ tokens: Schema.Array(Schema.Unknown) }), ({ tokens }) => Result.succeed(tokens.length))
+)
+
+/** How a request for a completion becomes its body. */
+type Encode = Endpoint.Endpoint<CompletionRequest, unknown>["encode"]
+
+/** `POST /v1/chat/completions/input_tokens`, with the body of a completion. */
+export const inputTokens = (encode: Encode) =>
+  Endpoint.postEncoded(
+    "/v1/chat/completions/input_tokens",
+    encode,
+    Endpoint.json(Schema.Struct({ input_tokens: Schema.Int }), ({ input_tokens }) => Result.succeed(input_tokens))
+  )
+
+/** `POST /apply-template`, with the body of a completion. The response is the text of the prompt. */
+export const applyTemplate = (encode: Encode) =>
+  Endpoint.postEncoded(
+    "/apply-template",
+    encode,
+    Endpoint.json(Schema.Struct({ prompt: Schema.String }), ({ prompt }) => Result.succeed(prompt))
+  )

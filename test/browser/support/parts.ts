@@ -40,15 +40,18 @@ const retry = ([baseUrl]: Urls) =>
 
 const fallback = ([broken, working]: Urls) =>
   Effect.flatMap(
-    Effect.all([Ollama.make({ baseUrl: broken }), LmStudio.make({ baseUrl: working })]),
-    ([first, second]) => complete(Fallback.make([{ provider: first }, { provider: second }]))
+    Fallback.make([{ provider: Ollama.make({ baseUrl: broken }) }, { provider: LmStudio.make({ baseUrl: working }) }]),
+    complete
   )
 
 const hedge = ([slow, fast]: Urls) =>
-  Effect.flatMap(Effect.all([Ollama.make({ baseUrl: slow }), Ollama.make({ baseUrl: fast })]), ([first, second]) =>
-    complete(
-      Hedge.apply(first, { alternatives: [second], isLoaded: () => Effect.succeed(true), minDelay: "50 millis" })
-    )
+  Effect.flatMap(
+    Hedge.make(Ollama.make({ baseUrl: slow }), {
+      alternatives: [Ollama.make({ baseUrl: fast })],
+      isLoaded: () => Effect.succeed(true),
+      minDelay: "50 millis"
+    }),
+    complete
   )
 
 const telemetry = ([baseUrl]: Urls) =>

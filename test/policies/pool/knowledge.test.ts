@@ -225,7 +225,8 @@ it.effect("the models of a host are bounded in number, since callers choose thei
       provider: yield* fake("one"),
       permits: 1,
       oneModelAtATime: false,
-      abandonedMillis: 0
+      abandonedMillis: 0,
+      release: Effect.void
     }
     const one = Host.make(settings, () => 0.5)
     for (let i = 0; i < 10_000; i++) Host.modelOf(one, `model ${i}`)

@@ -2,9 +2,11 @@
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import { TestClock } from "effect/testing"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
+import * as Provider from "../../../src/Provider.ts"
 import { NetworkError, ProviderError, StreamError } from "../../../src/ProviderError.ts"
 import { settle } from "../../support/attempts.ts"
 import { answeredBy, ask, fake, host, reasonOf, state } from "./support.ts"
@@ -131,5 +133,31 @@ it.effect("one model at a time: two names of one model are the same", () =>
       yield* Effect.forkChild(pool.complete(ask("x", model)), { startImmediately: true })
     }
     expect(yield* state(pool)).toMatchObject({ waiting: 1, hosts: [{ active: 2 }] })
+  })
+)
+
+it.effect("an Effect and a layer of a host live until it has left the pool, and after a host that is not added", () =>
+  Effect.gen(function* () {
+    const log: Array<string> = []
+    const living = (name: string) =>
+      Effect.acquireRelease(
+        Effect.tap(fake(name), () => Effect.sync(() => log.push(`+${name}`))),
+        () => Effect.sync(() => log.push(`-${name}`))
+      )
+    yield* Effect.gen(function* () {
+      const pool = yield* Pool.make({
+        hosts: [{ provider: living("one") }, { provider: Layer.effect(Provider.Provider, living("two")), name: "two" }]
+      })
+      yield* pool.drain("two")
+      expect(log).toEqual(["+one", "+two", "-two"])
+      yield* pool.add({ provider: living("three") })
+      const error = yield* Effect.flip(pool.add({ provider: living("four"), name: "one" }))
+      expect(error.reason).toMatchObject({ _tag: "InvalidRequest", field: "hosts" })
+      expect(log.slice(3)).toEqual(["+three", "+four", "-four"])
+      // @ts-expect-error It makes no provider.
+      const wrong = yield* Effect.flip(pool.add({ provider: Layer.empty, name: "five" }))
+      expect(wrong).toMatchObject({ reason: { field: "provider" } })
+    }).pipe(Effect.scoped)
+    expect(log.slice(6).toSorted()).toEqual(["-one", "-three"])
   })
 )

@@ -11,6 +11,7 @@ import * as Fallback from "../../../src/Fallback.ts"
 import * as Hedge from "../../../src/Hedge.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Pool from "../../../src/Pool.ts"
+import type * as Provider from "../../../src/Provider.ts"
 import * as Retry from "../../../src/Retry.ts"
 import type { ProviderErrorReason } from "../../../src/ProviderError.ts"
 import { ApiError, NetworkError, ProviderError, StreamTruncated } from "../../../src/ProviderError.ts"
@@ -63,7 +64,7 @@ it.effect("a hedge never goes to the host that serves the first request", () =>
     const request = { model: "m", messages }
     // One host has the prompt in its cache.
     yield* settle(pool.complete(request))
-    const hedged = Hedge.apply(pool, { minDelay: "2 seconds", share: 1 })
+    const hedged = yield* Hedge.make(pool, { minDelay: "2 seconds", share: 1 })
     for (let i = 0; i < 4; i++) yield* settle(hedged.complete(request))
     const counts = yield* countOf(fakes)
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(9)
@@ -71,7 +72,7 @@ it.effect("a hedge never goes to the host that serves the first request", () =>
 
     const alone = yield* fake("alone", [MockProvider.wait("30 seconds"), "Hi"])
     const single = yield* Pool.make({ hosts: [{ provider: alone }] })
-    yield* settle(Hedge.apply(single, { minDelay: "2 seconds", share: 1 }).complete(request))
+    yield* settle((yield* Hedge.make(single, { minDelay: "2 seconds", share: 1 })).complete(request))
     expect(yield* countOf([alone])).toEqual([1])
   })
 )
@@ -161,11 +162,13 @@ it.effect("a server that stops reading when the connection is closed has its per
 
 const names = ["one", "two", "three", "four", "five"]
 
-const around: { readonly [name: string]: (pool: Pool.Pool) => Pool.Pool["complete"] } = {
-  "a pool alone": (pool) => pool.complete,
-  "Retry around it": (pool) => Retry.apply(pool, quick).complete,
-  "Retry and Hedge around it": (pool) => Retry.apply(Hedge.apply(pool), quick).complete,
-  "Retry in a Fallback": (pool) => Fallback.make([{ provider: Retry.apply(pool, { ...quick, attempts: 10 }) }]).complete
+const around: {
+  readonly [name: string]: (pool: Pool.Pool) => Effect.Effect<Provider.Provider, ProviderError>
+} = {
+  "a pool alone": (pool) => Effect.succeed(pool),
+  "Retry around it": (pool) => Effect.succeed(Retry.apply(pool, quick)),
+  "Retry and Hedge around it": (pool) => Effect.map(Hedge.make(pool), (hedge) => Retry.apply(hedge, quick)),
+  "Retry in a Fallback": (pool) => Fallback.make([{ provider: Retry.apply(pool, { ...quick, attempts: 10 }) }])
 }
 
 for (const [name, wrap] of Object.entries(around)) {
@@ -174,7 +177,7 @@ for (const [name, wrap] of Object.entries(around)) {
       const crash = MockProvider.fail(new NetworkError({ kind: "reset" }))
       const fakes = yield* Effect.forEach(names, (name) => fake(name, [MockProvider.wait("200 millis"), crash]))
       const pool = yield* Pool.make({ hosts: fakes.map((provider) => ({ provider })) })
-      const error = yield* settle(Effect.flip(wrap(pool)(ask("x"))))
+      const error = yield* settle(Effect.flip((yield* wrap(pool)).complete(ask("x"))))
       expect(JSON.stringify(error)).toContain("NetworkError")
       const counts = yield* countOf(fakes)
       expect(counts.toSorted()).toEqual([0, 0, 0, 1, 1])

@@ -1,16 +1,17 @@
 /** JSON files of settings: each mistake in one has a line of its own, with its place. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import * as Failure from "../failure.ts"
-import * as Output from "../output.ts"
+import * as Failure from "./failure.ts"
+import * as Output from "./output.ts"
 
 /** The most mistakes that are shown. */
 const maxMistakes = 20
 
-/** Reads a file. `what` is the flag that names it. The mistakes are written to standard error; if there is only one, it is the failure. */
+/** Reads a file. `what` is the flag that names it, or what it is. The mistakes are written to standard error; if there is only one, it is the failure. */
 export const read = Effect.fnUntraced(function* <A>(file: string, schema: Schema.ConstraintDecoder<A>, what: string) {
   const text = yield* Effect.catch(
     FileSystem.FileSystem.use((files) => files.readFileString(file)),
@@ -30,8 +31,15 @@ export const decode = <A>(
   schema: Schema.ConstraintDecoder<A>
 ): Result.Result<A, ReadonlyArray<string>> => {
   const json = parse(text)
-  if (Result.isFailure(json)) return Result.fail([json.failure])
-  const result = Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty: "error" })(json.success)
+  return Result.isFailure(json) ? Result.fail([json.failure]) : check(json.success, schema)
+}
+
+/** The same for a value. */
+export const check = <A>(
+  value: unknown,
+  schema: Schema.ConstraintDecoder<A>
+): Result.Result<A, ReadonlyArray<string>> => {
+  const result = Schema.decodeUnknownResult(schema, { errors: "all", onExcessProperty: "error" })(value)
   return Result.mapError(result, ({ issue }) =>
     format(issue).issues.map(({ message, path = [] }) => {
       const place = path.map((segment) => (typeof segment === "object" ? segment.key : segment))
@@ -84,3 +92,20 @@ const toPlace = (path: ReadonlyArray<PropertyKey>): string => {
 }
 
 const toKey = (key: string): string => (/^[\w$]+$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`)
+
+/** What editors check a file of settings against. */
+export const toJsonSchema = (schema: Schema.Constraint, title: string): object => ({
+  $schema: "https://json-schema.org/draft/2020-12/schema",
+  title,
+  ...JSON.parse(
+    JSON.stringify(Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" }).schema),
+    (_, value: unknown) => lift(value)
+  )
+})
+
+/** Editors look for a description in the schema itself, not in a part of it. */
+const lift = (schema: unknown): unknown => {
+  if (!Predicate.isObject(schema) || !("allOf" in schema) || !Array.isArray(schema.allOf)) return schema
+  const { allOf, ...rest } = schema
+  return Object.assign(rest, ...allOf)
+}

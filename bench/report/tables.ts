@@ -81,13 +81,13 @@ export function costs(results: ReadonlyArray<Result>): string {
     const rows = results.find(({ measure }) => measure === column.measure)?.rows
     return rows === undefined ? [] : [{ ...column, rows }]
   })
-  const lines = everySubject.map((subject) => [
-    subject,
-    ...measured.map(({ digits, figure, rows }) => {
+  const lines = everySubject.map((subject) => {
+    const cells = measured.map(({ digits, figure, rows }) => {
       const value = medianOf(rows, subject, figure)
       return Number.isNaN(value) ? "–" : formatNumber(value, digits)
     })
-  ])
+    return [String(subject)].concat(cells)
+  })
   return table([["subject", ...measured.map(({ title }) => title)], ...lines])
 }
 

@@ -1,5 +1,5 @@
 /** The programs of `examples/`, as a user runs them, beside the fake server. */
-import { afterAll, describe, expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { createServer } from "node:http"
@@ -8,7 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Readable } from "node:stream"
 import { FakeServer } from "../../src/testing/index.ts"
-import { folder, messagesOf, run, server, setScript, start, startServer } from "../support/programs.ts"
+import { folder, messagesOf, run, server, setScript, startServer } from "../support/programs.ts"
 
 describe("examples", () => {
   it("tool-loop calls the tool, and again after a failure", async () => {
@@ -86,49 +86,53 @@ describe("examples", () => {
     }
   })
 
-  it("chat-server keeps conversations in files, and stops the model server when the client leaves", async () => {
-    await setScript(({ body }) => ({ text: `${messagesOf(body).length} messages` }))
-    const files = mkdtempSync(join(tmpdir(), "chats-"))
-    const { child, port } = await startServer("chat-server", { CHATS: files })
-    try {
-      const ask = (name: string, signal?: AbortSignal) =>
-        fetch(`http://127.0.0.1:${port}/chat/${name}`, { method: "POST", body: "Why?", ...(signal && { signal }) })
-      // The system message, and then two for each turn before.
-      const read = async (name: string) => {
-        const lines = (await (await ask(name)).text()).trim().split("\n")
-        const parts = lines.map((line): { readonly text?: string; readonly end?: string } => JSON.parse(line))
-        return [parts.map(({ text = "" }) => text).join(""), parts.at(-1)?.end]
-      }
-      expect(await read("anna")).toEqual(["2 messages", "stop"])
-      expect(await read("anna")).toEqual(["4 messages", "stop"])
-      expect(await read("ben")).toEqual(["2 messages", "stop"])
-      // Turns of one conversation at the same time run one after the other.
-      const both = await Promise.all([read("ben"), read("ben")])
-      expect(both.map(([text]) => text).toSorted()).toEqual(["4 messages", "6 messages"])
-
-      await setScript({ pieces: FakeServer.endless("word "), delay: { between: 5 } })
-      const controller = new AbortController()
-      const response = await ask("cleo", controller.signal)
-      await response.body?.getReader().read()
-      controller.abort()
-      await Effect.runPromise(server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client"))
-
-      await setScript({ status: 503, body: { error: "server busy" } })
-      const refused = await ask("dora")
-      expect([refused.status, await refused.json()]).toEqual([503, { error: "InternalProviderError" }])
-
-      // Another process reads what the first one has kept.
-      child.kill()
+  it(
+    "chat-server keeps conversations in files, and stops the model server when the client leaves",
+    { timeout: 60_000 },
+    async () => {
       await setScript(({ body }) => ({ text: `${messagesOf(body).length} messages` }))
-      const next = await startServer("chat-server", { CHATS: files })
-      const again = await fetch(`http://127.0.0.1:${next.port}/chat/anna`, { method: "POST", body: "Why?" })
-      expect(await again.text()).toContain('"text":"6"')
-      next.child.kill()
-    } finally {
-      child.kill()
-      rmSync(files, { recursive: true })
+      const files = mkdtempSync(join(tmpdir(), "chats-"))
+      const { child, port } = await startServer("chat-server", { CHATS: files })
+      try {
+        const ask = (name: string, signal?: AbortSignal) =>
+          fetch(`http://127.0.0.1:${port}/chat/${name}`, { method: "POST", body: "Why?", ...(signal && { signal }) })
+        // The system message, and then two for each turn before.
+        const read = async (name: string) => {
+          const lines = (await (await ask(name)).text()).trim().split("\n")
+          const parts = lines.map((line): { readonly text?: string; readonly end?: string } => JSON.parse(line))
+          return [parts.map(({ text = "" }) => text).join(""), parts.at(-1)?.end]
+        }
+        expect(await read("anna")).toEqual(["2 messages", "stop"])
+        expect(await read("anna")).toEqual(["4 messages", "stop"])
+        expect(await read("ben")).toEqual(["2 messages", "stop"])
+        // Turns of one conversation at the same time run one after the other.
+        const both = await Promise.all([read("ben"), read("ben")])
+        expect(both.map(([text]) => text).toSorted()).toEqual(["4 messages", "6 messages"])
+
+        await setScript({ pieces: FakeServer.endless("word "), delay: { between: 5 } })
+        const controller = new AbortController()
+        const response = await ask("cleo", controller.signal)
+        await response.body?.getReader().read()
+        controller.abort()
+        await Effect.runPromise(server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client"))
+
+        await setScript({ status: 503, body: { error: "server busy" } })
+        const refused = await ask("dora")
+        expect([refused.status, await refused.json()]).toEqual([503, { error: "InternalProviderError" }])
+
+        // Another process reads what the first one has kept.
+        child.kill()
+        await setScript(({ body }) => ({ text: `${messagesOf(body).length} messages` }))
+        const next = await startServer("chat-server", { CHATS: files })
+        const again = await fetch(`http://127.0.0.1:${next.port}/chat/anna`, { method: "POST", body: "Why?" })
+        expect(await again.text()).toContain('"text":"6"')
+        next.child.kill()
+      } finally {
+        child.kill()
+        rmSync(files, { recursive: true })
+      }
     }
-  })
+  )
 
   it("sse-server sends events, and the status of a failure before the first text", async () => {
     const { child, port } = await startServer("sse-server")

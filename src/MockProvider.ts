@@ -179,7 +179,11 @@ export const make = (answers: Answers, options: Options = {}): Effect.Effect<Moc
         Effect.map(Deferred.make<never, NetworkError>(), (aborted) => {
           requests.push(request)
           return {
-            items: play(findScript(request), { model: request.model, provider: name, aborted: Deferred.await(aborted) }),
+            items: play(findScript(request), {
+              model: request.model,
+              provider: name,
+              aborted: Deferred.await(aborted)
+            }),
             abort: Deferred.fail(aborted, new NetworkError({ description: "aborted" })),
             release: Effect.void
           }

@@ -3,7 +3,7 @@
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Schema } from "effect"
 import { Activity, Workflow } from "effect/workflow"
-import { Ollama, Provider, ProviderError } from "effect-local-llm"
+import { Ollama, Provider, ProviderError, Retry } from "effect-local-llm"
 import * as Engine from "./engine.ts"
 
 const results = { success: Schema.String, error: ProviderError.ProviderError }
@@ -24,7 +24,8 @@ const run = Report.toLayer(
 )
 
 const defaults = { model: Config.String("MODEL").pipe(Config.withDefault("llama3.2")) }
-const provider = Layer.provide(Ollama.layerConfig({ defaults }), NodeHttpClient.layerUndici)
+const ollama = Layer.provide(Ollama.layerConfig({ defaults }), NodeHttpClient.layerUndici)
+const provider = Layer.provide(Retry.layer(), ollama)
 const live = run.pipe(Layer.provideMerge(Engine.layer), Layer.provide(provider))
 
 const job = Report.execute({ texts: process.argv.slice(2) })

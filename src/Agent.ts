@@ -112,7 +112,7 @@ export interface Answer extends Omit<End, "_tag"> {
  * (finish reason `length`) runs none. What the model does wrong does not end the turn: a tool that does not exist and
  * invalid arguments become a short result that names the tools, or the fields that are wrong. Arguments that are JSON text
  * are parsed. A tool with `needsApproval` ends the turn with a part `ToolApproval`; it runs in the next turn, whose prompt
- * has the `tool-approval-response`. A call that was not approved by then fails.
+ * has the `tool-approval-response`. A call that was not approved by then fails, and an approval is for one run.
  *
  * The last part is an `End`, unless the stream fails: with an `AiError` of the model; with the failure of a handler, if
  * the `failureMode` of the tool is `error`; or with the `InvalidRequestError` of an invalid option. When the consumer

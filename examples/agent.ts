@@ -51,7 +51,7 @@ const routes = HttpRouter.use(
         const { id, prompt } = yield* HttpServerRequest.schemaBodyJson(UiMessages.Turn)
         const { chat, turn } = yield* Cache.get(chats, id)
         // One turn at a time: an approval that is sent twice would run the call twice.
-        yield* Effect.acquireRelease(Semaphore.take(turn, 1), () => Semaphore.release(turn, 1), { interruptible: true })
+        yield* Effect.acquireRelease(turn.take(1), () => turn.release(1), { interruptible: true })
         const parts = Agent.stream({ prompt, toolkit, chat })
         return yield* StreamResponse.parts(Stream.provideContext(parts, context))
       })

@@ -172,6 +172,13 @@ describe.each(serverNames)("%s", (server) => {
 })
 
 describe("an estimate", () => {
+  it("has tokens for each byte, above 0", () => {
+    for (const tokensPerByte of [0, -1, Number.NaN, Infinity]) {
+      const estimated = TokenCount.estimate(request, { tokensPerByte })
+      expect(estimated).toMatchObject({ failure: { _tag: "InvalidRequest", field: "tokensPerByte" } })
+    }
+  })
+
   const usage = (promptTokens: number): FakeServer.Script => ({
     text: "Hi",
     usage: { promptTokens, completionTokens: 1, totalTokens: promptTokens + 1 }

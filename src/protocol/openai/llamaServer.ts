@@ -104,7 +104,7 @@ export const inputTokens = (encode: Encode) =>
   Endpoint.postEncoded(
     "/v1/chat/completions/input_tokens",
     encode,
-    Endpoint.json(Schema.Struct({ input_tokens: Schema.Int }), ({ input_tokens }) => Result.succeed(input_tokens))
+    Endpoint.json(Schema.Struct({ input_tokens: WireSchema.Count }), ({ input_tokens }) => Result.succeed(input_tokens))
   )
 
 /** `POST /apply-template`, with the body of a completion. The response is the text of the prompt. */

@@ -232,7 +232,7 @@ const toReason = (error: ProviderError): AiError.AiErrorReason => {
     case "StreamTruncated":
       return new AiError.InternalProviderError({ description, metadata })
     case "RateLimited":
-      return new AiError.RateLimitError({ retryAfter: error.retryAfter, metadata })
+      return new AiError.RateLimitError({ retryAfter: toWholeMillis(error.retryAfter), metadata })
     case "AuthenticationError":
       return new AiError.AuthenticationError({ kind: "Unknown", description, metadata })
     case "InvalidRequest":
@@ -246,7 +246,7 @@ const toReason = (error: ProviderError): AiError.AiErrorReason => {
     case "ApiError":
       // Only this error of `effect/ai` says when to retry.
       return error.isRetryable && error.retryAfter !== undefined
-        ? new AiError.RateLimitError({ retryAfter: error.retryAfter, metadata })
+        ? new AiError.RateLimitError({ retryAfter: toWholeMillis(error.retryAfter), metadata })
         : AiError.reasonFromHttpStatus({ status: reason.status, description, metadata })
     case "ParseError":
     case "LineTooLong":
@@ -256,6 +256,10 @@ const toReason = (error: ProviderError): AiError.AiErrorReason => {
       return new AiError.UnknownError({ description, metadata })
   }
 }
+
+/** The schema of an `AiError` does not encode a part of a millisecond. */
+const toWholeMillis = (duration: Duration.Duration | undefined): Duration.Duration | undefined =>
+  duration && Duration.millis(Math.ceil(Duration.toMillis(duration)))
 
 /** The one that is as retryable: `TransportError` is, and the others are not. */
 const toNetworkReason = ({ isRetryable, kind }: NetworkError): AiError.NetworkError["reason"] => {

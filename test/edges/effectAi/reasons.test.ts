@@ -5,6 +5,7 @@ import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Arbitrary from "effect/Arbitrary"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as AiResponse from "../../../src/ai/response.ts"
@@ -30,7 +31,10 @@ describe("errors", () => {
         expect(read).toBeInstanceOf(sent.constructor)
         expect(read?.message).toBe(sent.message)
         expect(each.isRetryable).toBe(sent.isRetryable)
-        if (sent.isRetryable) expect(each.retryAfter).toEqual("retryAfter" in sent ? sent.retryAfter : undefined)
+        const retryAfter = "retryAfter" in sent ? sent.retryAfter : undefined
+        const millis = retryAfter && Math.ceil(Duration.toMillis(retryAfter))
+        // `effect/ai` encodes whole milliseconds only.
+        if (sent.isRetryable) expect(each.retryAfter && Duration.toMillis(each.retryAfter)).toBe(millis)
       }
     }
   })

@@ -119,12 +119,21 @@ describe("variables", () => {
     ["LOCAL_LLM_IDLE_TIMEOUT", "0s", "Expected a time of more than 0"],
     ["LOCAL_LLM_URL", "http://me:secret@gpu-1", "Expected no user name or password; set the variable of the token"],
     ["LOCAL_LLM_HOSTS", "[]", "Expected at least one"],
+    ["LOCAL_LLM_STOP", "a,", "stop[1]: Expected a value with a length of at least 1"],
+    ["LOCAL_LLM_ALIASES", '{"a":1}', "aliases.a: Expected string"],
     ["LOCAL_LLM_THINK", "much", 'Expected "on" | "off" | "low" | "medium" | "high" | "max"'],
     ["LOCAL_LLM_ALIASES", "fast=llama3.2", "Expected object"]
   ])("%s=%s is an error that names it", ([name, value, expected]) =>
     Effect.gen(function* () {
       const { message } = yield* Effect.flip(readWith({ [name]: value }))
       expect(message).toBe(`${name}: ${expected}`)
+    })
+  )
+
+  it.effect("name a server by its address or by hosts", () =>
+    Effect.gen(function* () {
+      const { message } = yield* Effect.flip(readWith({ LOCAL_LLM_URL: "gpu-1", LOCAL_LLM_HOSTS: "gpu-2" }))
+      expect(message).toBe("LOCAL_LLM_HOSTS and LOCAL_LLM_URL exclude each other")
     })
   )
 })

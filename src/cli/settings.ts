@@ -99,7 +99,7 @@ export const fromText = (name: Name, value: string): Result.Result<Settings, str
   const list = value.split(",").map((each) => each.trim())
   const readings = [value, json, list, value === "1" ? true : value === "0" ? false : value]
   const results = readings.map((reading) => JsonFile.check({ [name]: reading }, Settings))
-  const mistakes = Arr.getFailures(results).map(([first = ""]) => first.replace(`: ${name}: `, ""))
+  const mistakes = Arr.getFailures(results).map(([first = ""]) => first.replace(`: ${name}: `, "").replace(/^: /, ""))
   // A reading of the right type has the better words.
   const [mistake = ""] = [...mistakes.filter((each) => !/^Expected \w+$/.test(each)), ...mistakes]
   const [found] = Arr.getSuccesses(results)
@@ -128,7 +128,9 @@ export const apply = Effect.fnUntraced(function* <Input extends Said>(flags: Inp
   }
   const toModel = makeToModel(settings.aliases)
   const name = "name" in flags && Predicate.isString(flags.name) ? { name: toModel(flags.name) } : {}
-  const models = { model: toModel(settings.model), embeddingModel: toModel(settings.embeddingModel) }
+  // A conversation has the name of its model, which may also be an alias of another one.
+  const model = toModel(flags.model) ?? conversation.model ?? toModel(settings.model)
+  const models = { model, embeddingModel: toModel(settings.embeddingModel) }
   return { ...flags, ...settings, ...models, ...name }
 })
 
@@ -150,9 +152,13 @@ export const makeToModel =
 
 /** What the variables say, what the file says, and where it is. */
 export const read = Effect.gen(function* () {
-  const variables = yield* Effect.forEach(names, readVariable)
+  const said = yield* Effect.forEach(names, readVariable)
+  const variables = said.reduce<Said>((all, each) => addMissing(all, each), {})
+  if (variables.url !== undefined && variables.hosts !== undefined) {
+    return yield* Failure.fail(`${variableOf("hosts")} and ${variableOf("url")} exclude each other`)
+  }
   const { file, path } = yield* readFile
-  return { variables: variables.reduce<Said>((all, each) => addMissing(all, each), {}), file, path }
+  return { variables, file, path }
 })
 
 const readVariable = Effect.fnUntraced(function* (name: Name) {

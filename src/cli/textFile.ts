@@ -18,7 +18,7 @@ export const read = Effect.fnUntraced(function* (given: string) {
   const file = path.resolve(yield* Files.resolve(given))
   // Below the current folder, the rest of the path says nothing about the text.
   const below = path.relative("", file)
-  const name = below.startsWith("..") || path.isAbsolute(below) ? given : below
+  const name = below === "" || below.startsWith("..") || path.isAbsolute(below) ? given : below
   const fail = (reason: string) => Failure.fail(`${name} cannot be read: ${reason}`)
   const { type } = yield* Effect.catch(
     FileSystem.FileSystem.use((files) => files.stat(file)),

@@ -155,7 +155,9 @@ it.live("--continue sends the last conversation with its model, its system messa
     yield* CommandLine.runOnTerminal(["-m", "n", "-s", "Be brief.", "--url", server.url, "Why?"], {
       env: { XDG_STATE_HOME: state }
     })
-    expect(yield* run(["-c", "-q", "And then?"])).toMatchObject({ code: 0, stdout: "Yes\n" })
+    // The model of the conversation is a name of the server, also if it is an alias of another one.
+    const aliases = { LOCAL_LLM_ALIASES: '{"n":"m"}' }
+    expect(yield* run(["-c", "-q", "And then?"], aliases)).toMatchObject({ code: 0, stdout: "Yes\n" })
     expect(yield* run(["-c", "--json", "-m", "m", "-s", "", "So?"])).toMatchObject({ code: 0 })
     expect(yield* last).toMatchObject({
       model: "m",

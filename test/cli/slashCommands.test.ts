@@ -142,6 +142,15 @@ describe.skipIf(!CommandLine.hasTerminals)("a conversation", () => {
       const question = "~/notes.txt:\n```txt\nremember\n```\n\nWhy?"
       expect(chats(yield* server.state)[1]).toMatchObject([{ content: question }, {}, { content: "Sure?" }])
       expect(chats(yield* server.state)[1]).toHaveLength(3)
+      // A question that is asked again leaves the file for the next prompt.
+      yield* say("/file ~/notes.txt\r", "files with the next prompt: 1")
+      yield* say("/retry\r", "Done.", "tokens")
+      yield* say("With it?\r", "Done.", "tokens")
+      yield* say("/retry\r", "Done.", "tokens")
+      yield* say("Without?\r", "Done.", "tokens")
+      const questions = chats(yield* server.state).map((messages) => Object(messages.at(-1)).content)
+      const withFile = question.replace("Why?", "With it?")
+      expect(questions.slice(2)).toEqual(["Sure?", withFile, withFile, "Without?"])
 
       // With a program of the desktop.
       makeProgram(folder, "wl-copy", `cat > ${Path.join(folder, "clipboard")}`)

@@ -65,6 +65,7 @@ describe("a file of text", () => {
       expect(yield* read(Path.resolve("src/cli/main.ts"))).toMatch(/^src\/cli\/main\.ts:\n```ts\n#!/)
       const path = write("c", "")
       for (const name of [path, Path.relative("", path)]) expect((yield* read(name)).split(":")[0]).toBe(name)
+      expect((yield* Effect.flip(read("."))).message).toBe(". cannot be read: it is a folder")
     })
   )
 

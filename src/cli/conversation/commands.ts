@@ -18,6 +18,8 @@ import type * as Kept from "./kept.ts"
 export interface Turn {
   readonly question: Files.Message
   readonly before: ReadonlyArray<Files.Message>
+  /** How many of the session's files the question has. They stay there until it is answered. */
+  readonly files: number
 }
 
 export interface Session {
@@ -124,7 +126,7 @@ const load = withFile(
 export const lastTurn = (messages: ReadonlyArray<Files.Message>): Turn | undefined => {
   const at = messages.findLastIndex(({ role }) => role === "user")
   const question = messages[at]
-  return question === undefined ? undefined : { question, before: messages.slice(0, at) }
+  return question === undefined ? undefined : { question, before: messages.slice(0, at), files: 0 }
 }
 
 const again =

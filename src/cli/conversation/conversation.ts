@@ -69,7 +69,7 @@ const findTurn = Effect.fnUntraced(function* (session: Commands.Session, editor:
     const { files, images, messages: before } = session
     const content = unquote(line)
     const question: Files.Message = { role: "user", content: [...files, content].join("\n\n"), ...withImages(images) }
-    return content === "" ? undefined : { question, before }
+    return content === "" ? undefined : { question, before, files: files.length }
   }
   const exit = yield* editor.whileBusy(Commands.run(session, line))
   yield* report(exit)
@@ -80,7 +80,8 @@ const findTurn = Effect.fnUntraced(function* (session: Commands.Session, editor:
 const withImages = (images: Files.Message["images"] = []) => (images.length === 0 ? {} : { images })
 
 /** The turn with another question. An editor that is left without a change cancels that. */
-const edit = Effect.fnUntraced(function* (editor: LineEditor.LineEditor, { before, question }: Commands.Turn) {
+const edit = Effect.fnUntraced(function* (editor: LineEditor.LineEditor, turn: Commands.Turn) {
+  const { question } = turn
   const command = yield* ExternalEditor.command
   const edited =
     command === undefined
@@ -90,7 +91,7 @@ const edit = Effect.fnUntraced(function* (editor: LineEditor.LineEditor, { befor
   yield* report(exit)
   const content = Exit.isSuccess(exit) ? exit.value : ""
   if (content !== "" && (command === undefined || content !== question.content)) {
-    return { question: { ...question, content }, before }
+    return { ...turn, question: { ...question, content } }
   }
   yield* Output.dimNote("nothing is changed")
   return undefined
@@ -135,8 +136,9 @@ const takeTurn = Effect.fnUntraced(function* (
       ...(incomplete === undefined ? {} : { incomplete })
     }
     session.messages = [...messages, answer]
-    session.images = []
-    session.files = []
+    session.turn = { ...turn, files: 0 }
+    session.images = session.images.filter((image) => turn.question.images?.includes(image) !== true)
+    session.files = session.files.slice(turn.files)
     yield* session.keeper.keep({ model, system, server: start.server, messages: session.messages })
   }
   yield* report(exit)

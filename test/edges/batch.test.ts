@@ -61,6 +61,9 @@ const makeEcho = Effect.gen(function* () {
 const run = (provider: Provider.Provider, options: Batch.Options) =>
   Batch.run(options).pipe(Effect.provideService(Provider.Provider, provider), Effect.provide(NodeServices.layer))
 
+/** Files take real time, which the `TestClock` has not. */
+const realTime = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5)))
+
 const ids = (count: number): ReadonlyArray<string> => Array.from({ length: count }, (_, index) => `request ${index}`)
 
 const contentOf = ({ response }: Batch.Result): unknown => {
@@ -285,7 +288,7 @@ describe("run", () => {
         ])
       )
       const fiber = yield* Effect.forkChild(run(provider, files))
-      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 100)))
+      while ((yield* provider.requests).length === 0) yield* realTime
       yield* TestClock.adjust("59 seconds")
       expect(yield* provider.requests).toHaveLength(1)
       yield* TestClock.adjust("1 second")
@@ -309,7 +312,7 @@ describe("run", () => {
       const waiting: Array<number> = []
       const onProgress = (progress: Batch.Progress) => Effect.sync(() => waiting.push(progress.waiting))
       const fiber = yield* Effect.forkChild(run(provider, { ...files, onProgress }))
-      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 100)))
+      while (waiting.length < 2) yield* realTime
       yield* TestClock.adjust("1 minute")
       expect(read(files.output)).toEqual([])
       isOff = false

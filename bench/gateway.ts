@@ -1,6 +1,7 @@
 // npm run bench:gateway [-- --write] [-- --litellm PROGRAM] [-- --rounds 5] [-- --burst]: the gateway beside a `node:http` proxy that copies
 // bytes, and LiteLLM if its program is given, in front of the same host. Streams have a token each 50 ms. They begin one after the other,
 // evenly over the time that a stream takes, as those of many people do; with `--burst`, all at the same moment. `--write` publishes.
+import { execFileSync } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { type Answer, embed, read } from "./gateway/client.ts"
@@ -113,7 +114,12 @@ await withProxies(0, measureSmall)
 await withProxies(0, measureEmbeddings)
 
 const heading = ["load", "proxy", "p50, ms", "p95, ms", "CPU, µs per token", "memory, MB"]
-const tables = `${table([heading, ...rows])}\n\nMeasured on ${new Date().toISOString().slice(0, 10)}. ${describeEnvironment()}`
+// It prints "LiteLLM: Current Version = 1.2.3".
+const peer =
+  values.litellm === undefined
+    ? ""
+    : ` LiteLLM ${execFileSync(values.litellm, ["--version"]).toString().split("= ")[1]?.trim()}.`
+const tables = `${table([heading, ...rows])}\n\nMeasured on ${new Date().toISOString().slice(0, 10)}. ${describeEnvironment()}${peer}`
 console.log(tables)
 if (values.write) {
   const page = new URL("../docs/performance.md", import.meta.url)

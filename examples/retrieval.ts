@@ -1,55 +1,36 @@
-// An answer from your own documents: the nearest ones are part of the prompt.
-// Run it beside Ollama: MODEL=llama3.2 EMBEDDING_MODEL=nomic-embed-text node examples/retrieval.ts "When is the office open?"
-import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Effect, Layer, Stream } from "effect"
-import { EmbeddingModel, LanguageModel } from "effect/ai"
-import { Ollama } from "effect-local-llm"
-import * as EffectAi from "effect-local-llm/EffectAi"
+// Answers from your own documents, a line each: the nearest ones are part of the prompt. Run it beside Ollama:
+// MODEL=llama3.2 EMBEDDING_MODEL=nomic-embed-text node examples/retrieval.ts documents.txt "When is the office open?"
+import { NodeHttpClient, NodeRuntime, NodeServices } from "@effect/platform-node"
+import { Config, Console, Effect, FileSystem, Layer, Stream } from "effect"
+import { Ollama, Provider } from "effect-local-llm"
 
-const documents = [
-  "The office is open from 9 to 17 o'clock on weekdays.",
-  "Parking is free behind the building.",
-  "The canteen serves lunch from 12 to 14 o'clock."
-]
+const [file = "documents.txt", ...questions] = process.argv.slice(2)
 
-const cosine = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number => {
-  const dot = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) => a.reduce((sum, x, i) => sum + x * (b[i] ?? 0), 0)
-  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
-}
-
-const findNearest = Effect.fnUntraced(function* (question: string, count: number) {
-  const { embed, embedMany } = yield* EmbeddingModel.EmbeddingModel
-  const { embeddings } = yield* embedMany(documents)
-  const { vector } = yield* embed(question)
-  return documents
-    .map((text, i) => ({ text, score: cosine(vector, embeddings[i]?.vector ?? []) }))
-    .toSorted((a, b) => b.score - a.score)
-    .slice(0, count)
-})
+const dot = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) => a.reduce((sum, x, i) => sum + x * (b[i] ?? 0), 0)
+const cosine = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
 
 const program = Effect.gen(function* () {
-  const question = process.argv[2] ?? "When is the office open?"
-  const nearest = yield* findNearest(question, 2)
-  for (const { score, text } of nearest) yield* Console.error(`${score.toFixed(2)} ${text}`)
-  const known = nearest.map(({ text }) => text).join("\n")
-  yield* LanguageModel.streamText({ prompt: `Answer from these facts only:\n${known}\n\n${question}` }).pipe(
-    Stream.filter((part) => part.type === "text-delta"),
-    Stream.runForEach(({ delta }) => Effect.sync(() => process.stdout.write(delta)))
-  )
-  yield* Console.log("")
+  const { embed, stream } = yield* Provider.Provider
+  const model = yield* Config.String("EMBEDDING_MODEL").pipe(Config.withDefault("nomic-embed-text"))
+  const text = yield* (yield* FileSystem.FileSystem).readFileString(file)
+  const documents = text.split("\n").filter((line) => line.trim() !== "")
+  const { vectors } = yield* embed({ model, input: documents })
+
+  for (const question of questions) {
+    const [wanted = []] = (yield* embed({ model, input: [question] })).vectors
+    const nearest = documents
+      .map((text, i) => ({ text, score: cosine(wanted, vectors[i] ?? []) }))
+      .toSorted((a, b) => b.score - a.score)
+      .slice(0, 3)
+    for (const { score, text } of nearest) yield* Console.error(`${score.toFixed(2)} ${text}`)
+    const facts = nearest.map(({ text }) => text).join("\n")
+    yield* stream({ prompt: `Answer from these facts only:\n${facts}\n\n${question}` }).pipe(
+      Stream.runForEach(({ content }) => Effect.sync(() => process.stdout.write(content)))
+    )
+    yield* Console.log("")
+  }
 })
 
-const models = Layer.unwrap(
-  Effect.map(
-    Config.all([
-      Config.String("MODEL").pipe(Config.withDefault("llama3.2")),
-      Config.String("EMBEDDING_MODEL").pipe(Config.withDefault("nomic-embed-text"))
-    ]),
-    ([model, embeddingModel]) =>
-      Layer.merge(EffectAi.layerLanguageModel({ model }), EffectAi.layerEmbeddingModel({ model: embeddingModel }))
-  )
-)
-
-const live = Layer.provide(models, Layer.provide(Ollama.layerConfig(), NodeHttpClient.layerUndici))
-
+const ollama = Ollama.layerConfig({ defaults: { model: Config.String("MODEL").pipe(Config.withDefault("llama3.2")) } })
+const live = Layer.provideMerge(ollama, [NodeHttpClient.layerUndici, NodeServices.layer])
 program.pipe(Effect.provide(live), NodeRuntime.runMain)

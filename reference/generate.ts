@@ -31,6 +31,7 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
   // Not exported: what types of `Pool` and `Discovery` are derived from.
   intentionallyNotExported: [
     "src/Discovery.ts:Providers",
+    "src/values/json.ts:JsonObject",
     "src/policies/pool/host.ts:Prediction",
     "src/policies/pool/options.ts:HostOptions",
     "src/policies/pool/queue.ts:HostState",

@@ -35,10 +35,14 @@ export const order = (files: ReadonlyArray<string>): ReadonlyArray<string> => {
   return [...first, ...others].map((name) => `src/${name}.ts`)
 }
 
-/** The docstring at the top of a file describes its module, as in Effect's own sources, without the tag `@module`. */
+/**
+ * The docstring at the top of a file describes its module, as in Effect's own sources, without the tag `@module`. Its title is the path
+ * from which it is imported; `testing` exports its modules by their names.
+ */
 export const addHeaders = (app: TypeDoc.Application): void => {
   app.converter.on(TypeDoc.Converter.EVENT_CREATE_DECLARATION, (context, reflection) => {
     if (!reflection.kindOf(TypeDoc.ReflectionKind.Module)) return
+    reflection.name = `effect-local-llm/${reflection.name.replace(/^src\//, "").replace("testing/", "testing: ")}`
     const file = context.getSymbolFromReflection(reflection)?.declarations?.find(ts.isSourceFile)
     const [statement] = file?.statements ?? []
     const header = statement && context.getNodeComment(statement, false)

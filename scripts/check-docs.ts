@@ -98,7 +98,8 @@ const compile = (examples: ReadonlyArray<Example>): string => {
 const sources = listFiles("src", ".ts").map((file) => `src/${file}`)
 const pages = [
   ...readdirSync(root).filter((file) => file.endsWith(".md")),
-  ...(existsSync(join(root, "docs")) ? listFiles("docs", ".md").map((file) => `docs/${file}`) : [])
+  ...(existsSync(join(root, "docs")) ? listFiles("docs", ".md").map((file) => `docs/${file}`) : []),
+  "bench/RESULTS.md"
 ]
 const publicModules = sources.filter((file) => /^src\/(testing\/)?[A-Z]\w*\.ts$/.test(file))
 

@@ -1,11 +1,12 @@
 /** What asks the proxies. LiteLLM has the routes of OpenAI, the others those of Ollama. */
 import { Agent, type IncomingMessage, request } from "node:http"
+import { key } from "./process.ts"
 
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity })
 
 const post = (url: string, body: object): Promise<IncomingMessage> =>
   new Promise((resolve, reject) => {
-    const headers = { "content-type": "application/json", authorization: "Bearer none" }
+    const headers = { "content-type": "application/json", authorization: `Bearer ${key}` }
     const sent = request(url, { agent, method: "POST", headers }, resolve)
     sent.on("error", reject)
     sent.end(JSON.stringify(body))

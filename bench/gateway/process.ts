@@ -47,6 +47,9 @@ export const serve = (url: string): void => {
   process.once("disconnect", () => process.exit())
 }
 
+/** LiteLLM does not start without one. */
+export const key = "sk-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /** Starts LiteLLM's proxy, which has to be installed, before a host. */
 export const startLiteLlm = async (command: string, baseUrl: string): Promise<Program> => {
   const port = await findPort()
@@ -56,7 +59,7 @@ export const startLiteLlm = async (command: string, baseUrl: string): Promise<Pr
     litellm_params: { model: name === "m" ? "ollama_chat/m" : "ollama/m", api_base: baseUrl }
   }))
   // YAML contains JSON.
-  writeFileSync(config, JSON.stringify({ model_list: models }))
+  writeFileSync(config, JSON.stringify({ model_list: models, general_settings: { master_key: key } }))
   const child = spawn(command, ["--config", config, "--host", "127.0.0.1", "--port", String(port)], { stdio: "ignore" })
   const url = `http://127.0.0.1:${port}`
   while (!(await isReady(`${url}/health/liveliness`))) {

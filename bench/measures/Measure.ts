@@ -6,7 +6,7 @@ export type Figures = Readonly<Record<string, number>>
 /** The part of a measure that runs in the subject's process. */
 export type Task<Options> = (subject: Subject, options: Options, serverUrl: string) => Promise<Figures>
 
-/** To add a measure, list it in `all.ts` and give it a section with its markers in docs/performance.md. */
+/** To add a measure, list it in `all.ts` and give it a section with its markers in bench/RESULTS.md. */
 export interface Measure {
   /** For `--only` and for the markers. */
   readonly name: string

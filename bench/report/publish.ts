@@ -1,4 +1,5 @@
-// docs/performance.md: its text is written by hand; what is between its markers is generated from the results.
+// docs/performance.md for users, and bench/RESULTS.md with everything. Their text is written by hand; what is between their markers is
+// generated from the results.
 import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { measures } from "../measures/all.ts"
@@ -6,15 +7,19 @@ import { median } from "../statistics.ts"
 import { entryOf, type SubjectName } from "../subjects/catalogue.ts"
 import { drawBars } from "./bars.ts"
 import { fillIn } from "./page.ts"
-import { measureNamed, type Result } from "./results.ts"
-import { beforeAndAfter, paragraphsOf, targetsTable } from "./tables.ts"
+import { isOfThisVersion, measureNamed, type Result } from "./results.ts"
+import { beforeAndAfter, costs, paragraphsOf, sourceOf, targetsTable } from "./tables.ts"
 
 const docs = new URL("../../docs/", import.meta.url)
-const page = new URL("performance.md", docs)
+const guide = new URL("performance.md", docs)
+const page = new URL("../RESULTS.md", import.meta.url)
 const folder = new URL("performance/", docs)
 const resultsFile = new URL("results.json", folder)
 
-/** Replaces the published results of the measures that were run, then writes the charts and the page. */
+/**
+ * Replaces the published results of the measures that were run, then writes the charts and the pages. The guide has only what was
+ * measured with this version.
+ */
 export function publish(newResults: ReadonlyArray<Result>): string {
   const published = JSON.parse(readFileSync(resultsFile, "utf8")) as ReadonlyArray<Result>
   const results = measures.flatMap(({ name }) => {
@@ -22,24 +27,36 @@ export function publish(newResults: ReadonlyArray<Result>): string {
     return result === undefined ? [] : [result]
   })
   writeFileSync(resultsFile, `[\n${results.map(toJson).join(",\n")}\n]\n`)
-  let text = readFileSync(page, "utf8")
-  text = fillIn(text, "before-and-after", beforeAndAfter(results))
-  text = fillIn(text, "targets", targetsTable(results))
-  for (const result of results) text = fillIn(text, result.measure, section(result))
-  writeFileSync(page, text)
-  return fileURLToPath(page)
+  const current = results.filter(isOfThisVersion)
+  rewrite(guide, { "before-and-after": beforeAndAfter(current), costs: costs(current), source: sources(current) })
+  const sections = results.map((result) => [result.measure, section(result)])
+  rewrite(page, { targets: targetsTable(results), ...Object.fromEntries(sections) })
+  return [guide, page].map((url) => fileURLToPath(url)).join(", ")
 }
+
+/** Fills in what is between markers. */
+function rewrite(url: URL, contents: Readonly<Record<string, string>>): void {
+  const text = readFileSync(url, "utf8")
+  writeFileSync(
+    url,
+    Object.entries(contents).reduce((text, [name, content]) => fillIn(text, name, content), text)
+  )
+}
+
+/** When and where the results were measured; most have the same. */
+const sources = (results: ReadonlyArray<Result>): string => [...new Set(results.map(sourceOf))].join("\n\n")
 
 /** One line per row. */
 const toJson = ({ rows, ...head }: Result): string =>
   `${JSON.stringify(head).slice(0, -1)},"rows":[\n${rows.map((row) => JSON.stringify(row)).join(",\n")}\n]}`
 
 function section(result: Result): string {
-  const { measure, date, environment } = result
+  const { measure } = result
   const chart = drawChart(result)
   if (chart !== undefined) writeFileSync(new URL(`${measure}.svg`, folder), chart)
-  const image = chart === undefined ? [] : [`![${measureNamed(measure).chart?.title}](performance/${measure}.svg)`]
-  return [...image, ...paragraphsOf(result), `Measured on ${date}. ${environment}`].join("\n\n")
+  const image =
+    chart === undefined ? [] : [`![${measureNamed(measure).chart?.title}](../docs/performance/${measure}.svg)`]
+  return [...image, ...paragraphsOf(result), sourceOf(result)].join("\n\n")
 }
 
 const colours = { ours: "#2f81f7", variant: "#2f81f7", floor: "#57ab5a", buffered: "#d4843e", peer: "#8b949e" }

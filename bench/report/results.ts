@@ -41,6 +41,11 @@ export function isBroken({ rows }: Result): boolean {
   })
 }
 
+/** Whether it was measured with the version that this repository has. */
+export function isOfThisVersion({ environment }: Result): boolean {
+  return environment.includes(`${versionIn("..")},`)
+}
+
 /** The machine and the versions in one line. */
 export function describeEnvironment(): string {
   const cores = cpus()

@@ -1,5 +1,6 @@
 import { quantile } from "../statistics.ts"
 import type { Column, Row, Target } from "../measures/Measure.ts"
+import { everySubject } from "../subjects/catalogue.ts"
 import { formatNumber, table } from "./page.ts"
 import { measureNamed, medianOf, valueOf, type Result } from "./results.ts"
 
@@ -57,12 +58,42 @@ export function beforeAndAfter(results: ReadonlyArray<Result>): string {
     return ["NDJSON", "SSE"].map((protocol) => {
       const medianBy = (kind: string) => medianOf(rows, `${kind}, ${protocol}`, figure)
       const [before, after] = [medianBy("buffered"), medianBy("ours")]
+      if (Number.isNaN(after)) return [what, protocol, "", "not measured", ""]
       if (Number.isNaN(before)) return [what, protocol, "fails", format(after), "works"]
       const change = `${after > before ? "+" : "−"}${formatNumber(Math.abs(after / before - 1) * 100, 1)} %`
       return [what, protocol, format(before), format(after), change]
     })
   })
   return table([["", "protocol", "before: buffered", "after: ours", "change"], ...lines])
+}
+
+const costColumns = [
+  { title: "token, µs CPU", measure: "paced", figure: "cpuPerToken", digits: 0 },
+  { title: "token in bulk, µs CPU", measure: "bulk", figure: "cpuPerLine", digits: 1 },
+  { title: "first token, ms", measure: "first-chunk", figure: "firstChunk", digits: 1 },
+  { title: "answer of 5 tokens, ms", measure: "small-answer", figure: "p50", digits: 2 },
+  { title: "answer of 100 MB, MB more", measure: "memory", figure: "added100", digits: 0 }
+]
+
+/** What each subject costs: one figure of each of these measures, as medians. */
+export function costs(results: ReadonlyArray<Result>): string {
+  const measured = costColumns.flatMap((column) => {
+    const rows = results.find(({ measure }) => measure === column.measure)?.rows
+    return rows === undefined ? [] : [{ ...column, rows }]
+  })
+  const lines = everySubject.map((subject) => {
+    const cells = measured.map(({ digits, figure, rows }) => {
+      const value = medianOf(rows, subject, figure)
+      return Number.isNaN(value) ? "–" : formatNumber(value, digits)
+    })
+    return [String(subject)].concat(cells)
+  })
+  return table([["subject", ...measured.map(({ title }) => title)], ...lines])
+}
+
+/** When and where a result was measured. */
+export function sourceOf({ date, environment }: Result): string {
+  return `Measured on ${date}. ${environment}`
 }
 
 /** The median of the rounds, with the lowest and the highest value. */

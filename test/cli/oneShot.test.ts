@@ -176,7 +176,9 @@ it.live("a host of a pool that is not there is reported, and the others answer",
     const args = ["x", "--host", CommandLine.nowhere, "--host", server.url, "-q"]
     const { code, stderr, stdout } = yield* CommandLine.run(args)
     expect({ code, stdout }).toEqual({ code: 0, stdout: "A\n" })
-    expect(stderr).toMatch(/^Ollama: nothing listens on 127\.0\.0\.1:1; is the server running\?\n$/)
+    expect(stderr).toBe(
+      "tried Ollama, llama-server and LM Studio: nothing listens on 127.0.0.1:1; is the server running?\n"
+    )
     const none = yield* CommandLine.run(["x", "--host", CommandLine.nowhere, "--host", "http://127.0.0.1:2"])
     expect(none).toMatchObject({ code: 1, stdout: "" })
     expect(none.stderr).toMatch(/^local-llm: [^\n]*127\.0\.0\.1:1;[^\n]*127\.0\.0\.1:2;[^\n]*\n$/)

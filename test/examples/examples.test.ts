@@ -1,67 +1,14 @@
 /** The programs of `examples/`, as a user runs them, beside the fake server. */
-import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
-import { spawn } from "node:child_process"
 import { createServer } from "node:http"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Readable } from "node:stream"
-import { fileURLToPath } from "node:url"
 import { FakeServer } from "../../src/testing/index.ts"
-
-const folder = new URL("../../examples/", import.meta.url)
-
-const scope = Scope.makeUnsafe()
-let server: FakeServer.FakeServer["Service"]
-beforeAll(() =>
-  Effect.runPromise(Scope.provide(FakeServer.make(), scope)).then((running) => {
-    server = running
-  })
-)
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
-
-const start = (name: string, args: ReadonlyArray<string>, environment: Readonly<Record<string, string>> = {}) => {
-  const child = spawn(
-    process.execPath,
-    ["--conditions=effect-local-llm:source", fileURLToPath(new URL(`${name}.ts`, folder)), ...args],
-    {
-      env: { ...process.env, OLLAMA_HOST: server.url, MODEL: "m", EMBEDDING_MODEL: "m", NO_COLOR: "1", ...environment }
-    }
-  )
-  const output = { stdout: "", stderr: "" }
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output.stdout += text))
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text))
-  return { child, output }
-}
-
-const run = (name: string, environment: Readonly<Record<string, string>> = {}, ...args: ReadonlyArray<string>) =>
-  new Promise<{ readonly stdout: string; readonly stderr: string; readonly code: number | null }>((resolve) => {
-    const { child, output } = start(name, args, environment)
-    child.once("close", (code) => resolve({ ...output, code }))
-  })
-
-/** Starts a server on a free port, and waits until it listens. */
-const startServer = async (name: string) => {
-  const { child, output } = start(name, [], { PORT: "0" })
-  const port = await new Promise<string>((resolve, reject) => {
-    child.once("close", () => reject(new Error(output.stderr)))
-    child.stdout.on("data", () => {
-      const port = /:(\d+)"?\s*$/.exec(output.stdout.trim())?.[1]
-      if (port !== undefined) resolve(port)
-    })
-  })
-  return { child, port }
-}
-
-/** The messages of a request. */
-const messagesOf = (body: unknown): ReadonlyArray<{ readonly role?: unknown; readonly content?: unknown }> =>
-  Predicate.hasProperty(body, "messages") && Array.isArray(body.messages) ? body.messages : []
-
-const setScript = (script: FakeServer.Script) => Effect.runPromise(server.setScript(script))
+import { folder, messagesOf, run, server, setScript, startServer } from "../support/programs.ts"
 
 describe("examples", () => {
   it("tool-loop calls the tool, and again after a failure", async () => {
@@ -118,43 +65,74 @@ describe("examples", () => {
     expect(count).toBe(2)
   })
 
-  it("retrieval puts the nearest documents into the prompt", async () => {
-    await setScript(({ body }) => ({ text: String(messagesOf(body)[0]?.content).split("\n")[1] ?? "" }))
-    const { code, stderr, stdout } = await run("retrieval", {}, "The office is open when, on weekdays?")
-    expect({ code, stdout }).toEqual({ code: 0, stdout: "The office is open from 9 to 17 o'clock on weekdays.\n" })
-    expect(stderr.split("\n").length).toBe(3)
-  })
-
-  it("chat-server streams the turns of a conversation, and stops the model server when the client leaves", async () => {
-    await setScript(({ body }) => ({ text: `${messagesOf(body).length} messages` }))
-    const { child, port } = await startServer("chat-server")
+  it("retrieval puts the nearest of 5,000 documents into the prompt", { timeout: 60_000 }, async () => {
+    await setScript(({ body }) => ({
+      text: String(Predicate.hasProperty(body, "prompt") && body.prompt).split("\n")[1] ?? ""
+    }))
+    const files = mkdtempSync(join(tmpdir(), "retrieval-"))
+    const facts = [
+      "The office is open from 9 to 17 o'clock on weekdays.",
+      "The canteen serves lunch from 12 to 14 o'clock."
+    ]
+    const others = Array.from({ length: 4998 }, (_, i) => `Invoice ${i}: ${"xyz"[i % 3]?.repeat(20)}`)
+    writeFileSync(join(files, "documents.txt"), [...others, ...facts].join("\n"))
     try {
-      const ask = (name: string, signal?: AbortSignal) =>
-        fetch(`http://127.0.0.1:${port}/chat/${name}`, { method: "POST", body: "Why?", ...(signal && { signal }) })
-      // The system message, and then two for each turn before.
-      const read = async (name: string) => {
-        const lines = (await (await ask(name)).text()).trim().split("\n")
-        const parts = lines.map((line): { readonly text?: string; readonly end?: string } => JSON.parse(line))
-        return [parts.map(({ text = "" }) => text).join(""), parts.at(-1)?.end]
-      }
-      expect(await read("anna")).toEqual(["2 messages", "stop"])
-      expect(await read("anna")).toEqual(["4 messages", "stop"])
-      expect(await read("ben")).toEqual(["2 messages", "stop"])
-
-      await setScript({ pieces: FakeServer.endless("word "), delay: { between: 5 } })
-      const controller = new AbortController()
-      const response = await ask("cleo", controller.signal)
-      await response.body?.getReader().read()
-      controller.abort()
-      await Effect.runPromise(server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client"))
-
-      await setScript({ status: 503, body: { error: "server busy" } })
-      const refused = await ask("dora")
-      expect([refused.status, await refused.json()]).toEqual([503, { error: "InternalProviderError" }])
+      const questions = ["The office is open when, on weekdays?", "When does the canteen serve lunch?"]
+      const { code, stderr, stdout } = await run("retrieval", {}, join(files, "documents.txt"), ...questions)
+      expect({ code, stdout }).toEqual({ code: 0, stdout: `${facts.join("\n")}\n` })
+      expect(stderr.split("\n").length).toBe(7)
     } finally {
-      child.kill()
+      rmSync(files, { recursive: true })
     }
   })
+
+  it(
+    "chat-server keeps conversations in files, and stops the model server when the client leaves",
+    { timeout: 60_000 },
+    async () => {
+      await setScript(({ body }) => ({ text: `${messagesOf(body).length} messages` }))
+      const files = mkdtempSync(join(tmpdir(), "chats-"))
+      const { child, port } = await startServer("chat-server", { CHATS: files })
+      try {
+        const ask = (name: string, signal?: AbortSignal) =>
+          fetch(`http://127.0.0.1:${port}/chat/${name}`, { method: "POST", body: "Why?", ...(signal && { signal }) })
+        // The system message, and then two for each turn before.
+        const read = async (name: string) => {
+          const lines = (await (await ask(name)).text()).trim().split("\n")
+          const parts = lines.map((line): { readonly text?: string; readonly end?: string } => JSON.parse(line))
+          return [parts.map(({ text = "" }) => text).join(""), parts.at(-1)?.end]
+        }
+        expect(await read("anna")).toEqual(["2 messages", "stop"])
+        expect(await read("anna")).toEqual(["4 messages", "stop"])
+        expect(await read("ben")).toEqual(["2 messages", "stop"])
+        // Turns of one conversation at the same time run one after the other.
+        const both = await Promise.all([read("ben"), read("ben")])
+        expect(both.map(([text]) => text).toSorted()).toEqual(["4 messages", "6 messages"])
+
+        await setScript({ pieces: FakeServer.endless("word "), delay: { between: 5 } })
+        const controller = new AbortController()
+        const response = await ask("cleo", controller.signal)
+        await response.body?.getReader().read()
+        controller.abort()
+        await Effect.runPromise(server.until(({ requests }) => requests.at(-1)?.outcome === "cut-by-client"))
+
+        await setScript({ status: 503, body: { error: "server busy" } })
+        const refused = await ask("dora")
+        expect([refused.status, await refused.json()]).toEqual([503, { error: "InternalProviderError" }])
+
+        // Another process reads what the first one has kept.
+        child.kill()
+        await setScript(({ body }) => ({ text: `${messagesOf(body).length} messages` }))
+        const next = await startServer("chat-server", { CHATS: files })
+        const again = await fetch(`http://127.0.0.1:${next.port}/chat/anna`, { method: "POST", body: "Why?" })
+        expect(await again.text()).toContain('"text":"6"')
+        next.child.kill()
+      } finally {
+        child.kill()
+        rmSync(files, { recursive: true })
+      }
+    }
+  )
 
   it("sse-server sends events, and the status of a failure before the first text", async () => {
     const { child, port } = await startServer("sse-server")

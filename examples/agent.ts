@@ -1,7 +1,7 @@
 // An agent behind `useChat` of the npm package `ai`. Run it beside Ollama: MODEL=llama3.2 node examples/agent.ts
 // The page: useChat({ transport: new DefaultChatTransport({ api: "http://localhost:3000/chat" }) })
 import { NodeHttpClient, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Cache, Config, Effect, Layer, Schema, Stream } from "effect"
+import { Cache, Config, Effect, Layer, Schema, Semaphore, Stream } from "effect"
 import { Chat, type LanguageModel, Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServerRequest } from "effect/http"
 import { Ollama } from "effect-local-llm"
@@ -36,7 +36,11 @@ const routes = HttpRouter.use(
     const context = yield* Effect.context<LanguageModel.LanguageModel | Tool.HandlersFor<typeof toolkit.tools>>()
     // The last 1,000 conversations, for an hour each.
     const chats = yield* Cache.make({
-      lookup: (_id: string) => Chat.fromPrompt([{ role: "system", content: "You work for a lamp shop. Be brief." }]),
+      lookup: (_id: string) =>
+        Effect.all({
+          chat: Chat.fromPrompt([{ role: "system", content: "You work for a lamp shop. Be brief." }]),
+          turn: Semaphore.make(1)
+        }),
       capacity: 1000,
       timeToLive: "1 hour"
     })
@@ -45,7 +49,9 @@ const routes = HttpRouter.use(
       "/chat",
       Effect.gen(function* () {
         const { id, prompt } = yield* HttpServerRequest.schemaBodyJson(UiMessages.Turn)
-        const chat = yield* Cache.get(chats, id)
+        const { chat, turn } = yield* Cache.get(chats, id)
+        // One turn at a time: an approval that is sent twice would run the call twice.
+        yield* Effect.acquireRelease(turn.take(1), () => turn.release(1), { interruptible: true })
         const parts = Agent.stream({ prompt, toolkit, chat })
         return yield* StreamResponse.parts(Stream.provideContext(parts, context))
       })

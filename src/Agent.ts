@@ -94,7 +94,7 @@ export interface Call {
  * @category models
  */
 export interface Answer extends Omit<End, "_tag"> {
-  /** The text after the last tool. It is truncated if the `finishReason` is `length`. */
+  /** The text of the last round. It is truncated if the `finishReason` is `length`. */
   readonly text: string
   /** All calls of the turn that have ended, in the order of their ends. */
   readonly calls: ReadonlyArray<Call>
@@ -112,7 +112,7 @@ export interface Answer extends Omit<End, "_tag"> {
  * (finish reason `length`) runs none. What the model does wrong does not end the turn: a tool that does not exist and
  * invalid arguments become a short result that names the tools, or the fields that are wrong. Arguments that are JSON text
  * are parsed. A tool with `needsApproval` ends the turn with a part `ToolApproval`; it runs in the next turn, whose prompt
- * has the `tool-approval-response`. A call that was not approved by then fails.
+ * has the `tool-approval-response`. A call that was not approved by then fails, and an approval is for one run.
  *
  * The last part is an `End`, unless the stream fails: with an `AiError` of the model; with the failure of a handler, if
  * the `failureMode` of the tool is `error`; or with the `InvalidRequestError` of an invalid option. When the consumer
@@ -212,43 +212,57 @@ export const complete = <Tools extends Record<string, Tool.Any>, E = never, R = 
 const fold = <E, R>(parts: Stream.Stream<UiPart, E, R>): Effect.Effect<Answer, E, R> =>
   Effect.suspend(() => {
     let text = ""
-    let isNewRound = false
+    let round = 0
+    let isWriting = false
     let answer: Answer | undefined
     const inputs = new Map<string, unknown>()
     const calls: Array<Call> = []
     const approvals: Array<ToolApproval> = []
+    /** What the model writes after the outcomes of tools belongs to the next round. */
+    const write = (piece: string): void => {
+      if (!isWriting) {
+        round++
+        text = ""
+      }
+      isWriting = true
+      text += piece
+    }
+    const end = (call: Call): void => {
+      isWriting = false
+      calls.push(call)
+    }
     const add = (part: UiPart): void => {
       switch (part._tag) {
         case "Text":
-          text = isNewRound ? part.text : text + part.text
-          isNewRound = false
-          return
+          return write(part.text)
+        case "Thinking":
+        case "ToolCalled":
+          return write("")
         case "ToolRunning":
           return void inputs.set(part.id, part.arguments)
         case "ToolResult": {
           const { id, name, result } = part
-          isNewRound = true
-          return void calls.push({ id, name, arguments: inputs.get(id), result, isFailure: false })
+          return end({ id, name, arguments: inputs.get(id), result, isFailure: false })
         }
         case "ToolFailed": {
           const { _tag, failure, ...call } = part
-          isNewRound = true
-          return void calls.push({ ...call, result: failure, isFailure: true })
+          return end({ ...call, result: failure, isFailure: true })
         }
         case "ToolApproval":
           return void approvals.push(part)
         case "End": {
-          const { _tag, ...end } = part
-          answer = { ...end, text: isNewRound ? "" : text, calls, approvals }
+          const { _tag, ...fields } = part
+          // The model may write nothing in the last round.
+          answer = { ...fields, text: round === part.rounds ? text : "", calls, approvals }
         }
       }
     }
     // The stream of an agent succeeds with an `End` only.
-    const end = Effect.suspend(() =>
+    const read = Effect.suspend(() =>
       answer === undefined ? Effect.die("an agent without an end") : Effect.succeed(answer)
     )
     return Effect.andThen(
       Stream.runForEachArray(parts, (array) => Effect.sync(() => array.forEach(add))),
-      end
+      read
     )
   })

@@ -5,10 +5,13 @@
  * @since 0.3.0
  */
 import * as Effect from "effect/Effect"
-import type { ChatRequest, Message } from "./CompletionRequest.ts"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { type ChatRequest, check, type Message } from "./CompletionRequest.ts"
 import * as Provider from "./Provider.ts"
 import type { ProviderErrorReason } from "./ProviderError.ts"
 import { ContextOverflow, InvalidRequest, ProviderError } from "./ProviderError.ts"
+import * as Values from "./values/objects.ts"
 
 /**
  * How much of a conversation fits. All fields are optional.
@@ -42,8 +45,8 @@ export interface TrimOptions {
  * assistant with the results of its calls. A call and its result stay or go together, and the latest round stays.
  *
  * A conversation that fits is returned as it is. `Provider.countTokens` is used once for it, and about log₂ of the number of turns
- * times for others. Fails with `ContextOverflow` if what has to stay does not fit, with `InvalidRequest` if the context is not known
- * or not larger than the reserve, and as `Provider.countTokens` and `Provider.model` do.
+ * times for others. Fails with `ContextOverflow` if what has to stay does not fit, with `InvalidRequest` if the request or an option
+ * is invalid, or the context is not known or not larger than the reserve, and as `Provider.countTokens` and `Provider.model` do.
  *
  * **Gotchas**
  *
@@ -73,6 +76,7 @@ export const trim = Effect.fnUntraced(function* (
   const provider = yield* Provider.Provider
   const fail = (reason: ProviderErrorReason) =>
     Effect.fail(new ProviderError({ provider: provider.name, server: provider.server, reason }))
+  yield* Effect.catch(Effect.fromResult(validate(request, options)), fail)
   const sent = provider.optionsOf(request)
   const contextLength = options.contextLength ?? sent.contextLength ?? (yield* findContextLength(provider, sent.model))
   if (contextLength === undefined) return yield* fail(unknownContext)
@@ -117,6 +121,22 @@ export const trim = Effect.fnUntraced(function* (
   }
   return best
 })
+
+const fields = {
+  contextLength: Schema.optional(Schema.Number.check(Schema.isGreaterThan(0))),
+  reserve: Schema.optional(Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)))
+}
+
+const decodeOptions = Schema.decodeUnknownResult(Schema.Struct(fields), { onExcessProperty: "error" })
+
+const toFault = Values.makeToFault({ options: fields }, undefined, "options")
+
+const validate = (request: ChatRequest, options: TrimOptions): Result.Result<unknown, InvalidRequest> =>
+  Result.flatMap(check(request), ({ messages }) =>
+    messages === undefined
+      ? Result.fail(new InvalidRequest({ field: "messages", description: "a prompt has no turns" }))
+      : Result.mapError(decodeOptions(options), (error) => new InvalidRequest(toFault(error)))
+  )
 
 const unknownContext = new InvalidRequest({
   field: "contextLength",

@@ -42,7 +42,7 @@ const tokensPerImage = 1600
 
 /**
  * Estimates the tokens of a request from its size: so many for each byte of its messages, tools and format as JSON, and
- * 1600 for each image. Fails with `InvalidRequest` if arguments of calls are nested too deeply.
+ * 1600 for each image. Fails with `InvalidRequest` if arguments of calls are nested too deeply, or the option is invalid.
  *
  * @category constructors
  */
@@ -50,6 +50,9 @@ export const estimate = (
   request: CompletionRequest,
   { tokensPerByte = 1 / 3 }: EstimateOptions = {}
 ): Result.Result<TokenCount, InvalidRequest> => {
+  if (!(Number.isFinite(tokensPerByte) && tokensPerByte > 0)) {
+    return Result.fail(new InvalidRequest({ field: "tokensPerByte", description: "Expected a number above 0" }))
+  }
   const { format, images = [], messages, prompt, tools } = request
   const texts = messages?.map(withoutImages)
   const json = Json.stringify({ format, messages: texts, prompt, tools }, resolveSchema)

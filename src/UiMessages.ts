@@ -10,6 +10,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 
+/** A text or a file that cannot be read is no part of another type: it would be left out of the question. */
+const OtherType = Schema.String.check(Schema.makeFilter((type) => type !== "text" && type !== "file"))
+
 /** Parts and fields that are not read here are allowed. */
 const Message = Schema.Struct({
   role: Schema.String,
@@ -18,7 +21,7 @@ const Message = Schema.Struct({
       Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }),
       Schema.Struct({ type: Schema.Literal("file"), mediaType: Schema.String, url: Schema.URLFromString }),
       Schema.Struct({
-        type: Schema.String,
+        type: OtherType,
         approval: Schema.optional(
           Schema.Struct({
             id: Schema.String,

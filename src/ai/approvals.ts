@@ -31,6 +31,13 @@ export const find = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Dec
   })
 }
 
+/** Where the results of these calls belong: after the last message of the model, with the results of its other calls and the decisions. */
+export const findPlace = (messages: ReadonlyArray<Prompt.Message>): number => {
+  const last = messages.findLastIndex(({ role }) => role === "assistant")
+  const next = messages.findIndex(({ role }, i) => i > last && role !== "tool")
+  return next === -1 ? messages.length : next
+}
+
 const toRefusal = (decision: Prompt.ToolApprovalResponsePart | undefined): string | undefined => {
   if (decision === undefined) return "The call was not approved."
   if (decision.approved) return undefined

@@ -46,43 +46,57 @@ export const stream = <T extends ToolCalls.Tools>(turn: Turn<T>): Parts<T> =>
   Stream.unwrap(
     Effect.gen(function* () {
       const history = turn.chat === undefined ? Prompt.empty : yield* Ref.get(turn.chat.history)
-      const state = makeState(Prompt.concat(history, turn.prompt))
-      const added = () => [...turn.prompt.content, ...toMessages(state)]
+      const state = makeState(history.content, turn.prompt.content)
       return Stream.concat(
         answerApprovals(turn, state),
         Stream.flatMap(
           Stream.unfold(1, (n) => Effect.succeed(state.isOver ? undefined : ([n, n + 1] as const))),
           (n) => playRound(turn, state, n)
         )
-      ).pipe(Stream.ensuring(Effect.suspend(() => save(turn.chat, added()))))
+      ).pipe(Stream.ensuring(Effect.suspend(() => save(turn.chat, toMessages(state)))))
     })
   )
 
 /** What has become of a turn so far. */
 interface State {
-  readonly before: Prompt.Prompt
-  /** The calls of earlier turns that were waiting for an approval. */
-  readonly answered: Array<readonly [ToolCalls.Call, ToolCalls.Outcome]>
+  readonly history: ReadonlyArray<Prompt.Message>
+  /** What is new, before and after the results of `waiting`. */
+  readonly prompt: readonly [before: ReadonlyArray<Prompt.Message>, after: ReadonlyArray<Prompt.Message>]
+  /** The calls of earlier turns that were waiting for an approval, and what has come of them. */
+  readonly waiting: ReadonlyArray<Approvals.Decision>
+  readonly outcomes: Map<string, ToolCalls.Outcome>
   readonly rounds: Array<Transcript.Round>
   /** The calls of the latest round with their results, as text, and how many rounds in a row had them. */
   repeats: { readonly text: string; readonly times: number }
   isOver: boolean
 }
 
-const makeState = (before: Prompt.Prompt): State => ({
-  before,
-  answered: [],
-  rounds: [],
-  repeats: { text: "", times: 0 },
-  isOver: false
-})
+const makeState = (history: ReadonlyArray<Prompt.Message>, prompt: ReadonlyArray<Prompt.Message>): State => {
+  const messages = [...history, ...prompt]
+  const place = Math.max(history.length, Approvals.findPlace(messages))
+  return {
+    history,
+    prompt: [messages.slice(history.length, place), messages.slice(place)],
+    waiting: Approvals.find(messages),
+    outcomes: new Map(),
+    rounds: [],
+    repeats: { text: "", times: 0 },
+    isOver: false
+  }
+}
 
-const toMessages = ({ answered, rounds }: State): ReadonlyArray<Prompt.Message> => [
-  ...Transcript.toToolMessage(answered),
+const toMessages = ({ outcomes, prompt: [before, after], rounds, waiting }: State): ReadonlyArray<Prompt.Message> => [
+  ...before,
+  // One that was interrupted or failed has a result too: an approval is for one run.
+  ...Transcript.toToolMessage(
+    waiting.map(({ call }) => call),
+    outcomes
+  ),
+  ...after,
   ...rounds.flatMap(Transcript.toMessages)
 ]
 
-const toPrompt = (state: State): Prompt.Prompt => Prompt.fromMessages([...state.before.content, ...toMessages(state)])
+const toPrompt = (state: State): Prompt.Prompt => Prompt.fromMessages([...state.history, ...toMessages(state)])
 
 const save = (chat: Chat.Chat | undefined, messages: ReadonlyArray<Prompt.Message>): Effect.Effect<void> => {
   if (chat === undefined) return Effect.void
@@ -94,15 +108,19 @@ const isPersisted = (chat: Chat.Chat): chat is Chat.Persisted => "save" in chat 
 
 /** Runs the calls that a person has approved since. The others fail. */
 const answerApprovals = <T extends ToolCalls.Tools>(turn: Turn<T>, state: State): Parts<T> => {
-  const settle = (call: ToolCalls.Call, outcome: ToolCalls.Outcome) => void state.answered.push([call, outcome])
-  const calls = { toolkit: turn.toolkit, settle, ask: () => {} }
-  const parts = Approvals.find(state.before.content).map(({ call, refusal }) =>
+  const calls = { toolkit: turn.toolkit, settle: settleIn(state.outcomes), ask: () => {} }
+  const parts = state.waiting.map(({ call, refusal }) =>
     refusal === undefined
       ? ToolCalls.run(calls, call, { isApproved: true, messages: [] })
       : ToolCalls.fail(calls, call, refusal)
   )
   return Stream.mergeAll(parts, turn)
 }
+
+const settleIn =
+  (outcomes: Map<string, ToolCalls.Outcome>) =>
+  ({ id }: ToolCalls.Call, outcome: ToolCalls.Outcome): void =>
+    void outcomes.set(id, outcome)
 
 type Limit = "maxRounds" | "maxRepeats" | undefined
 
@@ -137,10 +155,9 @@ const endRound = <T extends ToolCalls.Tools>(
   limit: Limit
 ): Parts<T> => {
   if (round.hasFailed || round.end === undefined) return Stream.fail(incomplete(round.hasFailed))
-  const settle = ({ id }: ToolCalls.Call, outcome: ToolCalls.Outcome) => void round.outcomes.set(id, outcome)
   const calls = {
     toolkit: turn.toolkit,
-    settle,
+    settle: settleIn(round.outcomes),
     ask: (call: ToolCalls.Call, id: string) => Transcript.ask(round, call, id)
   }
   const isComplete = completeReasons.has(round.end.reason)
@@ -160,7 +177,7 @@ const endRound = <T extends ToolCalls.Tools>(
     return Stream.concat(Stream.concat(failCut, failed), over(state, limit))
   }
   const ran = round.calls.map((call) =>
-    ToolCalls.run(calls, call, { isApproved: false, messages: state.before.content })
+    ToolCalls.run(calls, call, { isApproved: false, messages: [...state.history, ...state.prompt.flat()] })
   )
   return Stream.concat(
     Stream.concat(failCut, Stream.mergeAll(ran, turn)),

@@ -8,9 +8,12 @@ import type { ChatRequest, Defaults, Message } from "../CompletionRequest.ts"
 import * as Conversation from "../Conversation.ts"
 import * as Provider from "../Provider.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import { ProviderError } from "../ProviderError.ts"
+import { ContextOverflow, ProviderError } from "../ProviderError.ts"
 import * as AiRequest from "./request.ts"
 import * as AiResponse from "./response.ts"
+
+/** More than the context of any model. An array of what a server claims may not fit into memory. */
+const maxTokens = 2 ** 24
 
 export const make = (
   provider: Provider.Provider,
@@ -32,6 +35,8 @@ export const make = (
     const { tokens } = yield* Effect.mapError(provider.countTokens(request), (error) =>
       AiResponse.toError("tokenize", error)
     )
+    if (tokens > maxTokens)
+      return yield* Effect.fail(toError("tokenize")(new ContextOverflow({ promptTokens: tokens })))
     return Array.from({ length: tokens }, (_, i) => i)
   })
 

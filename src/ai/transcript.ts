@@ -103,20 +103,26 @@ const unanswered: ToolCalls.Outcome = { result: "The turn ended before the resul
 export const toMessages = ({ calls, outcomes, parts }: Round): ReadonlyArray<Prompt.Message> => {
   const asked = new Set(parts.flatMap((part) => (part.type === "tool-approval-request" ? [part.toolCallId] : [])))
   const settled = calls.filter(({ id }) => !asked.has(id))
-  return [
-    ...Prompt.fromResponseParts(parts).content,
-    ...toToolMessage(settled.map((call) => [call, outcomes.get(call.id) ?? unanswered]))
-  ]
+  return [...Prompt.fromResponseParts(parts).content, ...toToolMessage(settled, outcomes)]
 }
 
 /** The message with the results of calls, if there are any. */
 export const toToolMessage = (
-  results: ReadonlyArray<readonly [call: ToolCalls.Call, outcome: ToolCalls.Outcome]>
+  calls: ReadonlyArray<ToolCalls.Call>,
+  outcomes: ReadonlyMap<string, ToolCalls.Outcome>
 ): ReadonlyArray<Prompt.Message> => {
-  if (results.length === 0) return []
-  const content = results.map(([{ id, name }, { isFailure, modelOutput, result }]) =>
-    Prompt.toolResultPart({ id, name, result, isFailure, providerExecuted: false, ...(modelOutput && { modelOutput }) })
-  )
+  if (calls.length === 0) return []
+  const content = calls.map(({ id, name }) => {
+    const { isFailure, modelOutput, result } = outcomes.get(id) ?? unanswered
+    return Prompt.toolResultPart({
+      id,
+      name,
+      result,
+      isFailure,
+      providerExecuted: false,
+      ...(modelOutput && { modelOutput })
+    })
+  })
   return [Prompt.makeMessage("tool", { content })]
 }
 

@@ -22,6 +22,9 @@ export const part = <S extends Schema.Constraint>(schema: S) => nullish(Schema.U
 /** A field that is no part of a completion. It may have any shape, and one that is not known is left out. */
 export const metadata = Schema.optionalKey(Schema.Unknown)
 
+/** A number that is the whole response. */
+export const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+
 /** An error with the beginning of a line, redacted. */
 export const parseError = (line: string, description: string): ParseError =>
   new ParseError({ description: description.replace(/\s+/g, " "), excerpt: Redacted.make(beginning(line)) })

@@ -66,7 +66,7 @@ const addressMark = "<address>"
 
 /** A URL, an IP address, or what follows the code of a failed connection. A name with a port cannot be told from that of a model. */
 const addresses =
-  /\bhttps?:\/\/[^\s"'`<>;,()]+|\[(?=[^\]]{0,45}:)[\da-fA-F:.]{2,45}\](?::\d+)?|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|(?<=^[A-Z]\w{2,60} )[^\s()]+(?= \()|(?<=^[A-Z][A-Z\d_]{2,60} )[^\s()]+$/g
+  /\bhttps?:\/\/[^\s"'`<>;,()]+|\[(?=[^\]]{0,45}:)[\da-fA-F:.]{2,45}\](?::\d+)?|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|(?<=^(?:E[A-Z\d]{3,60}|[A-Z]{3,9}_[A-Z\d_]{2,60}|ConnectionRefused|ConnectionClosed) )[^\s()]+(?= \(|$)/g
 
 /** A text that is encoded with a mark in the place of each address, since what is encoded goes to other processes. */
 export const EncodedWithoutAddresses = Schema.String.pipe(

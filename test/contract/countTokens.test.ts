@@ -77,6 +77,14 @@ describe("llama-server", () => {
     })
   )
 
+  it.live("that reports a count below zero violates its protocol", () =>
+    Effect.gen(function* () {
+      const path = "/v1/chat/completions/input_tokens"
+      const { provider } = yield* startWith("llama-server", on({ [path]: reply({ input_tokens: -1 }) }))
+      expect(yield* Effect.flip(provider.countTokens(request))).toMatchObject({ reason: { _tag: "ParseError" } })
+    })
+  )
+
   it.live("that is loading fails with its own error", () =>
     Effect.gen(function* () {
       const loading = {
@@ -115,6 +123,7 @@ describe("an OpenAI-compatible server", () => {
     ["with another method", { status: 405, body: "no" }],
     ["behind a proxy that guards it", { status: 403, body: "no" }],
     ["with the route of llama-server", reply({ tokens: [] })],
+    ["with a count below zero", reply({ count: -1 })],
     ["with a page", { status: 404, headers: { "content-type": "text/html" }, body: "<html></html>" }]
   ])("%s is asked once, and then estimated", ([, answer]) =>
     Effect.gen(function* () {
@@ -163,6 +172,13 @@ describe.each(serverNames)("%s", (server) => {
 })
 
 describe("an estimate", () => {
+  it("has tokens for each byte, above 0", () => {
+    for (const tokensPerByte of [0, -1, Number.NaN, Infinity]) {
+      const estimated = TokenCount.estimate(request, { tokensPerByte })
+      expect(estimated).toMatchObject({ failure: { _tag: "InvalidRequest", field: "tokensPerByte" } })
+    }
+  })
+
   const usage = (promptTokens: number): FakeServer.Script => ({
     text: "Hi",
     usage: { promptTokens, completionTokens: 1, totalTokens: promptTokens + 1 }

@@ -66,7 +66,11 @@ describe("Turn", () => {
     [{ id: "chat", messages: [] }],
     [bodyOf("text")],
     [bodyOf({ role: "user" })],
-    [bodyOf({ role: "user", parts: [{ type: "file", mediaType: "image/png", url: "no url" }, 5] })]
+    [bodyOf({ role: "user", parts: [{ type: "odd" }, 5] })],
+    // Nothing of a question is left out.
+    [bodyOf({ role: "user", parts: [{ type: "file", mediaType: "image/png", url: "no url" }] })],
+    [bodyOf({ role: "user", parts: [{ type: "file", url: "data:image/png;base64,iVBORw0KGgo=" }] })],
+    [bodyOf({ role: "user", parts: [{ type: "text", text: ["Hi"] }] })]
   ])("another body fails: %j", ([body]) =>
     Effect.gen(function* () {
       expect(yield* Effect.flip(read(body))).toMatchObject({ _tag: "SchemaError" })

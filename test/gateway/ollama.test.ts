@@ -199,7 +199,7 @@ describe("embeddings", () => {
       const { provider } = yield* makeProvider()
       const { ollama, url } = yield* connect(provider)
       const request = { model: "m", input: ["abc", "", "b"].filter(Boolean), dimensions: 3, keepAlive: 0 }
-      expect(yield* ollama.embed(request)).toMatchObject(yield* provider.embed(request))
+      expect(yield* ollama.embed(request)).toMatchObject({ ...(yield* provider.embed(request)), provider: "Ollama" })
       const { vectors } = yield* provider.embed({ model: "m", input: "abc" })
       const old = yield* Gateway.ask(`${url}/api/embeddings`, { model: "m", prompt: "abc" })
       expect(JSON.parse(old.text)).toEqual({ embedding: vectors[0] })

@@ -356,9 +356,10 @@ describe("embeddings", () => {
       const { mock, url } = yield* start()
       const client = yield* OpenAiCompatible.make({ baseUrl: `${url}/v1` })
       const request = { model: "nomic-embed-text", input: ["a", "b", "é\ud83d"], dimensions: 4 }
-      expect(yield* client.embed(request)).toEqual(yield* mock.embed(request))
+      const named = { provider: "OpenAI-compatible server" }
+      expect(yield* client.embed(request)).toEqual({ ...(yield* mock.embed(request)), ...named })
       const single = { model: "nomic-embed-text", input: "sky" }
-      expect(yield* client.embed(single)).toEqual(yield* mock.embed(single))
+      expect(yield* client.embed(single)).toEqual({ ...(yield* mock.embed(single)), ...named })
     }).pipe(Effect.provide(NodeHttpClient.layerUndici))
   )
 

@@ -257,7 +257,7 @@ describe("the file", () => {
                 "chunks": [
                   {"content":"a"},
                   {"content":"\\n"},
-                  {"isFinal":true,"model":"m","finishReason":"stop"}
+                  {"isFinal":true,"model":"m","finishReason":"stop","provider":"Mock"}
                 ]"
         `)
       })

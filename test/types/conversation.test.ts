@@ -250,3 +250,26 @@ it.effect("a server that refuses to count a prompt that is too long", () =>
     expect(Result.getOrThrow(result).messages).toEqual(messages.slice(-1))
   })
 )
+
+it.effect("an invalid request or option is a failure", () =>
+  Effect.gen(function* () {
+    const { provider } = makeProvider({ contextLength: 100 })
+    const valid = { model: "m", messages: [{ role: "user", content: "x".repeat(200) }] }
+    const faults: ReadonlyArray<readonly [string | undefined, unknown, unknown?]> = [
+      [undefined, null],
+      ["messages", { model: "m", prompt: "x".repeat(200) }],
+      ["messages[0]", { model: "m", messages: [null] }],
+      ["options", valid, null],
+      ["contextLength", valid, { contextLength: "8192" }],
+      ["contextLength", valid, { contextLength: Number.NaN }],
+      ["reserved", valid, { reserved: 10 }]
+    ]
+    for (const [field, request, options] of faults) {
+      const result = yield* Conversation.trim(request as ChatRequest, options as Conversation.TrimOptions).pipe(
+        Effect.provideService(Provider.Provider, provider),
+        Effect.flip
+      )
+      expect(result.reason).toMatchObject({ _tag: "InvalidRequest", field })
+    }
+  })
+)

@@ -70,7 +70,12 @@ describe("an encoded error", () => {
       "it requires 9 GiB of memory, and 8 GiB are available",
       "ECONNRESET (the connection was closed)",
       "run `ollama pull qwen:14`; input[12] has 0.33.4",
-      "UND_ERR_SOCKET (the connection was closed)"
+      "UND_ERR_SOCKET (the connection was closed)",
+      "Expected 0 (or more)",
+      "The model (8 GiB) does not fit",
+      "HTTP 502",
+      "JSON schema",
+      "API error"
     ]
     for (const description of texts) {
       const { back } = send(

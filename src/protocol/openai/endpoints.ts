@@ -218,7 +218,7 @@ const inOrder = (data: (typeof Embedded.Type)["data"]): ReadonlyArray<ReadonlyAr
 }
 
 /** `meta` is llama.cpp's, `max_model_len` vLLM's; LM Studio reports the name only. */
-const Model = Schema.Struct({
+export const Model = Schema.Struct({
   id: Schema.String,
   ...Struct.Record(["meta", "max_model_len", "owned_by"], WireSchema.metadata)
 })

@@ -23,11 +23,12 @@ export interface Entry {
   readonly isLoaded: boolean | undefined
 }
 
-const toEntry = ({ aliases, id, meta, status }: typeof Model.Type): Entry => {
+const toEntry = (model: typeof Model.Type): Entry => {
+  const { aliases, id, status } = model
   const others = Array.isArray(aliases) ? aliases.filter(Predicate.isString) : []
   const state = Json.toText(Json.get(status, "value"))
   return {
-    info: Endpoints.toModelInfo({ id, meta }),
+    info: Endpoints.toModelInfo(model),
     names: [...others, ...[id, ...others].flatMap(fileOf)],
     isLoaded: state === undefined ? undefined : state === "loaded"
   }
@@ -39,7 +40,7 @@ const fileOf = (name: string): ReadonlyArray<string> => {
   return /\.gguf$/i.test(file) ? [file] : []
 }
 
-const Model = Schema.Struct({ id: Schema.String, ...Struct.Record(["aliases", "meta", "status"], WireSchema.metadata) })
+const Model = Schema.Struct({ ...Endpoints.Model.fields, ...Struct.Record(["aliases", "status"], WireSchema.metadata) })
 
 /** `GET /v1/models`, with what only this server reports. */
 export const models = Endpoint.get(
@@ -103,7 +104,7 @@ export const inputTokens = (encode: Encode) =>
   Endpoint.postEncoded(
     "/v1/chat/completions/input_tokens",
     encode,
-    Endpoint.json(Schema.Struct({ input_tokens: Schema.Int }), ({ input_tokens }) => Result.succeed(input_tokens))
+    Endpoint.json(Schema.Struct({ input_tokens: WireSchema.Count }), ({ input_tokens }) => Result.succeed(input_tokens))
   )
 
 /** `POST /apply-template`, with the body of a completion. The response is the text of the prompt. */

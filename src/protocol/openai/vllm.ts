@@ -4,6 +4,7 @@ import * as Schema from "effect/Schema"
 import type { CompletionRequest } from "../../CompletionRequest.ts"
 import type { JsonObject } from "../../values/json.ts"
 import * as Endpoint from "../endpoint.ts"
+import * as WireSchema from "../wireSchema.ts"
 
 /** What decides about the tokens of a prompt. vLLM before 0.9 ignores the tools. */
 const fields = new Set([
@@ -27,5 +28,5 @@ export const tokenize = (encode: Endpoint.Endpoint<CompletionRequest, unknown>["
   Endpoint.postEncoded(
     "/tokenize",
     (request: CompletionRequest) => Result.map(encode(request), (body = {}) => pickFields(body)),
-    Endpoint.json(Schema.Struct({ count: Schema.Int }), ({ count }) => Result.succeed(count))
+    Endpoint.json(Schema.Struct({ count: WireSchema.Count }), ({ count }) => Result.succeed(count))
   )

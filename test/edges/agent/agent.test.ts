@@ -156,6 +156,32 @@ describe("agent", () => {
     }).pipe(Effect.provide(handlers))
   )
 
+  it.effect.each<
+    readonly [string, ReadonlyArray<MockProvider.Script>, Agent.Options<typeof toolkit.tools>["maxRounds"], string]
+  >([
+    [
+      "calls a tool in the last round",
+      [
+        ["Wait. ", call("now", {})],
+        ["It is ", "noon.", call("now", {})]
+      ],
+      2,
+      "It is noon."
+    ],
+    [
+      "is cut within a call",
+      [["It is noon.", call("now", {}), { isFinal: true, finishReason: "length" }]],
+      10,
+      "It is noon."
+    ],
+    ["writes nothing at last", [["Wait. ", call("now", {})], []], 10, ""],
+    ["only thinks at last", [["Wait. ", call("now", {})], [{ thinking: "Hm" }]], 10, ""]
+  ])("the text is that of the last round of a model that %s", ([, scripts, maxRounds, text]) =>
+    Effect.map(Agent.complete({ prompt, toolkit, maxRounds }), (answer) => expect(answer.text).toBe(text)).pipe(
+      Effect.provide([rounds(...scripts), handlers])
+    )
+  )
+
   it.effect("stopWhen ends the turn after the tools of a round", () =>
     Effect.gen(function* () {
       const seen: Array<Agent.Round> = []
@@ -172,16 +198,21 @@ describe("agent", () => {
     }).pipe(Effect.provide([rounds([call("now", {})], [call("now", {})]), handlers]))
   )
 
-  it.live("tools run at the same time, and their results go back in the order of the calls", () =>
+  it.effect("tools run at the same time, and their results go back in the order of the calls", () =>
     Effect.gen(function* () {
       const ends: Array<string> = []
+      const hasResult = yield* Deferred.make<void>()
+      const live = slow.toLayer({
+        wait: ({ millis }) => Effect.as(millis === 30 ? Deferred.await(hasResult) : Effect.void, `${millis}`)
+      })
       yield* Agent.stream({ prompt, toolkit: slow }).pipe(
-        Stream.runForEach((part) => Effect.sync(() => part._tag === "ToolResult" && ends.push(String(part.result)))),
-        Effect.provide(slow.toLayer({ wait: ({ millis }) => Effect.delay(Effect.succeed(`${millis}`), millis) }))
+        Stream.filter((part) => part._tag === "ToolResult"),
+        Stream.runForEach(({ result }) => (ends.push(String(result)), Deferred.succeed(hasResult, undefined))),
+        Effect.provide(live)
       )
       expect(ends).toEqual(["1", "30"])
-      const [, second = []] = yield* messages
-      expect(second.slice(-2).map(({ content }) => content)).toEqual(["30", "1"])
+      const [, results = []] = yield* messages
+      expect(results.slice(-2).map(({ content }) => content)).toEqual(["30", "1"])
     }).pipe(Effect.provide(rounds([call("wait", { millis: 30 }, "a"), call("wait", { millis: 1 }, "b")])))
   )
 
@@ -249,6 +280,61 @@ describe("approval", () => {
           ])
         )
       })
+  )
+
+  it.effect.each(["fails", "is interrupted"] as const)("an approval is for one run, also of one that %s", (how) =>
+    Effect.gen(function* () {
+      const chat = yield* Chat.empty
+      const started = yield* Deferred.make<void>()
+      let runs = 0
+      const live = guarded.toLayer({
+        delete_file: () =>
+          Effect.suspend(() => {
+            runs++
+            const run = Effect.andThen(Deferred.succeed(started, undefined), Effect.never)
+            return how === "fails" ? Effect.die("no disk") : run
+          })
+      })
+      const turn = (prompt: Prompt.RawInput) => Effect.exit(Agent.complete({ prompt, toolkit: guarded, chat }))
+      yield* Effect.gen(function* () {
+        yield* turn("Delete")
+        const fiber = yield* Effect.forkChild(turn(decision(true)))
+        if (how === "is interrupted") yield* Effect.andThen(Deferred.await(started), Fiber.interrupt(fiber))
+        yield* Fiber.await(fiber)
+        expect(yield* turn("Another question")).toMatchObject({ value: { text: "Done." } })
+        expect(runs).toBe(1)
+        // The result is beside its call.
+        const [, second = []] = yield* messages
+        expect(second.map(({ content, role }) => [role, content])).toEqual([
+          ["user", "Delete"],
+          ["assistant", ""],
+          ["tool", "The turn ended before the result of this call."],
+          ["user", "Another question"]
+        ])
+      }).pipe(Effect.provide([live, rounds([call("delete_file", { path: "a" }, "a")])]))
+    })
+  )
+
+  it.effect("the result of a call without a decision comes before the next question", () =>
+    Effect.gen(function* () {
+      const chat = yield* Chat.empty
+      yield* Agent.complete({ prompt: "Delete", toolkit: guarded, chat })
+      yield* Agent.complete({ prompt: "Another question", toolkit: guarded, chat })
+      const [, second = []] = yield* messages
+      expect(second.map(({ role }) => role)).toEqual(["user", "assistant", "tool", "user"])
+      expect((yield* Ref.get(chat.history)).content.map(({ role }) => role)).toEqual([
+        "user",
+        "assistant",
+        "tool",
+        "user",
+        "assistant"
+      ])
+    }).pipe(
+      Effect.provide([
+        guarded.toLayer({ delete_file: () => Effect.succeed("") }),
+        rounds([call("delete_file", { path: "a" }, "a")])
+      ])
+    )
   )
 })
 

@@ -1,5 +1,6 @@
 /** The `Tokenizer` of `effect/ai`. */
 import { describe, expect, it } from "@effect/vitest"
+import * as AiError from "effect/ai/AiError"
 import * as Prompt from "effect/ai/Prompt"
 import * as Tokenizer from "effect/ai/Tokenizer"
 import * as Effect from "effect/Effect"
@@ -9,23 +10,27 @@ import * as EffectAi from "../../../src/EffectAi.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import * as Provider from "../../../src/Provider.ts"
 
-/** Ten tokens for each message. */
-const makeProvider = Effect.map(MockProvider.make([]), (mock) => {
-  const requests: Array<CompletionRequest> = []
-  const provider = Provider.make({
-    ...mock,
-    countTokens: (request) =>
-      Effect.sync(() => {
-        requests.push(request)
-        return { tokens: 10 * (request.messages?.length ?? 0), exact: true }
-      })
+const makeProvider = (tokensPerMessage: number) =>
+  Effect.map(MockProvider.make([]), (mock) => {
+    const requests: Array<CompletionRequest> = []
+    const provider = Provider.make({
+      ...mock,
+      countTokens: (request) =>
+        Effect.sync(() => {
+          requests.push(request)
+          return { tokens: tokensPerMessage * (request.messages?.length ?? 0), exact: true }
+        })
+    })
+    return { requests, provider }
   })
-  return { requests, provider }
-})
 
-const run = <A, E>(options: EffectAi.Options, use: (tokenizer: Tokenizer.Service) => Effect.Effect<A, E>) =>
+const run = <A, E>(
+  options: EffectAi.Options,
+  use: (tokenizer: Tokenizer.Service) => Effect.Effect<A, E>,
+  tokensPerMessage = 10
+) =>
   Effect.gen(function* () {
-    const { provider, requests } = yield* makeProvider
+    const { provider, requests } = yield* makeProvider(tokensPerMessage)
     const live = Layer.provide(EffectAi.layerTokenizer(options), Layer.succeed(Provider.Provider, provider))
     const value = yield* Effect.provide(Effect.flatMap(Tokenizer.Tokenizer, use), live)
     return { value, requests }
@@ -70,6 +75,18 @@ describe("tokenize", () => {
         )
       expect(yield* of(prompt)).toBe(70)
       expect(yield* of(Prompt.empty)).toBe(0)
+    })
+  )
+
+  it.effect("fails for more tokens than fit into any context", () =>
+    Effect.gen(function* () {
+      for (const tokens of [2 ** 24 + 1, 5e9, Number.MAX_SAFE_INTEGER]) {
+        const error = yield* Effect.flip(run({ model: "m" }, ({ tokenize }) => tokenize("Why?"), tokens))
+        expect(AiError.isAiError(error) && EffectAi.reasonOf(error)).toMatchObject({
+          _tag: "ContextOverflow",
+          promptTokens: tokens
+        })
+      }
     })
   )
 

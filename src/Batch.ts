@@ -8,14 +8,14 @@
  * @since 0.3.0
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import type * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
 import * as EffectResult from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as BatchFiles from "./policies/batchFiles.ts"
 import * as Embeddings from "./protocol/openai/servedEmbeddings.ts"
 import * as Failures from "./protocol/openai/servedFailures.ts"
 import * as Served from "./protocol/openai/served.ts"
@@ -23,8 +23,8 @@ import { JsonObject, reader } from "./protocol/receivedBody.ts"
 import { toRequest } from "./protocol/served.ts"
 import type { WriterContext } from "./protocol/served.ts"
 import { Provider } from "./Provider.ts"
-import { InvalidRequest, isProviderError, ProviderError } from "./ProviderError.ts"
-import type { ProviderErrorReason } from "./ProviderError.ts"
+import { InvalidRequest, isProviderError } from "./ProviderError.ts"
+import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Fingerprints from "./values/fingerprints.ts"
 import * as Json from "./values/json.ts"
@@ -86,7 +86,7 @@ export interface Options {
   readonly concurrency?: number | undefined
   /** Whether requests that failed in an earlier run are sent again. Their results are removed first. Default: `false`. */
   readonly retryFailed?: boolean | undefined
-  /** Run after each result, and while no server can be reached. */
+  /** Run after each result, and when requests begin and end to wait. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
 }
 
@@ -102,7 +102,7 @@ export interface Progress {
   readonly done: number
   /** How many results are failures, those of earlier runs included. */
   readonly failed: number
-  /** How many requests wait because no server can be reached. */
+  /** How many requests wait because no server can be reached, or all are busy. */
   readonly waiting: number
 }
 
@@ -111,8 +111,8 @@ export interface Progress {
  *
  * **Details**
  *
- * While no server can be reached, it waits and tries again every 5 seconds. `onWaiting` is run with `true` when that begins, and with
- * `false` when it is over.
+ * While no server can be reached, and while they are busy (429 and 503), it waits and tries again after `retryAfter`, and after 5 seconds
+ * at least. `onWaiting` is run with `true` when that begins, and with `false` when it is over.
  *
  * @category combinators
  */
@@ -169,7 +169,7 @@ const embed = (
     return encode(embedding, contextOf(request.model ?? embedding.model))
   })
 
-/** A server that restarts must not make all the requests fail that remain. */
+/** Servers that restart or are busy must not make all the requests fail that remain. */
 const waitForServers = <A>(
   sent: Effect.Effect<A, Failure>,
   onWaiting: (isWaiting: boolean) => Effect.Effect<void>
@@ -181,19 +181,31 @@ const waitForServers = <A>(
       isWaiting = value
       return onWaiting(value)
     })
-  return sent.pipe(
-    Effect.tapError((failure) => set(isUnreachable(failure))),
-    Effect.retry({ while: isUnreachable, schedule: Schedule.spaced("5 seconds") }),
-    Effect.ensuring(set(false))
+  const attempt: Effect.Effect<A, Failure> = Effect.catch(sent, (failure) =>
+    Effect.flatMap(set(isUntaken(failure)), () => {
+      if (!isWaiting) return Effect.fail(failure)
+      const { retryAfter = Duration.zero } = isProviderError(failure) ? failure : {}
+      return Effect.andThen(Effect.sleep(Duration.max(retryAfter, pause)), attempt)
+    })
   )
+  return Effect.ensuring(attempt, set(false))
 }
 
+const pause = Duration.seconds(5)
+
 /** The request was not sent, or no server took it. */
-const isUnreachable = (failure: Failure): boolean => {
+const isUntaken = (failure: Failure): boolean => {
   const reason = isProviderError(failure) ? failure.reason : failure
-  if (reason._tag === "AllProvidersFailed") return reason.errors.every(isUnreachable)
-  if (reason._tag !== "NetworkError") return false
-  return reason.kind === "refused" || reason.kind === "unknown-host" || reason.kind === "unreachable"
+  switch (reason._tag) {
+    case "AllProvidersFailed":
+      return reason.errors.length > 0 && reason.errors.every(isUntaken)
+    case "NetworkError":
+      return reason.kind === "refused" || reason.kind === "unknown-host" || reason.kind === "unreachable"
+    case "ApiError":
+      return reason.status === 503
+    default:
+      return reason._tag === "RateLimited"
+  }
 }
 
 const definition = OptionSchema.define<Options>({
@@ -211,9 +223,11 @@ const definition = OptionSchema.define<Options>({
  *
  * The whole input is checked before the first request is sent. It fails with `InvalidRequest`, which names the line, if a line is not a
  * request, or if two requests have the same `custom_id`. It also fails if the output has a line that is not a result, or that is the result
- * of another request: it belongs to another batch. A line that was half written when the process was killed is removed.
+ * of another request: it belongs to another batch, and is left as it is. A line that was half written when the process was killed is removed.
  *
- * A request that fails has a result with the reason. While no server can be reached, requests wait.
+ * A request that fails has a result with the reason. While no server can be reached, and while all are busy (429 and 503), requests wait.
+ *
+ * Input and output are two regular files; others, such as pipes, fail with `InvalidRequest`. An output behind a symbolic link stays there.
  *
  * Both files are read as streams. Memory holds the requests that run, and at most 64 bytes for each line.
  *
@@ -244,9 +258,14 @@ export const run = Effect.fnUntraced(function* (
     onProgress = () => Effect.void,
     output,
     retryFailed = false
-  } = yield* OptionSchema.readFor(definition, options, name)
+  } = yield* OptionSchema.readFor(definition, options, "Batch")
+  const source = yield* BatchFiles.find("input", input)
+  const target = yield* BatchFiles.find("output", output)
+  if (source !== undefined && source.path === target?.path) {
+    return yield* Effect.fail(BatchFiles.invalid("output", "it is the input"))
+  }
   const requests = yield* checkRequests(input)
-  const { failed, finished } = yield* readResults(output, requests, retryFailed)
+  const { failed, finished } = yield* readResults(target, requests, retryFailed)
   const progress = { total: requests.size(), done: finished.size(), failed, waiting: 0 }
   const report = Effect.suspend(() => onProgress({ ...progress }))
   const onWaiting = (isWaiting: boolean) =>
@@ -257,13 +276,13 @@ export const run = Effect.fnUntraced(function* (
   yield* report
   yield* Effect.scoped(
     Effect.gen(function* () {
-      const write = yield* appendTo(output)
-      yield* readLines(input).pipe(
+      const write = yield* BatchFiles.append(output)
+      yield* BatchFiles.readLines(input).pipe(
         Stream.mapEffect(({ text, number }) => readLine(readRequest, "input", number, text)),
         Stream.filter(({ custom_id }) => !finished.has(custom_id)),
         Stream.mapEffect((request) => answer(request, onWaiting), { concurrency, unordered: true }),
         Stream.runForEach((result) =>
-          Effect.andThen(write(result), () => {
+          Effect.andThen(write(JSON.stringify(result)), () => {
             progress.done++
             if (result.error !== null) progress.failed++
             return report
@@ -275,107 +294,55 @@ export const run = Effect.fnUntraced(function* (
   return progress
 })
 
-/** The name in errors. */
-const name = "Batch"
-
-const invalid = (field: "input" | "output", description: string): ProviderError =>
-  new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) })
-
 /** The ids of all requests. */
 const checkRequests = Effect.fnUntraced(function* (input: string) {
   const ids = Fingerprints.make()
-  yield* Stream.runForEach(readLines(input), ({ number, text }) =>
+  yield* Stream.runForEach(BatchFiles.readLines(input), ({ number, text }) =>
     Effect.flatMap(readLine(readRequest, "input", number, text), ({ custom_id }) =>
       ids.add(custom_id)
         ? Effect.void
-        : Effect.fail(invalid("input", `line ${number}: an earlier request has the same custom_id`))
+        : Effect.fail(BatchFiles.invalid("input", `line ${number}: an earlier request has the same custom_id`))
     )
   )
   return ids
 })
 
-/** The requests that have results, after the output has been repaired. */
+/** The requests that have results, after the output has been repaired. It is not changed before all of it has been read. */
 const readResults = Effect.fnUntraced(function* (
-  output: string,
+  file: BatchFiles.File | undefined,
   requests: Fingerprints.Fingerprints,
   retryFailed: boolean
 ) {
-  const fs = yield* FileSystem.FileSystem
   const finished = Fingerprints.make()
   let failed = 0
-  if (!(yield* fs.exists(output))) return { failed, finished }
-  yield* removeHalfLine(output)
-  const results = readLines(output).pipe(
+  if (file === undefined) return { failed, finished }
+  const length = yield* BatchFiles.wholeLength(file.path, resultStart)
+  const results = BatchFiles.readLines(file.path, length).pipe(
     Stream.mapEffect(({ number, text }) =>
       Effect.map(readLine(readResult, "output", number, text), (result) => ({ number, result }))
     ),
     Stream.filterEffect(({ number, result }) => {
       if (!requests.has(result.custom_id)) {
         return Effect.fail(
-          invalid("output", `line ${number}: it is the result of a request that the input does not have`)
+          BatchFiles.invalid("output", `line ${number}: it is the result of a request that the input does not have`)
         )
       }
       const isKept = !(retryFailed && result.error !== null) && finished.add(result.custom_id)
       if (isKept && result.error !== null) failed++
       return Effect.succeed(isKept)
-    })
+    }),
+    Stream.map(({ result }) => JSON.stringify(result))
   )
-  if (!retryFailed) {
+  if (retryFailed) yield* BatchFiles.replace(file, results)
+  else {
     yield* Stream.runDrain(results)
-    return { failed, finished }
+    yield* BatchFiles.cut(file.path, length)
   }
-  const kept = `${output}.kept`
-  yield* results.pipe(
-    Stream.map(({ result }) => toLine(result)),
-    Stream.run(fs.sink(kept))
-  )
-  yield* fs.rename(kept, output)
   return { failed, finished }
 })
 
-/** What was written when the process was killed. */
-const removeHalfLine = Effect.fnUntraced(function* (path: string) {
-  const fs = yield* FileSystem.FileSystem
-  let length = 0
-  let end = 0
-  yield* Stream.runForEach(fs.stream(path), (bytes) =>
-    Effect.sync(() => {
-      const last = bytes.lastIndexOf(newline)
-      if (last !== -1) end = length + last + 1
-      length += bytes.length
-    })
-  )
-  if (end < length) yield* fs.truncate(path, end)
-})
-
-const newline = 10
-
-const encoder = new TextEncoder()
-
-const toLine = (result: Result): Uint8Array => encoder.encode(`${JSON.stringify(result)}\n`)
-
-/** Writes results one after the other. */
-const appendTo = Effect.fnUntraced(function* (
-  path: string
-): Effect.fn.Return<
-  (result: Result) => Effect.Effect<void, PlatformError>,
-  PlatformError,
-  FileSystem.FileSystem | Scope.Scope
-> {
-  const fs = yield* FileSystem.FileSystem
-  const file = yield* fs.open(path, { flag: "a" })
-  // An interruption does not leave half a line.
-  return (result) => Effect.uninterruptible(file.writeAll(toLine(result)))
-})
-
-const readLines = (path: string) =>
-  Stream.unwrap(Effect.map(FileSystem.FileSystem, (fs) => fs.stream(path))).pipe(
-    Stream.decodeText,
-    Stream.splitLines,
-    Stream.zipWithIndex,
-    Stream.map(([text, index]) => ({ text: index === 0 ? text.replace(/^\uFEFF/, "") : text, number: index + 1 })),
-    Stream.filter(({ text }) => text.trim() !== "")
-  )
+/** What the line of each result begins with. */
+const resultStart = '{"id":"batch_req_'
 
 const readRequest = reader(Request)
 const readResult = reader(Result)
@@ -383,7 +350,7 @@ const readResult = reader(Result)
 /** The error names the line, and does not quote it. */
 const readLine = <A>(
   read: (value: unknown) => EffectResult.Result<A, InvalidRequest>,
-  field: "input" | "output",
+  field: BatchFiles.Field,
   number: number,
   text: string
 ): Effect.Effect<A, ProviderError> => {
@@ -392,7 +359,7 @@ const readLine = <A>(
     value === undefined ? EffectResult.fail(new InvalidRequest({ description: "is not JSON" })) : read(value)
   return Effect.fromResult(
     EffectResult.mapError(result, ({ description = "", field: path }) =>
-      invalid(field, `line ${number}: ${path === undefined ? "" : `${path}: `}${description}`)
+      BatchFiles.invalid(field, `line ${number}: ${path === undefined ? "" : `${path}: `}${description}`)
     )
   )
 }

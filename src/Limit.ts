@@ -165,30 +165,35 @@ const makeLimited = (
     const limit = limitOf(key)
     const admitted = Effect.mapError(limits.admit(key, limit, waits), toError)
     if (waits) {
-      const limit = deadlines.exist ? deadlines.timeLeft() : Deadlines.resolve().firstChunk
-      const isTotal = SharedDeadlines.make(request, ["total"], () => 0).timeLeft() <= limit
-      const timeout = toError(makeTimeout(isTotal ? "total" : "first-chunk", limit))
-      yield* Effect.timeoutOrElse(admitted, { duration: limit, orElse: () => Effect.fail(timeout) })
+      const { kind, millis } = deadlines.shortest ?? byDefault
+      const timeout = toError(
+        new Timeout({ kind, limit: Duration.millis(millis), description: "the request waited for a limit of its key" })
+      )
+      yield* Effect.timeoutOrElse(admitted, { duration: millis, orElse: () => Effect.fail(timeout) })
     } else yield* admitted
-    return { request: deadlines.remaining(), spend: (tokens: number) => limits.spend(key, limit, tokens) }
+    return {
+      request: deadlines.remaining(),
+      toError: deadlines.toError,
+      spend: (tokens: number) => limits.spend(key, limit, tokens)
+    }
   })
 
   return Provider.make({
     ...provider,
     stream: (input) =>
       Stream.unwrap(
-        Effect.map(admit(input), ({ request, spend }) =>
-          Meter.make(provider.stream(request), (metered) => spend(Meter.tokensOf(metered)))
+        Effect.map(admit(input), ({ request, spend, toError }) =>
+          Meter.make(Stream.mapError(provider.stream(request), toError), (metered) => spend(Meter.tokensOf(metered)))
         )
       ),
     embed: (input) =>
       Effect.scoped(
-        Effect.flatMap(admit(input), ({ request, spend }) =>
-          Effect.tap(provider.embed(request), ({ promptTokens = 0 }) => spend(promptTokens))
+        Effect.flatMap(admit(input), ({ request, spend, toError }) =>
+          Effect.tap(Effect.mapError(provider.embed(request), toError), ({ promptTokens = 0 }) => spend(promptTokens))
         )
       )
   })
 }
 
-const makeTimeout = (kind: Timeout["kind"], millis: number) =>
-  new Timeout({ kind, limit: Duration.millis(millis), description: "the request waited for a limit of its key" })
+/** Of a request without deadlines of its own. */
+const byDefault = { kind: "first-chunk", millis: Deadlines.resolve().firstChunk } as const

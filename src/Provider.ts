@@ -188,7 +188,7 @@ export const isProvider = (u: unknown): u is Provider =>
   Predicate.isObject(u) && Predicate.isFunction(u["stream"]) && Predicate.isString(u["name"])
 
 /**
- * The provider of a `Source`. Fails with `InvalidRequest` if the Effect or the layer makes something else.
+ * The provider of a `Source`. Fails with `InvalidRequest` if it is none, or makes something else.
  *
  * **When to use**
  *
@@ -201,15 +201,22 @@ export const fromSource = <E = never, R = never>(
   source: Source<E, R>
 ): Effect.Effect<Provider, ProviderError | E, R | Scope.Scope> => {
   if (isProvider(source)) return Effect.succeed(source)
+  if (!canMake(source)) return noProvider
   const made: Effect.Effect<unknown, E, R | Scope.Scope> = Effect.isEffect(source)
     ? source
     : Effect.map(Layer.build(source), (context) => Option.getOrUndefined(Context.getOption(context, Provider)))
-  return Effect.flatMap(made, (provider) => {
-    if (isProvider(provider)) return Effect.succeed(provider)
-    const reason = new InvalidRequest({ field: "provider", description: "Expected one that makes a provider" })
-    return Effect.fail(new ProviderError({ provider: "Provider", reason }))
-  })
+  return Effect.flatMap(made, (provider) => (isProvider(provider) ? Effect.succeed(provider) : noProvider))
 }
+
+const canMake = (source: unknown): boolean => Effect.isEffect(source) || Layer.isLayer(source)
+
+const noProvider = Effect.suspend(() => {
+  const reason = new InvalidRequest({
+    field: "provider",
+    description: "Expected a provider, an Effect that makes one, or a layer of one"
+  })
+  return Effect.fail(new ProviderError({ provider: "Provider", reason }))
+})
 
 /**
  * Requests a completion that matches a schema, and decodes it.

@@ -44,8 +44,9 @@ export interface Options extends Candidates.Options {}
  *
  * The first chunk that carries anything decides: content, thinking, a tool call or the end. The connections of the others are then closed,
  * so no text is delivered twice, and a later failure is passed on. A candidate that fails before that loses. If all fail, the error is
- * `AllProvidersFailed`, with the error of each candidate in order; a single candidate has its own error. A `total` deadline in a request
- * bounds all of them together, and fails with `Timeout`. Before the decision, other chunks of the first candidate, such as prompt progress, are passed on.
+ * `AllProvidersFailed`, with the error of each candidate in order; a single candidate has its own error, and a request that all of them
+ * reject has one `InvalidRequest`. A `total` deadline in a request bounds all of them together, and fails with `Timeout`. Before the
+ * decision, other chunks of the first candidate, such as prompt progress, are passed on.
  *
  * `provider` of the final chunk is the name of the provider that answered, and so is the attribute `effect_local_llm.provider` of the
  * current span. All other operations are those of `Fallback`: they ask the candidates in order.
@@ -109,7 +110,7 @@ const race = (providers: Candidates.Providers, name: string): Open => {
   const errors: Array<ProviderError | undefined> = providers.map(() => undefined)
   const passOn: Plan["recover"] = ({ error }) => Effect.fail(error)
   const failAll: Plan["recover"] = ({ error, timeLeft }) =>
-    providers.length === 1 || timeLeft <= 0
+    providers.length === 1 || timeLeft <= 0 || errors.every((error) => error?.reason._tag === "InvalidRequest")
       ? Effect.fail(error)
       : Candidates.allFailed(name, errors.filter(Predicate.isNotUndefined))
 

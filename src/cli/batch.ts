@@ -39,8 +39,8 @@ export const batch = Effect.fnUntraced(function* (input: Input) {
 })
 
 const describeFile = (error: Parameters<typeof Failure.describeFile>[0]): string => {
-  const path = "pathOrDescriptor" in error.reason ? `${error.reason.pathOrDescriptor}: ` : ""
-  return `${path}${Failure.describeFile(error)}`
+  const path = "pathOrDescriptor" in error.reason ? error.reason.pathOrDescriptor : undefined
+  return `${typeof path === "string" ? `${path}: ` : ""}${Failure.describeFile(error)}`
 }
 
 /** A request that names no model has the one that was selected. */
@@ -82,7 +82,7 @@ const describe = ({ done, failed, total, waiting }: Batch.Progress, since: numbe
     `${format(done)} of ${format(total)}`,
     failed > 0 ? `${format(failed)} failed` : "",
     since > 0 ? `${rate.toFixed(1)}/s, ${formatTime((total - done) / rate)} left` : "",
-    waiting > 0 ? `${count(waiting, "request")} wait, no server can be reached` : ""
+    waiting > 0 ? `${count(waiting, "request")} wait, no server can be reached or all are busy` : ""
   ]
   return parts.filter((part) => part !== "").join(", ")
 }

@@ -18,6 +18,8 @@ export interface Request {
 export interface SharedDeadlines<out R> {
   /** Whether the request has any. */
   readonly exist: boolean
+  /** The kind and the milliseconds of the one that passes first. */
+  readonly shortest: { readonly kind: (typeof kinds)[Name]; readonly millis: number } | undefined
   /** How much of them is left, in milliseconds; `Infinity` without any. */
   readonly timeLeft: () => number
   /** The request with what is left of them. */
@@ -33,12 +35,21 @@ export const make = <R extends Request>(
   now: () => number
 ): SharedDeadlines<R> => {
   const limits = findLimits(request, names)
-  if (limits.length === 0)
-    return { exist: false, timeLeft: () => Infinity, remaining: () => request, toError: identity }
+  const [first] = limits.toSorted((a, b) => a.millis - b.millis)
+  if (first === undefined) {
+    return {
+      exist: false,
+      shortest: undefined,
+      timeLeft: () => Infinity,
+      remaining: () => request,
+      toError: identity
+    }
+  }
   const startedAt = now()
   return {
     exist: true,
-    timeLeft: () => Math.min(...limits.map(({ millis }) => millis)) - (now() - startedAt),
+    shortest: { kind: kinds[first.name], millis: first.millis },
+    timeLeft: () => first.millis - (now() - startedAt),
     remaining: () => {
       const elapsed = now() - startedAt
       if (elapsed < 1) return request

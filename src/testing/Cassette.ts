@@ -202,13 +202,15 @@ const makeRecorded = (provider: Provider.Provider, deck: Deck, mode: Mode): Prov
   })
 }
 
-const stopped = "the consumer that was recorded stopped here, so the cassette has no more of this completion"
+const stopped = "the cassette has no more of this completion; the consumer that was recorded stopped here"
 
 /** One at a time, as they came. */
-const play = ({ chunks = [], failure, isStopped }: Tape.Answer, deck: Deck) => {
+const play = ({ chunks = [], failure }: Tape.Answer, deck: Deck) => {
   const played = Stream.fromArrays(...chunks.map((chunk) => [Recorded.toChunk(chunk)]))
   if (failure !== undefined) return Stream.concat(played, Stream.fail(deck.toError(failure)))
-  return isStopped === true ? Stream.concat(played, Stream.fail(deck.fail(stopped))) : played
+  // Someone may have edited the file.
+  const isComplete = chunks.at(-1)?.["isFinal"] === true
+  return isComplete ? played : Stream.concat(played, Stream.fail(deck.fail(stopped)))
 }
 
 const record = (

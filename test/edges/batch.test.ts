@@ -1,6 +1,7 @@
 /** Batches: each request has exactly one result, wherever a run was cut. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
@@ -12,7 +13,7 @@ import * as Path from "node:path"
 import * as Batch from "../../src/Batch.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import * as Provider from "../../src/Provider.ts"
-import { ModelNotAvailable, NetworkError, ProviderError } from "../../src/ProviderError.ts"
+import { ApiError, ModelNotAvailable, NetworkError, ProviderError, RateLimited } from "../../src/ProviderError.ts"
 import * as Fingerprints from "../../src/values/fingerprints.ts"
 
 const makeFiles = () => {
@@ -59,6 +60,9 @@ const makeEcho = Effect.gen(function* () {
 
 const run = (provider: Provider.Provider, options: Batch.Options) =>
   Batch.run(options).pipe(Effect.provideService(Provider.Provider, provider), Effect.provide(NodeServices.layer))
+
+/** Files take real time, which the `TestClock` has not. */
+const realTime = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5)))
 
 const ids = (count: number): ReadonlyArray<string> => Array.from({ length: count }, (_, index) => `request ${index}`)
 
@@ -210,6 +214,90 @@ describe("run", () => {
     })
   )
 
+  it.effect.each(["a note without a last newline", '{"id": "batch_1", "custom_id"', line("a")])(
+    "a last line of something else is left as it is: %s",
+    (text) =>
+      Effect.gen(function* () {
+        const { provider } = yield* makeEcho
+        const files = makeFiles()
+        write(files.input, [line("a")])
+        Fs.writeFileSync(files.output, text)
+        const failure = yield* Effect.flip(run(provider, files))
+        expect(failure.message).toContain("its last line is neither a result nor the beginning of one")
+        expect(Fs.readFileSync(files.output, "utf8")).toBe(text)
+      })
+  )
+
+  it.effect("the input is never the output", () =>
+    Effect.gen(function* () {
+      const { echo, provider } = yield* makeEcho
+      const { input, output } = makeFiles()
+      Fs.writeFileSync(input, line("a"))
+      Fs.symlinkSync(input, output)
+      for (const path of [input, output]) {
+        const failure = yield* Effect.flip(run(provider, { input, output: path, retryFailed: true }))
+        expect(failure.message).toContain("invalid output: it is the input")
+      }
+      expect(Fs.readFileSync(input, "utf8")).toBe(line("a"))
+      expect(echo.sent).toBe(0)
+    })
+  )
+
+  it.effect("folders and devices are neither input nor output", () =>
+    Effect.gen(function* () {
+      const { provider } = yield* makeEcho
+      const { input, output } = makeFiles()
+      write(input, [line("a")])
+      for (const path of [Os.tmpdir(), "/dev/full"]) {
+        const ofOutput = yield* Effect.flip(run(provider, { input, output: path, retryFailed: true }))
+        expect(ofOutput.message).toContain("invalid output: it is not a regular file")
+        const ofInput = yield* Effect.flip(run(provider, { input: path, output }))
+        expect(ofInput.message).toContain("invalid input: it is not a regular file")
+      }
+    })
+  )
+
+  it.effect("results that are sent again stay in the same file, behind a link, with its permissions", () =>
+    Effect.gen(function* () {
+      const { echo, provider } = yield* makeEcho
+      const { input, output } = makeFiles()
+      write(input, [line("bad"), line("b")])
+      const real = `${output}.real`
+      Fs.writeFileSync(real, "", { mode: 0o600 })
+      Fs.symlinkSync(real, output)
+      yield* run(provider, { input, output })
+      echo.isBad = false
+      expect(yield* run(provider, { input, output, retryFailed: true })).toMatchObject({ done: 2, failed: 0 })
+      expect(read(real)).toHaveLength(2)
+      expect(Fs.lstatSync(output).isSymbolicLink()).toBe(true)
+      expect(Fs.statSync(real).mode & 0o777).toBe(0o600)
+      expect(Fs.readdirSync(Path.dirname(real))).toHaveLength(3)
+    })
+  )
+
+  it.effect("requests wait for busy servers as long as those ask for", () =>
+    Effect.gen(function* () {
+      const files = makeFiles()
+      write(files.input, [line("a")])
+      const retryAfter = Duration.minutes(1)
+      const provider = yield* MockProvider.make(
+        MockProvider.sequence([
+          MockProvider.fail(new RateLimited({ retryAfter })),
+          MockProvider.fail(new ApiError({ status: 503 })),
+          ["yes"]
+        ])
+      )
+      const fiber = yield* Effect.forkChild(run(provider, files))
+      while ((yield* provider.requests).length === 0) yield* realTime
+      yield* TestClock.adjust("59 seconds")
+      expect(yield* provider.requests).toHaveLength(1)
+      yield* TestClock.adjust("1 second")
+      expect(yield* provider.requests).toHaveLength(2)
+      yield* TestClock.adjust("5 seconds")
+      expect(yield* Fiber.join(fiber)).toMatchObject({ done: 1, failed: 0, waiting: 0 })
+    })
+  )
+
   it.effect("requests wait while no server can be reached", () =>
     Effect.gen(function* () {
       const files = makeFiles()
@@ -224,7 +312,7 @@ describe("run", () => {
       const waiting: Array<number> = []
       const onProgress = (progress: Batch.Progress) => Effect.sync(() => waiting.push(progress.waiting))
       const fiber = yield* Effect.forkChild(run(provider, { ...files, onProgress }))
-      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 100)))
+      while (waiting.length < 2) yield* realTime
       yield* TestClock.adjust("1 minute")
       expect(read(files.output)).toEqual([])
       isOff = false

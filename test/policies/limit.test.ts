@@ -1,5 +1,6 @@
 /** Limits for each key. */
 import { describe, expect, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -7,6 +8,7 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import type { Deadlines } from "../../src/CompletionRequest.ts"
 import * as Limit from "../../src/Limit.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import * as Limits from "../../src/policies/limits.ts"
@@ -165,6 +167,20 @@ describe("a request that waits", () => {
     })
   )
 })
+
+it.live("the deadline that passes is in the error, as the request has it", () =>
+  Effect.gen(function* () {
+    const hanging = yield* MockProvider.make([MockProvider.hang])
+    const limited = yield* Limit.make(hanging, { limits: { requestsAtOnce: 1 }, onExceeded: "wait" })
+    const ask = (deadlines: Deadlines) => Effect.flip(limited.complete({ ...prompt, deadlines }))
+    const running = yield* fork(ask({ firstChunk: "40 millis" }))
+    const total = yield* fork(ask({ total: "20 millis", firstChunk: "1 hour" }))
+    const afterWait = yield* fork(ask({ firstChunk: "80 millis" }))
+    expect((yield* Fiber.join(total)).reason).toMatchObject({ kind: "total", limit: Duration.millis(20) })
+    expect((yield* Fiber.join(running)).reason).toMatchObject({ kind: "first-chunk", limit: Duration.millis(40) })
+    expect((yield* Fiber.join(afterWait)).reason).toMatchObject({ kind: "first-chunk", limit: Duration.millis(80) })
+  })
+)
 
 it.effect("keys without requests are forgotten, and those in debt are not", () =>
   Effect.gen(function* () {

@@ -47,7 +47,8 @@ it.effect.prop(
       }
       expect(text).toBe("")
       const reasons = outcomes.map(({ reason }) => reason)
-      if (attempts.length === 1) return expect(error?.reason._tag).toBe(reasons[0])
+      const [reason] = new Set(reasons).size === 1 ? reasons : []
+      if (attempts.length === 1 || reason === "InvalidRequest") return expect(error?.reason._tag).toBe(reason)
       expect(error).toMatchObject({ provider: "Race" })
       const errors = error?.reason._tag === "AllProvidersFailed" ? error.reason.errors : []
       expect(errors.map(({ reason }) => reason._tag)).toEqual(reasons)
@@ -100,6 +101,15 @@ it.effect("a candidate that lacks the model or is unreachable loses, and other o
     expect(yield* racing.complete(prompt)).toMatchObject({ content: "Hi", model: "there" })
     expect(yield* racing.supportsModel("anything")).toBe(true)
     expect((yield* racing.embed({ model: "m", input: "a" })).vectors).toHaveLength(1)
+  })
+)
+
+it.effect("a request that all of them reject is an invalid request", () =>
+  Effect.gen(function* () {
+    const mock = yield* MockProvider.make(["Hi"])
+    const racing = yield* race([mock, mock, mock])
+    const error = yield* Effect.flip(racing.complete({ ...prompt, temperature: Number.NaN }))
+    expect(error.reason).toMatchObject({ _tag: "InvalidRequest", field: "temperature" })
   })
 )
 

@@ -140,13 +140,17 @@ describe("what was recorded is played", () => {
   )
 
   it.effect("a completion whose consumer stopped: up to there, and never as a whole", () =>
-    inFolder((file) =>
+    inFolder((file, files) =>
       Effect.gen(function* () {
         const mock = yield* MockProvider.make(["a", "b", "c"])
         const take = (provider: Provider.Provider) => Stream.runCollect(Stream.take(provider.stream(request), 2))
         const recorded = yield* take(yield* Cassette.make(mock, file, { mode: "record" }))
         expect(yield* take(yield* Cassette.make(unused, file))).toEqual(recorded)
         const error = yield* Effect.flip((yield* Cassette.make(unused, file)).complete(request))
+        // Also if the file was edited.
+        const text = yield* files.readFileString(file)
+        yield* files.writeFileString(file, text.replace(/,\s*"isStopped": true/, ""))
+        expect(yield* Effect.flip((yield* Cassette.make(unused, file)).complete(request))).toEqual(error)
         expect(error.reason).toMatchObject({ _tag: "InvalidRequest", isRetryable: false })
       })
     )

@@ -259,7 +259,7 @@ const toReason = (error: ProviderError): AiError.AiErrorReason => {
 
 /** The schema of an `AiError` encodes safe integers of milliseconds only. */
 const toWholeMillis = (duration: Duration.Duration | undefined): Duration.Duration | undefined =>
-  duration && Duration.millis(Math.min(Math.ceil(Duration.toMillis(duration)), Number.MAX_SAFE_INTEGER))
+  duration && Duration.millis(Math.min(Math.max(0, Math.ceil(Duration.toMillis(duration))), Number.MAX_SAFE_INTEGER))
 
 /** The one that is as retryable: `TransportError` is, and the others are not. */
 const toNetworkReason = ({ isRetryable, kind }: NetworkError): AiError.NetworkError["reason"] => {

@@ -32,7 +32,8 @@ describe("errors", () => {
         expect(read?.message).toBe(sent.message)
         expect(each.isRetryable).toBe(sent.isRetryable)
         const retryAfter = "retryAfter" in sent ? sent.retryAfter : undefined
-        const millis = retryAfter && Math.min(Math.ceil(Duration.toMillis(retryAfter)), Number.MAX_SAFE_INTEGER)
+        const millis =
+          retryAfter && Math.min(Math.max(0, Math.ceil(Duration.toMillis(retryAfter))), Number.MAX_SAFE_INTEGER)
         // `effect/ai` encodes safe integers only.
         if (sent.isRetryable) expect(each.retryAfter && Duration.toMillis(each.retryAfter)).toBe(millis)
       }

@@ -170,7 +170,7 @@ LlamaServer.describeLlamaServer("the command line", () => {
       onServer({ model: "endless", parameters: { n_ctx: 65_536 } }, ({ untilGenerating, url }) =>
         Effect.scoped(
           Effect.gen(function* () {
-            const { program, say } = yield* converse(url, "endless")
+            const { program, say } = yield* converse(url, "endless", { LOCAL_LLM_RAW: "true" })
             for (const prompt of ["Why?", "And then?"]) {
               yield* say(`${prompt}\r`, endless(100).join(""))
               yield* untilGenerating(1)

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
@@ -8,8 +9,8 @@ export default defineConfig({
     // Those install a server, a browser, clients or other runtimes first, and have commands of their own.
     exclude: ["test/{real,browser,clients,runtimes}/**"],
     globalSetup: "test/support/bundleCommandLine.ts",
-    // Most of them wait for other processes or for sockets.
-    maxWorkers: "100%",
+    // Most of them wait for other processes or for sockets, so one more than the cores.
+    maxWorkers: availableParallelism() + 1,
     testTimeout: 20_000
   }
 })

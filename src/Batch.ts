@@ -68,7 +68,14 @@ export const Result = Schema.Struct({
     body: JsonObject
   }),
   /** Why it failed: the tag of the reason, such as `ModelNotAvailable`, and its message. `null` for a success. */
-  error: Schema.NullOr(Schema.Struct({ code: Schema.String, message: Schema.String }))
+  error: Schema.NullOr(
+    Schema.Struct({
+      /** The tag of the reason. */
+      code: Schema.String,
+      /** Safe to log. */
+      message: Schema.String
+    })
+  )
 })
 export interface Result extends Schema.Schema.Type<typeof Result> {}
 

@@ -65,7 +65,7 @@ const show = (value: number, digits = 0): string => (Number.isFinite(value) ? fo
 const measurePaced = (streams: number) => async (proxies: ReadonlyArray<Proxy>) => {
   const tokens = streams === 1 ? 10 : 40
   const apart = values.burst ? 0 : (tokenMillis * tokens) / streams
-  const rounds = Math.max(Number(values.rounds), Math.ceil(50 / streams))
+  const rounds = Math.max(Number(values.rounds), Math.ceil(20 / streams))
   for (const proxy of proxies) {
     // Opens the connections.
     await readAll(proxy, { streams, rounds: 1, tokens, apart })

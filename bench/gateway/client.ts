@@ -4,10 +4,13 @@ import { key } from "./process.ts"
 
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity })
 
-const post = (url: string, body: object): Promise<IncomingMessage> =>
+/** LiteLLM closes idle connections without notice. */
+const agentForLiteLlm = new Agent({ maxSockets: Infinity })
+
+const post = (url: string, isOpenAi: boolean, body: object): Promise<IncomingMessage> =>
   new Promise((resolve, reject) => {
     const headers = { "content-type": "application/json", authorization: `Bearer ${key}` }
-    const sent = request(url, { agent, method: "POST", headers }, resolve)
+    const sent = request(url, { agent: isOpenAi ? agentForLiteLlm : agent, method: "POST", headers }, resolve)
     sent.on("error", reject)
     sent.end(JSON.stringify(body))
   })
@@ -23,8 +26,8 @@ export const read = async (baseUrl: string, isOpenAi: boolean, tokens: number): 
   const startedAt = performance.now()
   const messages = [{ role: "user", content: "Why is the sky blue?" }]
   const response = isOpenAi
-    ? await post(`${baseUrl}/v1/chat/completions`, { model: "m", stream: true, messages, max_tokens: tokens })
-    : await post(`${baseUrl}/api/chat`, { model: "m", messages, options: { num_predict: tokens } })
+    ? await post(`${baseUrl}/v1/chat/completions`, isOpenAi, { model: "m", stream: true, messages, max_tokens: tokens })
+    : await post(`${baseUrl}/api/chat`, isOpenAi, { model: "m", messages, options: { num_predict: tokens } })
   let first: number | undefined
   let last = ""
   for await (const bytes of response) {
@@ -39,7 +42,7 @@ export const read = async (baseUrl: string, isOpenAi: boolean, tokens: number): 
 export const embed = async (baseUrl: string, isOpenAi: boolean): Promise<number> => {
   const startedAt = performance.now()
   const input = Array.from({ length: 1000 }, (_, index) => `text ${index}`)
-  const response = await post(baseUrl + (isOpenAi ? "/v1/embeddings" : "/api/embed"), {
+  const response = await post(baseUrl + (isOpenAi ? "/v1/embeddings" : "/api/embed"), isOpenAi, {
     model: isOpenAi ? "embeddings" : "m",
     input
   })

@@ -75,7 +75,7 @@ const measurePaced = (streams: number) => async (proxies: ReadonlyArray<Proxy>) 
     const waits = answers.map(({ first }) => first - tokenMillis)
     const cpu = (after.cpu - before.cpu) / (answers.length * tokens)
     add(
-      `${streams} paced streams`,
+      `${streams} paced stream${streams === 1 ? "" : "s"}`,
       proxy.name,
       ...[0.5, 0.95].map((share) => show(quantile(waits, share), 1)),
       show(cpu),

@@ -28,6 +28,7 @@ import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Fingerprints from "./values/fingerprints.ts"
 import * as Json from "./values/json.ts"
+import * as Text from "./values/text.ts"
 
 const urls = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"] as const
 
@@ -72,7 +73,7 @@ export const Result = Schema.Struct({
     Schema.Struct({
       /** The tag of the reason. */
       code: Schema.String,
-      /** Safe to log. */
+      /** Safe to log, and without addresses of servers. */
       message: Schema.String
     })
   )
@@ -143,7 +144,7 @@ export const answer = Effect.fnUntraced(function* (
     onFailure: (failure) => {
       const reason = isProviderError(failure) ? failure.reason : failure
       const { body, status } = Failures.fail(reason, isProviderError(failure) ? undefined : reason.message)
-      return toResult(status, body, { code: reason._tag, message: failure.message })
+      return toResult(status, body, { code: reason._tag, message: Text.withoutAddresses(reason.message) })
     }
   })
 })

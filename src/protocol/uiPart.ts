@@ -24,18 +24,21 @@ export const Thinking = Schema.TaggedStruct("Thinking", {
 })
 export interface Thinking extends Schema.Schema.Type<typeof Thinking> {}
 
+/** What all parts of a call have. */
+const call = {
+  /** Identifies the call. */
+  id: Schema.String,
+  /** The name of the tool. The model may invent one. */
+  name: Schema.String
+} as const
+
 /**
  * The model calls a tool. Its arguments may still be arriving. Exactly one of `ToolResult`, `ToolFailed` and
  * `ToolApproval` follows for each call of an agent, unless the answer fails before.
  *
  * @category models
  */
-export const ToolCalled = Schema.TaggedStruct("ToolCalled", {
-  /** Identifies the call. */
-  id: Schema.String,
-  /** The name of the tool. The model may invent one. */
-  name: Schema.String
-})
+export const ToolCalled = Schema.TaggedStruct("ToolCalled", call)
 export interface ToolCalled extends Schema.Schema.Type<typeof ToolCalled> {}
 
 /**
@@ -45,10 +48,7 @@ export interface ToolCalled extends Schema.Schema.Type<typeof ToolCalled> {}
  * @category models
  */
 export const ToolRunning = Schema.TaggedStruct("ToolRunning", {
-  /** Identifies the call. */
-  id: Schema.String,
-  /** The name of the tool. */
-  name: Schema.String,
+  ...call,
   /** The arguments, as the model wrote them: a JSON value. */
   arguments: Schema.Unknown
 })
@@ -60,10 +60,7 @@ export interface ToolRunning extends Schema.Schema.Type<typeof ToolRunning> {}
  * @category models
  */
 export const ToolProgress = Schema.TaggedStruct("ToolProgress", {
-  /** Identifies the call. */
-  id: Schema.String,
-  /** The name of the tool. */
-  name: Schema.String,
+  ...call,
   /** A JSON value, as the schema of the tool encodes it. */
   result: Schema.Unknown
 })
@@ -75,10 +72,7 @@ export interface ToolProgress extends Schema.Schema.Type<typeof ToolProgress> {}
  * @category models
  */
 export const ToolResult = Schema.TaggedStruct("ToolResult", {
-  /** Identifies the call. */
-  id: Schema.String,
-  /** The name of the tool. */
-  name: Schema.String,
+  ...call,
   /** A JSON value, as the schema of the tool encodes it. */
   result: Schema.Unknown
 })
@@ -91,10 +85,7 @@ export interface ToolResult extends Schema.Schema.Type<typeof ToolResult> {}
  * @category models
  */
 export const ToolFailed = Schema.TaggedStruct("ToolFailed", {
-  /** Identifies the call. */
-  id: Schema.String,
-  /** The name of the tool, or the one that the model invented. */
-  name: Schema.String,
+  ...call,
   /** The arguments, as the model wrote them; absent if they are not complete. */
   arguments: Schema.optional(Schema.Unknown),
   /** What the model reads: a text, or a JSON value as the failure schema of the tool encodes it. */
@@ -108,10 +99,7 @@ export interface ToolFailed extends Schema.Schema.Type<typeof ToolFailed> {}
  * @category models
  */
 export const ToolApproval = Schema.TaggedStruct("ToolApproval", {
-  /** Identifies the call. */
-  id: Schema.String,
-  /** The name of the tool. */
-  name: Schema.String,
+  ...call,
   /** The arguments that need approval: a JSON value. */
   arguments: Schema.Unknown,
   /** Identifies the request. The part `tool-approval-response` of a prompt of `effect/ai` has it. */

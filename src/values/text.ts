@@ -68,11 +68,14 @@ const addressMark = "<address>"
 const addresses =
   /\bhttps?:\/\/[^\s"'`<>;,()]+|\[(?=[^\]]{0,45}:)[\da-fA-F:.]{2,45}\](?::\d+)?|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|(?<=^(?:E[A-Z\d]{3,60}|[A-Z]{3,9}_[A-Z\d_]{2,60}|ConnectionRefused|ConnectionClosed) )[^\s()]+(?= \(|$)/g
 
-/** A text that is encoded with a mark in the place of each address, since what is encoded goes to other processes. */
+/** With a mark in the place of each address. */
+export const withoutAddresses = (text: string): string => text.replace(addresses, addressMark)
+
+/** A text that is encoded without addresses, since what is encoded goes to other processes. */
 export const EncodedWithoutAddresses = Schema.String.pipe(
   Schema.encodeTo(Schema.String, {
     decode: SchemaGetter.passthrough(),
-    encode: SchemaGetter.transform((text: string) => text.replace(addresses, addressMark))
+    encode: SchemaGetter.transform(withoutAddresses)
   })
 )
 

@@ -90,6 +90,7 @@ describe("batch", () => {
       expect(first.stderr).toContain("3 results in")
       expect(first.stderr).toContain("1 request failed; --retry-failed sends them again")
       expect(Fs.readFileSync(out, "utf8")).not.toContain("secret")
+      expect(Fs.readFileSync(out, "utf8")).not.toContain("127.0.0.1")
       isBroken = false
       const second = yield* CommandLine.run([...args, "--retry-failed"])
       expect(second.code).toBe(0)

@@ -7,13 +7,12 @@
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as BaseUrl from "./values/baseUrl.ts"
@@ -26,7 +25,7 @@ import * as Scheduler from "./policies/pool/scheduler.ts"
 import * as WaitingList from "./policies/pool/waitingList.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
-import { InvalidRequest, ProviderError } from "./ProviderError.ts"
+import type { ProviderError } from "./ProviderError.ts"
 
 /**
  * A server of a pool.
@@ -190,34 +189,12 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   })
   const { queue } = scheduler
 
-  const names = () => queue.hosts().map(({ name }) => name)
-  const invalid = (field: string, description: string) =>
-    Effect.fail(new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) }))
-
-  const add: Pool["add"] = (host) =>
-    Effect.flatMap(Scope.fork(scope), (own) =>
-      PoolOptions.resolveHost(host, { abandonedMillis, permits }, names, own).pipe(
-        // Another host may have been added while the provider was made.
-        Effect.flatMap(queue.add),
-        Effect.flatMap((isAdded) =>
-          isAdded ? Effect.void : invalid("hosts", "Expected a different name for each host")
-        ),
-        Effect.onError(() => Scope.close(own, Exit.void))
-      )
-    )
+  const { add, drain, keep } = Membership.make({ abandonedMillis, name, permits, queue, scope })
   yield* Stream.isStream(options.hosts)
-    ? Membership.follow(options.hosts, { add, queue, permits, name })
+    ? Membership.follow(options.hosts, { keep, queue, name })
     : Effect.forEach(options.hosts, add, { discard: true })
 
-  return {
-    ...PoolProvider.make({ name, scheduler }, defaults),
-    state: queue.state,
-    drain: (host) =>
-      Effect.flatMap(queue.drain(host), (isKnown) =>
-        isKnown ? Effect.void : invalid("host", "the pool has no such host")
-      ),
-    add
-  }
+  return { ...PoolProvider.make({ name, scheduler }, defaults), state: queue.state, drain, add }
 })
 
 /**

@@ -55,10 +55,20 @@ export interface Scheduler {
   readonly admit: (request: Request) => Entry
 }
 
+/** A request in the pool of this process. */
+export interface LocalEntry extends Entry {
+  /** In place of `acquire`: the request has this host, because another scheduler has given it. */
+  readonly hold: (host: Host.Host, hasBegun: boolean) => void
+  readonly hasHost: () => boolean
+  /** The hosts that failed before its completion committed. */
+  readonly tried: ReadonlySet<Host.Host>
+  /** The fewest tokens that the prompt has, if a host reported it; otherwise 0. */
+  readonly minTokens: () => number
+}
+
 export interface Local extends Scheduler {
   readonly queue: Queue.Queue
-  /** As `admit`, for a request that a host has already. */
-  readonly adopt: (request: Request, host: Host.Host, hasBegun: boolean) => Entry
+  readonly admit: (request: Request) => LocalEntry
 }
 
 export interface Options extends Pick<Queue.Options, "maxWaiting" | "onWaited" | "unloadHanging"> {}
@@ -77,12 +87,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     queue,
     hosts: queue.hosts,
     now,
-    admit: (request) => makeEntry(parts, makeTicket(parts, request)),
-    adopt: (request, host, hasBegun) => {
-      const ticket = makeTicket(parts, request)
-      queue.hold(ticket, host, hasBegun)
-      return makeEntry(parts, ticket)
-    }
+    admit: (request) => makeEntry(parts, makeTicket(parts, request))
   }
 })
 
@@ -92,7 +97,7 @@ interface Parts {
   readonly knowledge: Knowledge.Knowledge
 }
 
-const makeEntry = ({ models, queue }: Parts, ticket: Ticket): Entry => {
+const makeEntry = ({ models, queue }: Parts, ticket: Ticket): LocalEntry => {
   /** How many hosts the request had taken down when it was sent. */
   let crashes = ticket.history.crashed.size
   return {
@@ -110,6 +115,13 @@ const makeEntry = ({ models, queue }: Parts, ticket: Ticket): Entry => {
           return { host, prediction: ticket.running?.prediction ?? Host.makePrediction() }
         })
       ),
+    hold: (host, hasBegun) => {
+      queue.hold(ticket, host, hasBegun)
+      crashes = ticket.history.crashed.size
+    },
+    hasHost: () => ticket.host !== undefined,
+    tried: ticket.tried,
+    minTokens: () => ticket.minTokens,
     begin: () => queue.begin(ticket),
     end: (end) => {
       const { outcome, progress } = end

@@ -1,6 +1,7 @@
 /** The connection of a gateway to the scheduler of its cluster: it sends what the gateway says, and tells what the scheduler says. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -43,10 +44,14 @@ const heartbeat = "1 second"
 /** The scheduler is taken for unreachable after that. It takes the gateway for lost later than that, so permits are not given twice. */
 const sendTimeout = "2 seconds"
 
+/** How long messages that nobody waits for gather. */
+const gather = "5 millis"
+
 const retryDelay = "200 millis"
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Connection, never, Scope.Scope> {
   const { client, gateway, onEvent, sync } = options
+  const run = yield* FiberSet.makeRuntime<never, void, never>()
   const opened = yield* Latch.make(false)
   const closed = yield* Latch.make(true)
   const filled = yield* Latch.make(false)
@@ -89,15 +94,18 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     yield* Effect.sleep(retryDelay)
   })
 
-  yield* Effect.forkScoped(Effect.forever(listen))
-  yield* Effect.forkScoped(Effect.forever(exchange))
+  // A span for each heartbeat would be of no use to anybody.
+  yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.forever(listen), false))
+  yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.forever(exchange), false))
   return {
     isOpen: () => isOpen,
     opened: opened.await,
     closed: closed.await,
     send: (message) => {
       outbox.push(message)
-      filled.openUnsafe()
+      // Nothing waits for the others.
+      if (message._tag === "Acquire") filled.openUnsafe()
+      else if (outbox.length === 1) run(Effect.delay(filled.open, gather))
     },
     resync: () => {
       isSynced = false

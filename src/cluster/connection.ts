@@ -1,6 +1,7 @@
 /** The connection of a gateway to the scheduler of its cluster: it sends what the gateway says, and tells what the scheduler says. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
@@ -51,6 +52,7 @@ const retryDelay = "200 millis"
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Connection, never, Scope.Scope> {
   const { client, gateway, onEvent, sync } = options
+  const scope = yield* Effect.scope
   const run = yield* FiberSet.makeRuntime<never, void, never>()
   const opened = yield* Latch.make(false)
   const closed = yield* Latch.make(true)
@@ -65,6 +67,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     return Effect.all([value ? opened.open : opened.close, value ? closed.close : closed.open], { discard: true })
   }
 
+  /** A call to a runner that has ended cannot be interrupted until another one has taken over, which nothing waits for. */
+  const abandonable = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.flatMap(Effect.forkIn(call, scope), (fiber) =>
+      Effect.onInterrupt(Fiber.join(fiber), () => Effect.sync(() => fiber.interruptUnsafe()))
+    )
+
   /** Sends what there is in one call, while further messages gather. */
   const exchange = Effect.gen(function* () {
     yield* Effect.timeoutOption(filled.await, heartbeat)
@@ -72,7 +80,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     const messages = isSynced ? outbox : [sync()]
     outbox = []
     isSynced = true
-    const received = yield* client.Send({ gateway, messages }).pipe(
+    const received = yield* abandonable(client.Send({ gateway, messages })).pipe(
       Effect.timeout(sendTimeout),
       Effect.orElseSucceed(() => "failed" as const)
     )
@@ -89,7 +97,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     lost.current = yield* Deferred.make<void>()
     isSynced = false
     yield* filled.open
-    const events = Stream.runForEach(client.Connect({ gateway }), onEvent)
+    const events = abandonable(Stream.runForEach(client.Connect({ gateway }), onEvent))
     yield* Effect.raceFirst(Effect.ignore(events), Deferred.await(lost.current))
     yield* Effect.sleep(retryDelay)
   })

@@ -30,6 +30,8 @@ const config = (address: Address | undefined) =>
     runnerHealthCheckInterval: "1 second",
     refreshAssignmentsInterval: "1 second",
     shardLockRefreshInterval: "2 seconds",
+    // The streams of gateways never end by themselves.
+    entityTerminationTimeout: "1 second",
     simulateRemoteSerialization: false
   })
 

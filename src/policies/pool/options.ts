@@ -69,7 +69,7 @@ export interface PoolOptions<E = never, R = never> extends Settings {
   readonly hosts: ReadonlyArray<HostOptions<E, R>> | Stream.Stream<ReadonlyArray<HostOptions<E, R>>, E, R>
 }
 
-const poolFields: OptionSchema.Fields<Settings> = {
+export const poolFields: OptionSchema.Fields<Settings> = {
   name: OptionSchema.text,
   permits: OptionSchema.count(1),
   maxWaiting: OptionSchema.count(0),

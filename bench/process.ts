@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 export interface Program {
   /** What it said when it was ready: the address of a server. */
   readonly ready: string
-  /** Sends a request, and waits for its answer. Fails if the program reports a failure, ends, or needs four minutes. */
+  /** Sends a request, and waits for its answer. Fails if the program reports a failure, ends, or needs too long. */
   readonly ask: (request: unknown) => Promise<unknown>
   readonly usage: () => Usage
   readonly stop: () => void
@@ -20,6 +20,9 @@ export interface Usage {
   /** Megabytes that are resident. */
   readonly memory: number
 }
+
+/** In milliseconds. Long, because a busy machine is no failure. */
+const longestWait = 240_000
 
 type Outcome = { readonly value: unknown } | { readonly failure: string }
 
@@ -44,12 +47,12 @@ export async function start(
     errorOutput = (errorOutput + text.toString()).slice(-10_000)
   })
   const stop = () => void child.kill("SIGKILL")
-  const nextMessage = async (seconds: number): Promise<unknown> => {
-    const timer = setTimeout(stop, seconds * 1000)
+  const nextMessage = async (): Promise<unknown> => {
+    const timer = setTimeout(stop, longestWait)
     const listening = new AbortController()
     const ended = once(child, "close", listening).then(() => {
       const cause = /(?=\S).*(?:Error|heap out of memory).*/.exec(errorOutput) ?? []
-      throw new Error([`its process ended, or gave no result in ${seconds} s`, ...cause].join(": "))
+      throw new Error([`its process ended, or gave no result in ${longestWait / 1000} s`, ...cause].join(": "))
     })
     const [message] = await Promise.race([once(child, "message", listening), ended]).finally(() => {
       clearTimeout(timer)
@@ -57,10 +60,10 @@ export async function start(
     })
     return message
   }
-  const ready = String(await nextMessage(60))
+  const ready = String(await nextMessage())
   const ask = async (request: unknown) => {
     child.send(request as object)
-    const outcome = (await nextMessage(240)) as Outcome
+    const outcome = (await nextMessage()) as Outcome
     if ("failure" in outcome) throw new Error(outcome.failure)
     return outcome.value
   }

@@ -18,8 +18,8 @@ const { values: flags } = parseArgs({
     only: { type: "string", default: measures.map(({ name }) => name).join(",") },
     /** Measures nothing; writes the pages and the charts from the published results. */
     render: { type: "boolean", default: false },
-    /** The gateway is measured beside it. Default: the one that `npm run test:clients` has installed. */
-    litellm: { type: "string", default: globSync(".cache/clients-*/bin/litellm")[0] }
+    /** The gateway is measured beside it. Default: the one that `npm run test:clients` has installed, unless it is to be quick. */
+    litellm: { type: "string" }
   }
 })
 
@@ -33,7 +33,7 @@ async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Res
   if (flags.quick) console.log("Quick: one round, and smaller loads than the titles say.")
   const server = await start("server/main.ts")
   await fillCompileCache(server.ready)
-  const litellm = flags.quick ? undefined : flags.litellm
+  const litellm = flags.litellm ?? (flags.quick ? undefined : globSync(".cache/clients-*/bin/litellm")[0])
   const environment = describeEnvironment(litellm)
   const results: Array<Result> = []
   for (const measure of chosen) {

@@ -35,7 +35,7 @@ export interface Bench {
 export interface Turns {
   /** Figures that were yielded before a failure count. */
   readonly turn: (subject: string, round: number) => AsyncIterable<Figures>
-  readonly close?: () => void | Promise<void>
+  readonly close?: () => Promise<void>
 }
 
 /** The figures of one subject, one value per round. */
@@ -84,6 +84,20 @@ export const startClient = (subject: string, serverUrl: string, flags: ReadonlyA
 export const runTask = async ({ ask }: Program, measure: string, load: unknown): Promise<Figures> =>
   (await ask({ measure, load })) as Figures
 
+/** What stays for all rounds. Each starts when it is first needed. */
+export function keep<A extends { readonly stop: () => void }>(begin: (key: string) => Promise<A>) {
+  const begun = new Map<string, Promise<A>>()
+  const get = (key: string): Promise<A> => {
+    const one = begun.get(key) ?? begin(key)
+    begun.set(key, one)
+    return one
+  }
+  const close = async (): Promise<void> => {
+    for (const each of await Promise.allSettled(begun.values())) if (each.status === "fulfilled") each.value.stop()
+  }
+  return { get, close }
+}
+
 interface TaskMeasure<Load> extends Omit<Measure, "open" | "task" | "subjects" | "warmUp"> {
   readonly subjects: ReadonlyArray<SubjectName>
   readonly task: Task<Load>
@@ -95,19 +109,12 @@ interface TaskMeasure<Load> extends Omit<Measure, "open" | "task" | "subjects" |
 /** The usual measure: one task, run in turns. Every subject keeps its process, which is warm after the first round. */
 export function taskMeasure<Load>({ load, warmUp, ...measure }: TaskMeasure<Load>): Measure {
   const open = ({ quick, serverUrl }: Bench): Turns => {
-    const clients = new Map(measure.subjects.map((subject) => [String(subject), startClient(subject, serverUrl)]))
-    // All start before the first turn. A failure is reported in each turn of its subject.
-    const started = Promise.allSettled(clients.values())
+    const clients = keep((subject) => startClient(subject, serverUrl))
     const turn = async function* (subject: string, round: number) {
-      await started
-      const client = await clients.get(subject)
       const loadOf = round === 0 && warmUp ? warmUp : load
-      if (client !== undefined) yield runTask(client, measure.name, loadOf(quick, subject as SubjectName))
+      yield runTask(await clients.get(subject), measure.name, loadOf(quick, subject as SubjectName))
     }
-    const close = async () => {
-      for (const each of await started) if (each.status === "fulfilled") each.value.stop()
-    }
-    return { turn, close }
+    return { turn, close: clients.close }
   }
   return { ...measure, warmUp: warmUp !== undefined, open }
 }

@@ -5,7 +5,7 @@ import { start, type Program } from "../process.ts"
 import { key, parseScenario, scenario } from "../server/scenarios.ts"
 import { quantile } from "../statistics.ts"
 import type { Subject } from "../subjects/catalogue.ts"
-import { runTask, startClient, type Bench, type Figures, type Measure } from "./Measure.ts"
+import { keep, runTask, startClient, type Bench, type Figures, type Measure } from "./Measure.ts"
 
 interface Load {
   /** How many clients there are. Each reads its answers one after the other. */
@@ -45,38 +45,37 @@ export const gateway: Measure = {
   warmUp: true,
   task: readAll,
   open: (bench) => {
-    const opened = new Map<string, Promise<Opened>>()
+    const opened = keep((key) => openProxy(key, bench))
     const turn = async function* (subject: string, round: number) {
       const { load, proxy = "" } = subjects.find(({ name }) => name === subject) ?? {}
       const isLarge = load?.scenario === undefined
       if (load === undefined || (proxy === "LiteLLM" && bench.litellm === undefined) || (isLarge && round === 0)) return
-      // The memory of the other loads must not contain what large bodies leave behind.
-      const key = isLarge ? subject : proxy
-      const opening = opened.get(key) ?? openProxy(proxy, bench)
-      opened.set(key, opening)
       const [streams, answers] = bench.quick ? [5, 2] : [round === 0 ? 20 : Infinity, Infinity]
       const smaller = { streams: Math.min(load.streams, streams), answers: Math.min(load.answers, answers) }
-      yield measure(await opening, { ...load, ...smaller })
+      // The memory of the other loads must not contain what large bodies leave behind.
+      yield measure(await opened.get(isLarge ? subject : proxy), { ...load, ...smaller })
     }
-    const close = async () => {
-      for (const each of await Promise.allSettled(opened.values())) {
-        if (each.status === "fulfilled") for (const { stop } of [each.value.client, each.value.proxy]) stop()
-      }
-    }
-    return { turn, close }
+    return { turn, close: opened.close }
   }
 }
 
 interface Opened {
   readonly proxy: Omit<Program, "ask">
   readonly client: Program
+  readonly stop: () => void
 }
 
-/** LiteLLM has the routes of OpenAI, the others those of Ollama. */
-async function openProxy(name: string, { litellm = "", serverUrl }: Bench): Promise<Opened> {
+/** LiteLLM has the routes of OpenAI, the others those of Ollama. The key begins with the name of the proxy. */
+async function openProxy(key: string, { litellm = "", serverUrl }: Bench): Promise<Opened> {
+  const [name = ""] = key.split(",")
   const isLiteLlm = name === "LiteLLM"
   const proxy = await (isLiteLlm ? startLiteLlm(litellm, serverUrl) : start("gateway/proxy.ts", [name, serverUrl]))
-  return { proxy, client: await startClient(isLiteLlm ? "floor, SSE" : "floor, NDJSON", proxy.ready) }
+  const client = await startClient(isLiteLlm ? "floor, SSE" : "floor, NDJSON", proxy.ready)
+  const stop = () => {
+    client.stop()
+    proxy.stop()
+  }
+  return { proxy, client, stop }
 }
 
 async function measure({ client, proxy }: Opened, load: Load): Promise<Figures> {

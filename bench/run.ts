@@ -1,5 +1,4 @@
 // npm run bench [-- --quick] [-- --only bulk,paced] [-- --render] [-- --litellm PROGRAM]
-import { globSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { installPackages } from "../scripts/support/repository.ts"
 import { measureNamed, measures } from "./measures/all.ts"
@@ -18,7 +17,7 @@ const { values: flags } = parseArgs({
     only: { type: "string", default: measures.map(({ name }) => name).join(",") },
     /** Measures nothing; writes the pages and the charts from the published results. */
     render: { type: "boolean", default: false },
-    /** The gateway is measured beside it. Default: the one that `npm run test:clients` has installed, unless it is to be quick. */
+    /** The gateway is measured beside it, if it is given. */
     litellm: { type: "string" }
   }
 })
@@ -33,12 +32,11 @@ async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Res
   if (flags.quick) console.log("Quick: one round, and smaller loads than the titles say.")
   const server = await start("server/main.ts")
   await fillCompileCache(server.ready)
-  const litellm = flags.litellm ?? (flags.quick ? undefined : globSync(".cache/clients-*/bin/litellm")[0])
-  const environment = describeEnvironment(litellm)
+  const environment = describeEnvironment(flags.litellm)
   const results: Array<Result> = []
   for (const measure of chosen) {
     const begin = performance.now()
-    const bench = { quick: flags.quick, litellm, serverUrl: server.ready, progress: showProgress }
+    const bench = { ...flags, serverUrl: server.ready, progress: showProgress }
     const rows = await runMeasure(measure, bench)
     const result = { measure: measure.name, date: new Date().toISOString().slice(0, 10), environment, rows }
     results.push(result)

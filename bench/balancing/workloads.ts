@@ -48,8 +48,10 @@ const gpu: Omit<Settings, "name"> = {
   off: [Infinity, Infinity]
 }
 
-const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): ReadonlyArray<Settings> =>
-  ["a", "b", "c", "d"].map((name, index) => ({ ...gpu, name, ...differences(index) }))
+const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): ReadonlyArray<Settings> => {
+  const make = (name: string, index: number): Settings => ({ ...gpu, name, ...differences(index) })
+  return ["a", "b", "c", "d"].map(make)
+}
 
 const exponential = (random: () => number, mean: number): number => -Math.log(1 - random()) * mean
 

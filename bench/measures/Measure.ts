@@ -28,7 +28,7 @@ export interface Bench {
   readonly quick: boolean
   readonly serverUrl: string
   /** The program of LiteLLM, if it is measured. */
-  readonly litellm: string | undefined
+  readonly litellm?: string | undefined
   readonly progress: (text: string) => void
 }
 

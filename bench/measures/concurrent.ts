@@ -31,11 +31,11 @@ export const paced = taskMeasure({
     ...againstAi("cpuPerToken")
   ],
   subjects: subjectsOf("floor", "ours", "variant", "peer"),
-  rounds: 3,
+  rounds: 4,
   // Without a warm-up, the slowest subjects are far too late with all streams.
-  warmUp: (quick) => ({ streams: 50, seconds: quick ? 0.2 : 2 }),
+  warmUp: (quick) => ({ streams: 50, seconds: quick ? 0.2 : 1.5 }),
   // With 200, the slowest subjects need all of a core on a slow machine, so that the cost of a token cannot be seen.
-  load: (quick) => ({ streams: 100, seconds: quick ? 0.4 : 2 }),
+  load: (quick) => ({ streams: 100, seconds: quick ? 0.4 : 1 }),
   /** Opens the streams, lets them settle, then measures all tokens that are due within a window of the given length. */
   task: async (subject, { streams, seconds }, serverUrl) => {
     const settling = Math.min(seconds / 2, 1)
@@ -82,7 +82,7 @@ function measureWindow(settling: number, length: number) {
 }
 
 const lateAfterMilliseconds = 100
-const fullSearch = { from: 50, upTo: 6400, bisections: 2, seconds: 1 }
+const fullSearch = { from: 200, upTo: 6400, bisections: 2, seconds: 1 }
 const quickSearch = { from: 200, upTo: 200, bisections: 0, seconds: 0.4 }
 
 /** How many answers at 50 tokens a second one process can read without delay. */
@@ -110,7 +110,7 @@ export const capacity: Measure = {
   })
 }
 
-/** Doubles the load until the subject is late, then halves the gap between the last good and the first bad load. */
+/** Doubles the load until the subject is late, then halves the gap between the last good load, or none, and the first bad one. */
 async function findCapacity(client: Program, { from, upTo, bisections, seconds }: typeof fullSearch) {
   let best: Figures & { readonly streams: number } = { streams: 0 }
   const isInTime = async (streams: number) => {

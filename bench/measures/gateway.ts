@@ -18,9 +18,9 @@ interface Load {
 /** Clients begin one after the other, evenly over the second that a stream takes, as those of many people do. */
 const loads: Readonly<Record<string, Load>> = {
   "1 paced stream": { streams: 1, answers: 8, scenario: scenario.slow },
-  "50 paced streams": { streams: 50, answers: 3, scenario: scenario.slow },
-  "200 paced streams": { streams: 200, answers: 3, scenario: scenario.slow },
-  "answers of 5 tokens, one by one": { streams: 1, answers: 300, scenario: scenario.small },
+  "50 paced streams": { streams: 50, answers: 2, scenario: scenario.slow },
+  "200 paced streams": { streams: 200, answers: 2, scenario: scenario.slow },
+  "answers of 5 tokens, one by one": { streams: 1, answers: 200, scenario: scenario.small },
   "32 MB of embeddings": { streams: 1, answers: 2 }
 }
 const proxies = ["pipe", "gateway", "LiteLLM"]

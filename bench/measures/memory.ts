@@ -59,7 +59,7 @@ export const memory: Measure = {
     { ...growth, subject: "ours, SSE" }
   ],
   subjects: subjectsOf("floor", "buffered", "ours", "peer"),
-  rounds: 3,
+  rounds: 2,
   task,
   open: (bench) => ({ turn: (subject, round) => readEverySize(bench, subject, round) })
 }

@@ -20,7 +20,7 @@ export const firstChunk = taskMeasure({
     { level: "must", subject: "ours, SSE", ...wait, what: "ms", atMost: 5, above: "floor, SSE" }
   ],
   subjects: subjectsOf("floor", "buffered", "ours", "peer"),
-  rounds: 3,
+  rounds: 2,
   warmUp: () => ({ seconds: 0.02, probes: 20 }),
   load: (quick, subject) => ({ seconds: quick ? 1 : 10, probes: entryOf(subject).kind === "buffered" ? 1 : 20 }),
   task: async (subject, { seconds, probes }) => {
@@ -71,7 +71,7 @@ export const bulk = taskMeasure({
   rounds: 3,
   warmUp: (quick) => ({ tokens: tokens(quick) / 10 }),
   // The slow ones need minutes for a million lines; a tenth shows the cost of a line as well.
-  load: (quick, subject) => ({ tokens: entryOf(subject).slow ? tokens(quick) / 10 : tokens(quick) }),
+  load: (quick, subject) => ({ tokens: tokens(quick) / (entryOf(subject).slow || subject === "openai" ? 10 : 1) }),
   task: async (subject, { tokens }) => {
     const stop = startTiming()
     await readTokens(subject, scenario.bulk(tokens), tokens)
@@ -102,8 +102,8 @@ export const smallAnswer = taskMeasure({
     ...againstAi("p50")
   ],
   subjects: everySubject,
-  rounds: 5,
-  warmUp: (quick) => ({ answers: quick ? 30 : 500 }),
+  rounds: 4,
+  warmUp: (quick) => ({ answers: quick ? 30 : 300 }),
   load: (quick) => ({ answers: quick ? 100 : 1000 }),
   task: async (subject, { answers }) => {
     const latencies: Array<number> = []

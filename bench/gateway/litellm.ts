@@ -27,6 +27,8 @@ export async function startLiteLlm(command: string, baseUrl: string): Promise<Om
   writeFileSync(config, JSON.stringify({ model_list: [...models, embeddings], general_settings: { master_key: key } }))
   const flags = ["--config", config, "--host", "127.0.0.1", "--port", port, "--keepalive_timeout", "600"]
   const child = spawn(command, flags, { stdio: "ignore" })
+  const stop = () => void child.kill("SIGKILL")
+  process.once("exit", stop)
   const isReady = () =>
     fetch(`${url}/health/liveliness`).then(
       ({ ok }) => ok,
@@ -38,5 +40,5 @@ export async function startLiteLlm(command: string, baseUrl: string): Promise<Om
     if (performance.now() > giveUpAt) throw new Error(`${command} does not answer`)
     await sleep(500)
   }
-  return { ready: url, usage: () => usageOf(child.pid), stop: () => void child.kill("SIGKILL") }
+  return { ready: url, usage: () => usageOf(child.pid), stop }
 }

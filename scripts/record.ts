@@ -45,8 +45,7 @@ const linkCommand = (): string => {
 
 /** What the person does. */
 const perform = async ({ type, until }: Terminal.Terminal): Promise<void> => {
-  const ctrlC = "\u0003"
-  const ctrlD = "\u0004"
+  const [ctrlC, ctrlD] = ["\u0003", "\u0004"]
   await until(/\$ /, 800)
   await type('local-llm "Summarize this letter:" < letter.txt\r')
   await until(/tokens\/s[^]*\$ /, 2500)
@@ -64,11 +63,8 @@ const perform = async ({ type, until }: Terminal.Terminal): Promise<void> => {
 
 install()
 const server = await startServer()
-const terminal = Terminal.open({
-  ...size,
-  cwd: join(root, "scripts/recording"),
-  environment: { HOME: folder, PATH: `${linkCommand()}:${process.env["PATH"]}`, LLAMA_SERVER_URL: server.url }
-})
+const environment = { HOME: folder, PATH: `${linkCommand()}:${process.env["PATH"]}`, LLAMA_SERVER_URL: server.url }
+const terminal = Terminal.open(size, join(root, "scripts/recording"), environment)
 try {
   await perform(terminal)
 } finally {

@@ -8,19 +8,16 @@ export interface Output {
   readonly text: string
 }
 
-export interface Options {
-  readonly columns: number
-  readonly rows: number
-  /** The folder that the shell starts in. */
-  readonly cwd: string
-  readonly environment: NodeJS.ProcessEnv
-}
-
 const longestWait = 60_000
 
 export type Terminal = ReturnType<typeof open>
 
-export const open = ({ columns, cwd, environment, rows }: Options) => {
+/** Starts a shell in a folder. */
+export const open = (
+  { columns, rows }: { readonly columns: number; readonly rows: number },
+  cwd: string,
+  environment: NodeJS.ProcessEnv
+) => {
   // The `script` of util-linux makes the pseudo-terminal.
   const shell = `stty columns ${columns} rows ${rows}; exec bash --noprofile --norc`
   const child = spawn("script", ["--quiet", "--command", shell, "/dev/null"], {

@@ -22,7 +22,7 @@ export interface Usage {
 }
 
 /** In milliseconds. Long, because a busy machine is no failure. */
-export const longestWait = 240_000
+const longestWait = 240_000
 
 type Outcome = { readonly value: unknown } | { readonly failure: string }
 

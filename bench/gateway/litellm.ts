@@ -3,7 +3,7 @@ import { execFileSync, spawn } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { longestWait, usageOf, type Program } from "../process.ts"
+import { usageOf, type Program } from "../process.ts"
 import { key, listedModels } from "../server/scenarios.ts"
 
 /** It prints "LiteLLM: Current Version = 1.2.3". */
@@ -34,7 +34,8 @@ export async function startLiteLlm(command: string, baseUrl: string): Promise<Om
       ({ ok }) => ok,
       () => false
     )
-  const giveUpAt = performance.now() + longestWait
+  // It imports for half a minute, and much longer on a busy machine.
+  const giveUpAt = performance.now() + 900_000
   while (!(await isReady())) {
     if (child.exitCode !== null) throw new Error(`${command} has ended`)
     if (performance.now() > giveUpAt) throw new Error(`${command} does not answer`)

@@ -12,9 +12,12 @@ import { listen, serve, urlOf } from "../process.ts"
 
 const [, , kind, baseUrl = ""] = process.argv
 
+/** A client that waits for its next turn must not lose its connection. */
+const options = { keepAliveTimeout: 600_000 }
+
 const runPipe = () => {
   const agent = new Agent({ keepAlive: true })
-  const server = createServer((request, response) => {
+  const server = createServer(options, (request, response) => {
     const { headers, method = "GET", url } = request
     const sent = send(baseUrl + url, { agent, method, headers }, (received) => {
       response.writeHead(received.statusCode ?? 502, received.headers)
@@ -31,7 +34,7 @@ const runGateway = () => {
   const live = Layer.merge(Gateway.serve(), Layer.effectDiscard(listening)).pipe(
     Layer.provide(Pool.layer({ hosts: [{ provider: Ollama.make({ baseUrl }), permits: 1000 }] })),
     Layer.provide(NodeHttpClient.layerUndici),
-    Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, backlog: 1024 }))
+    Layer.provide(NodeHttpServer.layer(() => createServer(options), { host: "127.0.0.1", port: 0, backlog: 1024 }))
   )
   Effect.runFork(Layer.launch(live))
 }

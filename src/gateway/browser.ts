@@ -5,7 +5,7 @@
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Result from "effect/Result"
-import { Refusal } from "./refusal.ts"
+import { Refusal } from "./access.ts"
 
 export interface Names {
   /** Names in the header `Host`, besides addresses and `localhost`. */

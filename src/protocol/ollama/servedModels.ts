@@ -10,8 +10,8 @@ import type { Embedding } from "../../Embedding.ts"
 import * as EmbeddingRequests from "../../Embedding.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type { ModelProgress } from "../../ModelProgress.ts"
-import { InvalidRequest } from "../../ProviderError.ts"
 import type { JsonObject } from "../../values/json.ts"
+import * as Body from "../receivedBody.ts"
 import type * as Served from "../served.ts"
 import { nullish } from "../wireSchema.ts"
 import * as KeepAlive from "./keepAlive.ts"
@@ -96,7 +96,7 @@ export const encodeShown = (info: ModelInfo): JsonObject => {
 
 const Named = Schema.Struct({ model: nullish(Schema.String), name: nullish(Schema.String) })
 
-const readNamed = Request.reader(Named)
+const readNamed = Body.reader(Named)
 
 /** The model that a request is about: `model`, or `name` as older clients call it, some of them beside an empty `model`. */
 export const decodeName: Served.Decode<string> = (body) =>
@@ -104,14 +104,14 @@ export const decodeName: Served.Decode<string> = (body) =>
 
 const Pull = Schema.Struct({ ...Named.fields, stream: nullish(Schema.Boolean), insecure: nullish(Schema.Boolean) })
 
-const readPull = Request.reader(Pull)
+const readPull = Body.reader(Pull)
 
 /** `POST /api/pull`. */
 export const decodePull: Served.Decode<{ readonly model: string; readonly isStream: boolean }> = (body) =>
   Result.gen(function* () {
     const { insecure, model, name, stream } = yield* readPull(body)
     if (insecure === true) {
-      return yield* Result.fail(new InvalidRequest({ field: "insecure", description: "the gateway does not allow it" }))
+      return yield* Body.invalid("insecure", "the gateway does not allow it")
     }
     return { model: yield* Request.requireModel(model || name), isStream: stream ?? true }
   })
@@ -138,7 +138,7 @@ const Embed = Schema.Struct({
   dimensions: nullish(Schema.Finite)
 })
 
-const readEmbed = Request.reader(Embed)
+const readEmbed = Body.reader(Embed)
 
 /**
  * `POST /api/embed`. Unless `truncate` is false, servers of Ollama drop what does not fit, as their clients expect. Others fail then: it is
@@ -168,7 +168,7 @@ const encodeEmbedding: Served.ReceivedEmbedding["encode"] = ({ promptTokens, vec
 
 const Embeddings = Schema.Struct({ ...embedding, prompt: nullish(Schema.String) })
 
-const readEmbeddings = Request.reader(Embeddings)
+const readEmbeddings = Body.reader(Embeddings)
 
 /** `POST /api/embeddings`, the form before 0.2.6: one text. */
 export const decodeEmbeddings: Served.Decode<Served.ReceivedEmbedding> = (body) =>
@@ -188,7 +188,7 @@ const receiveEmbedding = (
   fields: Embedded,
   extra: JsonObject,
   encode: Served.ReceivedEmbedding["encode"]
-): Result.Result<Served.ReceivedEmbedding, InvalidRequest> =>
+): Body.Read<Served.ReceivedEmbedding> =>
   Result.gen(function* () {
     const model = yield* Request.requireModel(name)
     const keepAlive = yield* KeepAlive.decode(keep_alive)

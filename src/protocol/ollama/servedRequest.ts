@@ -8,8 +8,8 @@ import * as Text from "effect/String"
 import * as Struct from "effect/Struct"
 import * as CompletionRequest from "../../CompletionRequest.ts"
 import { InvalidRequest } from "../../ProviderError.ts"
-import * as Json from "../../values/json.ts"
-import * as Values from "../../values/objects.ts"
+import type * as Json from "../../values/json.ts"
+import * as Body from "../receivedBody.ts"
 import type * as Served from "../served.ts"
 import { nullish } from "../wireSchema.ts"
 import * as KeepAlive from "./keepAlive.ts"
@@ -47,13 +47,8 @@ const tuningOptions = Struct.Record(
 )
 
 export const Options = Schema.Struct({
-  ...Struct.Record(
-    ["temperature", "top_p", "top_k", "typical_p", "min_p", "seed", "repeat_penalty", "presence_penalty"],
-    number
-  ),
-  ...Struct.Record(["frequency_penalty", "num_predict", "num_ctx"], number),
-  // Ollama takes a list only.
-  stop: nullish(Schema.Union([Schema.Array(Schema.String), Schema.String])),
+  ...Body.samplingFields,
+  ...Struct.Record(["num_predict", "num_ctx"], number),
   ...tuningOptions
 })
 
@@ -63,7 +58,7 @@ interface Options extends Schema.Schema.Type<typeof Options> {}
 const common = {
   model: text,
   stream: flag,
-  format: nullish(Schema.Union([Schema.Literals(["json", ""]), Schema.declare(Json.isObject, { expected: "object" })])),
+  format: nullish(Schema.Union([Schema.Literals(["json", ""]), Body.JsonObject])),
   keep_alive: KeepAlive.Wire,
   think: nullish(Schema.Union([Schema.Boolean, Schema.String])),
   truncate: flag,
@@ -95,25 +90,9 @@ const Generate = Schema.Struct({
 })
 interface Generate extends Schema.Schema.Type<typeof Generate> {}
 
-/** Reads the fields of a body. The failure names the field as the client did. */
-export const reader = <S extends Schema.ConstraintDecoder<unknown>>(
-  schema: S
-): ((body: Json.JsonObject) => Result.Result<S["Type"], InvalidRequest>) => {
-  const decode = Schema.decodeUnknownResult(schema)
-  return (body) =>
-    Result.mapError(decode(body), (error) => {
-      const { description, field } = toFault(error)
-      return new InvalidRequest({ field, description: description?.replace(/ \| null$/, "") })
-    })
-}
-
-const toFault = Values.makeToFault({})
-
-const invalid = (field: string, description: string) => Result.fail(new InvalidRequest({ field, description }))
-
 /** The model of a body. */
-export const requireModel = (model: string | null | undefined): Result.Result<string, InvalidRequest> =>
-  model == null || model === "" ? invalid("model", "it is required") : Result.succeed(model)
+export const requireModel = (model: string | null | undefined): Body.Read<string> =>
+  model == null || model === "" ? Body.invalid("model", "it is required") : Result.succeed(model)
 
 /** What a request has besides its input. */
 type Base = Pick<Served.ReceivedCompletion, "isStream"> & {
@@ -122,14 +101,14 @@ type Base = Pick<Served.ReceivedCompletion, "isStream"> & {
   readonly tuning: Served.Tuning
 }
 
-const readCommon = (body: Common): Result.Result<Base, InvalidRequest> =>
+const readCommon = (body: Common): Body.Read<Base> =>
   Result.gen(function* () {
     const { format, options, shift, stream, truncate } = body
     const model = yield* requireModel(body.model)
     // A chunk has no place for them.
-    if (body.logprobs === true) return yield* invalid("logprobs", "they cannot be reported")
-    if ((body.top_logprobs ?? 0) > 0) return yield* invalid("top_logprobs", "they cannot be reported")
-    if (body._debug_render_only === true) return yield* invalid("_debug_render_only", "it is not supported")
+    if (body.logprobs === true) return yield* Body.invalid("logprobs", "they cannot be reported")
+    if ((body.top_logprobs ?? 0) > 0) return yield* Body.invalid("top_logprobs", "they cannot be reported")
+    if (body._debug_render_only === true) return yield* Body.invalid("_debug_render_only", "it is not supported")
     const keepAlive = yield* KeepAlive.decode(body.keep_alive)
     const contextLength = toCount(options?.num_ctx)
     const isWhole = truncate === false
@@ -154,21 +133,14 @@ const readCommon = (body: Common): Result.Result<Base, InvalidRequest> =>
   })
 
 const toSampling = (options: Options): Base["options"] => {
-  const { num_predict, seed, stop, top_k } = options
-  const stops = typeof stop === "string" ? [stop] : stop
+  const { seed, stop, topK, ...sampling } = Body.decodeSampling(options)
   return {
-    temperature: options.temperature ?? undefined,
-    topP: options.top_p ?? undefined,
+    ...sampling,
     // Ollama cuts fractions off. Below zero means all.
-    topK: top_k == null ? undefined : Math.max(0, Math.trunc(top_k)),
-    typicalP: options.typical_p ?? undefined,
-    minP: options.min_p ?? undefined,
-    seed: seed == null ? undefined : Math.trunc(seed),
-    stop: stops?.filter((text) => text !== ""),
-    maxTokens: toCount(num_predict),
-    repeatPenalty: options.repeat_penalty ?? undefined,
-    presencePenalty: options.presence_penalty ?? undefined,
-    frequencyPenalty: options.frequency_penalty ?? undefined
+    topK: topK && Math.max(0, Math.trunc(topK)),
+    seed: seed && Math.trunc(seed),
+    stop: stop?.filter((text) => text !== ""),
+    maxTokens: toCount(options.num_predict)
   }
 }
 
@@ -186,7 +158,7 @@ const check = (
   input: CompletionRequest.CompletionRequest,
   { options, tuning }: Base,
   rename: (field: string) => string = (field) => field
-): Result.Result<CompletionRequest.CompletionRequest, InvalidRequest> => {
+): Body.Read<CompletionRequest.CompletionRequest> => {
   const request = { ...options, ...input }
   return Result.mapError(
     Result.map(CompletionRequest.check({ ...request, ...tuning }), () => request),
@@ -207,7 +179,7 @@ const otherNames: ReadonlyMap<string, string> = new Map([
   ["contextLength", "num_ctx"]
 ])
 
-const readChat = reader(Chat)
+const readChat = Body.reader(Chat)
 
 /** `POST /api/chat`. */
 export const decodeChat: Served.Decode<Served.ReceivedCompletion> = (body) =>
@@ -229,7 +201,7 @@ export const decodeChat: Served.Decode<Served.ReceivedCompletion> = (body) =>
     return { request, isStream, tuning, ...isOptional(chat), ...responses(Response.message) }
   })
 
-const readGenerate = reader(Generate)
+const readGenerate = Body.reader(Generate)
 
 /** `POST /api/generate`. Without `raw`, the model's template is applied, so that the prompt is a message of the user. */
 export const decodeGenerate: Served.Decode<Served.ReceivedCompletion> = (body) =>
@@ -238,9 +210,9 @@ export const decodeGenerate: Served.Decode<Served.ReceivedCompletion> = (body) =
     const base = yield* readCommon(generate)
     const { isStream, model, tuning } = base
     const { prompt, raw, suffix, system, template } = generate
-    if ((generate.context ?? []).length > 0) return yield* invalid("context", "send the conversation to /api/chat")
+    if ((generate.context ?? []).length > 0) return yield* Body.invalid("context", "send the conversation to /api/chat")
     if (raw === true && (template || system)) {
-      return yield* invalid(template ? "template" : "system", "Expected without raw")
+      return yield* Body.invalid(template ? "template" : "system", "Expected without raw")
     }
     if (prompt == null || prompt === "") return yield* receiveLoad(Response.response, base)
     const images = generate.images ?? []
@@ -279,7 +251,7 @@ const responses = (form: Response.Form): Pick<Served.ReceivedCompletion, "encode
 })
 
 /** Without input, Ollama only loads the model, or unloads it. No provider can load one, so it generates a single token. */
-const receiveLoad = (form: Response.Form, base: Base): Result.Result<Served.ReceivedCompletion, InvalidRequest> => {
+const receiveLoad = (form: Response.Form, base: Base): Body.Read<Served.ReceivedCompletion> => {
   const { model, tuning } = base
   const unloads = tuning.keepAlive !== undefined && KeepAlive.encode(tuning.keepAlive) === 0
   const input = { model, messages: [{ role: "user" as const, content: "." }] }

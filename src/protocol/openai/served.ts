@@ -5,7 +5,7 @@ import * as CompletionRequest from "../../CompletionRequest.ts"
 import type * as Json from "../../values/json.ts"
 import type { CompletionRoute, Framing, ReceivedCompletion } from "../served.ts"
 import type { Read } from "../receivedBody.ts"
-import { invalid, JsonObject, reader } from "../receivedBody.ts"
+import { decodeSampling, invalid, JsonObject, reader, samplingFields } from "../receivedBody.ts"
 import { metadata, nullish } from "../wireSchema.ts"
 import type { Form } from "./servedChunks.ts"
 import * as Chunks from "./servedChunks.ts"
@@ -27,20 +27,11 @@ const commonFields = {
   model: nullish(Schema.String),
   stream: nullish(Schema.Boolean),
   stream_options: nullish(Schema.Struct({ include_usage: nullish(Schema.Boolean) })),
-  temperature: number,
-  top_p: number,
-  top_k: number,
-  typical_p: number,
-  min_p: number,
-  seed: number,
-  stop: nullish(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
+  ...samplingFields,
   max_tokens: number,
   max_completion_tokens: number,
-  // The second name is vLLM's.
-  repeat_penalty: number,
+  // vLLM's name of the penalty for repetitions.
   repetition_penalty: number,
-  presence_penalty: number,
-  frequency_penalty: number,
   response_format: nullish(Format),
   logit_bias: nullish(JsonObject),
   ttl: number,
@@ -119,23 +110,18 @@ const receive = (
   })
 
 const toOptions = (fields: typeof Common.Type) =>
-  Result.map(toFormat(fields.response_format), (format) => ({
-    model: fields.model ?? undefined,
-    temperature: fields.temperature ?? undefined,
-    topP: fields.top_p ?? undefined,
-    // vLLM has -1 for all of them.
-    topK: fields.top_k === -1 ? 0 : (fields.top_k ?? undefined),
-    typicalP: fields.typical_p ?? undefined,
-    minP: fields.min_p ?? undefined,
-    seed: fields.seed ?? undefined,
-    stop:
-      typeof fields.stop === "string" ? (fields.stop === "" ? undefined : [fields.stop]) : (fields.stop ?? undefined),
-    maxTokens: toMaxTokens(fields.max_completion_tokens ?? fields.max_tokens),
-    repeatPenalty: fields.repeat_penalty ?? fields.repetition_penalty ?? undefined,
-    presencePenalty: fields.presence_penalty ?? undefined,
-    frequencyPenalty: fields.frequency_penalty ?? undefined,
-    format
-  }))
+  Result.map(toFormat(fields.response_format), (format) => {
+    const sampling = decodeSampling(fields)
+    return {
+      ...sampling,
+      model: fields.model ?? undefined,
+      // vLLM has -1 for all of them.
+      topK: sampling.topK === -1 ? 0 : sampling.topK,
+      maxTokens: toMaxTokens(fields.max_completion_tokens ?? fields.max_tokens),
+      repeatPenalty: sampling.repeatPenalty ?? fields.repetition_penalty ?? undefined,
+      format
+    }
+  })
 
 /** LM Studio and llama.cpp have -1 for no limit. */
 const toMaxTokens = (count: number | null | undefined): number | undefined =>

@@ -41,7 +41,7 @@ const join = (path: string | undefined, field: string | undefined): string | und
 
 /** A schema of any object, which is not copied. */
 export const JsonObject = Schema.declare((value): value is Json.JsonObject => Json.isObject(value), {
-  expected: "an object"
+  expected: "object"
 })
 
 /** A value with a `type`, which decides how it is read. */

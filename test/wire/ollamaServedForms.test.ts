@@ -220,7 +220,7 @@ describe("what is wrong is named as the client names it", () => {
     [{ model: "" }, "invalid model: it is required"],
     [{ model: 5 }, "invalid model: Expected string"],
     [{ stream: "yes" }, "invalid stream: Expected boolean"],
-    [{ options: [] }, "invalid options: Expected an object"],
+    [{ options: [] }, "invalid options: Expected object"],
     [{ options: { temperature: "hot" } }, "invalid options.temperature: Expected number"],
     [{ options: { temperature: 3 } }, "invalid options.temperature: Expected a value between 0 and 2"],
     [{ options: { top_p: 1e9 } }, "invalid options.top_p: Expected a value between 0 and 1"],
@@ -249,7 +249,7 @@ describe("what is wrong is named as the client names it", () => {
 
   it.each([
     [{ messages: {} }, "invalid messages: Expected array"],
-    [{ messages: [5] }, "invalid messages[0]: Expected an object"],
+    [{ messages: [5] }, "invalid messages[0]: Expected object"],
     [{ messages: [{}] }, "invalid messages[0].role: Missing key"],
     [{ messages: [{ role: "boss" }] }, 'invalid messages[0].role: Expected "system" | "user" | "assistant" | "tool"'],
     [
@@ -275,14 +275,14 @@ describe("what is wrong is named as the client names it", () => {
     ],
     [
       { messages: [{ role: "assistant", tool_calls: [{ function: { name: "f", arguments: "{}" } }] }] },
-      "invalid messages[0].tool_calls[0].function.arguments: Expected an object"
+      "invalid messages[0].tool_calls[0].function.arguments: Expected object"
     ],
     [{ tools: [{ type: "function" }] }, "invalid tools[0].function: Missing key"],
     [
       { tools: [{ function: { name: "" } }] },
       "invalid tools[0].function.name: Expected a value with a length of at least 1"
     ],
-    [{ tools: [{ function: { name: "f", parameters: [] } }] }, "invalid tools[0].function.parameters: Expected an object"]
+    [{ tools: [{ function: { name: "f", parameters: [] } }] }, "invalid tools[0].function.parameters: Expected object"]
   ])("chat: %o", (fields, message) => {
     expect(faultOf(decodeChat, { model: "m", messages: [user], ...fields })).toBe(message)
   })

@@ -3,7 +3,7 @@ import * as Schema from "effect/Schema"
 import type { Message, Tool } from "../../CompletionRequest.ts"
 import type { ToolCall } from "../../StreamingChunk.ts"
 import { JsonObject } from "../receivedBody.ts"
-import * as ToolCalls from "../toolCall.ts"
+import * as Content from "../content.ts"
 import { nullish } from "../wireSchema.ts"
 
 /** Base64 texts. */
@@ -85,7 +85,7 @@ const makeCalls = () => {
     return calls.at(-1)
   }
   const toCall = ({ function: { arguments: value, name }, id }: WireToolCall): ToolCall => {
-    const call = { id: id || ToolCalls.makeId(count, byId), name, arguments: value ?? {} }
+    const call = { id: id || Content.makeCallId(count, byId), name, arguments: value ?? {} }
     count++
     byId.set(call.id, call)
     return call

@@ -7,7 +7,7 @@ import type { FinishReason, StreamingChunk, ToolCall, ToolCallDelta, Usage } fro
 import type { JsonObject } from "../../values/json.ts"
 import { argumentsOf } from "../blocks.ts"
 import type { CompletionWriter, WriterContext } from "../served.ts"
-import * as ToolCallRules from "../toolCall.ts"
+import * as Content from "../content.ts"
 import { toEvent } from "./servedFailures.ts"
 
 /** In what the two routes differ. */
@@ -175,7 +175,7 @@ const makeCalls = () => {
   let wholes = 0
 
   const begin = (index: number, id: string, name: string, text: string): JsonObject => {
-    const own = id === "" || ids.has(id) ? ToolCallRules.makeId(index, ids) : id
+    const own = id === "" || ids.has(id) ? Content.makeCallId(index, ids) : id
     ids.add(own)
     begun++
     return { index, id: own, type: "function", function: { name, arguments: text } }

@@ -9,7 +9,7 @@ import type { Read } from "../receivedBody.ts"
 import { invalid, reader } from "../receivedBody.ts"
 import type { Decode, ReceivedEmbedding } from "../served.ts"
 import { nullish } from "../wireSchema.ts"
-import * as Fields from "./servedFields.ts"
+import { toWire } from "./servedFailures.ts"
 
 const readBody = reader(
   Schema.Struct({
@@ -27,7 +27,7 @@ export const decode: Decode<ReceivedEmbedding> = (body) =>
     const { dimensions, encoding_format, input, model, ttl } = yield* readBody(body)
     const request = { model: model ?? undefined, input: yield* toInput(input), dimensions: dimensions ?? undefined }
     return {
-      request: yield* Result.mapError(Embeddings.check(request), Fields.toWire),
+      request: yield* Result.mapError(Embeddings.check(request), toWire),
       tuning: ttl == null ? {} : { extra: { ttl } },
       encode: (embedding, { model }) => encode(embedding, model, encoding_format === "base64" ? toBase64 : toNumbers)
     }

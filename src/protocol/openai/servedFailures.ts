@@ -5,7 +5,8 @@
 import * as Text from "effect/String"
 import { ChatRequest, PromptRequest } from "../../CompletionRequest.ts"
 import { EmbeddingRequest } from "../../Embedding.ts"
-import type { InvalidRequest, ProviderErrorReason } from "../../ProviderError.ts"
+import type { ProviderErrorReason } from "../../ProviderError.ts"
+import { InvalidRequest } from "../../ProviderError.ts"
 import type { JsonObject } from "../../values/json.ts"
 import * as PublicMessage from "../publicMessage.ts"
 import type { FailureResponse } from "../served.ts"
@@ -84,6 +85,13 @@ const toParam = (reason: ProviderErrorReason, isOfBody: boolean): string | undef
       return undefined
   }
 }
+
+/** The fault of a request, with the names of this protocol. */
+export const toWire = ({ description, field }: InvalidRequest): InvalidRequest =>
+  new InvalidRequest({
+    field: field === undefined ? undefined : toWireField(field),
+    description: description?.replace(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, Text.camelToSnake)
+  })
 
 /** The path of a field as this protocol names it, such as `messages[0].tool_calls[0].function.name`. */
 export const toWireField = (field: string): string =>

@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ChatRequest, ContentPart, Message, Tool } from "../../CompletionRequest.ts"
 import type { ToolCall } from "../../StreamingChunk.ts"
-import * as Json from "../../values/json.ts"
+import * as Content from "../content.ts"
 import type { Read } from "../receivedBody.ts"
 import { invalid, JsonObject } from "../receivedBody.ts"
 import { metadata, nullish } from "../wireSchema.ts"
@@ -101,10 +101,8 @@ const toCall = (call: typeof Call.Type, field: string): Read<ToolCall> => {
   const { arguments: value, name } = call.function
   if (call.type != null && call.type !== "function") return invalid(`${field}.type`, 'Expected "function"')
   const path = `${field}.function.arguments`
-  // A call without arguments may have an empty text.
-  const parsed = typeof value === "string" ? (value.trim() === "" ? {} : Json.parse(value)) : (value ?? {})
-  if (parsed === undefined) return invalid(path, "Expected JSON text")
-  const fault = Json.findFault(parsed)
+  const parsed = typeof value === "string" ? Content.parseArguments(value) : (value ?? {})
+  const fault = Content.findArgumentsFault(parsed)
   return fault === undefined
     ? Result.succeed({ id: call.id, name, arguments: parsed })
     : invalid(path, `it is ${fault}`)

@@ -39,40 +39,62 @@ interface Item {
   readonly id: string
 }
 
-const prefixes = { thinking: "rs", text: "msg", call: "fc" } as const
+const textPart = (text: string): JsonObject => ({ type: "output_text", annotations: [], logprobs: [], text })
+const summaryPart = (text: string): JsonObject => ({ type: "summary_text", text })
+
+/** In what the events of an item differ: a text, and a summary of thinking, is a part of its item, the only one. */
+interface Kind {
+  /** Of the ids of items. */
+  readonly prefix: string
+  /** What the names of the events for the text begin with. */
+  readonly name: string
+  /** Fields of all events for the text and its part, and of those for the text alone. */
+  readonly place: JsonObject
+  readonly fields?: JsonObject
+  /** Absent for a call, whose arguments are not a part. */
+  readonly part?: { readonly name: string; readonly encode: (text: string) => JsonObject }
+}
+
+const kinds: { readonly [K in Block["kind"]]: Kind } = {
+  thinking: {
+    prefix: "rs",
+    name: "response.reasoning_summary_text",
+    place: { summary_index: 0 },
+    part: { name: "response.reasoning_summary_part", encode: summaryPart }
+  },
+  text: {
+    prefix: "msg",
+    name: "response.output_text",
+    place: { content_index: 0 },
+    fields: { logprobs: [] },
+    part: { name: "response.content_part", encode: textPart }
+  },
+  call: { prefix: "fc", name: "response.function_call_arguments", place: {} }
+}
 
 const makeItem = (block: Block, { id }: WriterContext, index: number): Item => ({
   block,
-  id: `${prefixes[block.kind]}_${id}${index}`
+  id: `${kinds[block.kind].prefix}_${id}${index}`
 })
-
-const textPart = (text: string): JsonObject => ({ type: "output_text", annotations: [], logprobs: [], text })
-const summaryPart = (text: string): JsonObject => ({ type: "summary_text", text })
 
 /**
  * Thinking is a summary, because clients show that. It is sent back by those that find the field of encrypted content, which is empty here.
  */
-const encodeItem = ({ block, id }: Item, status: Status, text: string, { places }: Echo): JsonObject => {
+const encodeItem = ({ block, id }: Item, status: Status, text: string, echo: Echo): JsonObject => {
   const isEmpty = status === "in_progress"
   switch (block.kind) {
     case "thinking":
       return { id, type: "reasoning", status, summary: isEmpty ? [] : [summaryPart(text)], encrypted_content: "" }
     case "text":
       return { id, type: "message", status, role: "assistant", content: isEmpty ? [] : [textPart(text)] }
-    case "call": {
-      const place: Place = places.get(block.name) ?? block
-      return {
-        id,
-        type: "function_call",
-        status,
-        call_id: block.id,
-        name: place.name,
-        namespace: place.namespace,
-        arguments: text
-      }
-    }
+    case "call":
+      return { id, type: "function_call", status, call_id: block.id, ...placeOf(block, echo), arguments: text }
   }
 }
+
+/** The name of a function, and its group if it has one; `undefined` for a block that is not a call. */
+const placeOf = (block: Block, { places }: Echo): Place | undefined =>
+  block.kind === "call" ? (places.get(block.name) ?? { name: block.name }) : undefined
 
 /** Clients require numbers, so what the server did not report is 0. */
 const encodeUsage = (usage: Usage | undefined): JsonObject | null => {
@@ -137,13 +159,6 @@ const encode = (completion: Completion, context: WriterContext, echo: Echo): Jso
  */
 const maxLength = 4 * 1024 * 1024
 
-/** The name of the event for a part of the text. */
-const deltas: { readonly [K in Block["kind"]]: string } = {
-  thinking: "response.reasoning_summary_text.delta",
-  text: "response.output_text.delta",
-  call: "response.function_call_arguments.delta"
-}
-
 /** A writer of the events of one response. */
 const makeWriter = (context: WriterContext, echo: Echo): CompletionWriter => {
   const format = makeFormat(context, echo)
@@ -168,9 +183,11 @@ const makeFormat = (context: WriterContext, echo: Echo): Format & { readonly isO
     open: (block) => {
       item = makeItem(block, context, output.length)
       text = Text.make()
-      head = events.head(deltas[block.kind], { ...places(), ...deltaFields[block.kind] })
+      const { fields, name, part, place } = kinds[block.kind]
+      head = events.head(`${name}.delta`, { ...places(), ...place, ...fields })
       const added = { output_index: output.length, item: encodeItem(item, "in_progress", "", echo) }
-      return events.write("response.output_item.added", added) + writeOpening(events, block.kind, places())
+      const opening = part && events.write(`${part.name}.added`, { ...places(), ...place, part: part.encode("") })
+      return events.write("response.output_item.added", added) + (opening ?? "")
     },
     delta: (part) => {
       length += part.length
@@ -180,9 +197,14 @@ const makeFormat = (context: WriterContext, echo: Echo): Format & { readonly isO
     },
     close: (isCut) => {
       const whole = Text.join(text)
-      const closing = writeClosing(events, item.block, places(), whole, echo)
+      const { fields, name, part, place } = kinds[item.block.kind]
+      const content = part === undefined ? { arguments: whole, name: placeOf(item.block, echo)?.name } : { text: whole }
+      let records = events.write(`${name}.done`, { ...places(), ...place, ...content, ...fields })
+      if (part !== undefined) {
+        records += events.write(`${part.name}.done`, { ...places(), ...place, part: part.encode(whole) })
+      }
       const done = encodeItem(item, isCut ? "incomplete" : "completed", whole, echo)
-      const records = closing + events.write("response.output_item.done", { output_index: output.length, item: done })
+      records += events.write("response.output_item.done", { output_index: output.length, item: done })
       output.push(done)
       return records
     },
@@ -211,49 +233,6 @@ const makeEvents = () => {
     head: (type: string, fields: JsonObject): string =>
       `event: ${type}\ndata: ${JSON.stringify({ type, ...fields }).slice(0, -1)},"delta":`,
     delta: (head: string, text: string): string => `${head}${JSON.stringify(text)},"sequence_number":${count++}}\n\n`
-  }
-}
-
-type Events = ReturnType<typeof makeEvents>
-
-/** A text and a summary of thinking are parts of their items, each the only one. */
-const summary = { summary_index: 0 }
-const content = { content_index: 0 }
-const logprobs = { logprobs: [] }
-
-const deltaFields: { readonly [K in Block["kind"]]: JsonObject } = {
-  thinking: summary,
-  text: { ...content, ...logprobs },
-  call: {}
-}
-
-const writeOpening = (events: Events, kind: Block["kind"], place: JsonObject): string => {
-  switch (kind) {
-    case "thinking":
-      return events.write("response.reasoning_summary_part.added", { ...place, ...summary, part: summaryPart("") })
-    case "text":
-      return events.write("response.content_part.added", { ...place, ...content, part: textPart("") })
-    case "call":
-      return ""
-  }
-}
-
-const writeClosing = (events: Events, block: Block, place: JsonObject, text: string, { places }: Echo): string => {
-  switch (block.kind) {
-    case "thinking":
-      return (
-        events.write("response.reasoning_summary_text.done", { ...place, ...summary, text }) +
-        events.write("response.reasoning_summary_part.done", { ...place, ...summary, part: summaryPart(text) })
-      )
-    case "text":
-      return (
-        events.write("response.output_text.done", { ...place, ...content, text, ...logprobs }) +
-        events.write("response.content_part.done", { ...place, ...content, part: textPart(text) })
-      )
-    case "call": {
-      const { name } = places.get(block.name) ?? block
-      return events.write("response.function_call_arguments.done", { ...place, arguments: text, name })
-    }
   }
 }
 

@@ -34,7 +34,7 @@ export const check = (
   })
 }
 
-/** The response to the question of a browser whether a page may send a request. */
+/** The response to a preflight, with which a browser asks whether a page may send a request. */
 export const preflight = ({ headers }: Pick<HttpServerRequest, "headers">): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.empty({
     headers: {

@@ -38,7 +38,7 @@ export const encodeCount = ({ tokens }: TokenCount): JsonObject => ({ input_toke
 /** Clients send thinking back only if it has a signature. Nobody checks it here. */
 const signature = "unsigned"
 
-/** A stop text is reported as the end of a turn, since servers do not tell the difference. */
+/** A stop text is reported as the end of a turn, since servers do not report which of them it was. */
 const stopReasons: Readonly<Record<FinishReason, string>> = {
   stop: "end_turn",
   length: "max_tokens",

@@ -43,12 +43,15 @@ export const WireTool = Schema.Struct({
   function: Schema.Struct({ name: Schema.String, description: nullish(Schema.String), parameters: nullish(JsonObject) })
 })
 
-export const toTools = (tools: ReadonlyArray<typeof WireTool.Type>): ReadonlyArray<Tool> =>
-  tools.map(({ function: { description, name, parameters } }) => ({
-    name,
-    ...(description == null ? {} : { description }),
-    ...(parameters == null ? {} : { parameters })
-  }))
+/** `undefined` for none. */
+export const toTools = (tools: ReadonlyArray<typeof WireTool.Type>): ReadonlyArray<Tool> | undefined =>
+  tools.length === 0
+    ? undefined
+    : tools.map(({ function: { description, name, parameters } }) => ({
+        name,
+        description: description ?? undefined,
+        parameters: parameters ?? undefined
+      }))
 
 /**
  * Ollama knows neither that calls have ids nor that a result has to name its call, and older clients send neither. So a call without an id
@@ -63,10 +66,10 @@ export const toMessages = (messages: ReadonlyArray<WireMessage>): ReadonlyArray<
     return {
       role,
       content: content ?? "",
-      ...(images == null || images.length === 0 ? {} : { images }),
-      ...(thinking == null ? {} : { thinking }),
-      ...(toolCalls.length === 0 ? {} : { toolCalls }),
-      ...(role === "tool" ? calls.find(message) : {})
+      images: images == null || images.length === 0 ? undefined : images,
+      thinking: thinking ?? undefined,
+      toolCalls: toolCalls.length === 0 ? undefined : toolCalls,
+      ...(role === "tool" && calls.find(message))
     }
   })
 }
@@ -100,7 +103,7 @@ const makeCalls = () => {
       for (const call of calls.toReversed()) latest.get(call.name)?.push(call)
       return calls
     },
-    /** Which call a result belongs to. Without one, it keeps what it says of itself, for the check of the request. */
+    /** The call that a result belongs to. Without one, the result keeps its own id and name, which the check of the request rejects. */
     find: ({ name, tool_call_id, tool_name }: WireMessage): Pick<Message, "toolCallId" | "toolName"> => {
       const toolName = tool_name || name || undefined
       const call = byId.get(tool_call_id ?? "") ?? next(toolName)

@@ -39,7 +39,7 @@ const encodeModel = (info: ModelInfo) => ({
 /** Some clients parse it, and cannot take the year 1 that Ollama sends for no time. */
 const unknownTime = "1970-01-01T00:00:00Z"
 
-/** Clients tell models apart by it, and `ollama list` shows its beginning. It is that of the name, since the files are not known. */
+/** Clients distinguish models by it, and `ollama list` shows its beginning. It is made from the name, since the files are not known. */
 const toDigest = (name: string): string =>
   Array.from({ length: 8 }, (_, i) => (Hash.string(`${i} ${name}`) >>> 0).toString(16).padStart(8, "0")).join("")
 
@@ -110,9 +110,7 @@ const readPull = Body.reader(Pull)
 export const decodePull: Served.Decode<{ readonly model: string; readonly isStream: boolean }> = (body) =>
   Result.gen(function* () {
     const { insecure, model, name, stream } = yield* readPull(body)
-    if (insecure === true) {
-      return yield* Body.invalid("insecure", "the gateway does not allow it")
-    }
+    if (insecure === true) return yield* Body.invalid("insecure", "the gateway does not allow it")
     return { model: yield* Request.requireModel(model || name), isStream: stream ?? true }
   })
 
@@ -148,16 +146,9 @@ export const decodeEmbed: Served.Decode<Served.ReceivedEmbedding> = (body) =>
   Result.gen(function* () {
     const embed = yield* readEmbed(body)
     const { dimensions, input, truncate } = embed
-    return yield* receiveEmbedding(
-      embed,
-      {
-        input: input == null || input === "" ? [] : input,
-        // Ollama takes 0 as none.
-        ...(dimensions == null || dimensions === 0 ? {} : { dimensions })
-      },
-      truncate === false ? {} : { truncate: true },
-      encodeEmbedding
-    )
+    // Ollama takes 0 as no dimensions.
+    const fields = { input: input || [], dimensions: dimensions || undefined }
+    return yield* receiveEmbedding(embed, fields, truncate === false ? {} : { truncate: true }, encodeEmbedding)
   })
 
 const encodeEmbedding: Served.ReceivedEmbedding["encode"] = ({ promptTokens, vectors }, { model }) => ({
@@ -174,29 +165,27 @@ const readEmbeddings = Body.reader(Embeddings)
 export const decodeEmbeddings: Served.Decode<Served.ReceivedEmbedding> = (body) =>
   Result.gen(function* () {
     const embeddings = yield* readEmbeddings(body)
-    const { prompt } = embeddings
-    const input = prompt == null || prompt === "" ? [] : prompt
-    return yield* receiveEmbedding(embeddings, { input }, { truncate: true }, ({ vectors }: Embedding) => ({
-      embedding: vectors[0] ?? []
-    }))
+    return yield* receiveEmbedding(
+      embeddings,
+      { input: embeddings.prompt || [] },
+      { truncate: true },
+      ({ vectors }: Embedding) => ({
+        embedding: vectors[0] ?? []
+      })
+    )
   })
 
 type Embedded = Omit<EmbeddingRequests.EmbeddingRequest, "model">
 
 const receiveEmbedding = (
-  { keep_alive, model: name, options }: Schema.Struct.Type<typeof embedding>,
+  body: Schema.Struct.Type<typeof embedding>,
   fields: Embedded,
   extra: JsonObject,
   encode: Served.ReceivedEmbedding["encode"]
 ): Body.Read<Served.ReceivedEmbedding> =>
   Result.gen(function* () {
-    const model = yield* Request.requireModel(name)
-    const keepAlive = yield* KeepAlive.decode(keep_alive)
-    const all = { ...extra, ...Request.toTuning(options ?? {}) }
-    const tuning = {
-      ...(keepAlive === undefined ? {} : { keepAlive }),
-      ...(Object.keys(all).length === 0 ? {} : { extra: all })
-    }
+    const model = yield* Request.requireModel(body.model)
+    const tuning = yield* Request.decodeTuning(body, extra)
     const request = { model, ...fields }
     yield* EmbeddingRequests.check({ ...request, ...tuning })
     return { request, tuning, encode }

@@ -2,6 +2,7 @@
  * Requests for completions that a client of Ollama sent: the other direction of `endpoints.ts`. Facts: Ollama's `api/types.go` and
  * `server/routes.go`, version 0.33. As there, null is the same as no field, and fields that are not known are ignored.
  */
+import { identity } from "effect/Function"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Text from "effect/String"
@@ -109,26 +110,20 @@ const readCommon = (body: Common): Body.Read<Base> =>
     if (body.logprobs === true) return yield* Body.invalid("logprobs", "they cannot be reported")
     if ((body.top_logprobs ?? 0) > 0) return yield* Body.invalid("top_logprobs", "they cannot be reported")
     if (body._debug_render_only === true) return yield* Body.invalid("_debug_render_only", "it is not supported")
-    const keepAlive = yield* KeepAlive.decode(body.keep_alive)
-    const contextLength = toCount(options?.num_ctx)
     const isWhole = truncate === false
     const shifts = shift ?? true
     // `overflow` decides both alike.
-    const extra = { ...(shifts === isWhole ? { shift: shifts } : {}), ...toTuning(options ?? {}) }
+    const tuning = yield* decodeTuning(body, shifts === isWhole ? { shift: shifts } : {})
     return {
       isStream: stream ?? true,
       model,
       options: {
         ...toSampling(options ?? {}),
-        ...(format == null || format === "" ? {} : { format }),
-        // Ollama drops what does not fit, unless it is told not to.
+        format: format === "" ? undefined : (format ?? undefined),
+        // Ollama drops what does not fit, unless `truncate` is false.
         overflow: isWhole ? undefined : "truncate"
       },
-      tuning: {
-        ...(keepAlive === undefined ? {} : { keepAlive }),
-        ...(contextLength === undefined ? {} : { contextLength }),
-        ...(Object.keys(extra).length === 0 ? {} : { extra })
-      }
+      tuning: { ...tuning, contextLength: toCount(options?.num_ctx) }
     }
   })
 
@@ -148,22 +143,39 @@ const toSampling = (options: Options): Base["options"] => {
 const toCount = (value: number | null | undefined): number | undefined =>
   value == null || value < 1 ? undefined : Math.trunc(value)
 
-export const toTuning = (options: Options): { readonly options?: Json.JsonObject } => {
-  const known = Object.entries(options).filter(([name, value]) => Object.hasOwn(tuningOptions, name) && value !== null)
-  return known.length === 0 ? {} : { options: Object.fromEntries(known) }
-}
+/** What only tunes a server of Ollama. `extra`: further fields of the body. */
+export const decodeTuning = (
+  { keep_alive, options }: Pick<Common, "keep_alive" | "options">,
+  extra: Json.JsonObject
+): Body.Read<Pick<Served.Tuning, "keepAlive" | "extra">> =>
+  Result.map(KeepAlive.decode(keep_alive), (keepAlive) => {
+    const known = Object.entries(options ?? {}).filter(
+      ([name, value]) => Object.hasOwn(tuningOptions, name) && value !== null
+    )
+    const all = known.length === 0 ? extra : { ...extra, options: Object.fromEntries(known) }
+    return { keepAlive, extra: Object.keys(all).length === 0 ? undefined : all }
+  })
 
 /** The request as a whole, checked. `rename`: what the client calls a field of the request, if it is not the usual name. */
-const check = (
+const receive = (
+  form: Response.Form,
+  { isStream, model, options, tuning }: Base,
   input: CompletionRequest.CompletionRequest,
-  { options, tuning }: Base,
-  rename: (field: string) => string = (field) => field
-): Body.Read<CompletionRequest.CompletionRequest> => {
-  const request = { ...options, ...input }
-  return Result.mapError(
-    Result.map(CompletionRequest.check({ ...request, ...tuning }), () => request),
-    ({ description, field = "" }) => new InvalidRequest({ field: rename(toWireField(field)), description })
-  )
+  rename: (field: string) => string = identity
+): Body.Read<Served.ReceivedCompletion> => {
+  const request = { ...options, ...input, model }
+  return Result.mapBoth(CompletionRequest.check({ ...request, ...tuning }), {
+    onSuccess: () => ({
+      request,
+      isStream,
+      tuning,
+      // Versions of Ollama before 0.12.5 reject thinking that is switched off if the model does not think.
+      isThinkOptional: request.think === false,
+      makeWriter: (context) => Response.makeWriter(form, context),
+      encode: (completion, context) => Response.encode(form, completion, context)
+    }),
+    onFailure: ({ description, field = "" }) => new InvalidRequest({ field: rename(toWireField(field)), description })
+  })
 }
 
 /** The names of a body for those of a request, such as `options.top_p` for `topP`. */
@@ -186,19 +198,12 @@ export const decodeChat: Served.Decode<Served.ReceivedCompletion> = (body) =>
   Result.gen(function* () {
     const chat = yield* readChat(body)
     const base = yield* readCommon(chat)
-    const { isStream, model, tuning } = base
     if (chat.messages == null || chat.messages.length === 0) return yield* receiveLoad(Response.message, base)
-    const tools = Messages.toTools(chat.tools ?? [])
-    const request = yield* check(
-      {
-        model,
-        messages: Messages.toMessages(chat.messages),
-        ...(tools.length === 0 ? {} : { tools }),
-        ...toThink(chat.think)
-      },
-      base
-    )
-    return { request, isStream, tuning, ...isOptional(chat), ...responses(Response.message) }
+    return yield* receive(Response.message, base, {
+      messages: Messages.toMessages(chat.messages),
+      tools: Messages.toTools(chat.tools ?? []),
+      think: toThink(chat.think)
+    })
   })
 
 const readGenerate = Body.reader(Generate)
@@ -208,59 +213,45 @@ export const decodeGenerate: Served.Decode<Served.ReceivedCompletion> = (body) =
   Result.gen(function* () {
     const generate = yield* readGenerate(body)
     const base = yield* readCommon(generate)
-    const { isStream, model, tuning } = base
     const { prompt, raw, suffix, system, template } = generate
     if ((generate.context ?? []).length > 0) return yield* Body.invalid("context", "send the conversation to /api/chat")
     if (raw === true && (template || system)) {
       return yield* Body.invalid(template ? "template" : "system", "Expected without raw")
     }
     if (prompt == null || prompt === "") return yield* receiveLoad(Response.response, base)
-    const images = generate.images ?? []
-    const pictures = images.length === 0 ? {} : { images }
-    const rest = { isStream, tuning, ...responses(Response.response) }
+    const images = generate.images == null || generate.images.length === 0 ? undefined : generate.images
     if (raw === true || suffix || template) {
-      const request = yield* check({ model, prompt, ...pictures }, base)
-      return { request, only: toOnly(generate), ...rest }
+      const received = yield* receive(Response.response, base, { prompt, images })
+      return { ...received, only: toOnly(generate) }
     }
     const messages = [
       ...(system ? [{ role: "system" as const, content: system }] : []),
-      { role: "user" as const, content: prompt, ...pictures }
+      { role: "user" as const, content: prompt, images }
     ]
     const unnested = (field: string): string => field.replace(/^messages\[\d\]\./, "")
-    const request = yield* check({ model, messages, ...toThink(generate.think) }, base, unnested)
-    return { request, ...isOptional(generate), ...rest }
+    return yield* receive(Response.response, base, { messages, think: toThink(generate.think) }, unnested)
   })
 
 /** What a request with a `prompt` has no field for. */
 const toOnly = ({ raw, suffix, system, template, think }: Generate): Json.JsonObject | undefined => {
-  const fields = Object.entries({ suffix, template, system, ...toThink(think) }).filter(([, value]) => value)
+  const fields = Object.entries({ suffix, template, system, think: toThink(think) }).filter(([, value]) => value)
   if (raw !== true) fields.push(["raw", false])
   return fields.length === 0 ? undefined : Object.fromEntries(fields)
 }
 
-const toThink = (think: Common["think"]): Pick<CompletionRequest.Defaults, "think"> =>
-  think == null || think === "" ? {} : { think }
-
-/** Versions of Ollama before 0.12.5 reject thinking that is switched off if the model does not think. */
-const isOptional = ({ think }: Common): Pick<Served.ReceivedCompletion, "isThinkOptional"> =>
-  think === false ? { isThinkOptional: true } : {}
-
-const responses = (form: Response.Form): Pick<Served.ReceivedCompletion, "encode" | "makeWriter"> => ({
-  makeWriter: (context) => Response.makeWriter(form, context),
-  encode: (completion, context) => Response.encode(form, completion, context)
-})
+const toThink = (think: Common["think"]): CompletionRequest.Defaults["think"] =>
+  think === "" ? undefined : (think ?? undefined)
 
 /** Without input, Ollama only loads the model, or unloads it. No provider can load one, so it generates a single token. */
 const receiveLoad = (form: Response.Form, base: Base): Body.Read<Served.ReceivedCompletion> => {
   const { model, tuning } = base
   const unloads = tuning.keepAlive !== undefined && KeepAlive.encode(tuning.keepAlive) === 0
-  const input = { model, messages: [{ role: "user" as const, content: "." }] }
-  return Result.map(check(input, base), () => ({
-    request: { ...input, maxTokens: 1 },
+  const messages = [{ role: "user" as const, content: "." }]
+  return Result.map(receive(form, base, { messages }), (received) => ({
+    ...received,
+    request: { model, messages, maxTokens: 1 },
     isStream: false,
-    tuning,
     unloads,
-    ...responses(form),
     encode: (_, context) => Response.encodeEmpty(form, unloads ? "unload" : "load", context)
   }))
 }

@@ -186,8 +186,9 @@ const makeFormat = (context: WriterContext, echo: Echo): Format & { readonly isO
       const { fields, name, part, place } = kinds[block.kind]
       head = events.head(`${name}.delta`, { ...places(), ...place, ...fields })
       const added = { output_index: output.length, item: encodeItem(item, "in_progress", "", echo) }
-      const opening = part && events.write(`${part.name}.added`, { ...places(), ...place, part: part.encode("") })
-      return events.write("response.output_item.added", added) + (opening ?? "")
+      const records = events.write("response.output_item.added", added)
+      if (part === undefined) return records
+      return records + events.write(`${part.name}.added`, { ...places(), ...place, part: part.encode("") })
     },
     delta: (part) => {
       length += part.length

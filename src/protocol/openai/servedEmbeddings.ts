@@ -21,7 +21,7 @@ const readBody = reader(
   })
 )
 
-/** `POST /v1/embeddings`. OpenAI's SDKs request base64 unless they are told not to. */
+/** `POST /v1/embeddings`. OpenAI's SDKs request base64 by default. */
 export const decode: Decode<ReceivedEmbedding> = (body) =>
   Result.gen(function* () {
     const { dimensions, encoding_format, input, model, ttl } = yield* readBody(body)
@@ -33,7 +33,7 @@ export const decode: Decode<ReceivedEmbedding> = (body) =>
     }
   })
 
-/** Tokens belong to one model alone, so they are no texts. LangChain sends those of OpenAI's models, unless it is told not to. */
+/** Tokens belong to one model alone, so they are no texts. LangChain sends those of OpenAI's models by default. */
 const toInput = (input: string | ReadonlyArray<unknown>): Read<string | ReadonlyArray<string>> => {
   if (typeof input === "string") return Result.succeed(input)
   const texts = input.filter((text) => typeof text === "string")

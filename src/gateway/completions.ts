@@ -26,6 +26,7 @@ export interface Exchange {
   readonly gateway: Running
   readonly caller: Caller
   readonly keepAlive: Duration.Duration
+  /** The request, whose connection is closed after a response that broke off. */
   readonly http: Pick<HttpServerRequest, "source">
 }
 

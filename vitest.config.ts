@@ -1,12 +1,10 @@
 import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
-/** They start processes, measure memory, or read what is one for the process, such as metrics and the console. */
+/** They measure memory, or look at what a process has once, such as its sockets and its metrics. */
 const alone = [
-  "test/{cli,examples,scripts}/**/*.test.ts",
-  "examples/**/*.test.ts",
   "test/contract/{hostileMemory,leaks,load,memory}.test.ts",
-  "test/gateway/{killed,load,memory,privacy}.test.ts",
+  "test/gateway/{load,memory,privacy}.test.ts",
   "test/policies/{chaos,telemetry,telemetryDefaults}.test.ts",
   "test/policies/pool/permits.test.ts"
 ]
@@ -19,18 +17,16 @@ export default defineConfig({
     maxWorkers: availableParallelism() + 1,
     testTimeout: 20_000,
     projects: [
-      {
-        extends: true,
-        test: { name: "alone", include: alone, globalSetup: "test/support/bundleCommandLine.ts" }
-      },
+      { extends: true, test: { name: "alone", include: alone } },
       {
         extends: true,
         test: {
           name: "together",
-          include: ["test/**/*.test.ts"],
+          include: ["{test,examples}/**/*.test.ts"],
           // The others install a server, a browser, clients or other runtimes first, and have commands of their own.
           exclude: [...alone, "test/{real,browser,clients,runtimes}/**"],
-          // A file takes the process of one that has ended, with the modules that it has loaded.
+          globalSetup: "test/support/bundleCommandLine.ts",
+          // A file runs in the process of one that has ended, with the modules that it has loaded.
           isolate: false
         }
       }

@@ -17,7 +17,7 @@ const smallHeap = ["--max-old-space-size=32", "--max-semi-space-size=1"]
 function sizesOf(subject: SubjectName, quick: boolean): ReadonlyArray<number> {
   const { kind, slow } = entryOf(subject)
   const largest = kind === "peer" ? (slow ? 10 : 100) : 1000
-  return sizes.filter((size) => size <= (quick ? Math.max(1, largest / 100) : largest))
+  return sizes.filter((size) => size <= (quick ? largest / 10 : largest))
 }
 
 const task: Task<{ readonly megabytes: number }> = async (subject, { megabytes }) => {

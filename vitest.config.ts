@@ -1,8 +1,9 @@
 import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
-/** They measure memory, or look at what a process has once, such as its sockets and its metrics. */
+/** They measure memory, or look at what a process has once, such as its sockets and its metrics, or start a server with the module that they import. */
 const alone = [
+  "test/examples/*.test.ts",
   "test/contract/{hostileMemory,leaks,load,memory}.test.ts",
   "test/gateway/{load,memory,privacy}.test.ts",
   "test/policies/{chaos,telemetry,telemetryDefaults}.test.ts",

@@ -8,6 +8,7 @@ import * as Text from "effect/String"
 import * as Struct from "effect/Struct"
 import * as CompletionRequest from "../../CompletionRequest.ts"
 import { InvalidRequest } from "../../ProviderError.ts"
+import * as Checked from "../../values/checked.ts"
 import * as Json from "../../values/json.ts"
 import * as Values from "../../values/objects.ts"
 import type * as Served from "../served.ts"
@@ -181,15 +182,17 @@ export const toTuning = (options: Options): { readonly options?: Json.JsonObject
   return known.length === 0 ? {} : { options: Object.fromEntries(known) }
 }
 
+const withoutTuning = { contextLength: undefined, extra: undefined, keepAlive: undefined }
+
 /** The request as a whole, checked. `rename`: what the client calls a field of the request, if it is not the usual name. */
 const check = (
   input: CompletionRequest.CompletionRequest,
   { options, tuning }: Base,
   rename: (field: string) => string = (field) => field
 ): Result.Result<CompletionRequest.CompletionRequest, InvalidRequest> => {
-  const request = { ...options, ...input }
+  const checked = CompletionRequest.check({ ...options, ...input, ...tuning })
   return Result.mapError(
-    Result.map(CompletionRequest.check({ ...request, ...tuning }), () => request),
+    Result.map(checked, (request) => Checked.update(request, withoutTuning)),
     ({ description, field = "" }) => new InvalidRequest({ field: rename(toWireField(field)), description })
   )
 }

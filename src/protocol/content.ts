@@ -14,8 +14,10 @@ export const toText = ({ content }: Message): string =>
     ? content
     : content.reduce((text, part) => (part.type === "text" ? text + part.text : text), "")
 
-export const toImages = (message: Message): ReadonlyArray<Image> =>
-  toParts(message).flatMap((part) => (part.type === "image" ? [part.image] : []))
+export const toImages = ({ content, images = [] }: Message): ReadonlyArray<Image> =>
+  typeof content === "string"
+    ? images
+    : [...content.flatMap((part) => (part.type === "image" ? [part.image] : [])), ...images]
 
 /** A single text as it is: templates of models without images may accept a text only. */
 export const ofParts = (parts: ReadonlyArray<ContentPart>): Message["content"] => {

@@ -9,6 +9,7 @@ import * as Text from "effect/String"
 import * as Struct from "effect/Struct"
 import * as CompletionRequest from "../../CompletionRequest.ts"
 import { InvalidRequest } from "../../ProviderError.ts"
+import * as Checked from "../../values/checked.ts"
 import type * as Json from "../../values/json.ts"
 import * as Body from "../receivedBody.ts"
 import type * as Served from "../served.ts"
@@ -156,27 +157,30 @@ export const decodeTuning = (
     return { keepAlive, extra: Object.keys(all).length === 0 ? undefined : all }
   })
 
+const withoutTuning = { contextLength: undefined, extra: undefined, keepAlive: undefined }
+
 /** The request as a whole, checked. `rename`: what the client calls a field of the request, if it is not the usual name. */
 const receive = (
   form: Response.Form,
   { isStream, model, options, tuning }: Base,
   input: CompletionRequest.CompletionRequest,
   rename: (field: string) => string = identity
-): Body.Read<Served.ReceivedCompletion> => {
-  const request = { ...options, ...input, model }
-  return Result.mapBoth(CompletionRequest.check({ ...request, ...tuning }), {
-    onSuccess: () => ({
-      request,
-      isStream,
-      tuning,
-      // Versions of Ollama before 0.12.5 reject thinking that is switched off if the model does not think.
-      isThinkOptional: request.think === false,
-      makeWriter: (context) => Response.makeWriter(form, context),
-      encode: (completion, context) => Response.encode(form, completion, context)
-    }),
+): Body.Read<Served.ReceivedCompletion> =>
+  Result.mapBoth(CompletionRequest.check({ ...options, ...input, model, ...tuning }), {
+    onSuccess: (checked) => {
+      const request = Checked.update(checked, withoutTuning)
+      return {
+        request,
+        isStream,
+        tuning,
+        // Versions of Ollama before 0.12.5 reject thinking that is switched off if the model does not think.
+        isThinkOptional: request.think === false,
+        makeWriter: (context) => Response.makeWriter(form, context),
+        encode: (completion, context) => Response.encode(form, completion, context)
+      }
+    },
     onFailure: ({ description, field = "" }) => new InvalidRequest({ field: rename(toWireField(field)), description })
   })
-}
 
 /** The names of a body for those of a request, such as `options.top_p` for `topP`. */
 const toWireField = (field: string): string => {

@@ -6,12 +6,12 @@ import * as Result from "effect/Result"
 import type { ProviderError } from "../../ProviderError.ts"
 import type { Provider } from "../../Provider.ts"
 import type { CommandFailed } from "../failure.ts"
-import * as Clipboard from "../clipboard.ts"
 import * as Output from "../output.ts"
 import * as Settings from "../settings.ts"
 import * as Text from "../text.ts"
 import * as Files from "../files.ts"
 import * as Kept from "./kept.ts"
+import * as Programs from "./programs.ts"
 
 /** A question, and the messages before it. */
 export interface Turn {
@@ -162,7 +162,7 @@ const copy: Run = Effect.fnUntraced(function* ({ messages }, part) {
   const text = part === "code" ? lastBlock(answer ?? "") : answer
   if (text === undefined)
     return yield* Output.note(`local-llm: there is no ${part === "code" ? "code" : "answer"} to copy`)
-  const way = yield* Clipboard.copy(text)
+  const way = yield* Programs.copy(text)
   yield* Output.dimNote(`copied ${text.length} characters ${way}`)
 })
 

@@ -10,10 +10,10 @@ import * as Output from "../output.ts"
 import type { Selected } from "../selection.ts"
 import * as Settings from "../settings.ts"
 import * as Commands from "./commands.ts"
-import * as ExternalEditor from "./externalEditor.ts"
 import * as History from "./history.ts"
 import * as Kept from "./kept.ts"
 import * as LineEditor from "./lineEditor.ts"
+import * as Programs from "./programs.ts"
 
 export interface Start extends Selected {
   readonly settings: Settings.Said
@@ -71,11 +71,9 @@ const findTurn = Effect.fnUntraced(function* (session: Commands.Session, editor:
 /** The turn with another question. An editor that is left without a change cancels that. */
 const edit = Effect.fnUntraced(function* (editor: LineEditor.LineEditor, turn: Commands.Turn) {
   const { question } = turn
-  const command = yield* ExternalEditor.command
+  const command = yield* Programs.editor
   const edited =
-    command === undefined
-      ? editLine(editor, question.content)
-      : editor.leave(ExternalEditor.edit(command, question.content))
+    command === undefined ? editLine(editor, question.content) : editor.leave(Programs.edit(command, question.content))
   const exit = yield* Effect.exit(edited)
   yield* report(exit)
   const content = Exit.isSuccess(exit) ? exit.value : ""

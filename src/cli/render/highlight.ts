@@ -30,72 +30,38 @@ interface Library {
   readonly loadMode: (language: string) => Mode | undefined
 }
 
-/** The modes by their modules, each with the other names of its language. */
-const modes: Readonly<Record<string, Readonly<Record<string, ReadonlyArray<string>>>>> = {
-  clike: {
-    c: ["h"],
-    cpp: ["c++", "cc", "cxx", "hpp"],
-    csharp: ["c#", "cs"],
-    dart: [],
-    java: [],
-    kotlin: ["kt", "kts"],
-    objectiveC: ["objc", "objectivec", "objective-c"],
-    scala: []
-  },
-  clojure: { clojure: ["clj"] },
-  cmake: { cmake: [] },
-  commonlisp: { commonLisp: ["lisp", "commonlisp"] },
-  css: { css: [], less: [], sCSS: ["scss"] },
-  diff: { diff: ["patch"] },
-  dockerfile: { dockerFile: ["dockerfile", "docker"] },
-  elm: { elm: [] },
-  erlang: { erlang: [] },
-  fortran: { fortran: [] },
-  go: { go: ["golang"] },
-  groovy: { groovy: ["gradle"] },
-  haskell: { haskell: ["hs"] },
-  http: { http: [] },
-  javascript: {
-    javascript: ["js", "jsx", "mjs", "cjs", "node"],
-    json: ["json5", "jsonc", "jsonl"],
-    typescript: ["ts", "tsx", "mts"]
-  },
-  julia: { julia: ["jl"] },
-  lua: { lua: [] },
-  mllike: { fSharp: ["f#", "fsharp"], oCaml: ["ocaml", "ml"] },
-  nginx: { nginx: [] },
-  octave: { octave: ["matlab"] },
-  pascal: { pascal: [] },
-  perl: { perl: ["pl"] },
-  powershell: { powerShell: ["powershell", "ps1", "pwsh"] },
-  properties: { properties: ["ini"] },
-  protobuf: { protobuf: ["proto"] },
-  python: { python: ["py", "python3"] },
-  r: { r: [] },
-  ruby: { ruby: ["rb"] },
-  rust: { rust: ["rs"] },
-  scheme: { scheme: [] },
-  shell: { shell: ["sh", "bash", "zsh"] },
-  sql: { standardSQL: ["sql", "mysql", "postgresql", "sqlite"] },
-  stex: { stex: ["latex", "tex"] },
-  swift: { swift: [] },
-  tcl: { tcl: [] },
-  toml: { toml: [] },
-  vb: { vb: [] },
-  verilog: { verilog: [] },
-  vhdl: { vhdl: [] },
-  xml: { html: ["htm", "vue"], xml: ["svg"] },
-  yaml: { yaml: ["yml"] }
+/** The modes by their modules, each with the other names of its language. A name alone is that of the module as well. */
+const modes: ReadonlyArray<string> = [
+  "clike: c h, cpp c++ cc cxx hpp, csharp c# cs, dart, java, kotlin kt kts, objectiveC objc objectivec objective-c, scala",
+  "commonlisp: commonLisp lisp commonlisp",
+  "css: css, less, sCSS scss",
+  "dockerfile: dockerFile dockerfile docker",
+  "javascript: javascript js jsx mjs cjs node, json json5 jsonc jsonl, typescript ts tsx mts",
+  "mllike: fSharp f# fsharp, oCaml ocaml ml",
+  "powershell: powerShell powershell ps1 pwsh",
+  "sql: standardSQL sql mysql postgresql sqlite",
+  "xml: html htm vue, xml svg",
+  ...["clojure clj", "cmake", "diff patch", "elm", "erlang", "fortran", "go golang", "groovy gradle", "haskell hs"],
+  ...["http", "julia jl", "lua", "nginx", "octave matlab", "pascal", "perl pl", "properties ini", "protobuf proto"],
+  ...["python py python3", "r", "ruby rb", "rust rs", "scheme", "shell sh bash zsh", "stex latex tex", "swift", "tcl"],
+  ...["toml", "vb", "verilog", "vhdl", "yaml yml"]
+]
+
+interface Source {
+  readonly module: string
+  readonly name: string
 }
 
-/** The module and the name of the mode of each language. */
-const findModes = (): ReadonlyMap<string, { readonly module: string; readonly name: string }> =>
+/** Where the mode of each language is. */
+const findModes = (): ReadonlyMap<string, Source> =>
   new Map(
-    Object.entries(modes).flatMap(([module, modes]) =>
-      Object.entries(modes).flatMap(([name, aliases]) =>
-        [name, ...aliases].map((language) => [language, { module, name }] as const)
-      )
-    )
+    modes.flatMap((row) => {
+      const [module = "", list = row] = row.includes(": ") ? row.split(": ") : [row.split(" ")[0]]
+      return list.split(", ").flatMap((names) => {
+        const [name = "", ...aliases] = names.split(" ")
+        return [name, ...aliases].map((language): [string, Source] => [language, { module, name }])
+      })
+    })
   )
 
 /** The package is loaded with the first block of code, so that other answers do not pay for it. */
@@ -173,39 +139,21 @@ const readLine = (mode: Mode, line: Line, text: string, state: unknown): Readonl
   return cells
 }
 
-const styles: Readonly<Record<string, Style>> = {
-  keyword: "35",
-  controlKeyword: "35",
-  operatorKeyword: "35",
-  comment: "2",
-  quote: "2",
-  string: "32",
-  character: "32",
-  regexp: "32",
-  inserted: "32",
-  deleted: "31",
-  number: "33",
-  integer: "33",
-  float: "33",
-  atom: "33",
-  bool: "33",
-  null: "33",
-  unit: "33",
-  def: "34",
-  typeName: "36",
-  type: "36",
-  className: "36",
-  builtin: "36",
-  tag: "34",
-  tagName: "34",
-  tagname: "34",
-  attribute: "36",
-  attributeName: "36",
-  propertyName: "36",
-  meta: "36",
-  header: "1",
-  heading: "1"
+/** The tags of each style. */
+const tags: Readonly<Record<Style, string>> = {
+  1: "header heading",
+  2: "comment quote",
+  31: "deleted",
+  32: "string character regexp inserted",
+  33: "number integer float atom bool null unit",
+  34: "def tag tagName tagname",
+  35: "keyword controlKeyword operatorKeyword",
+  36: "typeName type className builtin attribute attributeName propertyName meta"
 }
+
+const styles: ReadonlyMap<string, Style> = new Map(
+  Object.entries(tags).flatMap(([style, names]) => names.split(" ").map((name) => [name, style] as const))
+)
 
 /** The name of a token is one of CodeMirror's tags, with modifiers after dots. */
 const toStyle = (name: string | null): Style => {
@@ -213,7 +161,7 @@ const toStyle = (name: string | null): Style => {
     const [tag = "", ...modifiers] = part.split(".")
     if (tag === "variableName" && modifiers.includes("definition")) return "34"
     if (tag === "variableName" && modifiers.includes("standard")) return "36"
-    const style = styles[tag]
+    const style = styles.get(tag)
     if (style !== undefined) return style
   }
   return ""

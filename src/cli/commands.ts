@@ -10,7 +10,9 @@ import * as Stdio from "effect/Stdio"
 import * as Kinds from "../servers/kinds.ts"
 import * as Failure from "./failure.ts"
 import * as Flags from "./flags.ts"
+import type * as Models from "./models.ts"
 import * as Output from "./output.ts"
+import type * as Keys from "./serve/keys.ts"
 import * as Settings from "./settings.ts"
 
 /**
@@ -46,16 +48,13 @@ const withSettings =
     return (input: Input) => Effect.flatMap(Settings.apply(input), handle)
   }
 
-type Models = typeof import("./models.ts")
-type Keys = typeof import("./serve/keys.ts")
-
 const loadChat = async () => (await import("./chat.ts")).chat
 const models =
-  <K extends keyof Models>(name: K) =>
+  <K extends keyof typeof Models>(name: K) =>
   async () =>
     (await import("./models.ts"))[name]
 const keys =
-  <K extends keyof Keys>(name: K) =>
+  <K extends keyof typeof Keys>(name: K) =>
   async () =>
     (await import("./serve/keys.ts"))[name]
 

@@ -30,39 +30,27 @@ interface Library {
   readonly loadMode: (language: string) => Mode | undefined
 }
 
-/** The modes by their modules, each with the other names of its language. A name alone is that of the module as well. */
-const modes: ReadonlyArray<string> = [
-  "clike: c h, cpp c++ cc cxx hpp, csharp c# cs, dart, java, kotlin kt kts, objectiveC objc objectivec objective-c, scala",
-  "commonlisp: commonLisp lisp commonlisp",
-  "css: css, less, sCSS scss",
-  "dockerfile: dockerFile dockerfile docker",
-  "javascript: javascript js jsx mjs cjs node, json json5 jsonc jsonl, typescript ts tsx mts",
-  "mllike: fSharp f# fsharp, oCaml ocaml ml",
-  "powershell: powerShell powershell ps1 pwsh",
-  "sql: standardSQL sql mysql postgresql sqlite",
-  "xml: html htm vue, xml svg",
-  ...["clojure clj", "cmake", "diff patch", "elm", "erlang", "fortran", "go golang", "groovy gradle", "haskell hs"],
-  ...["http", "julia jl", "lua", "nginx", "octave matlab", "pascal", "perl pl", "properties ini", "protobuf proto"],
-  ...["python py python3", "r", "ruby rb", "rust rs", "scheme", "shell sh bash zsh", "stex latex tex", "swift", "tcl"],
-  ...["toml", "vb", "verilog", "vhdl", "yaml yml"]
-]
+/** The modes, each after its module if that has another name, and before the other names of its language. */
+const modes = `
+  clike/c h, clike/cpp c++ cc cxx hpp, clike/csharp c# cs, clike/dart, clike/java, clike/kotlin kt kts,
+  clike/objectiveC objc objectivec objective-c, clike/scala, clojure clj, cmake, commonlisp/commonLisp lisp commonlisp,
+  css, css/less, css/sCSS scss, diff patch, dockerfile/dockerFile dockerfile docker, elm, erlang, fortran, go golang,
+  groovy gradle, haskell hs, http, javascript js jsx mjs cjs node, javascript/json json5 jsonc jsonl,
+  javascript/typescript ts tsx mts, julia jl, lua, mllike/fSharp f# fsharp, mllike/oCaml ocaml ml, nginx,
+  octave matlab, pascal, perl pl, powershell/powerShell powershell ps1 pwsh, properties ini, protobuf proto,
+  python py python3, r, ruby rb, rust rs, scheme, shell sh bash zsh, sql/standardSQL sql mysql postgresql sqlite,
+  stex latex tex, swift, tcl, toml, vb, verilog, vhdl, xml/html htm vue, xml svg, yaml yml
+`
 
-interface Source {
-  readonly module: string
-  readonly name: string
+/** The module and the name of the mode of a language. */
+const findMode = (language: string): readonly [module: string, name: string] | undefined => {
+  for (const words of modes.trim().split(/,\s+/)) {
+    const [path = "", ...aliases] = words.split(" ")
+    const [module = "", name = module] = path.split("/")
+    if (name === language || aliases.includes(language)) return [module, name]
+  }
+  return undefined
 }
-
-/** Where the mode of each language is. */
-const findModes = (): ReadonlyMap<string, Source> =>
-  new Map(
-    modes.flatMap((row) => {
-      const [module = "", list = row] = row.includes(": ") ? row.split(": ") : [row.split(" ")[0]]
-      return list.split(", ").flatMap((names) => {
-        const [name = "", ...aliases] = names.split(" ")
-        return [name, ...aliases].map((language): [string, Source] => [language, { module, name }])
-      })
-    })
-  )
 
 /** The package is loaded with the first block of code, so that other answers do not pay for it. */
 const load = (): Library | undefined =>
@@ -72,13 +60,12 @@ const load = (): Library | undefined =>
       const { StringStream } = createRequire(require.resolve("@codemirror/legacy-modes/package.json"))(
         "@codemirror/streamparser"
       )
-      const known = findModes()
       return {
         makeLine: (text) => new StringStream(text, 4, 2),
         loadMode: (language) => {
-          const found = known.get(language)
-          if (found === undefined) return undefined
-          const mode: Mode = require(`@codemirror/legacy-modes/mode/${found.module}`)[found.name]
+          const [module, name = ""] = findMode(language) ?? []
+          if (module === undefined) return undefined
+          const mode: Mode = require(`@codemirror/legacy-modes/mode/${module}`)[name]
           return mode
         }
       }

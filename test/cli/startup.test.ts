@@ -1,8 +1,7 @@
 /** What a command loads before it does something. */
-import { expect, it } from "@effect/vitest"
+import { expect, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
-import { vi } from "vitest"
 
 // It compiles all modules that are loaded.
 vi.setConfig({ testTimeout: 60_000 })

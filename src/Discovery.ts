@@ -24,6 +24,7 @@ import * as Probe from "./http/probe.ts"
 import * as TimeLimit from "./http/timeLimit.ts"
 import * as Provider from "./Provider.ts"
 import { ProviderError, Timeout } from "./ProviderError.ts"
+import * as Kinds from "./servers/kinds.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Servers from "./servers/servers.ts"
 import * as Values from "./values/objects.ts"
@@ -31,10 +32,10 @@ import * as Values from "./values/objects.ts"
 /**
  * The servers that are looked for: `ollama`, `llama-server` and `lmstudio`, in the order in which they are preferred.
  */
-export type Kind = Servers.LocalKind
+export type Kind = Kinds.LocalKind
 
 /** All kinds, in the order in which they are preferred. */
-export const kinds: ReadonlyArray<Kind> = Servers.localKinds
+export const kinds: ReadonlyArray<Kind> = Kinds.localKinds
 
 /** The service of a server. `kind` says whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`. */
 export type Service = {

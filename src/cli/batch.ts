@@ -3,7 +3,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Batch from "../Batch.ts"
 import * as Provider from "../Provider.ts"
-import * as ChatServer from "./chatServer.ts"
 import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
@@ -17,7 +16,7 @@ const permits = 4
 /** The progress goes to standard error. With `--json`, the end of it is an object on standard output. */
 export const batch = Effect.fnUntraced(function* (input: Input) {
   const { file, hosts = [], json, out, retryFailed } = input
-  const selected = yield* hosts.length > 0 ? ChatServer.select(input) : Selection.findModel(input)
+  const selected = yield* hosts.length > 0 ? Selection.select(input) : Selection.findModel(input)
   // The pool always has a request that waits for the next permit.
   const concurrency = input.concurrency ?? (hosts.length > 1 ? hosts.length * permits + 1 : permits)
   const show = yield* makeShow

@@ -3,7 +3,7 @@ import * as Argument from "effect/cli/Argument"
 import type * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
-import * as Servers from "../servers/servers.ts"
+import * as Kinds from "../servers/kinds.ts"
 import * as Settings from "./settings.ts"
 
 const optional = <A>(flag: Flag.Flag<A>, description: string) =>
@@ -27,7 +27,7 @@ const settingOfTexts = (flag: Flag.Flag<string>, description: string) =>
 
 /** Those of all commands. They may also stand before the name of the command. */
 export const common = {
-  provider: setting(Flag.Literals("provider", Servers.kinds), "provider"),
+  provider: setting(Flag.Literals("provider", Kinds.kinds), "provider"),
   url: setting(Flag.String("url"), "url"),
   hosts: settingOfTexts(
     Flag.String("host"),

@@ -1,8 +1,8 @@
 /** The file of `local-llm serve --config`. */
 import * as Schema from "effect/Schema"
-import * as Servers from "../../servers/servers.ts"
-import { $schema, address, count, filter, optional, text, time } from "../fields.ts"
+import * as Kinds from "../../servers/kinds.ts"
 import * as JsonFile from "../jsonFile.ts"
+import { $schema, address, count, filter, optional, text, time } from "../jsonFile.ts"
 
 const variable = Schema.String.check(
   Schema.isPattern(/^[A-Za-z_]\w*$/u, { message: "Expected the name of an environment variable, not its value" })
@@ -19,7 +19,7 @@ const origin = Schema.String.check(
 const Host = Schema.Struct({
   url: url.pipe(Schema.annotateKey({ description: "Its address, such as http://gpu-1:11434" })),
   kind: optional(
-    Schema.Literals(Servers.kinds),
+    Schema.Literals(Kinds.kinds),
     "The kind of server. Default: it is recognised. A server such as vLLM needs `openai`"
   ),
   name: optional(text, "Its name in errors and on the status page. Default: its address"),

@@ -10,7 +10,8 @@ import { lookup } from "node:dns/promises"
 import * as Stream from "effect/Stream"
 import * as Discovery from "../../Discovery.ts"
 import type * as Pool from "../../Pool.ts"
-import type { ProviderError } from "../../ProviderError.ts"
+import type { ModelProgress } from "../../ModelProgress.ts"
+import { ProviderError, Unsupported } from "../../ProviderError.ts"
 import * as Servers from "../../servers/servers.ts"
 import type { Access } from "../access.ts"
 import * as Failure from "../failure.ts"
@@ -37,6 +38,8 @@ export interface Hosts {
   readonly members: () => ReadonlyArray<Member>
   /** Those whose kind is not known yet. */
   readonly missing: () => ReadonlyArray<GatewayConfig.Host>
+  /** Downloads a model onto the first host that can: on the others, it would take room that nobody asked for. */
+  readonly pull: (model: string) => Stream.Stream<ModelProgress, ProviderError>
 }
 
 type Requirements = HttpClient.HttpClient | Scope.Scope
@@ -93,9 +96,19 @@ export const make = Effect.fnUntraced(function* (
       ).pipe(Effect.provideContext(context)),
     lists: Stream.fromQueue(lists),
     members: () => members,
-    missing: () => missing
+    missing: () => missing,
+    pull: (model) => Stream.suspend(() => pull(members, model))
   }
 })
+
+const pull = (members: ReadonlyArray<Member>, model: string): Stream.Stream<ModelProgress, ProviderError> => {
+  for (const { service } of members) {
+    if ("pull" in service.provider) return service.provider.pull(model)
+    if ("download" in service.provider) return service.provider.download(model)
+  }
+  const reason = new Unsupported({ feature: "downloads of models" })
+  return Stream.fail(new ProviderError({ provider: "Pool", reason }))
+}
 
 /** Most often, a name that is not found has a typo. */
 const explain = (url: string): Effect.Effect<string> => {

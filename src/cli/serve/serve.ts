@@ -7,13 +7,11 @@ import * as Failure from "../failure.ts"
 import * as Fake from "../fake.ts"
 import * as Output from "../output.ts"
 import * as Accounts from "./accounts.ts"
-import * as Greeting from "./greeting.ts"
 import * as Hosts from "./hosts.ts"
 import * as Keys from "./keys.ts"
 import * as Listen from "./listen.ts"
 import * as Observer from "./observer.ts"
 import * as Server from "./server.ts"
-import * as Signals from "./signals.ts"
 import * as Sources from "./sources.ts"
 import * as Status from "./status.ts"
 
@@ -55,9 +53,15 @@ export const serve = Effect.fnUntraced(
       yield* accounts.reload
       yield* Output.note("the settings were read again")
     }).pipe(Effect.catch(({ message }) => Output.note(`${message}; the settings stay as they were`)))
-    yield* Signals.onHangup(reload)
-    yield* Greeting.print({ accounts, hosts, input, isDemonstration: isDemonstration(), address: server.address })
-    yield* Effect.onInterrupt(Effect.never, () => Signals.end(server.stop(fixed.stopTimeout), server.halt))
+    yield* Server.onHangup(reload)
+    yield* Listen.greet({
+      accounts,
+      hosts,
+      json: input.json,
+      isDemonstration: isDemonstration(),
+      address: server.address
+    })
+    yield* Effect.onInterrupt(Effect.never, () => Server.end(server.stop(fixed.stopTimeout), server.halt))
   },
   // Standard output has the lines for clients only.
   Effect.provideService(Logger.LogToStderr, true)

@@ -40,7 +40,7 @@ const layers = [
 type Layer = (typeof layers)[number]
 
 const layersWithHttp = new Set<Layer>(["http", "gateway", "modules", "cli"])
-const layersWithHttpTypes = new Set<Layer>(["servers", "policies"])
+const layersWithHttpTypes = new Set<Layer>(["servers", "policies", "cluster"])
 const layersOnNode = new Set<Layer>(["testing", "cli"])
 
 const findLayer = (file: string): Layer | undefined => {

@@ -13,7 +13,7 @@ registerHooks({ load: (url, context, next) => (process.stderr.write(url + "\\n")
 const load = (args: ReadonlyArray<string>) =>
   Effect.callback<string>((resume) => {
     const flags = ["--import", `data:text/javascript,${encodeURIComponent(hook)}`, "src/cli/main.ts"]
-    execFile(process.execPath, [...flags, ...args], { maxBuffer: 1e8 }, (_, stdout, stderr) =>
+    execFile(process.execPath, [...flags, ...args], { maxBuffer: 1e8 }, (_, _out, stderr) =>
       resume(Effect.succeed(stderr))
     ).stdin?.end()
   })

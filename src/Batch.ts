@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
+import * as Option from "effect/Option"
 import * as EffectResult from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -368,6 +369,26 @@ const readResults = Effect.fnUntraced(function* (
     yield* BatchFiles.cut(file.path, length)
   }
   return { failed, finished }
+})
+
+/**
+ * Writes results to a file, which is there when all of them are in it. It replaces a file of results. It fails with `InvalidRequest` if the
+ * path is another file, which is left as it is.
+ *
+ * @category constructors
+ */
+export const writeResults = Effect.fnUntraced(function* <E, R>(
+  path: string,
+  results: Stream.Stream<Result, E, R>
+): Effect.fn.Return<void, E | ProviderError | PlatformError, R | FileSystem.FileSystem> {
+  const file = yield* BatchFiles.find("output", path)
+  if (file !== undefined) {
+    const first = yield* Stream.runHead(BatchFiles.readLines(file.path))
+    if (Option.isSome(first) && !first.value.text.startsWith(resultStart)) {
+      return yield* Effect.fail(BatchFiles.invalid("output", "it is not a file of results"))
+    }
+  }
+  yield* BatchFiles.replace(file ?? { path }, Stream.map(results, (result) => JSON.stringify(result)))
 })
 
 /** What the line of each result begins with. */

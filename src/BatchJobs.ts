@@ -107,8 +107,7 @@ const Claim = Schema.Struct({ request: Schema.Number })
 /** How many workers may end while they answer a request. It may be what ends them. */
 const maxClaims = 10
 
-const make = Effect.gen(function* () {
-  const tables = yield* BatchTables.make
+const make = Effect.fnUntraced(function* (tables: BatchTables.BatchTables) {
   const queue = yield* PersistedQueue.make({
     name: "effect-local-llm/batch",
     schema: Claim,
@@ -272,9 +271,10 @@ export const layer = ({ claimTimeout = "30 seconds", pollInterval }: Options = {
   })
   // What has a result needs no row in the queue.
   const cleanup = PersistedQueue.layerCleanup({ timeToLive: "1 hour" })
-  return Layer.effect(BatchJobs, make).pipe(
-    Layer.provide(Layer.merge(PersistedQueue.layer, cleanup)),
-    Layer.provide(store)
+  const queue = Layer.merge(PersistedQueue.layer, cleanup).pipe(Layer.provide(store))
+  // The tables come first: they fail if the database cannot be reached, and those of the queue die.
+  return Layer.unwrap(
+    Effect.map(BatchTables.make, (tables) => Layer.effect(BatchJobs, make(tables)).pipe(Layer.provide(queue)))
   )
 }
 

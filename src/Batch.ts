@@ -72,7 +72,7 @@ export const Result = Schema.Struct({
   /** Why it failed: the tag of the reason, such as `ModelNotAvailable`, and its message. `null` for a success. */
   error: Schema.NullOr(
     Schema.Struct({
-      /** The tag of the reason. */
+      /** The tag of the reason. `WorkerLost`: see `BatchJobs`. */
       code: Schema.String,
       /** Safe to log, and without addresses of servers. */
       message: Schema.String
@@ -388,7 +388,10 @@ export const writeResults = Effect.fnUntraced(function* <E, R>(
       return yield* Effect.fail(BatchFiles.invalid("output", "it is not a file of results"))
     }
   }
-  yield* BatchFiles.replace(file ?? { path }, Stream.map(results, (result) => JSON.stringify(result)))
+  yield* BatchFiles.replace(
+    file ?? { path },
+    Stream.map(results, (result) => JSON.stringify(result))
+  )
 })
 
 /** What the line of each result begins with. */

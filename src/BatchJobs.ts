@@ -75,7 +75,8 @@ export interface BatchJobs {
   readonly remove: (job: string) => Effect.Effect<void, SqlError>
   /**
    * Waits for the next request of any job, answers it, and stores the result. Interrupted, it gives the request back at once. Fails if no
-   * server can be reached or all are busy; the request is given back then. `worker` runs it again and again.
+   * server can be reached or all are busy; the request is given back then. A request whose workers were killed ten times has a failure
+   * with the code `WorkerLost`. `worker` runs it again and again.
    */
   readonly answerNext: Effect.Effect<Batch.Result | undefined, ProviderError | JobError, Provider>
 }

@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Path from "effect/Path"
+import { PersistedQueueError } from "effect/persistence/PersistedQueue"
 import * as Schedule from "effect/Schedule"
+import { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Batch from "../Batch.ts"
 import * as BatchJobs from "../BatchJobs.ts"
@@ -33,9 +35,9 @@ export const submit = (
     const jobs = yield* BatchJobs.BatchJobs
     // Workers begin with the first requests, so all lines are checked before.
     const total = yield* Stream.runCount(Batch.readRequests(file))
-    yield* jobs.submit(name, Batch.readRequests(file))
+    yield* whileDown(jobs.submit(name, Batch.readRequests(file)))
     if (retryFailed) yield* jobs.retryFailed(name)
-    const wait = jobs.progress(name).pipe(
+    const wait = whileDown(jobs.progress(name)).pipe(
       Effect.tap(({ done, failed, total }) => onProgress({ total, done, failed, waiting: 0 })),
       Effect.repeat({ until: ({ done, total }) => done === total, schedule: Schedule.spaced("1 second") })
     )
@@ -49,6 +51,13 @@ export const submit = (
     Effect.provide(jobsOf(cluster)),
     Effect.catchTag(["SqlError", "PersistedQueueError"], (error) => Failure.fail(Database.describe(error)))
   )
+
+/** The database may be restarted. */
+const whileDown = <A, E, R>(effect: Effect.Effect<A, E | BatchJobs.JobError, R>) =>
+  Effect.retry(effect, {
+    while: (error) => error instanceof SqlError || error instanceof PersistedQueueError,
+    schedule: Schedule.spaced("1 second").pipe(Schedule.upTo({ duration: "10 minutes" }))
+  })
 
 /** Until a signal stops it, which gives the requests that run to other workers. */
 export const work = (cluster: string | undefined, concurrency: number) =>

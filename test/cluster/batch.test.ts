@@ -1,6 +1,7 @@
 /** A job that many workers share, on a real PostgreSQL: each request has one result, whatever was killed. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -34,6 +35,8 @@ const readIds = (path: string): ReadonlyArray<string> =>
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line).custom_id)
 
+const hasEnded = ({ result }: CommandLine.Running) => Effect.map(Effect.timeoutOption(result, 0), Option.isSome)
+
 /** Counts its answers. */
 const makeServer = Effect.fnUntraced(function* (answer: FakeServer.Answer) {
   let count = 0
@@ -62,7 +65,11 @@ describe("batch with workers", () => {
         for (let kill = 1; kill <= kills; kill++) {
           // Each part of the job has its kill.
           const enough = (kill * requests) / (kills + 1)
-          while (server.answered() < enough) yield* Effect.sleep("50 millis")
+          while (server.answered() < enough) {
+            yield* Effect.sleep("50 millis")
+            // It ends if the database is killed while it starts.
+            if (yield* hasEnded(submitting)) submitting = yield* submit
+          }
           const victim = yield* Random.nextIntBetween(0, workers.length + 2)
           const worker = workers[victim]
           if (worker !== undefined) {
@@ -76,7 +83,8 @@ describe("batch with workers", () => {
             yield* postgres.start
           }
         }
-        const result = yield* submitting.result
+        let result = yield* submitting.result
+        if (result.code !== 0) result = yield* Effect.flatMap(submit, ({ result }) => result)
         expect(result.code).toBe(0)
         expect(JSON.parse(result.stdout)).toEqual({ total: requests, done: requests, failed: 0, waiting: 0 })
         const ids = readIds(out)

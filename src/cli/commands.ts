@@ -121,6 +121,12 @@ const subcommands = [
     { sendsMany: true }
   ),
   define(
+    "batch-worker",
+    "Answer the requests of batches that are in a database, together with workers on other machines",
+    Flags.batchWorker,
+    withSettings(async () => (await import("./batch.ts")).batchWorker)
+  ),
+  define(
     "serve",
     "Serve the models of all hosts at one address, to every tool that speaks to Ollama, OpenAI or Anthropic",
     Flags.serve,

@@ -89,6 +89,11 @@ export const embed = {
   ...timeouts
 }
 
+const cluster = optional(
+  Flag.String("cluster"),
+  "The PostgreSQL database of the workers, as postgres://user@host/database (or LOCAL_LLM_CLUSTER; the password may be in PGPASSWORD)"
+)
+
 export const batch = {
   file: Argument.Path("requests").pipe(
     Argument.withDescription(
@@ -104,6 +109,18 @@ export const batch = {
     "How many requests run at the same time (default: 4 for each host, and one that waits)"
   ),
   retryFailed: isSet("retry-failed", "Send requests that failed in an earlier run again"),
+  cluster,
+  job: optional(
+    Flag.String("job"),
+    "With --cluster: the name of the job, which no other file has (default: the name of the file)"
+  ),
+  ...timeouts
+}
+
+export const batchWorker = {
+  cluster,
+  model: batch.model,
+  concurrency: batch.concurrency,
   ...timeouts
 }
 

@@ -34,6 +34,8 @@ export interface Options {
   /** The text on standard input. Default: nothing. */
   readonly input?: string | undefined
   readonly keepStdinOpen?: boolean | undefined
+  /** The number of the user that the process runs as. Default: that of this process. */
+  readonly uid?: number | undefined
   /** What listens on the usual ports of the servers: for each, the port of a server of the test. Default: nothing. */
   readonly usualPorts?: Readonly<Record<number, string>> | undefined
 }
@@ -76,13 +78,17 @@ export const startOnTerminal = (
 ): Effect.Effect<Running, never, Scope.Scope> =>
   startProcess("script", ["-qec", shellCommand(args), "/dev/null"], options)
 
-const startProcess = Effect.fnUntraced(function* (
+/** Starts a program. */
+export const startProcess = Effect.fnUntraced(function* (
   file: string,
   args: ReadonlyArray<string>,
-  options: Options
+  options: Options = {}
 ): Effect.fn.Return<Running, never, Scope.Scope> {
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn(file, args, { env: environment(options) })),
+    Effect.sync(() => {
+      const { uid } = options
+      return spawn(file, args, { env: environment(options), ...(uid === undefined ? {} : { uid, gid: uid }) })
+    }),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
   // A program may end before it has read its input.

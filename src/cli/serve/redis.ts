@@ -38,16 +38,21 @@ const offline = new Redis.RedisError({ cause: new Error("there is no connection 
 
 /** Redis, which may come later than the gateway. Until then, all that is sent fails. */
 const connect = Effect.fnUntraced(function* (address: Address) {
-  const own = yield* Effect.acquireRelease(Scope.make(), (own) =>
-    // A client waits for the answers of its commands.
-    Effect.ignore(Effect.timeout(Scope.close(own, Exit.void), "1 second"))
-  )
+  // A client that is closed waits for the answers of its commands. The gateway does not.
+  const own = yield* Effect.acquireRelease(Scope.make(), (own) => Effect.forkDetach(Scope.close(own, Exit.void)))
   const connected = yield* Deferred.make<Redis.Redis["Service"]>()
   let current: Redis.Redis["Service"] | undefined
   yield* Layer.build(NodeRedis.layer(clientOptions(address))).pipe(
     Effect.flatMap((context) => {
+      const { client } = Context.get(context, NodeRedis.NodeRedis)
       current = Context.get(context, Redis.Redis)
-      return Deferred.succeed(connected, current)
+      return Effect.andThen(
+        Scope.addFinalizer(
+          own,
+          Effect.sync(() => client.destroy())
+        ),
+        Deferred.succeed(connected, current)
+      )
     }),
     Scope.provide(own),
     // Its users report that it does not answer, once.

@@ -31,6 +31,7 @@ const layers = [
   "policies",
   "ai",
   "gateway",
+  "cluster",
   "modules",
   "testing",
   "cli"

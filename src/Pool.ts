@@ -4,42 +4,28 @@
  * @category Policies
  * @since 0.3.0
  */
-import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FiberSet from "effect/FiberSet"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
-import * as CompletionRequest from "./CompletionRequest.ts"
-import * as Embedding from "./Embedding.ts"
 import * as BaseUrl from "./values/baseUrl.ts"
-import * as Commit from "./policies/commit.ts"
-import * as GenAi from "./values/genAi.ts"
-import * as Monotonic from "./values/monotonic.ts"
-import * as Attempts from "./policies/pool/attempts.ts"
 import type * as HostOf from "./policies/pool/host.ts"
-import * as Knowledge from "./policies/pool/knowledge.ts"
 import * as Membership from "./policies/pool/membership.ts"
-import * as Models from "./policies/pool/models.ts"
 import * as PoolOptions from "./policies/pool/options.ts"
-import * as Prompt from "./policies/pool/prompt.ts"
-import * as Queue from "./policies/pool/queue.ts"
+import * as PoolProvider from "./policies/pool/provider.ts"
+import type * as Queue from "./policies/pool/queue.ts"
+import * as Scheduler from "./policies/pool/scheduler.ts"
 import * as WaitingList from "./policies/pool/waitingList.ts"
-import * as Guard from "./servers/guard.ts"
 import * as Ollama from "./Ollama.ts"
 import * as Provider from "./Provider.ts"
-import type { ProviderErrorReason } from "./ProviderError.ts"
-import { InvalidRequest, ProviderError } from "./ProviderError.ts"
+import type { ProviderError } from "./ProviderError.ts"
 
 /**
  * A server of a pool.
@@ -198,87 +184,22 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
 ): Effect.fn.Return<Pool, ProviderError | E, R | Scope.Scope> {
   const { abandonedMillis, defaults, maxWaiting, name, permits, unloadHanging } = yield* PoolOptions.resolve(options)
   const scope = yield* Effect.scope
-  const clock = yield* Clock.Clock
-  const random = yield* Random.Random
-  const run = yield* FiberSet.makeRuntime<never, void, never>()
-  const now = (): number => Monotonic.millisOf(clock)
   const wait = Metric.withAttributes(waitSeconds, { pool: name })
-  const knowledge = Knowledge.make()
-  const queue = yield* Queue.make({
+  const scheduler = yield* Scheduler.make({
     health: options.health && (yield* options.health),
     maxWaiting,
     unloadHanging,
-    knowledge,
-    now,
-    random: () => random.nextDoubleUnsafe(),
-    run,
     onWaited: (seconds) => Metric.update(wait, seconds)
   })
-  const models = Models.make({ now, run, refresh: queue.refresh })
-  const parts: Attempts.Parts = { name, queue, models, knowledge }
+  const { queue } = scheduler
 
-  const names = () => queue.hosts().map(({ name }) => name)
-  const invalid = (field: string, description: string) =>
-    Effect.fail(new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) }))
-
-  const add: Pool["add"] = (host) =>
-    Effect.flatMap(Scope.fork(scope), (own) =>
-      PoolOptions.resolveHost(host, { abandonedMillis, permits }, names, own).pipe(
-        // Another host may have been added while the provider was made.
-        Effect.flatMap(queue.add),
-        Effect.flatMap((isAdded) =>
-          isAdded ? Effect.void : invalid("hosts", "Expected a different name for each host")
-        ),
-        Effect.onError(() => Scope.close(own, Exit.void))
-      )
-    )
+  const { add, drain, keep } = Membership.make({ abandonedMillis, name, permits, queue, scope })
   yield* Stream.isStream(options.hosts)
-    ? Membership.follow(options.hosts, { add, queue, permits, name })
+    ? Membership.follow(options.hosts, { keep, queue, name })
     : Effect.forEach(options.hosts, add, { discard: true })
 
-  return {
-    ...makeProvider(parts, defaults),
-    state: queue.state,
-    drain: (host) =>
-      Effect.flatMap(queue.drain(host), (isKnown) =>
-        isKnown ? Effect.void : invalid("host", "the pool has no such host")
-      ),
-    add
-  }
+  return { ...PoolProvider.make({ name, scheduler }, defaults), state: queue.state, drain, add }
 })
-
-const makeProvider = (parts: Attempts.Parts, defaults: CompletionRequest.Defaults | undefined): Provider.Provider => {
-  const { name, queue } = parts
-  const fail = (reason: ProviderErrorReason) => Effect.fail(new ProviderError({ provider: name, reason }))
-  return Provider.make({
-    name,
-    kind: GenAi.sharedKind(queue.hosts().map(({ provider }) => provider)),
-    // A host may have a default for the model.
-    stream: (input) =>
-      Stream.suspend(() => {
-        const valid = CompletionRequest.check(CompletionRequest.withDefaults(defaults, input))
-        if (Result.isFailure(valid)) return Stream.fromEffect(fail(valid.failure))
-        const request = valid.success
-        const plan = Attempts.plan(parts, request, Prompt.ofRequest(request), ({ provider }) => provider.stream)
-        return Commit.attempts(request, plan)
-      }),
-    embed: (input) =>
-      Effect.suspend(() => {
-        const valid = Embedding.check(Embedding.withDefaults(defaults, input))
-        if (Result.isFailure(valid)) return fail(valid.failure)
-        return Attempts.embed(parts, valid.success)
-      }),
-    countTokens: (input) =>
-      Effect.suspend(() => {
-        const valid = CompletionRequest.check(CompletionRequest.withDefaults(defaults, input))
-        if (Result.isFailure(valid)) return fail(valid.failure)
-        return Models.countTokens(name, queue.hosts(), valid.success)
-      }),
-    optionsOf: (request) => Models.sharedOptions(Guard.withDefaults(defaults, request), queue.hosts()),
-    ...Models.makeLists(name, queue.hosts),
-    isSameModel: (a, b) => a === b || queue.hosts().some(({ provider }) => provider.isSameModel(a, b))
-  })
-}
 
 /**
  * Provides `Provider` and `Pool`.

@@ -14,19 +14,14 @@ import * as History from "../history.ts"
 import type * as Choose from "./choose.ts"
 import * as Failures from "./failures.ts"
 import * as Host from "./host.ts"
-import type { Knowledge } from "./knowledge.ts"
-import type { Models } from "./models.ts"
 import * as Prompt from "./prompt.ts"
-import type { Ticket } from "./line.ts"
-import type { Queue } from "./queue.ts"
+import type { Scheduler } from "./scheduler.ts"
 import * as WaitingList from "./waitingList.ts"
 
 export interface Parts {
   /** The name of the pool. */
   readonly name: string
-  readonly queue: Queue
-  readonly models: Models
-  readonly knowledge: Knowledge
+  readonly scheduler: Scheduler
 }
 
 /** What completion requests and embedding requests have in common. */
@@ -39,59 +34,53 @@ const defaultLimits = Limits.resolve(undefined)
 
 /** What one request runs. `open` sends it to a host. */
 export const plan = Effect.fnUntraced(function* <R extends Request, Out>(
-  parts: Parts,
+  { name, scheduler }: Parts,
   request: R,
   prompt: Prompt.Prompt,
   open: (host: Host.Host) => (request: R) => Out
 ): Effect.fn.Return<Commit.Plan<R, Out>> {
-  const { models, name, queue } = parts
-  const ticket = makeTicket(parts, request, prompt, yield* WaitingList.Caller, yield* History.current)
+  const { model } = request
+  const entry = scheduler.admit({
+    request,
+    model,
+    prompt,
+    caller: yield* WaitingList.Caller,
+    history: yield* History.current
+  })
   const errors: Array<ProviderError> = []
   const limits = request.deadlines === undefined ? defaultLimits : Limits.resolve(request.deadlines)
-  const kind = limits.total < limits.firstChunk ? "total" : "first-chunk"
   const limit = Math.min(limits.total, limits.firstChunk)
-  const timeLeft = () => limit - (queue.now() - ticket.since)
-  /** How many hosts the request had taken down when it was sent. */
-  let crashes = 0
+  const kind = limits.total < limits.firstChunk ? "total" : "first-chunk"
+  const until = scheduler.now() + limit
   const toPoolError = (failure: Choose.Failure) =>
     Failures.report(errors) ??
     (isProviderError(failure) ? failure : new ProviderError({ provider: name, reason: failure }))
 
   return {
     shared: ["firstChunk", "total"],
-    acquire: Effect.suspend(() => models.prepare(queue.hosts(), ticket.model)).pipe(
-      Effect.andThen(
-        Effect.suspend(() => {
-          ticket.suits = suitsOf(ticket, queue.hosts())
-          return Effect.mapError(queue.enter(ticket, { kind, limit, left: timeLeft() }), toPoolError)
-        })
-      ),
-      Effect.flatMap((host) =>
+    acquire: Effect.flatMap(
+      Effect.mapError(entry.acquire({ kind, limit, until }), toPoolError),
+      ({ host, prediction }) =>
         Effect.withFiberSucceed(({ context }) => {
-          ticket.sentAt = queue.now()
-          crashes = ticket.history.crashed.size
-          annotate(ticket, Context.getOrUndefined(context, Tracer.ParentSpan))
+          const sentAt = scheduler.now()
+          annotate(prediction, Context.getOrUndefined(context, Tracer.ParentSpan))
           return {
             name: host.name,
             ownName: host.provider.name,
             open: open(host),
-            toError: (error: ProviderError) => toHostError(host, ticket, error),
-            onCommit: Effect.sync(() => queue.begin(ticket))
+            toError: (error: ProviderError) => toHostError(host, model, sentAt, error),
+            onCommit: Effect.sync(entry.begin)
           }
         })
-      )
     ),
     onEnd: (end) =>
       Effect.sync(() => {
-        if (isProviderError(end.outcome) && end.progress !== "committed" && ticket.host !== undefined) {
-          errors.push(end.outcome)
-          learn(models, ticket, ticket.host, end.outcome, crashes)
-        }
-        queue.leave(ticket, end)
+        if (isProviderError(end.outcome) && end.progress !== "committed") errors.push(end.outcome)
+        entry.end(end)
       }),
     // Chunks that carry nothing may have come for longer than the deadline allows for the first one.
     recover: ({ error }) =>
-      Failures.isForAnotherHost(error.reason) && timeLeft() > 0 ? Effect.void : Effect.fail(error)
+      Failures.isForAnotherHost(error.reason) && scheduler.now() < until ? Effect.void : Effect.fail(error)
   }
 })
 
@@ -111,7 +100,7 @@ export const embed = Effect.fnUntraced(function* (
       Effect.tap((embedding) => Effect.sync(() => void (provider ??= embedding.provider)))
     )
   const toError = (reason: ProviderErrorReason) => new ProviderError({ provider: parts.name, reason })
-  const concurrency = Math.max(1, Host.countFree(parts.queue.hosts()))
+  const concurrency = Math.max(1, Host.countFree(parts.scheduler.hosts()))
   const embedding = yield* Embeddings.embed({ ...request, model }, send, toError, concurrency)
   return provider === undefined ? embedding : { ...embedding, provider }
 })
@@ -129,72 +118,9 @@ const embedBatch = (parts: Parts, request: Embedding.EmbeddingRequest) =>
     )
   )
 
-const makeTicket = (
-  { knowledge, queue }: Parts,
-  request: Request,
-  prompt: Prompt.Prompt,
-  caller: WaitingList.Caller,
-  history: History.RequestHistory
-): Ticket => {
-  const since = queue.now()
-  const { model } = request
-  const { learned, promptTokens } = knowledge.about(model ?? "", prompt)
-  const failedOn = queue.blame.failedOn(request, prompt.characters, since)
-  return {
-    request,
-    model,
-    prompt,
-    promptTokens,
-    learned,
-    history,
-    failedOn,
-    hasFailedOn: (host) =>
-      failedOn.hosts.size + history.failed.size > 0 && (failedOn.hosts.has(host) || history.failed.has(host)),
-    tried: new Set(),
-    minTokens: 0,
-    patientUntil: undefined,
-    caller,
-    suits: "",
-    cost: completionCost + promptTokens * tokenCost,
-    since,
-    waitingSince: since,
-    host: undefined,
-    running: undefined,
-    sentAt: undefined,
-    lastWait: undefined
-  }
-}
-
-/** What a request costs for the turns of its caller: tokens that are generated, of which a token that is read is a small part. */
-const completionCost = 200
-const tokenCost = 0.1
-
-/** What decides which hosts suit the request. */
-const suitsOf = (
-  { failedOn, history, minTokens, model = "", tried }: Ticket,
-  hosts: ReadonlyArray<Host.Host>
-): string => {
-  if (tried.size + history.inUse.size + failedOn.hosts.size === 0) return `${model}\n${minTokens}`
-  const excluded = hosts.filter((host) => tried.has(host) || history.inUse.has(host) || failedOn.hosts.has(host))
-  return [model, minTokens, ...excluded.map(({ name }) => name)].join("\n")
-}
-
-/** What the failure of an attempt shows about the request and the host. */
-const learn = (models: Models, ticket: Ticket, host: Host.Host, { reason }: ProviderError, crashes: number): void => {
-  const { history, minTokens, model, tried } = ticket
-  tried.add(host)
-  history.failed.add(host)
-  // A pool in this one may have counted it.
-  if (Failures.isCrash(reason) && history.crashed.size === crashes) history.crashed.add(host)
-  if (reason._tag === "NetworkError") for (const each of host.models.values()) Host.forgetModel(host, each)
-  if (reason._tag === "ModelNotAvailable" && model !== undefined) models.setMissing(host, model)
-  if (reason._tag === "ContextOverflow") ticket.minTokens = Math.max(minTokens, reason.promptTokens ?? 0)
-}
-
 /** Why the host was chosen. */
-const annotate = ({ running }: Ticket, span: Tracer.AnySpan | undefined): void => {
-  if (running === undefined || span?._tag !== "Span" || span.status._tag === "Ended") return
-  const { prediction } = running
+const annotate = (prediction: Host.Prediction, span: Tracer.AnySpan | undefined): void => {
+  if (span?._tag !== "Span" || span.status._tag === "Ended") return
   for (const [name, value] of attributes) span.attribute(name, value(prediction))
 }
 
@@ -212,9 +138,14 @@ const attributes: ReadonlyArray<readonly [name: string, value: (prediction: Host
 ]
 
 /** The error of a host as the pool reports it. */
-const toHostError = (host: Host.Host, { model, sentAt }: Ticket, error: ProviderError): ProviderError => {
+const toHostError = (
+  host: Host.Host,
+  model: string | undefined,
+  sentAt: number,
+  error: ProviderError
+): ProviderError => {
   const { provider, reason, server } = error
-  const isHang = Failures.isHang(reason) && Host.hasAnsweredOthers(host, model, sentAt ?? Infinity)
+  const isHang = Failures.isHang(reason) && Host.hasAnsweredOthers(host, model, sentAt)
   if (!isHang && provider === host.name) return error
   return new ProviderError({ provider: host.name, server, reason: isHang ? withHint(reason) : reason })
 }

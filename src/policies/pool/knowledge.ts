@@ -22,8 +22,11 @@ export interface Knowledge {
 
 export interface Ended {
   readonly isComplete: boolean
-  readonly final: FinalChunk | undefined
+  readonly final: Final | undefined
 }
+
+/** What is learned from a final chunk. */
+export interface Final extends Pick<FinalChunk, "timings" | "usage"> {}
 
 const firstTokenLength = 4
 /** Short prompts consist mostly of the template of the model. */

@@ -35,8 +35,8 @@ export interface WaitLimit {
   readonly kind: Timeout["kind"]
   /** The deadline as it is configured. */
   readonly limit: number
-  /** What is left of it, in milliseconds. */
-  readonly left: number
+  /** When it has passed. */
+  readonly until: number
 }
 
 export interface Line {
@@ -187,17 +187,19 @@ const serve = ({ grants, now, waiting }: State, ticket: Ticket, choice: Choose.C
   const granted = grants.get(ticket)
   waiting.remove(ticket, isChosen)
   grants.delete(ticket)
-  if (isChosen) {
-    const { cached, generating, host, prediction } = choice
-    const { history, model, prompt } = ticket
-    ticket.host = host
-    ticket.running = { model, prompt, prediction, cached, generating, sentAt: now(), begunAt: undefined }
-    history.inUse.add(host)
-    Host.take(host, ticket.running)
-  }
+  if (isChosen) give(ticket, choice, now())
   if (granted !== undefined)
     Deferred.doneUnsafe(granted.host, isChosen ? Effect.succeed(choice.host) : Effect.fail(choice.failure))
   return true
+}
+
+/** The request has a permit of the host from now on. */
+export const give = (ticket: Ticket, { cached, generating, host, prediction }: Choose.Candidate, now: number): void => {
+  const { history, model, prompt } = ticket
+  ticket.host = host
+  ticket.running = { model, prompt, prediction, cached, generating, sentAt: now, begunAt: undefined }
+  history.inUse.add(host)
+  Host.take(host, ticket.running)
 }
 
 const hasFree = ({ hosts }: State): boolean => hosts().some((host) => !host.isDraining && Host.hasPermit(host))
@@ -268,7 +270,7 @@ const wait = (state: State, ticket: Ticket, limit: WaitLimit) => {
   const { grants, now, onChange, onWaited, run, waiting } = state
   const host = Deferred.makeUnsafe<Host.Host, Choose.Failure>()
   ticket.waitingSince = now()
-  const until = ticket.waitingSince + Math.max(0, limit.left)
+  const until = Math.max(ticket.waitingSince, limit.until)
   grants.set(ticket, { host, limit, until })
   waiting.add(ticket)
   if (state.nextTickAt === Infinity) run(tick(state, ticket.waitingSince))

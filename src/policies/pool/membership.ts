@@ -1,28 +1,71 @@
 /** The hosts of a pool as a stream of lists has them. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Provider from "../../Provider.ts"
-import { isProviderError, type ProviderError } from "../../ProviderError.ts"
+import { InvalidRequest, isProviderError, ProviderError } from "../../ProviderError.ts"
 import * as Text from "../../values/text.ts"
-import { checkHost, type HostOptions, invalid } from "./options.ts"
+import { checkHost, type HostOptions, invalid, resolveHost } from "./options.ts"
 import type { Queue } from "./queue.ts"
 
-export interface Options {
-  readonly queue: Queue
+export interface Members {
   readonly add: <E, R>(host: HostOptions<E, R>) => Effect.Effect<void, ProviderError | E, Exclude<R, Scope.Scope>>
-  /** The default of the pool. */
-  readonly permits: number
+  /** Adds a host, or gives the one of this name its permits, which is no longer drained then. */
+  readonly keep: <E, R>(
+    host: HostOptions<E, R> & { readonly name: string }
+  ) => Effect.Effect<void, ProviderError | E, Exclude<R, Scope.Scope>>
+  /** Removes a host when its answers have ended. */
+  readonly drain: (host: string) => Effect.Effect<void, ProviderError>
+}
+
+export interface MembersOptions {
   /** The name of the pool. */
   readonly name: string
+  readonly queue: Queue
+  /** The default of the pool. */
+  readonly permits: number
+  readonly abandonedMillis: number | undefined
+  readonly scope: Scope.Scope
+}
+
+export interface Options extends Pick<Members, "keep"> {
+  readonly queue: Queue
+  /** The name of the pool. */
+  readonly name: string
+}
+
+/** Adds hosts, whose providers live until they have left the pool, and at most as long as `scope`, and removes them. */
+export const make = ({ abandonedMillis, name, permits, queue, scope }: MembersOptions): Members => {
+  const names = () => queue.hosts().map(({ name }) => name)
+  const fail = (field: string, description: string) =>
+    Effect.fail(new ProviderError({ provider: name, reason: new InvalidRequest({ field, description }) }))
+  const add: Members["add"] = (host) =>
+    Effect.flatMap(Scope.fork(scope), (own) =>
+      resolveHost(host, { abandonedMillis, permits }, names, own).pipe(
+        // Another host may have been added while the provider was made.
+        Effect.flatMap(queue.add),
+        Effect.flatMap((isAdded) => (isAdded ? Effect.void : fail("hosts", "Expected a different name for each host"))),
+        Effect.onError(() => Scope.close(own, Exit.void))
+      )
+    )
+  return {
+    add,
+    keep: (host) =>
+      Effect.flatMap(queue.keep(host.name, host.permits ?? permits), (isKnown) => (isKnown ? Effect.void : add(host))),
+    drain: (host) =>
+      Effect.flatMap(queue.drain(host), (isKnown) =>
+        isKnown ? Effect.void : fail("host", "the pool has no such host")
+      )
+  }
 }
 
 /** Waits for the first list, and follows the further ones in the background. */
 export const follow = Effect.fnUntraced(function* <E, R>(
   lists: Stream.Stream<ReadonlyArray<HostOptions<E, R>>, E, R>,
-  { add, name, permits, queue }: Options
+  { keep, name, queue }: Options
 ): Effect.fn.Return<void, ProviderError | E, R | Scope.Scope> {
   /** The names of the list before. */
   let listed = new Set<string>()
@@ -36,8 +79,7 @@ export const follow = Effect.fnUntraced(function* <E, R>(
     if (own === undefined) {
       return yield* Effect.fail(invalid("hosts", "Expected a name for each host of a stream of lists"))
     }
-    const isKnown = yield* queue.keep(own, host.permits ?? permits)
-    if (!isKnown) yield* add({ ...host, name: own })
+    yield* keep({ ...host, name: own })
   })
   const leave = (host: string) => Effect.forkScoped(queue.drain(host))
 

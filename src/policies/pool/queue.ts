@@ -10,15 +10,15 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { isProviderError } from "../../ProviderError.ts"
-import type { End } from "../attempt.ts"
 import type * as Choose from "./choose.ts"
+import type { End } from "../attempt.ts"
 import * as ComputedRef from "./computedRef.ts"
 import * as Failures from "./failures.ts"
 import * as Health from "./health.ts"
 import * as Host from "./host.ts"
-import type { Knowledge } from "./knowledge.ts"
+import type { Final, Knowledge } from "./knowledge.ts"
 import * as Line from "./line.ts"
-import type * as Prompt from "./prompt.ts"
+import * as Prompt from "./prompt.ts"
 import * as Recovery from "./recovery.ts"
 
 /** One host, as `state` reports it. */
@@ -47,17 +47,24 @@ export interface State {
   readonly waiting: number
 }
 
+/** How an attempt ended, with what is learned from it. */
+export interface Ended extends Omit<End, "final"> {
+  readonly final?: Final | undefined
+}
+
 export interface Queue {
   readonly hosts: () => ReadonlyArray<Host.Host>
   readonly now: () => number
   readonly blame: Failures.Blame
   readonly state: SubscriptionRef.SubscriptionRef<State>
-  /** Waits for a host, at most this long. */
+  /** Waits for a host. */
   readonly enter: (ticket: Line.Ticket, limit: Line.WaitLimit) => Effect.Effect<Host.Host, Choose.Failure>
   /** The request has its first chunk that carries anything. */
   readonly begin: (ticket: Line.Ticket) => void
   /** The request gives its permit back, or stops waiting. Has no effect the second time. */
-  readonly leave: (ticket: Line.Ticket, end: End) => void
+  readonly leave: (ticket: Line.Ticket, end: Ended) => void
+  /** A request that the host has already gets a permit of it, even if all are taken. */
+  readonly hold: (ticket: Line.Ticket, host: Host.Host, hasBegun: boolean) => void
   /** Returns whether the host was added: its name may be taken. */
   readonly add: (settings: Host.Settings) => Effect.Effect<boolean>
   /** A host that is there gets these permits, and is no longer drained. Returns whether it is there. */
@@ -72,7 +79,7 @@ export interface Options
   extends Omit<Recovery.Options, "blame" | "health" | "hosts" | "refresh">, Omit<Line.Options, "hosts" | "onChange"> {
   readonly knowledge: Knowledge
   /** Where other pools report which hosts are off. */
-  readonly health: Health.Store | undefined
+  readonly health?: Health.Store | undefined
 }
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
@@ -130,6 +137,17 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       const { host } = ticket
       if (giveBack(ticket, end)) refresh(host)
       else if (line.remove(ticket)) state.change()
+    },
+    hold: (ticket, host, hasBegun) => {
+      const sentAt = now()
+      Line.give(
+        ticket,
+        { host, prediction: Host.makePrediction(), cached: Prompt.nothingCached, generating: 0 },
+        sentAt
+      )
+      ticket.sentAt = sentAt
+      if (hasBegun && ticket.running !== undefined) ticket.running.begunAt = sentAt
+      refresh(host)
     },
     add: (settings) => changing(() => add(settings)),
     keep: (name, permits) => changing(() => keep(name, permits)),
@@ -204,7 +222,7 @@ interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
 /** Gives the permit of a request back, and learns from how it ended. Returns whether it had one. */
 const makeGiveBack =
   ({ judge, knowledge, now, refresh, run }: GiveBackOptions) =>
-  (ticket: Line.Ticket, { final, outcome, progress }: End): boolean => {
+  (ticket: Line.Ticket, { final, outcome, progress }: Ended): boolean => {
     const { history, host, model, prompt, request, running, sentAt, since } = ticket
     if (host === undefined || running === undefined) return false
     ticket.host = undefined

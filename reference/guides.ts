@@ -6,6 +6,7 @@ const first = [
   "backend",
   "command-line",
   "gateway",
+  "scale",
   "choosing-a-server",
   "environment-variables",
   "http-server",

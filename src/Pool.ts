@@ -186,7 +186,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const scope = yield* Effect.scope
   const wait = Metric.withAttributes(waitSeconds, { pool: name })
   const scheduler = yield* Scheduler.make({
-    health: options.health && (yield* options.health),
+    health: options.health,
     maxWaiting,
     unloadHanging,
     onWaited: (seconds) => Metric.update(wait, seconds)

@@ -43,7 +43,7 @@ export const make: Effect.Effect<Setup, never, Scope.Scope> = Effect.gen(functio
       stdout.trim()
     )
   yield* addKey()
-  const hosts = yield* Effect.all([Host.make, Host.make])
+  const hosts = yield* Effect.all([Host.make("only-0"), Host.make("only-1")])
   const redis = yield* Redis.make
   const args = [...keys, "--provider", "ollama", "--redis", redis.url, "--gateways", "2"]
   const all = [...args, ...hosts.flatMap(({ url }) => ["--host", url])]
@@ -53,17 +53,21 @@ export const make: Effect.Effect<Setup, never, Scope.Scope> = Effect.gen(functio
   return { hosts, gateways, nginx, redis, addKey }
 })
 
-export interface Asking {
+interface Asking {
   readonly key?: string | undefined
   readonly prompt?: string
+  readonly model?: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
 /** Sends a request for a streamed chat to a gateway, or to nginx. */
-export const send = ({ url }: { readonly url: string }, { headers = {}, key, prompt = "Why?" }: Asking): Client.Sent =>
+export const send = (
+  { url }: { readonly url: string },
+  { headers = {}, key, model = "m", prompt = "Why?" }: Asking
+): Client.Sent =>
   Client.send(
     `${url}/v1/chat/completions`,
-    { model: "m", stream: true, messages: [{ role: "user", content: prompt }] },
+    { model, stream: true, messages: [{ role: "user", content: prompt }] },
     { headers: { ...(key !== undefined && { authorization: `Bearer ${key}` }), ...headers } }
   )
 

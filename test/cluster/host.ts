@@ -15,16 +15,13 @@ export interface Host {
   readonly start: Effect.Effect<void>
 }
 
-/** The words of a short completion. */
-export const words = Array.from({ length: 20 }, (_, i) => `w${i} `).join("")
-
 const line = (content: string, end?: object): string =>
   `${JSON.stringify({ model: "m", message: { role: "assistant", content }, done: end !== undefined, ...end })}\n`
 
 const last = line("", { done_reason: "stop", prompt_eval_count: 10, eval_count: 20 })
 
-/** A prompt with `endless` has an endless answer, one with `silent` none, and all others have a short one. */
-export const make: Effect.Effect<Host, never, Scope.Scope> = Effect.gen(function* () {
+/** It has the model `m`, and one of its own. A prompt with `endless` has an endless answer, one with `silent` none, and all others have a short one. */
+export const make = Effect.fnUntraced(function* (own: string): Effect.fn.Return<Host, never, Scope.Scope> {
   const port = yield* Process.freePort
   let running = 0
   let asked = 0
@@ -47,7 +44,11 @@ export const make: Effect.Effect<Host, never, Scope.Scope> = Effect.gen(function
     request.setEncoding("utf8").on("data", (text: string) => (body += text))
     request.on("end", () => {
       if (request.url === "/api/chat") return complete(body, response)
-      const models = [{ name: "m", model: "m" }]
+      const names = ["m", own]
+      if (request.url === "/api/show" && !names.some((name) => body.includes(`"${name}"`))) {
+        return response.writeHead(404).end(JSON.stringify({ error: "model not found" }))
+      }
+      const models = names.map((name) => ({ name, model: name }))
       response.end(JSON.stringify(request.url === "/api/tags" ? { models } : { version: "0.6.4" }))
     })
   })

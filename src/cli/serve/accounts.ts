@@ -11,7 +11,7 @@ import { Refusal } from "../../gateway/refusal.ts"
 import * as Limits from "../../policies/limits.ts"
 import * as Output from "../output.ts"
 import * as Keys from "./keys.ts"
-import type { Shared } from "./shared.ts"
+import type { Shared } from "./redis.ts"
 
 type Key = Redacted.Redacted<string> | undefined
 

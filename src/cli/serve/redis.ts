@@ -11,7 +11,19 @@ import * as Redis from "effect/persistence/Redis"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
-import type { Address, Shared } from "./shared.ts"
+
+/** Of a Redis. */
+export interface Address {
+  readonly url: string
+  readonly password: Redacted.Redacted<string> | undefined
+}
+
+export interface Shared {
+  /** Counts the limits of keys. */
+  readonly limiter: RateLimiter.RateLimiter
+  /** Knows which hosts are off. */
+  readonly health: CircuitBreaker.CircuitBreakerStore["Service"]
+}
 
 const prefix = "local-llm:"
 

@@ -12,6 +12,7 @@ import * as Hosts from "./hosts.ts"
 import * as Keys from "./keys.ts"
 import * as Listen from "./listen.ts"
 import * as Observer from "./observer.ts"
+import type * as Redis from "./redis.ts"
 import * as Server from "./server.ts"
 import * as Shared from "./shared.ts"
 import * as Signals from "./signals.ts"
@@ -32,7 +33,7 @@ export const serve = Effect.fnUntraced(
     const hosts = yield* Hosts.make(changeable, fixed.access, observer.observe)
     const pool = yield* Pool.make({
       hosts: hosts.lists,
-      health: shared && Effect.succeed(shared.health),
+      health: shared?.health,
       permits: changeable.permits,
       maxWaiting: fixed.maxWaiting,
       defaults: { deadlines: fixed.deadlines }
@@ -70,7 +71,7 @@ export const serve = Effect.fnUntraced(
 const findAccounts = Effect.fnUntraced(function* (
   { noKeys }: Sources.Input,
   { address, keysFile }: Sources.Fixed,
-  shared: Shared.Shared | undefined
+  shared: Redis.Shared | undefined
 ) {
   if (noKeys) {
     return keysFile === undefined

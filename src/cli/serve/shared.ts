@@ -1,23 +1,9 @@
-/** What several gateways share, and where. */
+/** Where several gateways share what they know. */
 import * as Effect from "effect/Effect"
-import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
-import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redacted from "effect/Redacted"
 import * as Access from "../access.ts"
 import * as Failure from "../failure.ts"
-
-/** Of a Redis. */
-export interface Address {
-  readonly url: string
-  readonly password: Redacted.Redacted<string> | undefined
-}
-
-export interface Shared {
-  /** Counts the limits of keys. */
-  readonly limiter: RateLimiter.RateLimiter
-  /** Knows which hosts are off. */
-  readonly health: CircuitBreaker.CircuitBreakerStore["Service"]
-}
+import type { Address } from "./redis.ts"
 
 /** The variable of Redis's own command line. */
 const passwordVariable = "REDISCLI_AUTH"

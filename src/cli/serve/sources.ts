@@ -17,6 +17,7 @@ import type * as Flags from "../flags.ts"
 import * as Output from "../output.ts"
 import * as GatewayConfig from "./config.ts"
 import * as Listen from "./listen.ts"
+import type { Address } from "./redis.ts"
 import * as Shared from "./shared.ts"
 import * as JsonFile from "../jsonFile.ts"
 
@@ -42,7 +43,7 @@ export interface Fixed {
   /** `undefined`: none was named. */
   readonly keysFile: string | undefined
   /** `undefined`: it shares nothing with other gateways. */
-  readonly redis: Shared.Address | undefined
+  readonly redis: Address | undefined
 }
 
 export interface Source {
@@ -93,7 +94,7 @@ const divide = Effect.fnUntraced(function* (all: Permits, gateways: number): Eff
   }
   return {
     permits: share(byDefault),
-    hosts: hosts.map((host) => (host.permits === undefined ? host : { ...host, permits: share(host.permits) }))
+    hosts: hosts.map(({ permits = byDefault, ...host }): GatewayConfig.Host => ({ ...host, permits: share(permits) }))
   }
 })
 

@@ -69,11 +69,11 @@ export interface PoolOptions<E = never, R = never> extends Settings {
    */
   readonly hosts: ReadonlyArray<HostOptions<E, R>> | Stream.Stream<ReadonlyArray<HostOptions<E, R>>, E, R>
   /**
-   * Where pools of several processes report which hosts are off, as an Effect: `CircuitBreaker.CircuitBreakerStore`, the service itself.
+   * Where pools of several processes report which hosts are off: what `CircuitBreaker.CircuitBreakerStore` provides, such as on Redis.
    * A host that one of them turns off gets no requests of the others either, until they have probed it. The name of a host has to mean
    * the same one in all of them. Default: none.
    */
-  readonly health?: Effect.Effect<CircuitBreaker.CircuitBreakerStore["Service"], E, R> | undefined
+  readonly health?: CircuitBreaker.CircuitBreakerStore["Service"] | undefined
 }
 
 const poolFields: OptionSchema.Fields<Settings> = {
@@ -97,7 +97,10 @@ const hostDefinition = OptionSchema.define<HostOptions<unknown, unknown>>(hostFi
 type AllOptions = PoolOptions<unknown, unknown>
 
 const health = Schema.optional(
-  OptionSchema.is(Effect.isEffect, "an Effect that has the store, such as CircuitBreaker.CircuitBreakerStore")
+  OptionSchema.is(
+    (u): u is Record<string, unknown> => Values.isRecord(u) && "admit" in u,
+    "a store, such as CircuitBreaker.CircuitBreakerStore provides it"
+  )
 )
 
 const definition = OptionSchema.define<AllOptions>(

@@ -22,19 +22,19 @@ const refused = new ProviderError({ provider: "gpu", reason: new NetworkError({ 
 
 /** Two pools with the same host, which fails as long as it is sick. */
 const makeTwo = Effect.fnUntraced(function* (store: Store) {
-  const gpu = { isSick: false, isListing: true, isReachable: [true, true], listed: [0, 0] }
-  const makeOne = Effect.fnUntraced(function* (i: 0 | 1) {
+  const gpu = { isSick: false, isListing: true, isReachable: { one: true, two: true }, listed: { one: 0, two: 0 } }
+  const makeOne = Effect.fnUntraced(function* (name: "one" | "two") {
     const script = (): MockProvider.Script => (gpu.isSick ? [fail(new ApiError({ status: 500 }))] : ["Hi"])
     const mock = yield* fake("gpu", script)
     const listModels = Effect.suspend(() => {
-      gpu.listed[i]!++
-      return gpu.isListing && gpu.isReachable[i] === true ? mock.listModels : Effect.fail(refused)
+      gpu.listed[name]++
+      return gpu.isListing && gpu.isReachable[name] ? mock.listModels : Effect.fail(refused)
     })
-    const pool = yield* Pool.make({ hosts: [{ provider: { ...mock, listModels } }], health: Effect.succeed(store) })
+    const pool = yield* Pool.make({ hosts: [{ provider: { ...mock, listModels } }], health: store })
     const status = Effect.map(host(pool, "gpu"), (state) => state?.status)
     return { pool, status, sent: Effect.map(mock.requests, ({ length }) => length) }
   })
-  const [one, two] = yield* Effect.all([makeOne(0), makeOne(1)])
+  const [one, two] = yield* Effect.all([makeOne("one"), makeOne("two")])
   const makeSick = Effect.suspend(() => {
     gpu.isSick = true
     const questions = Array.from({ length: 5 }, (_, i) => one.pool.complete(ask(`question ${i}`)))
@@ -67,19 +67,19 @@ it.effect("it is back for all as soon as the probe of one of them succeeds", () 
     // Each waits longer than before, up to five minutes.
     yield* TestClock.adjust("3 minutes")
     gpu.isListing = true
-    const before = [...gpu.listed]
+    gpu.listed = { one: 0, two: 0 }
     const isAnyBack = Effect.map(statuses, (all) => all.includes("ready"))
     yield* Effect.repeat(TestClock.adjust("100 millis"), { until: () => isAnyBack })
     yield* TestClock.adjust("250 millis")
     expect(yield* statuses).toEqual(["ready", "ready"])
-    expect(gpu.listed.map((count, i) => count - before[i]!)).toEqual([1, 1])
+    expect(gpu.listed).toEqual({ one: 1, two: 1 })
   })
 )
 
 it.effect("a pool that does not reach the host does not keep the others from it", () =>
   Effect.gen(function* () {
     const { gpu, makeSick, statuses, two } = yield* makeTwo(yield* makeStore)
-    gpu.isReachable[0] = false
+    gpu.isReachable.one = false
     yield* makeSick
     gpu.isSick = false
     yield* TestClock.adjust("1 second")

@@ -81,7 +81,7 @@ type Permits = Pick<Changeable, "hosts" | "permits">
 const defaultPermits = 4
 
 /** The part of one gateway. None has no permit of a host, so there may be more in all than the host has. */
-const divide = Effect.fnUntraced(function* (all: Permits, gateways: number): Effect.fn.Return<Permits> {
+export const divide = Effect.fnUntraced(function* (all: Permits, gateways: number): Effect.fn.Return<Permits> {
   if (gateways === 1) return all
   const share = (permits: number) => Math.max(1, Math.floor(permits / gateways))
   const { hosts, permits: byDefault = defaultPermits } = all

@@ -6,27 +6,19 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Shared from "../../src/cli/serve/shared.ts"
 import * as Sources from "../../src/cli/serve/sources.ts"
-import { vi } from "vitest"
-
-vi.spyOn(process.stderr, "write").mockReturnValue(true)
 
 const Count = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 }))
 
-it.effect.prop(
+it.prop(
   "each gateway gets a permit of each host at least, and all of them no more than the host has, if it has enough",
-  { gateways: Count, own: Schema.optional(Count), byDefault: Schema.optional(Count) },
-  ({ byDefault, gateways, own }) =>
-    Effect.gen(function* () {
-      const all = { hosts: [{ url: "http://gpu", permits: own }], permits: byDefault }
-      const { hosts, permits } = yield* Sources.divide(all, gateways)
-      const had = own ?? byDefault ?? 4
-      const has = hosts[0]?.permits ?? permits ?? 4
-      expect(has).toBeGreaterThanOrEqual(1)
-      if (had >= gateways) {
-        expect(has * gateways).toBeLessThanOrEqual(had)
-        expect((has + 1) * gateways).toBeGreaterThan(had)
-      } else expect(has).toBe(1)
-    })
+  { gateways: Count, permits: Count },
+  ({ gateways, permits }) => {
+    const part = Sources.share(permits, gateways)
+    expect(part).toBeGreaterThanOrEqual(1)
+    if (permits < gateways) return expect(part).toBe(1)
+    expect(part * gateways).toBeLessThanOrEqual(permits)
+    expect((part + 1) * gateways).toBeGreaterThan(permits)
+  }
 )
 
 const environment = (variables: Readonly<Record<string, string>>) =>

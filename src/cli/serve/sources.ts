@@ -80,10 +80,13 @@ type Permits = Pick<Changeable, "hosts" | "permits">
 /** As the pool has it. */
 const defaultPermits = 4
 
-/** The part of one gateway. None has no permit of a host, so there may be more in all than the host has. */
-export const divide = Effect.fnUntraced(function* (all: Permits, gateways: number): Effect.fn.Return<Permits> {
+/** The permits of one gateway. It has one at least, so there may be more in all than the host has. */
+export const share = (permits: number, gateways: number): number => Math.max(1, Math.floor(permits / gateways))
+
+const withPermits = (host: GatewayConfig.Host, permits: number): GatewayConfig.Host => ({ ...host, permits })
+
+const divide = Effect.fnUntraced(function* (all: Permits, gateways: number): Effect.fn.Return<Permits> {
   if (gateways === 1) return all
-  const share = (permits: number) => Math.max(1, Math.floor(permits / gateways))
   const { hosts, permits: byDefault = defaultPermits } = all
   for (const host of hosts) {
     const { permits = byDefault } = host
@@ -93,8 +96,8 @@ export const divide = Effect.fnUntraced(function* (all: Permits, gateways: numbe
     )
   }
   return {
-    permits: share(byDefault),
-    hosts: hosts.map(({ permits = byDefault, ...host }): GatewayConfig.Host => ({ ...host, permits: share(permits) }))
+    permits: share(byDefault, gateways),
+    hosts: hosts.map((host) => withPermits(host, share(host.permits ?? byDefault, gateways)))
   }
 })
 

@@ -6,91 +6,55 @@
  * @category Policies
  * @since 0.3.0
  */
-import * as MessageStorage from "effect/cluster/MessageStorage"
-import * as RunnerHealth from "effect/cluster/RunnerHealth"
-import * as Runners from "effect/cluster/Runners"
-import * as RunnerStorage from "effect/cluster/RunnerStorage"
-import * as Sharding from "effect/cluster/Sharding"
-import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import type { Sharding } from "effect/cluster/Sharding"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
+import type { HttpServer } from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import type { WebSocketConstructor } from "effect/socket/Socket"
+import type { SqlClient } from "effect/sql/SqlClient"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Entity from "./cluster/entity.ts"
+import * as ClusterOptions from "./cluster/options.ts"
 import * as Protocol from "./cluster/protocol.ts"
 import * as ClusterScheduler from "./cluster/scheduler.ts"
-import type { Defaults } from "./CompletionRequest.ts"
-import * as PoolOptions from "./policies/pool/options.ts"
+import * as ClusterSharding from "./cluster/sharding.ts"
 import * as PoolProvider from "./policies/pool/provider.ts"
 import * as Pool from "./Pool.ts"
 import * as Provider from "./Provider.ts"
-import { InvalidRequest, ProviderError } from "./ProviderError.ts"
-import * as Servers from "./servers/servers.ts"
+import type { ProviderError } from "./ProviderError.ts"
 
 /**
  * A server that takes part in a cluster.
  *
  * @category options
  */
-export interface Host {
-  /** Its address, such as `http://gpu-1:11434`, by which the gateways and the runners reach it. */
-  readonly url: string
-  /** What it is. */
-  readonly kind: Servers.Kind
-  /** Its name in `state`, in errors and in the final chunk, different from those of other hosts. Default: its `url`. */
-  readonly name?: string | undefined
-  /** How many requests it answers at the same time, 1 or more, whichever gateways they come from. Default: 4. */
-  readonly permits?: number | undefined
-  /** Whether a request for another model waits until the answers of the first have ended. Default: `true` for LM Studio, otherwise `false`. */
-  readonly oneModelAtATime?: boolean | undefined
-}
-
-/**
- * The options that a gateway and the scheduler of its cluster have in common.
- *
- * @category options
- */
-export interface Options extends Omit<PoolOptions.Settings, "defaults" | "permits"> {
-  /** Which hosts: those that have joined this pool. Default: `default`. */
-  readonly pool?: string | undefined
-  /**
-   * Makes the provider of a host. Default: that of its kind, with the token of its variable, such as `OLLAMA_API_KEY`. Tokens are
-   * not sent through the cluster.
-   */
-  readonly connect?:
-    | ((
-        host: Host & { readonly name: string }
-      ) => Effect.Effect<Provider.Provider, ProviderError, HttpClient.HttpClient>)
-    | undefined
-}
+export interface Host extends ClusterOptions.Host {}
 
 /**
  * The options of the scheduler.
  *
  * @category options
  */
-export interface SchedulerOptions extends Options {
-  /**
-   * How long a scheduler that starts waits before it gives hosts to requests, so that the gateways can tell it what they have if it
-   * takes the place of another one. Default: 2 seconds.
-   */
-  readonly takeoverDelay?: Duration.Input | undefined
-}
+export interface SchedulerOptions extends ClusterOptions.SchedulerOptions {}
 
 /**
  * The options of a gateway.
  *
  * @category options
  */
-export interface GatewayOptions extends Options {
-  /** Options of every completion request that does not set its own, deadlines included. Default: none. */
-  readonly defaults?: Defaults | undefined
-}
+export interface GatewayOptions extends ClusterOptions.GatewayOptions {}
+
+/**
+ * The options of a host that joins.
+ *
+ * @category options
+ */
+export interface JoinOptions extends ClusterOptions.JoinOptions {}
 
 /**
  * A `Provider` whose requests go to the hosts of a cluster.
@@ -109,28 +73,11 @@ export interface Cluster extends Provider.Provider {
  */
 export const Cluster = Context.Service<Cluster>("effect-local-llm/Cluster")
 
-const resolve = ({ connect, pool = "default", ...settings }: Options) =>
-  Effect.gen(function* () {
-    const { abandonedMillis, maxWaiting, name, unloadHanging } = yield* PoolOptions.resolve({ ...settings, hosts: [] })
-    const wait = Metric.withAttributes(Pool.waitSeconds, { pool: name })
-    const context = yield* Effect.context<HttpClient.HttpClient>()
-    return {
-      pool,
-      name,
-      connect: (host: Protocol.Host) => Effect.provideContext((connect ?? connectByKind)(host), context),
-      local: { abandonedMillis, maxWaiting, unloadHanging, onWaited: (seconds: number) => Metric.update(wait, seconds) }
-    }
-  })
-
-const connectByKind = ({ kind, name, url }: Protocol.Host) =>
-  Servers.connect(kind, { url, name }).pipe(
-    Effect.map(({ service }) => service.provider),
-    Effect.catchTag("ConfigError", ({ message }) =>
-      Effect.fail(
-        new ProviderError({ provider: name, reason: new InvalidRequest({ field: "token", description: message }) })
-      )
-    )
-  )
+/** Run for each request that has waited for a host. */
+const measureWait = (name: string) => {
+  const wait = Metric.withAttributes(Pool.waitSeconds, { pool: name })
+  return (seconds: number) => Metric.update(wait, seconds)
+}
 
 /**
  * Runs the scheduler of a pool where `effect/cluster` places it: on one of the runners that have this layer. Fails with `InvalidRequest`
@@ -147,13 +94,12 @@ const connectByKind = ({ kind, name, url }: Protocol.Host) =>
  */
 export const layerScheduler = (
   options: SchedulerOptions = {}
-): Layer.Layer<never, ProviderError, Sharding.Sharding | HttpClient.HttpClient> => {
-  const { takeoverDelay = "2 seconds", ...settings } = options
-  const takeoverMillis = Duration.toMillis(Duration.fromInputUnsafe(takeoverDelay))
-  return Layer.unwrap(
-    Effect.map(resolve(settings), ({ connect, local }) => Entity.layer({ ...local, connect, takeoverMillis }))
+): Layer.Layer<never, ProviderError, Sharding | HttpClient.HttpClient> =>
+  Layer.unwrap(
+    Effect.map(ClusterOptions.readScheduler(options), ({ name, ...resolved }) =>
+      Entity.layer({ ...resolved, onWaited: measureWait(name) })
+    )
   )
-}
 
 /**
  * Provides `Provider` and `Cluster`: each request goes to a host that the scheduler of the pool names. Fails with `InvalidRequest` if an
@@ -171,27 +117,31 @@ export const layerScheduler = (
  */
 export const layer = (
   options: GatewayOptions = {}
-): Layer.Layer<Provider.Provider | Cluster, ProviderError, Sharding.Sharding | HttpClient.HttpClient> =>
+): Layer.Layer<Provider.Provider | Cluster, ProviderError, Sharding | HttpClient.HttpClient> =>
   Layer.effectContext(
     Effect.map(make(options), (cluster) => Context.make(Provider.Provider, cluster).pipe(Context.add(Cluster, cluster)))
   )
 
-const make = Effect.fnUntraced(function* ({ defaults, ...options }: GatewayOptions) {
-  const { connect, local, name, pool } = yield* resolve(options)
+const make = Effect.fnUntraced(function* (options: GatewayOptions) {
+  const { connect, defaults, name, pool, ...local } = yield* ClusterOptions.readGateway(options)
   const client = (yield* Protocol.Pool.client)(pool)
   const scheduler = yield* ClusterScheduler.make({
     client,
     gateway: (yield* Random.next).toString(36).slice(2),
-    name,
     connect,
-    local
+    local: { ...local, onWaited: measureWait(name) }
   })
   const state = yield* SubscriptionRef.make<Pool.State>({ hosts: [], waiting: 0 })
-  const refresh = Effect.flatMap(
-    Effect.catch(client.Inspect(), () => SubscriptionRef.get(scheduler.queue.state)),
-    (next) => SubscriptionRef.set(state, next)
+  const own = SubscriptionRef.get(scheduler.queue.state)
+  const refresh = Effect.suspend(() =>
+    scheduler.isConnected() ? Effect.catchCause(Effect.timeout(client.Inspect(), callTimeout), () => own) : own
   )
-  yield* Effect.forkScoped(Effect.repeat(refresh, Schedule.spaced("1 second")))
+  yield* Effect.forkScoped(
+    Effect.repeat(
+      Effect.flatMap(refresh, (next) => SubscriptionRef.set(state, next)),
+      Schedule.spaced("1 second")
+    )
+  )
   const cluster: Cluster = {
     ...PoolProvider.make({ name, scheduler }, defaults),
     state,
@@ -200,26 +150,39 @@ const make = Effect.fnUntraced(function* ({ defaults, ...options }: GatewayOptio
   return cluster
 })
 
+/** The scheduler answers at once if it can be reached. */
+const callTimeout = "5 seconds"
+
 /**
- * Lets a host take part in the cluster until it is interrupted. Then the host gets no new requests, and the effect ends when the answers of
- * the host have ended. Fails with `InvalidRequest` if another host has the name.
+ * Lets a host take part in the cluster until it is interrupted. Then the host gets no new requests, and the interruption ends when the
+ * answers of the host have ended, or if the scheduler cannot be reached for 5 seconds.
+ *
+ * **Errors**
+ *
+ * `InvalidRequest`: an option is invalid, or another host has the name.
  *
  * @category constructors
  */
 export const join = Effect.fnUntraced(function* (
   host: Host,
-  { pool = "default" }: Pick<Options, "pool"> = {}
-): Effect.fn.Return<never, ProviderError, Sharding.Sharding> {
+  options: JoinOptions = {}
+): Effect.fn.Return<never, ProviderError, Sharding> {
+  const { host: member, pool } = yield* ClusterOptions.readJoin(host, options)
+  const { name } = member
   const client = (yield* Protocol.Pool.client)(pool)
-  const { name = host.url, permits = 4 } = host
-  const taken = new InvalidRequest({ field: "name", description: `another host of the pool has the name ${name}` })
-  const register = Effect.flatMap(
-    Effect.orElseSucceed(client.Register({ host: { ...host, name, permits } }), () => true),
-    (isFree) => (isFree ? Effect.void : Effect.fail(new ProviderError({ provider: name, reason: taken })))
+  // A call is given up also while the interruption waits for it.
+  const call = <E>(effect: Effect.Effect<boolean, E>) =>
+    Effect.catchCause(Effect.timeout(Effect.interruptible(effect), callTimeout), () => Effect.succeed(true))
+  const register = Effect.flatMap(call(client.Register({ host: member })), (isFree) =>
+    isFree ? Effect.void : ClusterOptions.fail(name, "name", `another host of the pool has the name ${name}`)
   )
+  const leave = Effect.repeat(call(client.Leave({ host: name })), {
+    until: (hasLeft) => hasLeft,
+    schedule: Schedule.spaced("250 millis")
+  })
   return yield* Effect.repeat(register, Schedule.spaced("1 second")).pipe(
     Effect.andThen(Effect.never),
-    Effect.onInterrupt(() => Effect.ignore(client.Leave({ host: name })))
+    Effect.onInterrupt(() => leave)
   )
 })
 
@@ -228,8 +191,25 @@ export const join = Effect.fnUntraced(function* (
  *
  * @category layers
  */
-export const layerMemory: Layer.Layer<Sharding.Sharding> = Sharding.layer.pipe(
-  Layer.provide(Runners.layerNoop),
-  Layer.provide([MessageStorage.layerNoop, RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
-  Layer.provide(ShardingConfig.layer({ simulateRemoteSerialization: false }))
-)
+export const layerMemory: Layer.Layer<Sharding> = ClusterSharding.memory
+
+/**
+ * A process of a cluster that runs no schedulers, such as a gateway. It finds the runners in the database, whose tables it makes, and calls
+ * them over websockets.
+ *
+ * @category layers
+ */
+export const layerClient: Layer.Layer<Sharding, never, SqlClient | WebSocketConstructor> = ClusterSharding.client
+
+/**
+ * A process of a cluster that runs schedulers: a runner. It listens on the `HttpServer`, without authentication, so its port must be
+ * reachable by the processes of the cluster alone. `address` is where they reach it.
+ *
+ * @category layers
+ */
+export const layerRunner: (address: {
+  /** A name or an address of this machine, such as `gpu-1`. */
+  readonly host: string
+  /** The port of the `HttpServer`. */
+  readonly port: number
+}) => Layer.Layer<Sharding, never, HttpServer | SqlClient | WebSocketConstructor> = ClusterSharding.runner

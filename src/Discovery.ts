@@ -36,7 +36,7 @@ export type Kind = Servers.LocalKind
 /** All kinds, in the order in which they are preferred. */
 export const kinds: ReadonlyArray<Kind> = Servers.localKinds
 
-/** The service of a server. `kind` tells whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`. */
+/** The service of a server. `kind` says whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`. */
 export type Service = {
   readonly [K in Kind]: {
     /** Which server it is. */
@@ -194,7 +194,7 @@ export const connect = Effect.fnUntraced(function* (
  *
  * **When to use**
  *
- * When `discover` gives up too early: a server that is configured may be slow, or may be loading its model. This tells whether waiting
+ * When `discover` gives up too early: a server that is configured may be slow, or may be loading its model. This shows whether waiting
  * makes sense.
  *
  * **Details**

@@ -2,7 +2,7 @@
  * What gateways and the scheduler of a cluster say to each other. No text of a prompt or of a completion is in it.
  *
  * A gateway has one connection, whose stream brings it grants. What it says goes in lists, of which one is under way at a time, so a
- * busy gateway sends few calls. Every entry has an id of the gateway, so a list that arrives twice changes nothing.
+ * busy gateway sends few calls. Lists are numbered, so one that arrives twice or late changes nothing.
  */
 import * as Entity from "effect/cluster/Entity"
 import * as Rpc from "effect/rpc/Rpc"
@@ -29,6 +29,7 @@ export const toPool = <P>({ name, oneModelAtATime, permits }: Host, provider: P)
 })
 
 const Caller = Schema.Struct({
+  /** A hash of it. */
   name: Schema.String,
   weight: Schema.optional(Schema.Number),
   priority: Schema.optional(Schema.Literals(["interactive", "batch"]))
@@ -40,7 +41,7 @@ const Names = Schema.Array(Schema.String)
 const Subject = Schema.Struct({
   id: Schema.String,
   model: Schema.UndefinedOr(Schema.String),
-  /** Tells the request from others. */
+  /** Tells the request from others, together with the prompt. */
   fingerprint: Schema.Number,
   prompt: Schema.Struct({
     hashes: Schema.Array(Schema.Number),
@@ -109,12 +110,17 @@ const Prediction = Schema.Struct({
 const Granted = Schema.TaggedStruct("Granted", { id: Schema.String, host: Schema.String, prediction: Prediction })
 export type Granted = typeof Granted.Type
 
-export const Event = Schema.Union([
-  Granted,
-  Schema.TaggedStruct("Refused", { id: Schema.String, error: WithServer }),
-  /** The hosts, and how many gateways there are. */
-  Schema.TaggedStruct("Members", { hosts: Schema.Array(Host), gateways: Schema.Int })
-])
+const Refused = Schema.TaggedStruct("Refused", { id: Schema.String, error: WithServer })
+
+/** The hosts, and how many gateways there are. If it is not complete, there may be others, which a new scheduler does not know yet. */
+const Members = Schema.TaggedStruct("Members", {
+  hosts: Schema.Array(Host),
+  gateways: Schema.Int,
+  isComplete: Schema.Boolean
+})
+export type Members = typeof Members.Type
+
+export const Event = Schema.Union([Granted, Refused, Members])
 export type Event = typeof Event.Type
 
 export const Connect = Rpc.make("Connect", { payload: { gateway: Schema.String }, success: Event, stream: true })
@@ -122,16 +128,21 @@ export const Connect = Rpc.make("Connect", { payload: { gateway: Schema.String }
 /** `unknown`: the gateway has to connect first. `unsynced`: the list was not taken, because it needs a `Sync` at its beginning. */
 export const Received = Schema.Literals(["ok", "unsynced", "unknown"])
 
-export const Send = Rpc.make("Send", {
-  payload: { gateway: Schema.String, messages: Schema.Array(Message) },
-  success: Received
+const Sent = Schema.Struct({
+  gateway: Schema.String,
+  /** Grows with each list of the gateway. */
+  number: Schema.Int,
+  messages: Schema.Array(Message)
 })
+export type Sent = typeof Sent.Type
+
+export const Send = Rpc.make("Send", { payload: Sent, success: Received })
 
 /** A host takes part for as long as it registers. Returns whether its name is free, or its own. */
 export const Register = Rpc.make("Register", { payload: { host: Host }, success: Schema.Boolean })
 
-/** A host gets no new requests, and leaves when its answers have ended. */
-export const Leave = Rpc.make("Leave", { payload: { host: Schema.String } })
+/** A host gets no new requests, and leaves when its answers have ended. Returns whether they have. */
+export const Leave = Rpc.make("Leave", { payload: { host: Schema.String }, success: Schema.Boolean })
 
 export const State = Schema.Struct({
   hosts: Schema.Array(

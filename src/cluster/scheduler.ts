@@ -5,25 +5,24 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Hash from "effect/Hash"
 import type * as Scope from "effect/Scope"
 import type * as Choose from "../policies/pool/choose.ts"
 import type * as Host from "../policies/pool/host.ts"
 import type { WaitLimit } from "../policies/pool/line.ts"
 import type * as Queue from "../policies/pool/queue.ts"
-import * as Membership from "../policies/pool/membership.ts"
 import * as Scheduler from "../policies/pool/scheduler.ts"
 import type * as Provider from "../Provider.ts"
 import { NetworkError, type ProviderError, Timeout } from "../ProviderError.ts"
 import * as Json from "../values/json.ts"
 import * as Connection from "./connection.ts"
+import * as Hosts from "./hosts.ts"
 import * as Protocol from "./protocol.ts"
 
 export interface Options {
   readonly client: Connection.Client
   readonly gateway: string
-  /** The name of the pool in errors. */
-  readonly name: string
   /** Makes the provider of a host. */
   readonly connect: (host: Protocol.Host) => Effect.Effect<Provider.Provider, ProviderError>
   readonly local: Scheduler.Options & { readonly abandonedMillis: number | undefined }
@@ -39,76 +38,99 @@ interface Attempt {
   readonly subject: () => Protocol.Subject
   readonly limit: WaitLimit
   readonly answer: Deferred.Deferred<Scheduler.Grant, Choose.Failure>
-  host: Host.Host | undefined
+  /** What the scheduler of the cluster has given, or its own. */
+  grant: Scheduler.Grant | undefined
   hasBegun: boolean
 }
 
 interface State {
-  readonly name: string
   readonly local: Scheduler.Local
+  readonly hosts: Hosts.Hosts
   readonly attempts: Map<string, Attempt>
   readonly connection: Connection.Connection
   readonly nextId: () => string
+  readonly run: (effect: Effect.Effect<void>) => void
+  members: ReadonlyArray<Protocol.Host>
+  gateways: number
 }
 
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ClusterScheduler, never, Scope.Scope> {
-  const { client, gateway, name } = options
-  const scope = yield* Effect.scope
+  const { client, gateway } = options
   const local = yield* Scheduler.make(options.local)
-  const pool = Membership.make({ ...options.local, name, permits: 1, queue: local.queue, scope })
-  const attempts = new Map<string, Attempt>()
-  let members: ReadonlyArray<Protocol.Host> = []
-  let ids = 0
-
-  const setMembers = Effect.fnUntraced(function* (hosts: ReadonlyArray<Protocol.Host>, gateways: number) {
-    const left = members.filter(({ name }) => !hosts.some((host) => host.name === name))
-    members = hosts
-    for (const host of hosts) {
-      const permits = Math.max(1, Math.floor(host.permits / gateways))
-      yield* Effect.ignore(pool.keep(Protocol.toPool({ ...host, permits }, options.connect(host))), { log: "Warn" })
-    }
-    yield* Effect.forEach(left, (host) => Effect.forkIn(Effect.ignore(pool.drain(host.name)), scope), { discard: true })
+  const connection = yield* Connection.make({
+    client,
+    gateway,
+    onEvent: (event) => Effect.sync(() => apply(state, event)),
+    sync: () => ({ _tag: "Sync", hosts: state.members, ...split(state) })
   })
-
-  const onEvent = (event: Protocol.Event): Effect.Effect<void> => {
-    switch (event._tag) {
-      case "Members":
-        return setMembers(event.hosts, event.gateways)
-      case "Granted":
-        return granted(state, event)
-      case "Refused": {
-        const attempt = attempts.get(event.id)
-        return attempt === undefined ? Effect.void : Deferred.fail(attempt.answer, event.error)
-      }
-    }
+  let ids = 0
+  const state: State = {
+    local,
+    hosts: yield* Hosts.make({ ...options, ...options.local, queue: local.queue }),
+    attempts: new Map(),
+    connection,
+    nextId: () => `${gateway} ${++ids}`,
+    run: yield* FiberSet.makeRuntime<never, void, never>(),
+    members: [],
+    gateways: 1
   }
-  const sync = (): Protocol.Sync => ({ _tag: "Sync", hosts: members, ...split(state) })
-  const connection = yield* Connection.make({ client, gateway, onEvent: (event) => onEvent(event), sync })
-  const state: State = { name, local, attempts, connection, nextId: () => `${gateway} ${++ids}` }
   return { ...local, admit: (request) => makeEntry(state, request), isConnected: connection.isOpen }
 })
 
-const granted = ({ attempts, connection, local }: State, { host: name, id, prediction }: Protocol.Granted) => {
-  const attempt = attempts.get(id)
-  const host = local.hosts().find((host) => host.name === name)
-  if (attempt !== undefined && host !== undefined) {
-    return Deferred.succeed(attempt.answer, { host, prediction })
+const apply = (state: State, event: Protocol.Event): void => {
+  const { attempts, hosts, run } = state
+  switch (event._tag) {
+    case "Members":
+      return setMembers(state, event)
+    case "Granted": {
+      const use = () => granted(state, event)
+      return hosts.isPending(event.host) ? run(Effect.map(hosts.settled(event.host), use)) : use()
+    }
+    case "Refused": {
+      const attempt = attempts.get(event.id)
+      if (attempt !== undefined) Deferred.doneUnsafe(attempt.answer, Effect.fail(event.error))
+    }
   }
-  // It was given up meanwhile.
-  connection.send({ _tag: "End", id, outcome: "stopped", progress: "none" })
-  const failure = new NetworkError({ description: `the host ${name} cannot be used` })
-  return attempt === undefined ? Effect.void : Deferred.fail(attempt.answer, failure)
+}
+
+/** A new scheduler does not know all hosts and gateways yet. */
+const setMembers = (state: State, { gateways, hosts, isComplete }: Protocol.Members): void => {
+  const missing = state.members.filter(({ name }) => !hosts.some((host) => host.name === name))
+  state.members = isComplete ? hosts : [...hosts, ...missing]
+  state.gateways = isComplete ? gateways : Math.max(gateways, state.gateways)
+  for (const host of state.members) {
+    state.hosts.set({ ...host, permits: Math.max(1, Math.floor(host.permits / state.gateways)) })
+  }
+  if (isComplete) for (const { name } of missing) state.hosts.remove(name)
+}
+
+const granted = ({ attempts, connection, hosts }: State, { host: name, id, prediction }: Protocol.Granted): void => {
+  const attempt = attempts.get(id)
+  const host = hosts.get(name)
+  if (attempt === undefined || host === undefined) {
+    // The request was given up meanwhile, or it fails.
+    connection.send({ _tag: "End", id, outcome: "stopped", progress: "none" })
+    const failure = new NetworkError({ description: `the host ${name} cannot be used` })
+    if (attempt?.grant === undefined && attempt !== undefined) {
+      Deferred.doneUnsafe(attempt.answer, Effect.fail(failure))
+    }
+  } else if (attempt.grant === undefined) {
+    attempt.grant = { host, prediction }
+    Deferred.doneUnsafe(attempt.answer, Effect.succeed(attempt.grant))
+  } else if (attempt.grant.host !== host) {
+    connection.resync()
+  }
 }
 
 const split = ({ attempts, local }: State): Pick<Protocol.Sync, "held" | "waiting"> => {
   const held: Array<Protocol.Held> = []
   const waiting: Array<Protocol.Acquire> = []
   for (const attempt of attempts.values()) {
-    const { hasBegun, host } = attempt
-    if (host === undefined) waiting.push(toAcquire(attempt, local.now()))
-    else held.push({ subject: attempt.subject(), host: host.name, hasBegun })
+    const { grant, hasBegun } = attempt
+    if (grant === undefined) waiting.push(toAcquire(attempt, local.now()))
+    else held.push({ subject: attempt.subject(), host: grant.host.name, hasBegun })
   }
   return { held, waiting }
 }
@@ -134,7 +156,7 @@ const makeEntry = (state: State, request: Scheduler.Request): Scheduler.LocalEnt
       subject,
       limit,
       answer: Deferred.makeUnsafe(),
-      host: undefined,
+      grant: undefined,
       hasBegun: false
     } satisfies Attempt
     current = { id, attempt }
@@ -171,11 +193,16 @@ const makeEntry = (state: State, request: Scheduler.Request): Scheduler.LocalEnt
     return Effect.raceFirst(ask(attempt), Effect.andThen(connection.closed, acquireAlone(attempt)))
   }
 
-  const take = (attempt: Attempt, { host }: Scheduler.Grant): void => {
-    attempt.host = host
-    // Its own scheduler may have given it, which that of the cluster has to know.
-    if (entry.hasHost()) connection.resync()
-    else entry.hold(host, false)
+  /** Both schedulers may have given a host in the same moment. That of the cluster counts. */
+  const take = (attempt: Attempt, own: Scheduler.Grant): Scheduler.Grant => {
+    const grant = (attempt.grant ??= own)
+    if (entry.host() === grant.host) {
+      connection.resync()
+    } else {
+      entry.end(stopped)
+      entry.hold(grant.host, false)
+    }
+    return grant
   }
 
   return {
@@ -183,7 +210,7 @@ const makeEntry = (state: State, request: Scheduler.Request): Scheduler.LocalEnt
     acquire: (limit) =>
       Effect.suspend(() => {
         const attempt = start(limit)
-        return Effect.tap(acquire(attempt), (grant) => Effect.sync(() => take(attempt, grant)))
+        return Effect.map(acquire(attempt), (grant) => take(attempt, grant))
       }),
     begin: () => {
       entry.begin()
@@ -221,9 +248,9 @@ const toSubject = (
 ): Protocol.Subject => ({
   id,
   model,
-  fingerprint: Hash.string(Json.stringify(request, withoutTexts) ?? ""),
+  fingerprint: Hash.string(Json.stringify(request, withoutPrompt) ?? ""),
   prompt: { hashes: prompt.hashes, ends: prompt.ends, characters: prompt.characters },
-  caller,
+  caller: { ...caller, name: hashName(caller.name) },
   tried: namesOf(hosts, entry.tried),
   inUse: namesOf(hosts, history.inUse),
   failed: namesOf(hosts, history.failed),
@@ -236,8 +263,11 @@ const toSubject = (
 const namesOf = (hosts: ReadonlyArray<Host.Host>, some: ReadonlySet<object>): ReadonlyArray<string> =>
   some.size === 0 ? [] : hosts.filter((host) => some.has(host)).map(({ name }) => name)
 
-/** Texts are part of the prompt's hashes, and deadlines are what is left of them. */
-const withoutTexts = (key: string, value: unknown): unknown =>
-  ["prompt", "messages", "images", "input", "deadlines"].includes(key) ? undefined : value
+/** The prompt has hashes of its own, and deadlines are what is left of them. */
+const withoutPrompt = (key: string, value: unknown): unknown =>
+  ["prompt", "messages", "images", "deadlines"].includes(key) ? undefined : value
+
+/** A name may say who a person is. */
+const hashName = (name: string): string => (name === "" ? "" : [Hash.string(name), Hash.string(`+${name}+`)].join(" "))
 
 const stopped: Queue.Ended = { outcome: "stopped", progress: "none" }

@@ -49,7 +49,7 @@ export const toRequest = (
   return feature === undefined ? Result.succeed(request) : Result.fail(new Unsupported({ feature }))
 }
 
-/** What a response says of itself. */
+/** The metadata of a response. */
 export interface WriterContext {
   /** The model, as the client names it. */
   readonly model: string

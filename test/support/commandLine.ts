@@ -43,8 +43,9 @@ export interface Options {
 /** Nothing listens there. */
 export const nowhere = "http://127.0.0.1:1"
 
-const main = fileURLToPath(new URL("../../.cache/commandLine/main.js", import.meta.url))
-const redirectPorts = new URL("redirectPorts.ts", import.meta.url).href
+const bundled = new URL("../../.cache/commandLine/", import.meta.url)
+const main = fileURLToPath(new URL("main.js", bundled))
+const redirectPorts = new URL("redirectPorts.js", bundled).href
 
 /** The command for a shell. Its words are quoted. */
 export const shellCommand = (args: ReadonlyArray<string>): string =>
@@ -55,7 +56,8 @@ export const shellCommand = (args: ReadonlyArray<string>): string =>
 const environment = ({ env, usualPorts = {} }: Options): NodeJS.ProcessEnv => {
   const ports = { 11434: nowhere, 1234: nowhere, 8080: nowhere, ...usualPorts }
   const redirects = Object.entries(ports).map(([port, url]) => [port, Number(new URL(url).port)])
-  return { PATH: process.env["PATH"], USUAL_PORTS: JSON.stringify(Object.fromEntries(redirects)), ...env }
+  const { NODE_COMPILE_CACHE, PATH } = process.env
+  return { NODE_COMPILE_CACHE, PATH, USUAL_PORTS: JSON.stringify(Object.fromEntries(redirects)), ...env }
 }
 
 /** Starts it. It finds no servers but those of `env`, the arguments and `usualPorts`. */

@@ -112,7 +112,7 @@ export const follow = Effect.fnUntraced(function* <E, R>(
 })
 
 /** Messages of this library are safe to log. Those of a list, from a file or a service, may have credentials. */
-const toLog = (cause: Cause.Cause<unknown>): string => {
+export const toLog = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
   return isProviderError(error) ? error.message : Text.placeOf(cause)
 }

@@ -76,7 +76,7 @@ export interface PoolOptions<E = never, R = never> extends Settings {
   readonly health?: CircuitBreaker.CircuitBreakerStore["Service"] | undefined
 }
 
-const poolFields: OptionSchema.Fields<Settings> = {
+export const poolFields: OptionSchema.Fields<Settings> = {
   name: OptionSchema.text,
   permits: OptionSchema.count(1),
   maxWaiting: OptionSchema.count(0),

@@ -59,7 +59,7 @@ export interface Scheduler {
 export interface LocalEntry extends Entry {
   /** In place of `acquire`: the request has this host, because another scheduler has given it. */
   readonly hold: (host: Host.Host, hasBegun: boolean) => void
-  readonly hasHost: () => boolean
+  readonly host: () => Host.Host | undefined
   /** The hosts that failed before its completion committed. */
   readonly tried: ReadonlySet<Host.Host>
   /** The fewest tokens that the prompt has, if a host reported it; otherwise 0. */
@@ -119,7 +119,7 @@ const makeEntry = ({ models, queue }: Parts, ticket: Ticket): LocalEntry => {
       queue.hold(ticket, host, hasBegun)
       crashes = ticket.history.crashed.size
     },
-    hasHost: () => ticket.host !== undefined,
+    host: () => ticket.host,
     tried: ticket.tried,
     minTokens: () => ticket.minTokens,
     begin: () => queue.begin(ticket),

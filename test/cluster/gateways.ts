@@ -38,10 +38,12 @@ export const make: Effect.Effect<Setup, never, Scope.Scope> = Effect.gen(functio
   const folder = yield* Process.folder
   const keys = ["--keys", Path.join(folder, "keys.json")]
   let added = 0
-  const addKey = (...limits: ReadonlyArray<string>) =>
-    Effect.map(CommandLine.run(["keys", "add", `key${added++}`, ...keys, "--status", ...limits]), ({ stdout }) =>
-      stdout.trim()
-    )
+  const addKey = Effect.fnUntraced(function* (...limits: ReadonlyArray<string>) {
+    const { stdout } = yield* CommandLine.run(["keys", "add", `key${added++}`, ...keys, "--status", ...limits])
+    // The gateways look at the file once in a second.
+    yield* Effect.sleep("1100 millis")
+    return stdout.trim()
+  })
   yield* addKey()
   const hosts = yield* Effect.all([Host.make("only-0"), Host.make("only-1")])
   const redis = yield* Redis.make

@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ["test/cluster/**/*.test.ts"],
     globalSetup: ["test/support/bundleCommandLine.ts", "test/cluster/setup.ts"],
-    testTimeout: 60_000
+    // Several programs start and end in a test, on a machine that may be busy.
+    testTimeout: 180_000,
+    hookTimeout: 180_000
   }
 })

@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: "together",
           include: ["{test,examples}/**/*.test.ts"],
-          // The others install a server, a browser, clients or other runtimes first, and have commands of their own.
+          // The others install servers, a browser, clients or other runtimes first, and have commands of their own.
           exclude: [...alone, "test/{real,browser,clients,cluster,runtimes}/**"],
           globalSetup: "test/support/bundleCommandLine.ts",
           // A file runs in the process of one that has ended, with the modules that it has loaded.

@@ -168,6 +168,14 @@ export const serve = {
     "A further name of a model, as NAME=MODEL, for tools with fixed names; several flags for several"
   ),
   permits: optional(Flag.Int("permits"), "How many requests each host answers at the same time (default: 4)"),
+  gateways: optional(
+    Flag.Int("gateways"),
+    "How many gateways have these hosts. Each takes its part of their permits, and one at least (default: 1)"
+  ),
+  redis: optional(
+    Flag.String("redis"),
+    "A Redis for what several gateways share, such as redis://cache:6379: counts of limits, and which hosts are off"
+  ),
   ...keys,
   noKeys: isSet("no-keys", "Need no keys, on any address"),
   firstChunkTimeout: timeouts.firstChunkTimeout,

@@ -11,7 +11,9 @@ import * as Hosts from "./hosts.ts"
 import * as Keys from "./keys.ts"
 import * as Listen from "./listen.ts"
 import * as Observer from "./observer.ts"
+import type * as Redis from "./redis.ts"
 import * as Server from "./server.ts"
+import * as Shared from "./shared.ts"
 import * as Sources from "./sources.ts"
 import * as Status from "./status.ts"
 
@@ -23,11 +25,13 @@ export const serve = Effect.fnUntraced(
     )
     let source = yield* Sources.read(input, startFake)
     const { changeable, fixed } = source
-    const accounts = yield* findAccounts(input, fixed)
+    const shared = fixed.redis && (yield* Shared.connect(fixed.redis))
+    const accounts = yield* findAccounts(input, fixed, shared)
     const observer = yield* Observer.make
     const hosts = yield* Hosts.make(changeable, fixed.access, observer.observe)
     const pool = yield* Pool.make({
       hosts: hosts.lists,
+      health: shared?.health,
       permits: changeable.permits,
       maxWaiting: fixed.maxWaiting,
       defaults: { deadlines: fixed.deadlines }
@@ -46,7 +50,7 @@ export const serve = Effect.fnUntraced(
       source = yield* Sources.read(input, startFake)
       if (JSON.stringify(source.fixed) !== JSON.stringify(before.fixed)) {
         yield* Output.note(
-          "addresses to listen on, files of keys, timeouts and maxWaiting change at the next start only"
+          "addresses to listen on, files of keys, timeouts, maxWaiting and redis change at the next start only"
         )
       }
       yield* hosts.set(source.changeable)
@@ -68,7 +72,11 @@ export const serve = Effect.fnUntraced(
 )
 
 /** Programs on other machines need keys, unless the user says otherwise. */
-const findAccounts = Effect.fnUntraced(function* ({ noKeys }: Sources.Input, { address, keysFile }: Sources.Fixed) {
+const findAccounts = Effect.fnUntraced(function* (
+  { noKeys }: Sources.Input,
+  { address, keysFile }: Sources.Fixed,
+  shared: Redis.Shared | undefined
+) {
   if (noKeys) {
     return keysFile === undefined
       ? Accounts.open
@@ -79,7 +87,7 @@ const findAccounts = Effect.fnUntraced(function* ({ noKeys }: Sources.Input, { a
   const hasUsual = usual !== undefined && (yield* Effect.orElseSucceed(files.exists(usual), () => false))
   const file = keysFile ?? (hasUsual ? usual : undefined)
   if (file !== undefined) {
-    const accounts = yield* Accounts.make(file)
+    const accounts = yield* Accounts.make(file, shared)
     if (accounts.count() === 0) {
       return yield* Failure.fail(`${file} has no keys; "local-llm keys add NAME" adds one, and --no-keys needs none`)
     }

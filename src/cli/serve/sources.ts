@@ -17,6 +17,8 @@ import type * as Flags from "../flags.ts"
 import * as Output from "../output.ts"
 import * as GatewayConfig from "./config.ts"
 import * as Listen from "./listen.ts"
+import type { Address } from "./redis.ts"
+import * as Shared from "./shared.ts"
 import * as JsonFile from "../jsonFile.ts"
 
 export type Input = Flags.Input<typeof Flags.serve>
@@ -40,6 +42,8 @@ export interface Fixed {
   readonly stopTimeout: Duration.Duration
   /** `undefined`: none was named. */
   readonly keysFile: string | undefined
+  /** `undefined`: it shares nothing with other gateways. */
+  readonly redis: Address | undefined
 }
 
 export interface Source {
@@ -55,13 +59,14 @@ export const read = Effect.fnUntraced(function* <R>(input: Input, startFake: Eff
   const fixed = yield* readFixed(input, config)
   if (input.permits !== undefined && input.permits < 1)
     return yield* Failure.fail("--permits is a whole number, 1 or more")
+  const gateways = input.gateways ?? config?.gateways ?? 1
+  if (gateways < 1) return yield* Failure.fail("--gateways is a whole number, 1 or more")
   const { hosts, isDemonstration } = yield* findHosts(input, config, startFake)
   const source: Source = {
     fixed,
     isDemonstration,
     changeable: {
-      hosts,
-      permits: input.permits ?? config?.permits,
+      ...(yield* divide({ hosts, permits: input.permits ?? config?.permits }, gateways)),
       aliases: { ...config?.aliases, ...(yield* readAliases(input.aliases)) },
       hostnames: config?.hostnames ?? [],
       origins: config?.origins ?? []
@@ -70,12 +75,39 @@ export const read = Effect.fnUntraced(function* <R>(input: Input, startFake: Eff
   return source
 })
 
+type Permits = Pick<Changeable, "hosts" | "permits">
+
+/** As the pool has it. */
+const defaultPermits = 4
+
+/** The permits of one gateway. It has one at least, so there may be more in all than the host has. */
+export const share = (permits: number, gateways: number): number => Math.max(1, Math.floor(permits / gateways))
+
+const withPermits = (host: GatewayConfig.Host, permits: number): GatewayConfig.Host => ({ ...host, permits })
+
+const divide = Effect.fnUntraced(function* (all: Permits, gateways: number): Effect.fn.Return<Permits> {
+  if (gateways === 1) return all
+  const { hosts, permits: byDefault = defaultPermits } = all
+  for (const host of hosts) {
+    const { permits = byDefault } = host
+    if (permits >= gateways) continue
+    yield* Output.note(
+      `${GatewayConfig.nameOf(host)}: ${permits} permits for ${gateways} gateways; each takes 1, so it may get ${gateways} requests at the same time`
+    )
+  }
+  return {
+    permits: share(byDefault, gateways),
+    hosts: hosts.map((host) => withPermits(host, share(host.permits ?? byDefault, gateways)))
+  }
+})
+
 const readFixed = Effect.fnUntraced(function* (input: Input, config: GatewayConfig.Config | undefined) {
   const path = yield* Path.Path
   const access = yield* Access.read(input)
   const time = (name: string, text: string | undefined) =>
     text === undefined ? Effect.succeed(undefined) : Access.parseTime(name, text, "never")
   const { deadlines } = access.defaults
+  const redis = input.redis ?? config?.redis
   const fixed: Fixed = {
     access,
     address: yield* Listen.parse(
@@ -94,7 +126,11 @@ const readFixed = Effect.fnUntraced(function* (input: Input, config: GatewayConf
       input.file ??
       (config?.keys === undefined || input.config === undefined
         ? undefined
-        : path.resolve(path.dirname(input.config), config.keys))
+        : path.resolve(path.dirname(input.config), config.keys)),
+    redis:
+      redis === undefined
+        ? undefined
+        : yield* Shared.readAddress(redis, input.redis === undefined ? `${input.config}: redis` : "--redis")
   }
   return fixed
 })

@@ -26,6 +26,9 @@ export interface Options {
 }
 
 export interface Connection {
+  /** Whether the scheduler has answered of late. */
+  readonly isConnected: () => boolean
+  /** Also while it is not known yet: a gateway that starts waits for the scheduler. */
   readonly isOpen: () => boolean
   /** Waits until the scheduler can be reached. */
   readonly opened: Effect.Effect<void>
@@ -58,10 +61,11 @@ interface State {
   readonly closed: Latch.Latch
   outbox: Array<Protocol.Message>
   isOpen: boolean
+  hasConnected: boolean
   isSynced: boolean
   /** Of the last messages. */
   number: number
-  /** When messages were last taken. */
+  /** When messages were last taken, or the gateway started. */
   takenAt: number
   readonly now: () => number
 }
@@ -73,18 +77,20 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     lost: yield* Deferred.make<void>(),
     connected: yield* Latch.make(false),
     filled: yield* Latch.make(false),
-    opened: yield* Latch.make(false),
-    closed: yield* Latch.make(true),
+    opened: yield* Latch.make(true),
+    closed: yield* Latch.make(false),
     outbox: [],
-    isOpen: false,
+    isOpen: true,
+    hasConnected: false,
     isSynced: false,
     number: 0,
-    takenAt: -Infinity,
+    takenAt: Monotonic.millisOf(clock),
     now: () => Monotonic.millisOf(clock)
   }
   yield* Effect.forkScoped(Effect.forever(listen(state, options)))
   yield* Effect.forkScoped(Effect.forever(exchange(state, options)))
   return {
+    isConnected: () => state.isOpen && state.hasConnected,
     isOpen: () => state.isOpen,
     opened: state.opened.await,
     closed: state.closed.await,
@@ -149,6 +155,7 @@ const exchange = (state: State, { client, gateway, sync }: Options): Effect.Effe
     )
     if (received === "ok") {
       state.takenAt = state.now()
+      state.hasConnected = true
       return setOpen(state, true)
     }
     state.isSynced = false

@@ -143,7 +143,7 @@ const checkEnd = Effect.fnUntraced(function* ({ asked, gateways, register, serve
     yield* TestClock.adjust("5 seconds")
     yield* TestClock.adjust("5 seconds")
     const exit = yield* Fiber.join(fiber)
-    expect(Exit.isSuccess(exit) || String(exit)).toSatisfy((u) => u === true || String(u).includes("Timeout"))
+    expect(Exit.isSuccess(exit) || String(exit)).toSatisfy((u) => u === true || String(u).includes("deadline"))
   }
 })
 

@@ -6,24 +6,23 @@
  * @category Policies
  * @since 0.3.0
  */
-import * as MessageStorage from "effect/cluster/MessageStorage"
-import * as RunnerHealth from "effect/cluster/RunnerHealth"
-import * as Runners from "effect/cluster/Runners"
-import * as RunnerStorage from "effect/cluster/RunnerStorage"
-import * as Sharding from "effect/cluster/Sharding"
-import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import type { Sharding } from "effect/cluster/Sharding"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
+import type { HttpServer } from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import type { WebSocketConstructor } from "effect/socket/Socket"
+import type { SqlClient } from "effect/sql/SqlClient"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Entity from "./cluster/entity.ts"
 import * as ClusterOptions from "./cluster/options.ts"
 import * as Protocol from "./cluster/protocol.ts"
 import * as ClusterScheduler from "./cluster/scheduler.ts"
+import * as ClusterSharding from "./cluster/sharding.ts"
 import * as PoolProvider from "./policies/pool/provider.ts"
 import * as Pool from "./Pool.ts"
 import * as Provider from "./Provider.ts"
@@ -95,7 +94,7 @@ const measureWait = (name: string) => {
  */
 export const layerScheduler = (
   options: SchedulerOptions = {}
-): Layer.Layer<never, ProviderError, Sharding.Sharding | HttpClient.HttpClient> =>
+): Layer.Layer<never, ProviderError, Sharding | HttpClient.HttpClient> =>
   Layer.unwrap(
     Effect.map(ClusterOptions.readScheduler(options), ({ name, ...resolved }) =>
       Entity.layer({ ...resolved, onWaited: measureWait(name) })
@@ -118,7 +117,7 @@ export const layerScheduler = (
  */
 export const layer = (
   options: GatewayOptions = {}
-): Layer.Layer<Provider.Provider | Cluster, ProviderError, Sharding.Sharding | HttpClient.HttpClient> =>
+): Layer.Layer<Provider.Provider | Cluster, ProviderError, Sharding | HttpClient.HttpClient> =>
   Layer.effectContext(
     Effect.map(make(options), (cluster) => Context.make(Provider.Provider, cluster).pipe(Context.add(Cluster, cluster)))
   )
@@ -167,7 +166,7 @@ const callTimeout = "5 seconds"
 export const join = Effect.fnUntraced(function* (
   host: Host,
   options: JoinOptions = {}
-): Effect.fn.Return<never, ProviderError, Sharding.Sharding> {
+): Effect.fn.Return<never, ProviderError, Sharding> {
   const { host: member, pool } = yield* ClusterOptions.readJoin(host, options)
   const { name } = member
   const client = (yield* Protocol.Pool.client)(pool)
@@ -192,8 +191,25 @@ export const join = Effect.fnUntraced(function* (
  *
  * @category layers
  */
-export const layerMemory: Layer.Layer<Sharding.Sharding> = Sharding.layer.pipe(
-  Layer.provide(Runners.layerNoop),
-  Layer.provide([MessageStorage.layerNoop, RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
-  Layer.provide(ShardingConfig.layer({ simulateRemoteSerialization: false }))
-)
+export const layerMemory: Layer.Layer<Sharding> = ClusterSharding.memory
+
+/**
+ * A process of a cluster that runs no schedulers, such as a gateway. It finds the runners in the database, whose tables it makes, and calls
+ * them over websockets.
+ *
+ * @category layers
+ */
+export const layerClient: Layer.Layer<Sharding, never, SqlClient | WebSocketConstructor> = ClusterSharding.client
+
+/**
+ * A process of a cluster that runs schedulers: a runner. It listens on the `HttpServer`, without authentication, so its port must be
+ * reachable by the processes of the cluster alone. `address` is where they reach it.
+ *
+ * @category layers
+ */
+export const layerRunner: (address: {
+  /** A name or an address of this machine, such as `gpu-1`. */
+  readonly host: string
+  /** The port of the `HttpServer`. */
+  readonly port: number
+}) => Layer.Layer<Sharding, never, HttpServer | SqlClient | WebSocketConstructor> = ClusterSharding.runner

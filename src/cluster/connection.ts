@@ -3,6 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -46,9 +48,13 @@ const heartbeat = "1 second"
 /** The scheduler is taken for unreachable after that. It takes the gateway for lost later than that, so permits are not given twice. */
 const patience = Duration.seconds(2)
 
+/** How long messages that nobody waits for gather. */
+const gather = "5 millis"
+
 const retryDelay = "200 millis"
 
 interface State {
+  readonly abandon: ReturnType<typeof abandonable>
   /** Of the stream of events: `Connect` may run several times. */
   session: number
   /** Done when the scheduler does not know the gateway, because it is on another runner now. */
@@ -73,6 +79,7 @@ interface State {
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Connection, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const state: State = {
+    abandon: abandonable(yield* Effect.scope),
     session: 0,
     lost: yield* Deferred.make<void>(),
     connected: yield* Latch.make(false),
@@ -87,8 +94,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     takenAt: Monotonic.millisOf(clock),
     now: () => Monotonic.millisOf(clock)
   }
-  yield* Effect.forkScoped(Effect.forever(listen(state, options)))
-  yield* Effect.forkScoped(Effect.forever(exchange(state, options)))
+  // A span for each heartbeat would be of no use to anybody.
+  const keep = (effect: Effect.Effect<void>) =>
+    Effect.forkScoped(Effect.withTracerEnabled(Effect.forever(effect), false))
+  yield* keep(listen(state, options))
+  yield* keep(exchange(state, options))
+  const run = yield* FiberSet.makeRuntime<never, void, never>()
   return {
     isConnected: () => state.isOpen && state.hasConnected,
     isOpen: () => state.isOpen,
@@ -97,7 +108,9 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     send: (message) => {
       // Otherwise the next sync has it.
       if (state.isSynced) state.outbox.push(message)
-      state.filled.openUnsafe()
+      // Nobody waits for the others.
+      if (message._tag === "Acquire") state.filled.openUnsafe()
+      else if (state.outbox.length === 1) run(Effect.delay(state.filled.open, gather))
     },
     resync: () => {
       state.isSynced = false
@@ -105,6 +118,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     }
   }
 })
+
+/** A call to a runner that has ended cannot be interrupted until another one has taken over, which nothing waits for. */
+const abandonable =
+  (scope: Scope.Scope) =>
+  <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.flatMap(Effect.forkIn(call, scope), (fiber) =>
+      Effect.onInterrupt(Fiber.join(fiber), () => Effect.sync(() => fiber.interruptUnsafe()))
+    )
 
 const setOpen = (state: State, isOpen: boolean): void => {
   if (state.isOpen === isOpen) return
@@ -126,7 +147,7 @@ const listen = (state: State, { client, gateway, onEvent }: Options): Effect.Eff
     })
     yield* Effect.raceAllFirst([
       // A stream that the scheduler ends, or the way to it, may be interrupted.
-      Effect.catchCause(events, () => Effect.void),
+      Effect.catchCause(state.abandon(events), () => Effect.void),
       Deferred.await(state.lost),
       Effect.flatMap(Effect.timeoutOption(state.connected.await, patience), (isConnected) =>
         isConnected._tag === "Some" ? Effect.never : Effect.void
@@ -149,7 +170,7 @@ const exchange = (state: State, { client, gateway, sync }: Options): Effect.Effe
     const messages = state.isSynced ? state.outbox : [sync()]
     state.outbox = []
     state.isSynced = true
-    const received = yield* client.Send({ gateway, number: ++state.number, messages }).pipe(
+    const received = yield* state.abandon(client.Send({ gateway, number: ++state.number, messages })).pipe(
       Effect.timeout(patience),
       Effect.catchCause(() => Effect.succeed("failed" as const))
     )

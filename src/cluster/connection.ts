@@ -28,6 +28,9 @@ export interface Options {
 }
 
 export interface Connection {
+  /** Whether the scheduler has answered of late. */
+  readonly isConnected: () => boolean
+  /** Also while it is not known yet: a gateway that starts waits for the scheduler. */
   readonly isOpen: () => boolean
   /** Waits until the scheduler can be reached. */
   readonly opened: Effect.Effect<void>
@@ -64,10 +67,11 @@ interface State {
   readonly closed: Latch.Latch
   outbox: Array<Protocol.Message>
   isOpen: boolean
+  hasConnected: boolean
   isSynced: boolean
   /** Of the last messages. */
   number: number
-  /** When messages were last taken. */
+  /** When messages were last taken, or the gateway started. */
   takenAt: number
   readonly now: () => number
 }
@@ -80,13 +84,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     lost: yield* Deferred.make<void>(),
     connected: yield* Latch.make(false),
     filled: yield* Latch.make(false),
-    opened: yield* Latch.make(false),
-    closed: yield* Latch.make(true),
+    opened: yield* Latch.make(true),
+    closed: yield* Latch.make(false),
     outbox: [],
-    isOpen: false,
+    isOpen: true,
+    hasConnected: false,
     isSynced: false,
     number: 0,
-    takenAt: -Infinity,
+    takenAt: Monotonic.millisOf(clock),
     now: () => Monotonic.millisOf(clock)
   }
   // A span for each heartbeat would be of no use to anybody.
@@ -96,6 +101,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   yield* keep(exchange(state, options))
   const run = yield* FiberSet.makeRuntime<never, void, never>()
   return {
+    isConnected: () => state.isOpen && state.hasConnected,
     isOpen: () => state.isOpen,
     opened: state.opened.await,
     closed: state.closed.await,
@@ -170,6 +176,7 @@ const exchange = (state: State, { client, gateway, sync }: Options): Effect.Effe
     )
     if (received === "ok") {
       state.takenAt = state.now()
+      state.hasConnected = true
       return setOpen(state, true)
     }
     state.isSynced = false

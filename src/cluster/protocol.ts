@@ -128,7 +128,7 @@ export const Connect = Rpc.make("Connect", { payload: { gateway: Schema.String }
 /** `unknown`: the gateway has to connect first. `unsynced`: the list was not taken, because it needs a `Sync` at its beginning. */
 export const Received = Schema.Literals(["ok", "unsynced", "unknown"])
 
-const Sent = Schema.Struct({
+export const Sent = Schema.Struct({
   gateway: Schema.String,
   /** Grows with each list of the gateway. */
   number: Schema.Int,

@@ -76,7 +76,7 @@ export const make = Effect.fnUntraced(function* (
     members: [],
     gateways: 1
   }
-  return { ...local, admit: (request) => makeEntry(state, request), isConnected: connection.isOpen }
+  return { ...local, admit: (request) => makeEntry(state, request), isConnected: connection.isConnected }
 })
 
 const apply = (state: State, event: Protocol.Event): void => {

@@ -114,6 +114,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       Schedule.spaced(reviewInterval)
     )
   )
+  // Requests that wait do not fail when their scheduler ends: they go on with the next one.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const gateway of state.gateways.values()) disconnect(gateway)
+    })
+  )
   return {
     connect: ({ gateway }) => Stream.unwrap(connect(state, gateway)),
     send: (sent) => receive(state, sent),
@@ -127,7 +133,7 @@ const connect = Effect.fnUntraced(function* (state: State, name: string) {
   const { gateways, scheduler } = state
   const events = yield* Queue.unbounded<Protocol.Event, Cause.Done>()
   const known = gateways.get(name)
-  if (known?.session !== undefined) Queue.endUnsafe(known.session.events)
+  if (known !== undefined) disconnect(known)
   if (known === undefined) state.version++
   const gateway = known ?? { session: undefined, isSynced: false, lastSeen: 0, number: 0, requests: new Map() }
   gateway.session = { events, version: -1 }
@@ -143,6 +149,11 @@ const connect = Effect.fnUntraced(function* (state: State, name: string) {
     })
   )
 })
+
+const disconnect = (gateway: Gateway): void => {
+  if (gateway.session !== undefined) Queue.endUnsafe(gateway.session.events)
+  gateway.session = undefined
+}
 
 const tellMembers = ({ gateways, isOpen, members, version }: State, session: Session): void => {
   if (session.version === version) return
@@ -302,11 +313,11 @@ const review = (state: State): void => {
   const { gateways, members, scheduler } = state
   const time = scheduler.now()
   for (const [name, gateway] of gateways) {
-    const { lastSeen, requests, session } = gateway
+    const { lastSeen, requests } = gateway
     if (time - lastSeen <= expiryMillis.gateway) continue
     gateways.delete(name)
     state.version++
-    if (session !== undefined) Queue.endUnsafe(session.events)
+    disconnect(gateway)
     for (const id of [...requests.keys()]) end(gateway, id, stopped)
   }
   for (const [name, { lastSeen }] of members) if (time - lastSeen > expiryMillis.host) leave(state, name)

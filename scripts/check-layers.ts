@@ -39,8 +39,8 @@ const layers = [
 
 type Layer = (typeof layers)[number]
 
-const layersWithHttp = new Set<Layer>(["http", "gateway", "modules", "cli"])
-const layersWithHttpTypes = new Set<Layer>(["servers", "policies", "cluster"])
+const layersWithHttp = new Set<Layer>(["http", "gateway", "cluster", "modules", "cli"])
+const layersWithHttpTypes = new Set<Layer>(["servers", "policies"])
 const layersOnNode = new Set<Layer>(["testing", "cli"])
 
 const findLayer = (file: string): Layer | undefined => {

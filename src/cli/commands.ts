@@ -133,6 +133,13 @@ const subcommands = [
     async () => (await import("./serve/serve.ts")).serve,
     { sendsMany: true }
   ),
+  define(
+    "join",
+    "Let the servers of this machine take part in a cluster, until they are no longer needed",
+    Flags.join,
+    async () => (await import("./serve/join.ts")).join,
+    { sendsMany: true }
+  ),
   define("top", "Show the state of a gateway that runs", {}, async () => (await import("./serve/top.ts")).top),
   define(
     "settings",

@@ -91,7 +91,7 @@ export const embed = {
 
 const cluster = optional(
   Flag.String("cluster"),
-  "The PostgreSQL database of the workers, as postgres://user@host/database (or LOCAL_LLM_CLUSTER; the password may be in PGPASSWORD)"
+  "The PostgreSQL database of the cluster, as postgres://user@host/database (or LOCAL_LLM_CLUSTER; the password may be in PGPASSWORD)"
 )
 
 export const batch = {
@@ -157,6 +157,21 @@ const keys = {
   )
 }
 
+/** What the processes of a cluster have in common. */
+const ofCluster = {
+  cluster,
+  pool: optional(Flag.String("pool"), "With a cluster: the name of the hosts that belong together (default: default)")
+}
+
+export const join = {
+  ...ofCluster,
+  listen: optional(
+    Flag.String("listen"),
+    "Where the other processes of the cluster reach this one: HOST:PORT (default: 127.0.0.1:11436)"
+  ),
+  permits: optional(Flag.Int("permits"), "How many requests each host answers at the same time (default: 4)")
+}
+
 export const serve = {
   config: optional(Flag.Path("config"), "A file with the hosts and the other settings. It is read again on SIGHUP"),
   listen: optional(
@@ -172,6 +187,7 @@ export const serve = {
     Flag.Int("gateways"),
     "How many gateways have these hosts. Each takes its part of their permits, and one at least (default: 1)"
   ),
+  ...ofCluster,
   redis: optional(
     Flag.String("redis"),
     "A Redis for what several gateways share, such as redis://cache:6379: counts of limits, and which hosts are off"

@@ -19,13 +19,17 @@ export interface Address {
 }
 
 /** Reads `HOST`, `HOST:PORT` or `PORT`. An IPv6 address stands in brackets. */
-export const parse = (text: string, source: string): Effect.Effect<Address, Failure.CommandFailed> => {
+export const parse = (
+  text: string,
+  source: string,
+  otherwise = defaultPort
+): Effect.Effect<Address, Failure.CommandFailed> => {
   const [whole, bracketed, name = "", digits] =
     /^(?:\[([\da-f:.]+)\]|([\w.-]*))(?::(\d{1,5}))?$/i.exec(text.trim()) ?? []
   const isPort = digits === undefined && /^\d{1,5}$/.test(name)
-  const port = Number(isPort ? name : (digits ?? defaultPort))
+  const port = Number(isPort ? name : (digits ?? otherwise))
   return whole === undefined || whole === "" || port > 65535
-    ? Failure.fail(`${source} is HOST, HOST:PORT or PORT, such as 0.0.0.0:${defaultPort}`)
+    ? Failure.fail(`${source} is HOST, HOST:PORT or PORT, such as 0.0.0.0:${otherwise}`)
     : Effect.succeed({ host: (isPort ? "" : (bracketed ?? name)) || "127.0.0.1", port })
 }
 

@@ -24,18 +24,14 @@ export const serve = Effect.fnUntraced(
       Fake.start("Until then, every tool that you point at this gateway gets these words.")
     )
     let source = yield* Sources.read(input, startFake)
-    const { changeable, fixed } = source
+    const { fixed } = source
     const shared = fixed.redis && (yield* Shared.connect(fixed.redis))
     const accounts = yield* findAccounts(input, fixed, shared)
     const observer = yield* Observer.make
-    const hosts = yield* Hosts.make(changeable, fixed.access, observer.observe)
-    const pool = yield* Pool.make({
-      hosts: hosts.lists,
-      health: shared?.health,
-      permits: changeable.permits,
-      maxWaiting: fixed.maxWaiting,
-      defaults: { deadlines: fixed.deadlines }
-    })
+    const { hosts, pool } =
+      fixed.cluster === undefined
+        ? yield* ofOwnHosts(source, observer, shared)
+        : yield* (yield* loadCluster).connect(fixed.cluster, fixed, observer)
     const isDemonstration = () => source.isDemonstration
     const server = yield* Server.make({
       accounts,
@@ -70,6 +66,26 @@ export const serve = Effect.fnUntraced(
   // Standard output has the lines for clients only.
   Effect.provideService(Logger.LogToStderr, true)
 )
+
+/** The hosts that are named or found. */
+const ofOwnHosts = Effect.fnUntraced(function* (
+  { changeable, fixed }: Sources.Source,
+  { observe }: Observer.Observer,
+  shared: Redis.Shared | undefined
+) {
+  const hosts = yield* Hosts.make(changeable, fixed.access, observe)
+  const pool = yield* Pool.make({
+    hosts: hosts.lists,
+    health: shared?.health,
+    permits: changeable.permits,
+    maxWaiting: fixed.maxWaiting,
+    defaults: { deadlines: fixed.deadlines }
+  })
+  return { hosts, pool }
+})
+
+/** It is loaded only where it is used. */
+const loadCluster = Effect.promise(() => import("./cluster.ts"))
 
 /** Programs on other machines need keys, unless the user says otherwise. */
 const findAccounts = Effect.fnUntraced(function* (

@@ -12,13 +12,12 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Http from "node:http"
 import * as Os from "node:os"
 import * as Gateway from "../../Gateway.ts"
-import type * as Pool from "../../Pool.ts"
 import * as Provider from "../../Provider.ts"
 import * as GenAi from "../../values/genAi.ts"
 import * as Failure from "../failure.ts"
 import * as Output from "../output.ts"
 import type { Accounts } from "./accounts.ts"
-import type { Hosts } from "./hosts.ts"
+import type { Hosts, Served } from "./hosts.ts"
 import type { Address } from "./listen.ts"
 import * as Routes from "./routes.ts"
 import type { Changeable } from "./sources.ts"
@@ -28,7 +27,7 @@ interface Parts {
   readonly accounts: Accounts
   readonly address: Address
   readonly hosts: Hosts
-  readonly pool: Pool.Pool
+  readonly pool: Served
   readonly reporter: Reporter
   readonly settings: () => Changeable
 }
@@ -90,7 +89,7 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, poo
 })
 
 /** The kind that all hosts have now. It decides which fields of a request are passed on. */
-const withKind = (pool: Pool.Pool, hosts: Hosts): Provider.Provider => ({
+const withKind = (pool: Served, hosts: Hosts): Provider.Provider => ({
   ...pool,
   get kind() {
     return GenAi.sharedKind(hosts.members().map(({ service }) => service.provider))
@@ -112,7 +111,8 @@ const close = (node: Http.Server) =>
     )
   )
 
-const describe = (cause: unknown, { host, port }: Address): string => {
+/** Why a port cannot be listened on. */
+export const describe = (cause: unknown, { host, port }: Address): string => {
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined
   if (code === "EADDRINUSE") return `port ${port} of ${host} is in use; name another one with --listen ${host}:PORT`
   if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return `this machine has no address ${host}`

@@ -1,13 +1,13 @@
-// npm run bench [-- --quick] [-- --only bulk,paced] [-- --render]
+// npm run bench [-- --quick] [-- --only bulk,paced] [-- --render] [-- --litellm PROGRAM]
 import { parseArgs } from "node:util"
-import { startClient } from "./client/Client.ts"
-import { measures } from "./measures/all.ts"
-import type { Measure } from "./measures/Measure.ts"
+import { installPackages } from "../scripts/support/repository.ts"
+import { measureNamed, measures } from "./measures/all.ts"
+import { runMeasure, startClient, type Measure } from "./measures/Measure.ts"
+import { start } from "./process.ts"
 import { publish } from "./report/publish.ts"
-import { describeEnvironment, isBroken, measureNamed, type Result } from "./report/results.ts"
+import { describeEnvironment, isBroken, type Result } from "./report/results.ts"
 import { paragraphsOf, targetsTable } from "./report/tables.ts"
-import { startServer } from "./server/control.ts"
-import { installPeers, subjectsOf } from "./subjects/catalogue.ts"
+import { subjectsOf } from "./subjects/catalogue.ts"
 
 const { values: flags } = parseArgs({
   options: {
@@ -15,8 +15,10 @@ const { values: flags } = parseArgs({
     quick: { type: "boolean", default: false },
     /** Names of measures, separated by commas; the published figures of the others are kept. */
     only: { type: "string", default: measures.map(({ name }) => name).join(",") },
-    /** Measures nothing; writes the page and the charts from the published results. */
-    render: { type: "boolean", default: false }
+    /** Measures nothing; writes the pages and the charts from the published results. */
+    render: { type: "boolean", default: false },
+    /** The gateway is measured beside it, if it is given. */
+    litellm: { type: "string" }
   }
 })
 
@@ -25,18 +27,24 @@ if (!flags.quick) console.log(`written: ${publish(results)}`)
 if (results.some(isBroken)) process.exitCode = 1
 
 async function runAll(chosen: ReadonlyArray<Measure>): Promise<ReadonlyArray<Result>> {
-  installPeers()
+  // The other clients are installed in this folder and nowhere else, so that the library never depends on them.
+  installPackages("bench")
   if (flags.quick) console.log("Quick: one round, and smaller loads than the titles say.")
-  const server = await startServer()
-  await fillCompileCache(server.url)
+  const server = await start("server/main.ts")
+  await fillCompileCache(server.ready)
+  const environment = describeEnvironment(flags.litellm)
   const results: Array<Result> = []
   for (const measure of chosen) {
-    const rows = await measure.run({ quick: flags.quick, serverUrl: server.url, progress: showProgress })
-    const date = new Date().toISOString().slice(0, 10)
-    const result = { measure: measure.name, date, environment: describeEnvironment(), rows }
+    const begin = performance.now()
+    const bench = { ...flags, serverUrl: server.ready, progress: showProgress }
+    const rows = await runMeasure(measure, bench)
+    const result = { measure: measure.name, date: new Date().toISOString().slice(0, 10), environment, rows }
     results.push(result)
+    // What is measured later may fail.
+    if (!flags.quick) publish(results)
     showProgress("")
-    console.log(`\n## ${measure.title}\n\n${paragraphsOf(result).join("\n\n")}`)
+    const seconds = Math.round((performance.now() - begin) / 1000)
+    console.log(`\n## ${measure.title} (${seconds} s)\n\n${paragraphsOf(result).join("\n\n")}`)
     console.log(`\n${targetsTable([result])}`)
   }
   server.stop()

@@ -1,46 +1,18 @@
 /** The pages of `docs/` in the reference: their order, titles and headings. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import * as TypeDoc from "typedoc"
-
-/** The first pages. Those that are not named here follow in alphabetical order. */
-const first = [
-  "backend",
-  "command-line",
-  "gateway",
-  "choosing-a-server",
-  "environment-variables",
-  "http-server",
-  "browser-client",
-  "edge",
-  "tools",
-  "mcp",
-  "conversations",
-  "typed-output",
-  "context",
-  "retrieval",
-  "batch",
-  "workflow",
-  "resilience",
-  "own-policies",
-  "telemetry",
-  "testing",
-  "effect-ai",
-  "servers",
-  "runtimes",
-  "migrating",
-  "comparison",
-  "performance"
-]
+import { root } from "../scripts/support/repository.ts"
 
 const projectPages = ["CHANGELOG.md", "CONTRIBUTING.md"]
 
 export const categories: ReadonlyArray<string> = ["Guides", "Project"]
 
-/** The pages in their order, given the files of `docs/`. */
+/** The pages in the order in which the README lists them, given the files of `docs/`. */
 export const order = (files: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const names = files.map((file) => file.slice(0, -".md".length))
-  const known = first.filter((name) => names.includes(name))
-  const others = names.filter((name) => !first.includes(name)).toSorted()
-  return [...[...known, ...others].map((name) => `docs/${name}.md`), ...projectPages]
+  const readme = readFileSync(join(root, "README.md"), "utf8")
+  const places = new Map(files.map((file) => [`docs/${file}`, readme.lastIndexOf(`docs/${file}`)]))
+  return [...[...places.keys()].toSorted((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0)), ...projectPages]
 }
 
 /** A page of the site gets its title from its first heading. */

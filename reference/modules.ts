@@ -7,23 +7,9 @@ const first = ["Provider", "CompletionRequest", "StreamingChunk", "Completion", 
 
 /** Of the modules, then of what a module exports. */
 export const categories: ReadonlyArray<string> = [
-  "Core",
-  "Servers",
-  "Policies",
-  "Adapters",
-  "Testing",
-  "services",
-  "models",
-  "constructors",
-  "accessors",
-  "combinators",
-  "layers",
-  "errors",
-  "options",
-  "validation",
-  "guards",
-  "metrics",
-  "constants"
+  ..."Core Servers Policies Adapters Testing".split(" "),
+  ..."services models constructors accessors combinators layers errors options".split(" "),
+  ..."validation guards metrics constants".split(" ")
 ]
 
 /** The public modules in their order, given the files of `src/`. */

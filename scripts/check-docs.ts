@@ -1,6 +1,6 @@
 // Every public module has a docstring with @since and every public export a docstring, every example in the docs compiles against the
 // sources, blocks of the docs that name a file are parts of it, and links to files lead somewhere.
-import { execFileSync } from "node:child_process"
+import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { listFiles, root } from "./support/repository.ts"
@@ -39,7 +39,7 @@ const findExamples = (file: string): ReadonlyArray<Example> =>
     read(file).matchAll(/^([ \t]*(?:\* )?)```ts\n([^]*?)^\1```/gm),
     ({ 1: margin = "", 2: block = "", index, input }) => ({
       file,
-      line: input.slice(0, index).split("\n").length,
+      line: lineAt(input, index),
       code: block.replaceAll(/^.*$/gm, (text) => text.slice(margin.length))
     })
   )
@@ -50,8 +50,10 @@ const findDrift = (page: string): ReadonlyArray<string> =>
     ({ 1: file = "", 2: block = "", index, input }) =>
       existsSync(join(root, file)) && withoutSpace(read(file)).includes(withoutSpace(block))
         ? []
-        : [`${page}:${input.slice(0, index).split("\n").length}: differs from ${file}`]
+        : [`${page}:${lineAt(input, index)}: differs from ${file}`]
   )
+
+const lineAt = (text: string, index: number): number => text.slice(0, index).split("\n").length
 
 const withoutSpace = (text: string): string => text.replaceAll(/\s+/g, "")
 
@@ -60,7 +62,7 @@ const findBrokenLinks = (page: string): ReadonlyArray<string> =>
   Array.from(read(page).matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)).flatMap(({ 1: target = "", index, input }) =>
     existsSync(join(root, dirname(page), target))
       ? []
-      : [`${page}:${input.slice(0, index).split("\n").length}: links to ${target}, which is not there`]
+      : [`${page}:${lineAt(input, index)}: links to ${target}, which is not there`]
   )
 
 /** Compiles each example as a module of its own, so that it can be copied unchanged. Returns the errors. */
@@ -76,29 +78,22 @@ const compile = (examples: ReadonlyArray<Example>): string => {
     join(folder, "tsconfig.json"),
     JSON.stringify({
       extends: "../../tsconfig.json",
-      compilerOptions: {
-        noUnusedLocals: false,
-        noUnusedParameters: false
-      },
+      compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
       include: ["."]
     })
   )
-  try {
-    execFileSync("tsc", ["-p", folder, "--pretty", "false"], { cwd: root, encoding: "utf8" })
-    return ""
-  } catch (error) {
-    if (!(error instanceof Error && "stdout" in error)) throw error
-    return String(error.stdout).replaceAll(
-      /^\.cache\/docs\/(\S+)\.\d+\.ts\((\d+),\d+\)/gm,
-      (_, name, line) => `${name.replaceAll("__", "/")}:${line}`
-    )
-  }
+  const { error, stdout } = spawnSync("tsc", ["-p", folder, "--pretty", "false"], { cwd: root, encoding: "utf8" })
+  if (error !== undefined) throw error
+  return stdout.replaceAll(
+    /^\.cache\/docs\/(\S+)\.\d+\.ts\((\d+),\d+\)/gm,
+    (_, name, line) => `${name.replaceAll("__", "/")}:${line}`
+  )
 }
 
 const sources = listFiles("src", ".ts").map((file) => `src/${file}`)
 const pages = [
   ...readdirSync(root).filter((file) => file.endsWith(".md")),
-  ...(existsSync(join(root, "docs")) ? listFiles("docs", ".md").map((file) => `docs/${file}`) : []),
+  ...listFiles("docs", ".md").map((file) => `docs/${file}`),
   "bench/RESULTS.md"
 ]
 const publicModules = sources.filter((file) => /^src\/(testing\/)?[A-Z]\w*\.ts$/.test(file))

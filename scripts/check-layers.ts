@@ -39,7 +39,7 @@ const layers = [
 
 type Layer = (typeof layers)[number]
 
-const layersWithHttp = new Set<Layer>(["http", "gateway", "modules", "cli"])
+const layersWithHttp = new Set<Layer>(["http", "gateway", "cluster", "modules", "cli"])
 const layersWithHttpTypes = new Set<Layer>(["servers", "policies"])
 const layersOnNode = new Set<Layer>(["testing", "cli"])
 
@@ -70,7 +70,7 @@ const toFile = (from: string, { specifier }: Import): string =>
 
 const checkPackage = (from: Layer, { isType, specifier }: Import): string | undefined => {
   const [, name, path] = /^((?:@[^/]+\/)?[^/]+)(?:\/(.+))?$/.exec(specifier) ?? []
-  if (specifier.startsWith("node:") || name === "@effect/platform-node") {
+  if (specifier.startsWith("node:") || name === "@effect/platform-node" || name === "@effect/sql-pg") {
     if (!layersOnNode.has(from)) return `needs Node; only ${[...layersOnNode].join(" and ")} may import it`
   } else if (name !== "effect") return "is not a dependency"
   if (specifier.startsWith("node:")) return undefined

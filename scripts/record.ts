@@ -17,9 +17,9 @@ const install = (): void => {
   if (spawnSync(python, ["-c", "import gguf, xllamacpp"]).status !== 0) {
     console.log("installing llama.cpp's server …")
     execFileSync("python3", ["-m", "venv", join(folder, "python")])
-    const requirements = [join(root, "test/real/requirements.txt"), join(root, "scripts/recording/requirements.txt")]
-    const files = requirements.flatMap((file) => ["-r", file])
-    execFileSync(python, ["-m", "pip", "install", "--only-binary", ":all:", "--quiet", ...files])
+    // The latter two write model files.
+    const packages = ["-r", join(root, "test/real/requirements.txt"), "gguf==0.19.0", "numpy==2.4.6"]
+    execFileSync(python, ["-m", "pip", "install", "--only-binary", ":all:", "--quiet", ...packages])
   }
   execFileSync(python, [join(root, "scripts/recording/model.py"), model])
 }
@@ -44,37 +44,27 @@ const linkCommand = (): string => {
 }
 
 /** What the person does. */
-const perform = async ({ pause, type, until }: Terminal.Terminal): Promise<void> => {
-  const ctrlC = "\u0003"
-  const ctrlD = "\u0004"
-  await until(/\$ /)
-  await pause(800)
+const perform = async ({ type, until }: Terminal.Terminal): Promise<void> => {
+  const [ctrlC, ctrlD] = ["\u0003", "\u0004"]
+  await until(/\$ /, 800)
   await type('local-llm "Summarize this letter:" < letter.txt\r')
-  await until(/tokens\/s[^]*\$ /)
-  await pause(2500)
+  await until(/tokens\/s[^]*\$ /, 2500)
   await type("local-llm\r")
-  await until(/> /)
-  await pause(800)
+  await until(/> /, 800)
   await type("Why is the sky blue?\r")
-  await until(/tokens\/s[^]*> /)
-  await pause(2000)
+  await until(/tokens\/s[^]*> /, 2000)
   await type("Write a poem about that.\r")
   await until(/across the fields/)
   await type(ctrlC)
-  await until(/> /)
-  await pause(1200)
+  await until(/> /, 1200)
   await type(ctrlD)
-  await until(/\$ /)
-  await pause(500)
+  await until(/\$ /, 500)
 }
 
 install()
 const server = await startServer()
-const terminal = Terminal.open({
-  ...size,
-  cwd: join(root, "scripts/recording"),
-  environment: { HOME: folder, PATH: `${linkCommand()}:${process.env["PATH"]}`, LLAMA_SERVER_URL: server.url }
-})
+const environment = { HOME: folder, PATH: `${linkCommand()}:${process.env["PATH"]}`, LLAMA_SERVER_URL: server.url }
+const terminal = Terminal.open(size, join(root, "scripts/recording"), environment)
 try {
   await perform(terminal)
 } finally {

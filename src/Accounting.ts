@@ -194,13 +194,11 @@ const makeCounting = (
     model: Values.isRecord(request) && typeof request.model === "string" ? request.model : "",
     provider: error?.provider ?? provider.name
   })
-  const begin = <A>(request: CompletionRequest | EmbeddingRequest, use: (key: string) => A) =>
-    Effect.map(keyOf(request), use)
   return Provider.make({
     ...provider,
     stream: (request) =>
       Stream.unwrap(
-        begin(request, (key) =>
+        Effect.map(keyOf(request), (key) =>
           Meter.make(provider.stream(request), ({ chunks, final, outcome, usage }) => {
             const error = outcome instanceof ProviderError ? outcome : undefined
             const series = toSeries(request, key, error)
@@ -217,21 +215,19 @@ const makeCounting = (
         )
       ),
     embed: (request) =>
-      Effect.flatten(
-        begin(request, (key) => {
-          const rest = { chunks: 0, fromCache: false } as const
-          return Effect.onExit(provider.embed(request), (exit) => {
-            if (exit._tag === "Success") {
-              const { model, promptTokens, provider: name = provider.name } = exit.value
-              const usage = promptTokens === undefined ? {} : { promptTokens }
-              return record({ key, model, provider: name, outcome: "completed", usage, ...rest })
-            }
-            const error = Cause.findErrorOption(exit.cause)
-            const series = toSeries(request, key, Option.getOrUndefined(error))
-            return record({ ...series, outcome: Option.isSome(error) ? "failed" : "stopped", usage: {}, ...rest })
-          })
+      Effect.flatMap(keyOf(request), (key) => {
+        const rest = { chunks: 0, fromCache: false } as const
+        return Effect.onExit(provider.embed(request), (exit) => {
+          if (exit._tag === "Success") {
+            const { model, promptTokens, provider: name = provider.name } = exit.value
+            const usage = promptTokens === undefined ? {} : { promptTokens }
+            return record({ key, model, provider: name, outcome: "completed", usage, ...rest })
+          }
+          const error = Cause.findErrorOption(exit.cause)
+          const series = toSeries(request, key, Option.getOrUndefined(error))
+          return record({ ...series, outcome: Option.isSome(error) ? "failed" : "stopped", usage: {}, ...rest })
         })
-      )
+      })
   })
 }
 

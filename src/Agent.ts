@@ -18,9 +18,9 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Concurrency } from "effect/Types"
-import * as AiResponse from "./ai/response.ts"
+import * as Errors from "./ai/errors.ts"
 import * as Rounds from "./ai/rounds.ts"
-import { InvalidRequest, ProviderError } from "./ProviderError.ts"
+import { InvalidRequest } from "./ProviderError.ts"
 import * as OptionSchema from "./servers/options.ts"
 import type { End, ToolApproval, UiPart } from "./UiPart.ts"
 
@@ -164,8 +164,7 @@ export const stream = <Tools extends Record<string, Tool.Any>, E = never, R = ne
     })
   )
 
-const toError = (reason: InvalidRequest): AiError.AiError =>
-  AiResponse.toError("Agent.stream", new ProviderError({ provider: "Agent", reason }))
+const toError = Errors.makeToError("Agent", "Agent.stream")
 
 const readPrompt = (input: Prompt.RawInput): Effect.Effect<Prompt.Prompt, AiError.AiError> => {
   const prompt = Result.try(() => Prompt.make(input))

@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
+import * as Option from "effect/Option"
 import * as EffectResult from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -71,7 +72,7 @@ export const Result = Schema.Struct({
   /** Why it failed: the tag of the reason, such as `ModelNotAvailable`, and its message. `null` for a success. */
   error: Schema.NullOr(
     Schema.Struct({
-      /** The tag of the reason. */
+      /** The tag of the reason. `WorkerLost`: see `BatchJobs`. */
       code: Schema.String,
       /** Safe to log, and without addresses of servers. */
       message: Schema.String
@@ -120,34 +121,47 @@ export interface Progress {
  * **Details**
  *
  * While no server can be reached, and while they are busy (429 and 503), it waits and tries again after `retryAfter`, and after 5 seconds
- * at least. `onWaiting` is run with `true` when that begins, and with `false` when it is over.
+ * at least, without a limit: `Effect.timeout` sets one. `onWaiting` is run with `true` when that begins, and with `false` when it is over.
  *
  * @category combinators
  */
-export const answer = Effect.fnUntraced(function* (
-  { body, custom_id, url = "/v1/chat/completions" }: Request,
+export const answer = (
+  request: Request,
   onWaiting: (isWaiting: boolean) => Effect.Effect<void> = () => Effect.void
-): Effect.fn.Return<Result, never, Provider> {
+): Effect.Effect<Result, never, Provider> => waitForServers(answerOnce(request), onWaiting)
+
+/**
+ * As `answer`, and without waiting: it fails if no server can be reached, or if all are busy (429 and 503). No server has done anything
+ * then, and the request can be sent again, also by another program. All other failures are results.
+ *
+ * @category combinators
+ */
+export const answerOnce = Effect.fnUntraced(function* ({
+  body,
+  custom_id,
+  url = "/v1/chat/completions"
+}: Request): Effect.fn.Return<Result, ProviderError, Provider> {
   const provider = yield* Provider
   const createdAt = yield* Clock.currentTimeMillis
-  const id = `batch_req_${custom_id}`
-  const toResult = (status: number, body: Json.JsonObject, error: Result["error"]): Result => ({
-    id,
-    custom_id,
-    response: { status_code: status, request_id: id, body },
-    error
-  })
   const context = (model: string): WriterContext => ({ model, id: custom_id, createdAt })
   const sent = url === "/v1/embeddings" ? embed(provider, body, context) : complete(provider, url, body, context)
-  return yield* Effect.match(waitForServers(sent, onWaiting), {
-    onSuccess: (body) => toResult(200, body, null),
+  return yield* Effect.matchEffect(sent, {
+    onSuccess: (body) => Effect.succeed(toResult(custom_id, 200, body, null)),
     onFailure: (failure) => {
+      if (isProviderError(failure) && isUntaken(failure)) return Effect.fail(failure)
       const reason = isProviderError(failure) ? failure.reason : failure
       const { body, status } = Failures.fail(reason, isProviderError(failure) ? undefined : reason.message)
-      return toResult(status, body, { code: reason._tag, message: Text.withoutAddresses(reason.message) })
+      return Effect.succeed(
+        toResult(custom_id, status, body, { code: reason._tag, message: Text.withoutAddresses(reason.message) })
+      )
     }
   })
 })
+
+const toResult = (custom_id: string, status: number, body: Json.JsonObject, error: Result["error"]): Result => {
+  const id = `batch_req_${custom_id}`
+  return { id, custom_id, response: { status_code: status, request_id: id, body }, error }
+}
 
 type Failure = ProviderError | ProviderErrorReason
 
@@ -178,10 +192,10 @@ const embed = (
   })
 
 /** Servers that restart or are busy must not make all the requests fail that remain. */
-const waitForServers = <A>(
-  sent: Effect.Effect<A, Failure>,
+const waitForServers = <A, R>(
+  sent: Effect.Effect<A, ProviderError, R>,
   onWaiting: (isWaiting: boolean) => Effect.Effect<void>
-): Effect.Effect<A, Failure> => {
+): Effect.Effect<A, never, R> => {
   let isWaiting = false
   const set = (value: boolean) =>
     Effect.suspend(() => {
@@ -189,12 +203,8 @@ const waitForServers = <A>(
       isWaiting = value
       return onWaiting(value)
     })
-  const attempt: Effect.Effect<A, Failure> = Effect.catch(sent, (failure) =>
-    Effect.flatMap(set(isUntaken(failure)), () => {
-      if (!isWaiting) return Effect.fail(failure)
-      const { retryAfter = Duration.zero } = isProviderError(failure) ? failure : {}
-      return Effect.andThen(Effect.sleep(Duration.max(retryAfter, pause)), attempt)
-    })
+  const attempt: Effect.Effect<A, never, R> = Effect.catch(sent, ({ retryAfter = Duration.zero }) =>
+    Effect.andThen(set(true), Effect.andThen(Effect.sleep(Duration.max(retryAfter, pause)), attempt))
   )
   return Effect.ensuring(attempt, set(false))
 }
@@ -272,7 +282,8 @@ export const run = Effect.fnUntraced(function* (
   if (source !== undefined && source.path === target?.path) {
     return yield* Effect.fail(BatchFiles.invalid("output", "it is the input"))
   }
-  const requests = yield* checkRequests(input)
+  const requests = Fingerprints.make()
+  yield* Stream.runDrain(requestsOf(input, requests))
   const { failed, finished } = yield* readResults(target, requests, retryFailed)
   const progress = { total: requests.size(), done: finished.size(), failed, waiting: 0 }
   const report = Effect.suspend(() => onProgress({ ...progress }))
@@ -285,8 +296,7 @@ export const run = Effect.fnUntraced(function* (
   yield* Effect.scoped(
     Effect.gen(function* () {
       const write = yield* BatchFiles.append(output)
-      yield* BatchFiles.readLines(input).pipe(
-        Stream.mapEffect(({ text, number }) => readLine(readRequest, "input", number, text)),
+      yield* readRequests(input).pipe(
         Stream.filter(({ custom_id }) => !finished.has(custom_id)),
         Stream.mapEffect((request) => answer(request, onWaiting), { concurrency, unordered: true }),
         Stream.runForEach((result) =>
@@ -302,18 +312,30 @@ export const run = Effect.fnUntraced(function* (
   return progress
 })
 
-/** The ids of all requests. */
-const checkRequests = Effect.fnUntraced(function* (input: string) {
-  const ids = Fingerprints.make()
-  yield* Stream.runForEach(BatchFiles.readLines(input), ({ number, text }) =>
-    Effect.flatMap(readLine(readRequest, "input", number, text), ({ custom_id }) =>
-      ids.add(custom_id)
-        ? Effect.void
+/**
+ * The requests of a file: a line of JSON for each. Empty lines are skipped.
+ *
+ * **Details**
+ *
+ * It fails with `InvalidRequest`, which names the line, if a line is not a request, or if two requests have the same `custom_id`. Memory
+ * holds the line, and at most 32 bytes for each line before it.
+ *
+ * @category constructors
+ */
+export const readRequests = (
+  path: string
+): Stream.Stream<Request, ProviderError | PlatformError, FileSystem.FileSystem> =>
+  Stream.suspend(() => requestsOf(path, Fingerprints.make()))
+
+/** Adds the ids. */
+const requestsOf = (path: string, ids: Fingerprints.Fingerprints) =>
+  Stream.mapEffect(BatchFiles.readLines(path), ({ number, text }) =>
+    Effect.flatMap(readLine(readRequest, "input", number, text), (request) =>
+      ids.add(request.custom_id)
+        ? Effect.succeed(request)
         : Effect.fail(BatchFiles.invalid("input", `line ${number}: an earlier request has the same custom_id`))
     )
   )
-  return ids
-})
 
 /** The requests that have results, after the output has been repaired. It is not changed before all of it has been read. */
 const readResults = Effect.fnUntraced(function* (
@@ -347,6 +369,29 @@ const readResults = Effect.fnUntraced(function* (
     yield* BatchFiles.cut(file.path, length)
   }
   return { failed, finished }
+})
+
+/**
+ * Writes results to a file, which is there when all of them are in it. It replaces a file of results. It fails with `InvalidRequest` if the
+ * path is another file, which is left as it is.
+ *
+ * @category constructors
+ */
+export const writeResults = Effect.fnUntraced(function* <E, R>(
+  path: string,
+  results: Stream.Stream<Result, E, R>
+): Effect.fn.Return<void, E | ProviderError | PlatformError, R | FileSystem.FileSystem> {
+  const file = yield* BatchFiles.find("output", path)
+  if (file !== undefined) {
+    const first = yield* Stream.runHead(BatchFiles.readLines(file.path))
+    if (Option.isSome(first) && !first.value.text.startsWith(resultStart)) {
+      return yield* Effect.fail(BatchFiles.invalid("output", "it is not a file of results"))
+    }
+  }
+  yield* BatchFiles.replace(
+    file ?? { path },
+    Stream.map(results, (result) => JSON.stringify(result))
+  )
 })
 
 /** What the line of each result begins with. */

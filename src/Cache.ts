@@ -74,7 +74,7 @@ export interface Options<E = never, R = never> {
  * that of all. It stops, and its connection is closed, when the last of them stops. It runs in the span of the first one.
  *
  * A store that fails, or takes longer than a second, fails no request: the completion is generated, and a warning without its text is
- * logged. What a store has is validated; an entry that is none is generated again.
+ * logged. What a store has is validated; an invalid entry is generated again.
  *
  * Fails with `InvalidRequest` if an option is invalid, and as the provider and the store fail. At the end of the scope, completions that
  * run fail with `NetworkError`.

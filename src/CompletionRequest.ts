@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Deadlines } from "./Deadlines.ts"
 import { Image, Message, Tool } from "./Message.ts"
+import * as Checked from "./values/checked.ts"
 import * as Json from "./values/json.ts"
 import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
@@ -219,8 +220,8 @@ export const Defaults = Schema.Struct({ ...commonOptions, ...chatOptions })
 export interface Defaults extends Schema.Schema.Type<typeof Defaults> {}
 
 /**
- * The request with defaults for the options that it does not set and can have. `deadlines` and `extra` are merged field
- * by field.
+ * The request with defaults for the options that it does not set and can have; the request itself if there are none. `deadlines` and
+ * `extra` are merged field by field.
  *
  * @category combinators
  * @since 0.2.0
@@ -229,12 +230,12 @@ export const withDefaults = (defaults: Defaults | undefined, request: Completion
   // What is not an object stays as it is, for `validate` to reject.
   if (defaults === undefined || !Values.isRecord(request)) return request
   const { think, toolChoice, tools, ...common } = defaults
-  const merged = {
-    ...request,
-    ...(Values.isRecord(request.deadlines) && {
-      deadlines: Values.addMissing(request.deadlines, common.deadlines ?? {})
-    }),
-    ...(Values.isRecord(request.extra) && { extra: Values.merge(common.extra ?? {}, request.extra) })
+  let merged = request
+  if (common.deadlines !== undefined && Values.isRecord(request.deadlines)) {
+    merged = { ...merged, deadlines: Values.addMissing(request.deadlines, common.deadlines) }
+  }
+  if (common.extra !== undefined && Values.isRecord(request.extra)) {
+    merged = { ...merged, extra: Values.merge(common.extra, request.extra) }
   }
   if (merged.messages === undefined) return Values.addMissing(merged, common)
   const hasTools = (request.tools ?? tools ?? []).length > 0
@@ -253,16 +254,21 @@ export const validate = (request: unknown): Result.Result<ValidRequest, InvalidR
 /**
  * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
  *
+ * **Details**
+ *
+ * The result is a copy that nobody can change; what is JSON in it, such as the `parameters` of a tool, is the caller's. To check it again
+ * takes no time, so a request is checked once, by the outermost provider, unless a policy changes it.
+ *
  * @category validation
  * @since 0.3.0
  */
-export const check = (request: unknown): Result.Result<CompletionRequest, InvalidRequest> => {
+export const check: (request: unknown) => Result.Result<CompletionRequest, InvalidRequest> = Checked.make((request) => {
   const isPrompt = Predicate.isObject(request) && request["prompt"] !== undefined && request["messages"] === undefined
   const result: Result.Result<CompletionRequest, Schema.SchemaError> = isPrompt
     ? validatePrompt(request)
     : validateChat(request)
   return Result.mapError(result, toInvalidRequest)
-}
+})
 
 /**
  * The request if it names a model.

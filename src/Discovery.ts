@@ -24,6 +24,7 @@ import * as Probe from "./http/probe.ts"
 import * as TimeLimit from "./http/timeLimit.ts"
 import * as Provider from "./Provider.ts"
 import { ProviderError, Timeout } from "./ProviderError.ts"
+import * as Kinds from "./servers/kinds.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Servers from "./servers/servers.ts"
 import * as Values from "./values/objects.ts"
@@ -31,12 +32,12 @@ import * as Values from "./values/objects.ts"
 /**
  * The servers that are looked for: `ollama`, `llama-server` and `lmstudio`, in the order in which they are preferred.
  */
-export type Kind = Servers.LocalKind
+export type Kind = Kinds.LocalKind
 
 /** All kinds, in the order in which they are preferred. */
-export const kinds: ReadonlyArray<Kind> = Servers.localKinds
+export const kinds: ReadonlyArray<Kind> = Kinds.localKinds
 
-/** The service of a server. `kind` tells whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`. */
+/** The service of a server. `kind` says whether `provider` is that of `Ollama`, `LlamaServer` or `LmStudio`. */
 export type Service = {
   readonly [K in Kind]: {
     /** Which server it is. */
@@ -194,7 +195,7 @@ export const connect = Effect.fnUntraced(function* (
  *
  * **When to use**
  *
- * When `discover` gives up too early: a server that is configured may be slow, or may be loading its model. This tells whether waiting
+ * When `discover` gives up too early: a server that is configured may be slow, or may be loading its model. This shows whether waiting
  * makes sense.
  *
  * **Details**

@@ -23,8 +23,7 @@ import { EmbeddingRequest } from "./Embedding.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Decisions from "./ai/decisions.ts"
 import * as LanguageModels from "./ai/languageModel.ts"
-import * as Reason from "./ai/reason.ts"
-import * as AiResponse from "./ai/response.ts"
+import * as Errors from "./ai/errors.ts"
 import * as Tokenizers from "./ai/tokenizer.ts"
 import * as Provider from "./Provider.ts"
 import type { InvalidRequest, ProviderErrorReason } from "./ProviderError.ts"
@@ -139,7 +138,7 @@ const definition = OptionSchema.define<Options>({ ...configFields, model: Schema
  *
  * @category accessors
  */
-export const reasonOf = (error: AiError.AiError): ProviderErrorReason | undefined => Reason.decode(error)
+export const reasonOf = (error: AiError.AiError): ProviderErrorReason | undefined => Errors.decode(error)
 
 /**
  * Provides the `LanguageModel` of `makeLanguageModel`.
@@ -225,7 +224,7 @@ const makeEmbedding = (options: EmbeddingOptions, definition: OptionSchema.Defin
               results: vectors.map((vector) => [...vector]),
               usage: { inputTokens: promptTokens }
             }),
-            onFailure: (error) => AiResponse.toError("embedMany", error)
+            onFailure: Errors.makeToError(provider.name, "embedMany")
           }
         )
     })

@@ -7,6 +7,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { CompletionRequest, requireModel, type Defaults } from "./CompletionRequest.ts"
+import * as Checked from "./values/checked.ts"
 import * as Values from "./values/objects.ts"
 import { InvalidRequest } from "./ProviderError.ts"
 
@@ -70,11 +71,12 @@ export interface Embedding extends Schema.Schema.Type<typeof Embedding> {}
 export const withDefaults = (defaults: Defaults | undefined, request: EmbeddingRequest): EmbeddingRequest => {
   // What is not an object stays as it is, for `validate` to reject.
   if (defaults === undefined || !Values.isRecord(request)) return request
-  const { deadlines = {}, keepAlive, model, overflow } = defaults
-  const merged = Values.isRecord(request.deadlines)
-    ? { ...request, deadlines: Values.addMissing(request.deadlines, deadlines) }
-    : request
-  return Values.addMissing(merged, { model, keepAlive, overflow, deadlines: defaults.deadlines })
+  const { deadlines, keepAlive, model, overflow } = defaults
+  const merged =
+    deadlines !== undefined && Values.isRecord(request.deadlines)
+      ? { ...request, deadlines: Values.addMissing(request.deadlines, deadlines) }
+      : request
+  return Values.addMissing(merged, { model, keepAlive, overflow, deadlines })
 }
 
 /**
@@ -86,12 +88,14 @@ export const validate = (request: unknown): Result.Result<ValidRequest, InvalidR
   Result.flatMap(check(request), requireModel)
 
 /**
- * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to.
+ * As `validate`, for a request whose model may come from the defaults of the provider that it is passed on to. The result is a copy that
+ * nobody can change. To check it again takes no time.
  *
  * @category validation
  */
-export const check = (request: unknown): Result.Result<EmbeddingRequest, InvalidRequest> =>
+export const check: (request: unknown) => Result.Result<EmbeddingRequest, InvalidRequest> = Checked.make((request) =>
   Result.mapError(validateRequest(request), (error) => new InvalidRequest(toFault(error)))
+)
 
 const validateRequest = Schema.decodeUnknownResult(Schema.toType(EmbeddingRequest), { onExcessProperty: "error" })
 

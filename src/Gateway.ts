@@ -18,9 +18,11 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { Access } from "./gateway/access.ts"
 import * as AccessOf from "./gateway/access.ts"
+import * as Anthropic from "./gateway/anthropic.ts"
 import type * as Running from "./gateway/gateway.ts"
 import * as Failures from "./gateway/failures.ts"
-import * as Protocols from "./gateway/protocols.ts"
+import * as Ollama from "./gateway/ollama.ts"
+import * as OpenAi from "./gateway/openai.ts"
 import * as Routes from "./gateway/routes.ts"
 import type { ModelProgress } from "./ModelProgress.ts"
 import { Provider } from "./Provider.ts"
@@ -80,7 +82,7 @@ export interface Options {
 export type Live<A> = A | (() => A)
 
 export type { Access, Caller } from "./gateway/access.ts"
-export { Refusal } from "./gateway/refusal.ts"
+export { Refusal } from "./gateway/access.ts"
 
 /**
  * Adds the routes of the protocols to the router. Fails with `InvalidRequest` if an option is invalid.
@@ -173,6 +175,8 @@ const definition = OptionSchema.define<Options>({
   keepAlive: OptionSchema.duration
 })
 
+const known = [Ollama.protocol, OpenAi.protocol, Anthropic.protocol, OpenAi.lmStudio]
+
 /** The parts of a gateway, from its options and the provider. */
 const make = Effect.fnUntraced(function* (options: Options) {
   const {
@@ -188,7 +192,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     pull
   } = yield* OptionSchema.readFor(definition, options, "Gateway")
   const gateway: Routes.Gateway = {
-    protocols: Protocols.protocols.filter(({ name }) => protocols[name] !== false),
+    protocols: known.filter(({ name }) => protocols[name] !== false),
     provider: yield* Provider,
     aliases: toFunction(aliases),
     access,

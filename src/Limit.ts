@@ -52,6 +52,11 @@ export interface Options<E = never, R = never> {
    * processes. Requests at once are those of this process. Default: in memory.
    */
   readonly limiter?: Effect.Effect<RateLimiter.RateLimiter, E, R> | undefined
+  /**
+   * What happens while the store of the `limiter` fails, or does not answer within a second: requests `fail` with `RateLimited`, or
+   * this process counts in `memory`, by itself. Either is logged once. Default: `fail`.
+   */
+  readonly onStoreError?: "fail" | "memory" | undefined
 }
 
 /**
@@ -70,7 +75,7 @@ export interface Options<E = never, R = never> {
  *
  * A request over a limit fails with `RateLimited`, whose `retryAfter` is when the rate allows it; for requests at once it is a second.
  * The wait of `wait` is a part of the deadlines `firstChunk` and `total` of the request; when one of them passes, it fails with `Timeout`.
- * If the `limiter` fails, requests fail with `RateLimited`.
+ * If the `limiter` fails, requests fail with `RateLimited`, unless `onStoreError` is `memory`. It is asked again a second later.
  *
  * A key that has used nothing for a while takes no memory. Keys are in no error, log or span.
  *
@@ -87,9 +92,11 @@ export function make(
   options: Options<unknown, unknown>
 ): Effect.Effect<Provider.Provider, unknown, unknown> {
   return Effect.gen(function* () {
-    const { key, limiter, limits, onExceeded } = yield* OptionSchema.readFor(definition, options, "Limit")
+    const read = yield* OptionSchema.readFor(definition, options, "Limit")
+    const { key, limiter, limits, onExceeded, onStoreError = "fail" } = read
     const provider = yield* Provider.fromSource(source)
-    return makeLimited(provider, yield* Limits.make(limiter && (yield* limiter)), {
+    const shared = limiter && { limiter: yield* limiter, onStoreError }
+    return makeLimited(provider, yield* Limits.make(shared), {
       keyOf: RequestKey.find(key),
       limitOf: typeof limits === "function" ? (key) => limits(key) ?? {} : () => limits,
       waits: onExceeded === "wait"
@@ -138,7 +145,8 @@ const definition = OptionSchema.define<Options<unknown, unknown>>(
     onExceeded: Schema.optional(Schema.Literals(["fail", "wait"])),
     limiter: Schema.optional(
       OptionSchema.is(Effect.isEffect, "an Effect that has the limiter, such as RateLimiter.RateLimiter")
-    )
+    ),
+    onStoreError: Schema.optional(Schema.Literals(["fail", "memory"]))
   },
   { limits: limitFields }
 )

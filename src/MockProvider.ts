@@ -4,7 +4,6 @@
  * @category Testing
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -13,7 +12,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -269,34 +267,27 @@ interface Run {
   readonly aborted: Effect.Effect<never, NetworkError>
 }
 
-type Chunks = Pull.Pull<readonly [StreamingChunk], ProviderErrorReason>
-
-const play = (script: Script, run: Run): Stream.Stream<StreamingChunk, ProviderErrorReason> =>
-  Stream.suspend(() => {
-    if (!Predicate.isIterable(script)) {
-      return Stream.fail(invalidScript("script", "Expected a function that returns an array of steps"))
-    }
-    const steps = script[Symbol.iterator]()
-    let index = -1
-    let isOver = false
-    let hasCalls = false
-    const next: Chunks = Effect.suspend(() => {
-      if (isOver) return Cause.done()
-      const { done, value } = steps.next()
-      index++
-      return Effect.matchEffect(playStep(done === true ? { isFinal: true } : value, run, hasCalls), {
-        onSuccess: (chunk): Chunks => {
-          if (chunk === undefined) return next
-          isOver = chunk.isFinal
-          hasCalls ||= hasToolCalls(chunk)
-          return Effect.succeed([chunk])
-        },
-        onFailure: (reason) =>
-          Effect.fail(typeof reason === "string" ? invalidScript(`script[${index}]`, reason) : reason)
-      })
-    })
-    return Stream.fromPull(Effect.succeed(next))
-  })
+/** The steps one at a time, as they are pulled. A script without a final chunk ends with one. */
+const play = (script: Script, run: Run): Stream.Stream<StreamingChunk, ProviderErrorReason> => {
+  if (!Predicate.isIterable(script)) {
+    return Stream.fail(invalidScript("script", "Expected a function that returns an array of steps"))
+  }
+  return Stream.fromIterable(script, { chunkSize: 1 }).pipe(
+    Stream.concat(Stream.succeed<Step>({ isFinal: true })),
+    Stream.mapAccumEffect(
+      () => ({ index: 0, hasCalls: false }),
+      ({ hasCalls, index }, step) =>
+        Effect.mapBoth(playStep(step, run, hasCalls), {
+          onSuccess: (chunk) => [
+            { index: index + 1, hasCalls: hasCalls || (chunk !== undefined && hasToolCalls(chunk)) },
+            chunk === undefined ? [] : [chunk]
+          ],
+          onFailure: (reason) => (typeof reason === "string" ? invalidScript(`script[${index}]`, reason) : reason)
+        })
+    ),
+    Stream.takeUntil(({ isFinal }) => isFinal)
+  )
+}
 
 /** The chunk of a step; none after a wait. Fails with a text if the step is invalid. */
 const playStep = (

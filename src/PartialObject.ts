@@ -4,11 +4,9 @@
  * @category Core
  * @since 0.3.0
  */
-import type * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
-import type * as Pull from "effect/Pull"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -81,35 +79,18 @@ export const fromStream = <E, R, A, RD>(
   chunks: Stream.Stream<StreamingChunk, E, R>,
   schema: Schema.ConstraintDecoder<A, RD>
 ): Stream.Stream<PartialObject<A>, E | InvalidAnswer | StreamTruncated, R | RD> =>
-  Stream.transformPull(chunks, (pull) =>
-    Effect.sync(() => {
-      const reader = makeReader<A>(schema)
-      let isOver = false
-
-      const finish = Effect.gen(function* () {
-        const completion = yield* Effect.fromResult(reader.completion())
-        const value = yield* Completion.decode(completion, schema)
-        const contradiction = reader.findContradiction(completion)
-        if (contradiction !== undefined) return yield* Effect.fail(contradiction)
-        isOver = true
-        return [{ isFinal: true, value }] as const
-      })
-      const next: Parts<A, E | InvalidAnswer | StreamTruncated, R | RD> = Effect.suspend(() => {
-        if (isOver) return Cause.done()
-        return Effect.matchEffect(pull, {
-          onSuccess: (chunks) => {
-            const part = reader.add(chunks)
-            return part === undefined ? next : Effect.succeed([part])
-          },
-          onFailure: (failure): Parts<A, E | InvalidAnswer | StreamTruncated, RD> =>
-            Cause.isDone(failure) ? finish : Effect.fail(failure)
-        })
-      })
-      return next
+  Stream.suspend(() => {
+    const reader = makeReader<A>(schema)
+    const parts = Stream.mapAccumArray(chunks, constVoid, (_, chunks) => [undefined, reader.add(chunks)])
+    const finish = Effect.gen(function* () {
+      const completion = yield* Effect.fromResult(reader.completion())
+      const value = yield* Completion.decode(completion, schema)
+      const contradiction = reader.findContradiction(completion)
+      if (contradiction !== undefined) return yield* Effect.fail(contradiction)
+      return { isFinal: true, value } as const
     })
-  )
-
-type Parts<A, E, R> = Pull.Pull<Arr.NonEmptyReadonlyArray<PartialObject<A>>, E, void, R>
+    return Stream.concat(parts, Stream.fromEffect(finish))
+  })
 
 /** What has arrived of a completion, and what was emitted. Mutable state. */
 const makeReader = <A>(schema: Schema.Constraint) => {
@@ -120,16 +101,16 @@ const makeReader = <A>(schema: Schema.Constraint) => {
   return {
     completion,
     /** What is new with these chunks, if anything. */
-    add: (chunks: ReadonlyArray<StreamingChunk>): PartialObject<A> | undefined => {
+    add: (chunks: ReadonlyArray<StreamingChunk>): ReadonlyArray<PartialObject<A>> => {
       for (const chunk of chunks) {
         add(chunk)
         if (chunk.content !== "") reader.add(chunk.content)
       }
       const value = reader.take()
-      if (Option.isNone(value)) return undefined
+      if (Option.isNone(value)) return []
       latest = value
       // The shape made it from the schema of `A`.
-      return { isFinal: false, value: value.value as PartialOf<A> }
+      return [{ isFinal: false, value: value.value as PartialOf<A> }]
     },
     findContradiction: (completion: Completion.Completion): InvalidAnswer | undefined => {
       if (reader.isWhole() || Option.isNone(latest)) return undefined

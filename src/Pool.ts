@@ -114,6 +114,9 @@ export const caller: Context.Reference<Caller> = WaitingList.Caller
  * that have been off for less than 30 seconds. Requests that are wrong or too large, busy servers (429, or 503 with `Retry-After`) and
  * consumers that stop are no failures of a host.
  *
+ * With `health`, pools of several processes tell each other which hosts are off, and which are back. A pool probes by itself what it
+ * hears of, after half a second. While the store fails, that is logged once, and each pool finds out by itself.
+ *
  * A server may call it its own fault what is one of the request. So if the same request fails in the same way on a second host within 30
  * seconds, neither failure counts, a host that was off for it is back, and no third host gets the request. Connections that fail and
  * deadlines that pass always count. A host is off for one model alone after 3 requests for it in a row without a first chunk in time, if
@@ -183,6 +186,7 @@ export const make = Effect.fnUntraced(function* <E = never, R = never>(
   const scope = yield* Effect.scope
   const wait = Metric.withAttributes(waitSeconds, { pool: name })
   const scheduler = yield* Scheduler.make({
+    health: options.health,
     maxWaiting,
     unloadHanging,
     onWaited: (seconds) => Metric.update(wait, seconds)

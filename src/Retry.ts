@@ -185,7 +185,7 @@ const makeRecovery = (options: Options, budget: Budget.Budget) => {
   }
 }
 
-/** Nobody is overloaded by a request that comes when it was told to, unless that is at once. */
+/** A request at the time that the server asked for does not overload it, unless that is at once. */
 const costOf = ({ reason, retryAfter = Duration.zero }: ProviderError): number => {
   if (reason._tag === "RateLimited" && Duration.isGreaterThanOrEqualTo(retryAfter, Duration.seconds(1))) return 0
   return reason._tag === "Timeout" ? 2 : 1

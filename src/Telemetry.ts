@@ -16,7 +16,7 @@ import type * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
-import { map as mapRecord } from "effect/Record"
+import { filter as filterRecord, map as mapRecord } from "effect/Record"
 import { TracerTimingEnabled } from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -368,8 +368,4 @@ const makeSeries = (attributes: Readonly<Record<string, string>>) => ({
 
 const toText = (value: unknown): string | undefined => (typeof value === "string" ? GenAi.toText(value) : undefined)
 
-const present = (attributes: Attributes): Attributes => {
-  const copy: Record<string, unknown> = {}
-  for (const key in attributes) if (attributes[key] !== undefined) copy[key] = attributes[key]
-  return copy
-}
+const present = (attributes: Attributes): Attributes => filterRecord(attributes, Predicate.isNotUndefined)

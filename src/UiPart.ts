@@ -5,11 +5,8 @@
  * @category Adapters
  * @since 0.3.0
  */
-import * as Arr from "effect/Array"
-import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import * as Failures from "./ai/failure.ts"
+import * as Errors from "./ai/errors.ts"
 import type { UiPart } from "./protocol/uiPart.ts"
 import type { FinalChunk, StreamingChunk } from "./StreamingChunk.ts"
 
@@ -35,17 +32,11 @@ export {
  * @category constructors
  */
 export const fromChunks = <E, R>(chunks: Stream.Stream<StreamingChunk, E, R>): Stream.Stream<UiPart, E, R> =>
-  Stream.transformPull(chunks, (pull) =>
-    Effect.sync(() => {
-      const read = makeReader()
-      const next: Pull.Pull<Arr.NonEmptyReadonlyArray<UiPart>, E> = Effect.flatMap(pull, (chunks) => {
-        const parts: Array<UiPart> = []
-        for (const chunk of chunks) read(chunk, parts)
-        return Arr.isArrayNonEmpty(parts) ? Effect.succeed(parts) : next
-      })
-      return next
-    })
-  )
+  Stream.mapAccumArray(chunks, makeReader, (read, chunks) => {
+    const parts: Array<UiPart> = []
+    for (const chunk of chunks) read(chunk, parts)
+    return [read, parts]
+  })
 
 /**
  * Ends a stream that fails, or that ends without an `End`, with a part `Failure`. For a transport that has no failures of
@@ -64,10 +55,10 @@ export const settle = <E, R>(parts: Stream.Stream<UiPart, E, R>): Stream.Stream<
       Stream.catch((error) =>
         Stream.sync((): UiPart => {
           isOver = true
-          return Failures.toFailure(error)
+          return Errors.toFailure(error)
         })
       ),
-      Stream.concat(Stream.suspend(() => (isOver ? Stream.empty : Stream.succeed(Failures.truncated))))
+      Stream.concat(Stream.suspend(() => (isOver ? Stream.empty : Stream.succeed(Errors.truncated))))
     )
   })
 

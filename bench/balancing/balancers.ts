@@ -14,8 +14,8 @@ import { extraOf } from "./simulatedHost.ts"
 export interface Host {
   readonly provider: Provider.Provider
   readonly slots: number
-  /** How long a request would wait for its first token. Only a simulated host can tell. */
-  readonly forecast?: ((request: CompletionRequest) => number) | undefined
+  /** How long a request would wait for its first token. */
+  readonly forecast: (request: CompletionRequest) => number
 }
 
 export interface Parts {
@@ -140,7 +140,7 @@ const balancers: Readonly<Record<string, Balancer>> = {
   oracle: ordered(
     ({ random }) =>
       (hosts, request) =>
-        sortBy(hosts, random, ({ forecast }) => forecast?.(request) ?? 0)
+        sortBy(hosts, random, ({ forecast }) => forecast(request))
   )
 }
 

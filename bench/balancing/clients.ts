@@ -10,7 +10,7 @@ import { countTokens, tokensOf } from "./host.ts"
 import type { Session, Workload } from "./workloads.ts"
 
 /** One request. Times are in milliseconds. */
-export interface Measurement extends Pick<FinalChunk, "usage" | "timings"> {
+export interface Measurement {
   readonly session: string
   readonly isBatch: boolean
   readonly isFailed: boolean
@@ -20,6 +20,8 @@ export interface Measurement extends Pick<FinalChunk, "usage" | "timings"> {
   readonly end: number
   /** How many tokens of its prompt are those of the turn before and its answer. */
   readonly oldTokens: number
+  /** How many tokens of its prompt the host did not read again. */
+  readonly cachedTokens: number
 }
 
 const batch: Pool.Caller = { name: "batch", priority: "batch" }
@@ -55,10 +57,10 @@ const runSession = Effect.fnUntraced(function* (
       Effect.ignore,
       Effect.provideService(Pool.caller, isBatch ? batch : { name: key })
     )
-    const { timings, usage } = final ?? {}
     const end = clock.currentTimeMillisUnsafe() - at
     const isFailed = final === undefined
-    measurements.push({ session: key, isBatch, isFailed, wait: wait ?? failedMillis, end, oldTokens, usage, timings })
+    const cachedTokens = final?.usage?.cachedTokens ?? 0
+    measurements.push({ session: key, isBatch, isFailed, wait: wait ?? failedMillis, end, oldTokens, cachedTokens })
     if (isFailed || !isConversation) continue
     history = [...prompt, answer]
     oldTokens = countTokens(history)

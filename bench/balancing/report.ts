@@ -25,7 +25,7 @@ const tolerance = 16
 export const summarize = (measurements: ReadonlyArray<Measurement>): Summary => {
   const waits = measurements.flatMap(({ isBatch, wait }) => (isBatch ? [] : [wait]))
   const later = measurements.filter(({ isFailed, oldTokens }) => oldTokens > 0 && !isFailed)
-  const onlyNew = later.filter(({ oldTokens, usage }) => (usage?.cachedTokens ?? 0) >= oldTokens - tolerance)
+  const onlyNew = later.filter(({ cachedTokens, oldTokens }) => cachedTokens >= oldTokens - tolerance)
   const batches = new Map(measurements.flatMap(({ end, isBatch, session }) => (isBatch ? [[session, end]] : [])))
   return {
     requests: waits.length,

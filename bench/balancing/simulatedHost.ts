@@ -1,4 +1,4 @@
-// A model of a host that runs by a clock, and a provider of it.
+// A provider whose server is a model of a host.
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -7,18 +7,17 @@ import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import * as Provider from "../../src/Provider.ts"
 import { NetworkError, ProviderError } from "../../src/ProviderError.ts"
 import type { StreamingChunk } from "../../src/StreamingChunk.ts"
-import type { Job, Request, Settings } from "./host.ts"
-import { countTokens, Host, tokensOf } from "./host.ts"
+import { countTokens, Host, tokensOf, type Job, type Request, type Settings } from "./host.ts"
 import type { Time } from "./time.ts"
 
-export interface RunningHost {
-  /** The host as it is now. */
-  readonly current: () => Host
-  /** Calls back when a request begins to generate, and when it has ended or failed. The result cancels the request. */
-  readonly send: (request: Request, onChange: (job: Job) => void) => () => void
+export interface SimulatedHost {
+  readonly provider: Provider.Provider
+  /** How long a request would wait for its first token. */
+  readonly forecast: (request: CompletionRequest) => number
 }
 
-export function run(settings: Settings, { after, now }: Time): RunningHost {
+export function make(settings: Settings, { after, now }: Time): SimulatedHost {
+  const { models, name } = settings
   const host = new Host(settings)
   let stop = () => {}
   const current = (): Host => {
@@ -31,16 +30,35 @@ export function run(settings: Settings, { after, now }: Time): RunningHost {
     const next = host.nextAt()
     stop = next === Infinity ? stop : after(next - now(), proceed)
   }
-  const send: RunningHost["send"] = (request, onChange) => {
-    const job = current().send(request, onChange)
-    if (job.state === "failed") onChange(job)
-    proceed()
-    return () => {
-      current().cancel(job)
-      proceed()
-    }
+  const failure = new ProviderError({ provider: name, reason: new NetworkError({ kind: "refused" }) })
+  const stream = (request: CompletionRequest) =>
+    Stream.callback<StreamingChunk, ProviderError>((queue) => {
+      const onChange = (job: Job): void => {
+        if (job.state === "failed") return void Queue.failCauseUnsafe(queue, Cause.fail(failure))
+        Queue.offerUnsafe(queue, toChunk(job))
+        if (job.state === "ended") Queue.endUnsafe(queue)
+      }
+      const send = Effect.sync(() => {
+        const job = current().send(toHostRequest(request), onChange)
+        if (job.state === "failed") onChange(job)
+        proceed()
+        return job
+      })
+      const cancel = (job: Job) =>
+        Effect.sync(() => {
+          current().cancel(job)
+          proceed()
+        })
+      return Effect.acquireRelease(send, cancel)
+    })
+  const listModels = Effect.suspend(() => {
+    const { isOff, loaded } = current()
+    return isOff ? Effect.fail(failure) : Effect.succeed(models.map((id) => ({ id, isLoaded: id === loaded })))
+  })
+  return {
+    provider: Provider.make({ name, stream, listModels }),
+    forecast: (request) => current().forecast(toHostRequest(request))
   }
-  return { current, send }
 }
 
 /** A field that the clients of this benchmark add to their requests. */
@@ -50,33 +68,11 @@ export function extraOf({ extra }: CompletionRequest, name: "answer" | "key"): s
 }
 
 /** The request as the host sees it. The text of its answer is a field of its own, so that a conversation can go on with it. */
-export const toHostRequest = (request: CompletionRequest): Request => ({
+const toHostRequest = (request: CompletionRequest): Request => ({
   model: request.model ?? "",
   prompt: (request.messages ?? []).map(({ content }) => String(content)),
   answer: extraOf(request, "answer")
 })
-
-export function makeProvider(running: RunningHost): Provider.Provider {
-  const { models, name } = running.current().settings
-  const failure = new ProviderError({ provider: name, reason: new NetworkError({ kind: "refused" }) })
-  const stream = (request: CompletionRequest) =>
-    Stream.callback<StreamingChunk, ProviderError>((queue) => {
-      const onChange = (job: Job): void => {
-        if (job.state === "failed") return void Queue.failCauseUnsafe(queue, Cause.fail(failure))
-        Queue.offerUnsafe(queue, toChunk(job))
-        if (job.state === "ended") Queue.endUnsafe(queue)
-      }
-      return Effect.acquireRelease(
-        Effect.sync(() => running.send(toHostRequest(request), onChange)),
-        (cancel) => Effect.sync(cancel)
-      )
-    })
-  const listModels = Effect.suspend(() => {
-    const host = running.current()
-    return host.isOff ? Effect.fail(failure) : Effect.succeed(models.map((id) => ({ id, isLoaded: host.isLoaded(id) })))
-  })
-  return Provider.make({ name, stream, listModels })
-}
 
 /** The first token, or the end with all others. */
 function toChunk({ answer, cachedTokens, model, prompt, state }: Job): StreamingChunk {

@@ -1,4 +1,4 @@
-// Time that passes faster than that of the machine. Virtual time jumps from one timer to the next, so an hour takes seconds.
+// Virtual time, which jumps from one timer to the next, so an hour takes seconds.
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -10,18 +10,6 @@ export interface Time {
   readonly now: () => number
   /** Runs a function after some milliseconds. The result cancels it. */
   readonly after: (millis: number, run: () => void) => () => void
-}
-
-/** The time of the machine, so many times as fast. It begins at 0. */
-export function fastTime(speed: number): Time {
-  const begin = performance.now()
-  return {
-    now: () => (performance.now() - begin) * speed,
-    after: (millis, run) => {
-      const timer = setTimeout(run, Math.max(0, millis) / speed)
-      return () => clearTimeout(timer)
-    }
-  }
 }
 
 /** Runs an Effect that waits for nothing but timers and its own fibers. */
@@ -68,7 +56,7 @@ export function runVirtually<A, E>(program: (time: Time) => Effect.Effect<A, E>)
   }
 }
 
-export function makeClock({ after, now }: Time): Clock.Clock {
+function makeClock({ after, now }: Time): Clock.Clock {
   const nanos = () => BigInt(Math.round(now() * 1e6))
   return {
     currentTimeMillisUnsafe: now,

@@ -40,25 +40,20 @@ interface Load {
 const second = 1000
 const minute = 60 * second
 
-const gpu: Omit<Settings, "name" | "loaded"> = {
+const gpu: Omit<Settings, "name"> = {
   models: ["large"],
-  memory: 1,
-  loadMillis: 12 * second,
-  slots: 4,
-  sequences: 16,
-  cacheTokens: 80_000,
+  loaded: "large",
   readMillis: 0.8,
-  attentionMillis: 0,
   tokenMillis: 18,
-  slowdown: 0.15
+  off: [Infinity, Infinity]
 }
 
 const hosts = (differences: (index: number) => Partial<Settings> = () => ({})): ReadonlyArray<Settings> => {
-  const make = (name: string, index: number): Settings => ({ ...gpu, name, loaded: ["large"], ...differences(index) })
+  const make = (name: string, index: number): Settings => ({ ...gpu, name, ...differences(index) })
   return ["a", "b", "c", "d"].map(make)
 }
 
-export const exponential = (random: () => number, mean: number): number => -Math.log(1 - random()) * mean
+const exponential = (random: () => number, mean: number): number => -Math.log(1 - random()) * mean
 
 const between = ({ random }: Load, low: number, high: number): number => Math.floor(low + random() * (high - low))
 
@@ -141,7 +136,7 @@ const workloads: Readonly<Record<string, (load: Load) => Omit<Workload, "length"
   chat: (load) => ({ hosts: hosts(), sessions: chats(load, 11 * second) }),
   document: (load) => ({ hosts: hosts(), sessions: documents(load) }),
   "two models": (load) => ({
-    hosts: hosts((index) => ({ models: ["large", "small"], loaded: [index === 3 ? "small" : "large"] })),
+    hosts: hosts((index) => ({ models: ["large", "small"], loaded: index === 3 ? "small" : "large" })),
     sessions: poisson(load, 14 * second).map((at) => chat(load, at, load.random() < 0.8 ? "large" : "small"))
   }),
   bursts: (load) => ({ hosts: hosts(), sessions: bursts(load) }),
@@ -171,5 +166,5 @@ export const make = (name: string, seed: number, minutes: number): Workload => {
   return { ...workload(load), length: load.length }
 }
 
-export const randomOf = (seed: string): (() => number) =>
+const randomOf = (seed: string): (() => number) =>
   Effect.runSync(Effect.map(Random.Random, (random) => () => random.nextDoubleUnsafe()).pipe(Random.withSeed(seed)))

@@ -3,15 +3,17 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { readFileSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
+import { installPackages } from "../../scripts/support/repository.ts"
 import { make } from "../../src/testing/FakeServer.ts"
 import { fillIn, table } from "../report/page.ts"
 import type { Protocol } from "../server/wire.ts"
-import { connectSubject, entryOf, installPeers, subjectsOf, type SubjectName } from "../subjects/catalogue.ts"
+import { connectSubject, entryOf, subjectsOf, type SubjectName } from "../subjects/catalogue.ts"
 import { situations, type Observed, type Situation } from "./situations.ts"
 
 const { values: flags } = parseArgs({ options: { check: { type: "boolean", default: false } } })
 
-installPeers()
+// The other clients are installed in this folder and nowhere else, so that the library never depends on them.
+installPackages("bench")
 // Some clients have an unhandled rejection when they are stopped, and some print what they skip.
 process.on("unhandledRejection", () => undefined)
 console.warn = () => undefined

@@ -1,4 +1,5 @@
 import { cancellation, capacity, paced } from "./concurrent.ts"
+import { gateway } from "./gateway.ts"
 import type { Measure } from "./Measure.ts"
 import { memory } from "./memory.ts"
 import { bundle, imports } from "./modules.ts"
@@ -14,5 +15,12 @@ export const measures: ReadonlyArray<Measure> = [
   smallAnswer,
   cancellation,
   imports,
-  bundle
+  bundle,
+  gateway
 ]
+
+export function measureNamed(name: string): Measure {
+  const measure = measures.find((candidate) => candidate.name === name)
+  if (measure === undefined) throw new Error(`no measure ${name}; there are ${measures.map((each) => each.name)}`)
+  return measure
+}

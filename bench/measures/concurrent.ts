@@ -1,14 +1,11 @@
 // Many answers at once.
 import { setTimeout as sleep } from "node:timers/promises"
-import { startClient, type Client } from "../client/Client.ts"
 import { settledMegabytes, startTiming } from "../client/readings.ts"
-import { sharedNow } from "../clock.ts"
-import { readStatus } from "../server/control.ts"
-import { parseScenario, scenario } from "../server/scenarios.ts"
-import { quantile } from "../statistics.ts"
+import type { Program } from "../process.ts"
+import { parseScenario, readStatus, scenario } from "../server/scenarios.ts"
+import { quantile, sharedNow } from "../statistics.ts"
 import { againstAi, subjectsOf, type Subject } from "../subjects/catalogue.ts"
-import type { Figures, Measure, Target } from "./Measure.ts"
-import { takeTurns, taskMeasure } from "./turns.ts"
+import { runTask, startClient, taskMeasure, type Figures, type Measure, type Target } from "./Measure.ts"
 
 const ndjson = { subject: "ours, NDJSON", figure: "cpuPerToken" }
 const sse = { subject: "ours, SSE", figure: "cpuPerToken" }
@@ -34,11 +31,11 @@ export const paced = taskMeasure({
     ...againstAi("cpuPerToken")
   ],
   subjects: subjectsOf("floor", "ours", "variant", "peer"),
-  rounds: 3,
+  rounds: 4,
   // Without a warm-up, the slowest subjects are far too late with all streams.
-  warmUp: (quick) => ({ streams: 50, seconds: quick ? 0.2 : 4 }),
+  warmUp: (quick) => ({ streams: 50, seconds: quick ? 0.2 : 1.5 }),
   // With 200, the slowest subjects need all of a core on a slow machine, so that the cost of a token cannot be seen.
-  options: (quick) => ({ streams: 100, seconds: quick ? 0.4 : 5 }),
+  load: (quick) => ({ streams: 100, seconds: quick ? 0.4 : 1 }),
   /** Opens the streams, lets them settle, then measures all tokens that are due within a window of the given length. */
   task: async (subject, { streams, seconds }, serverUrl) => {
     const settling = Math.min(seconds / 2, 1)
@@ -85,7 +82,7 @@ function measureWindow(settling: number, length: number) {
 }
 
 const lateAfterMilliseconds = 100
-const fullSearch = { from: 50, upTo: 6400, bisections: 2, seconds: 2 }
+const fullSearch = { from: 200, upTo: 6400, bisections: 2, seconds: 1 }
 const quickSearch = { from: 200, upTo: 200, bisections: 0, seconds: 0.4 }
 
 /** How many answers at 50 tokens a second one process can read without delay. */
@@ -103,27 +100,28 @@ export const capacity: Measure = {
     { level: "goal", subject: "ours, NDJSON", figure: "streams", what: "streams", atLeast: 1000 },
     { level: "goal", subject: "ours, SSE", figure: "streams", what: "streams", atLeast: 1000 }
   ],
-  run: (bench) =>
-    takeTurns(bench, {
-      measure: "capacity",
-      subjects: subjectsOf("floor", "ours", "peer"),
-      rounds: bench.quick ? 1 : 2,
-      turn: async function* (subject) {
-        const client = await startClient(subject, bench.serverUrl)
-        yield findCapacity(client, bench.quick ? quickSearch : fullSearch).finally(client.stop)
-      }
-    })
+  subjects: subjectsOf("floor", "ours", "peer"),
+  rounds: 2,
+  open: ({ quick, serverUrl }) => ({
+    turn: async function* (subject) {
+      const client = await startClient(subject, serverUrl)
+      yield findCapacity(client, quick ? quickSearch : fullSearch).finally(client.stop)
+    }
+  })
 }
 
-/** Doubles the load until the subject is late, then halves the gap between the last good and the first bad load. */
-async function findCapacity(client: Client, { from, upTo, bisections, seconds }: typeof fullSearch) {
+/** Doubles the load until the subject is late, then halves the gap between the last good load, or none, and the first bad one. */
+async function findCapacity(client: Program, { from, upTo, bisections, seconds }: typeof fullSearch) {
   let best: Figures & { readonly streams: number } = { streams: 0 }
   const isInTime = async (streams: number) => {
-    const { latenessP99 = Number.NaN, serverLateness = Number.NaN } = await client.run(paced.name, { streams, seconds })
+    const { latenessP99 = Number.NaN, serverLateness = Number.NaN } = await runTask(client, paced.name, {
+      streams,
+      seconds
+    })
     if (latenessP99 <= lateAfterMilliseconds) best = { streams, latenessP99, serverLateness }
     return latenessP99 <= lateAfterMilliseconds
   }
-  await client.run(paced.name, { streams: 50, seconds })
+  await runTask(client, paced.name, { streams: 50, seconds })
   let tooMany = from
   while (tooMany <= upTo && (await isInTime(tooMany))) tooMany *= 2
   for (let step = 0; step < bisections && tooMany <= upTo; step++) {
@@ -139,7 +137,7 @@ const millisecondsToDisconnect = 250
 /** What remains after thousands of answers of which every second one was cancelled midway. */
 export const cancellation = taskMeasure({
   name: "cancellation",
-  title: "10,000 answers, half of them cancelled midway",
+  title: "5,000 answers, half of them cancelled midway",
   columns: [
     { figure: "busySockets", title: "sockets left receiving", digits: 0 },
     { figure: "heapGrowth", title: "heap growth, MB", digits: 2 }
@@ -150,7 +148,7 @@ export const cancellation = taskMeasure({
   ]),
   subjects: subjectsOf("floor", "ours", "peer"),
   rounds: 1,
-  options: (quick) => ({ streams: quick ? 400 : 10_000 }),
+  load: (quick) => ({ streams: quick ? 400 : 5000 }),
   task: async (subject, { streams }, serverUrl) => {
     // Another subject may have left some.
     const before = await readStatus(serverUrl)

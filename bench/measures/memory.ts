@@ -1,11 +1,10 @@
 // How much memory a client needs to read one answer, each answer in a fresh process.
-import { startClient } from "../client/Client.ts"
 import { liveMegabytes, readTokens } from "../client/readings.ts"
+import { messageOf } from "../process.ts"
 import { scenario } from "../server/scenarios.ts"
 import { tokensInBytes } from "../server/wire.ts"
 import { entryOf, subjectsOf, type SubjectName } from "../subjects/catalogue.ts"
-import type { Bench, Column, Figures, Measure, Task } from "./Measure.ts"
-import { takeTurns } from "./turns.ts"
+import { runTask, startClient, type Bench, type Column, type Figures, type Measure, type Task } from "./Measure.ts"
 
 const sizes = [1, 10, 100, 1000]
 
@@ -14,8 +13,8 @@ const sizes = [1, 10, 100, 1000]
 const smallHeap = ["--max-old-space-size=32", "--max-semi-space-size=1"]
 
 /** 1,000 MB compares streaming with buffering; the slow clients would need minutes for 100 MB. */
-function sizesOf(subject: SubjectName, quick: boolean): ReadonlyArray<number> {
-  const { kind, slow } = entryOf(subject)
+function sizesOf(subject: string, quick: boolean): ReadonlyArray<number> {
+  const { kind, slow } = entryOf(subject as SubjectName)
   const largest = kind === "peer" ? (slow ? 10 : 100) : 1000
   return sizes.filter((size) => size <= (quick ? largest / 10 : largest))
 }
@@ -59,34 +58,35 @@ export const memory: Measure = {
     { ...growth, subject: "ours, NDJSON" },
     { ...growth, subject: "ours, SSE" }
   ],
+  subjects: subjectsOf("floor", "buffered", "ours", "peer"),
+  rounds: 2,
   task,
-  run: (bench) =>
-    takeTurns(bench, {
-      measure: "memory",
-      subjects: subjectsOf("floor", "buffered", "ours", "peer"),
-      rounds: bench.quick ? 1 : 3,
-      turn: (subject) => readEverySize(bench, subject)
-    })
+  open: (bench) => ({ turn: (subject, round) => readEverySize(bench, subject, round) })
 }
 
-async function* readEverySize(bench: Bench, subject: SubjectName): AsyncGenerator<Figures> {
+async function* readEverySize(bench: Bench, subject: string, round: number): AsyncGenerator<Figures> {
   const wanted = sizesOf(subject, bench.quick)
-  for (const size of wanted) {
-    const { peak = Number.NaN, added = Number.NaN, live = Number.NaN } = await readOne(bench, subject, size)
-    yield { [`peak${size}`]: peak, [`added${size}`]: added, [`live${size}`]: live }
+  const [smallest = 0, largest = 0] = [wanted[0], wanted.at(-1)]
+  // The longest answers take most of the time, and the rounds of those differ least.
+  const isRead = (size: number) => size < 1000 || round === 1
+  for (const size of wanted.filter(isRead)) {
+    const figures = Object.entries(await readOne(bench, subject, size))
+    yield Object.fromEntries(figures.map(([figure, value]) => [`${figure}${size}`, value]))
   }
-  if (entryOf(subject).kind !== "ours") return
-  for (const size of [Math.min(...wanted), Math.max(...wanted)]) {
+  if (entryOf(subject as SubjectName).kind !== "ours") return
+  for (const size of [smallest, largest].filter(isRead)) {
     const { peak = Number.NaN } = await readOne(bench, subject, size, smallHeap)
     yield { [`tight${size}`]: peak }
   }
 }
 
-async function readOne(bench: Bench, subject: SubjectName, megabytes: number, flags: Array<string> = []) {
-  const client = await startClient(subject, bench.serverUrl, flags)
-  const size = [`${megabytes} MB`, ...flags].join(" ")
-  return client
-    .run("memory", { megabytes })
-    .catch((error: Error) => Promise.reject(new Error(`${size}: ${error.message}`)))
-    .finally(client.stop)
+async function readOne({ serverUrl }: Bench, subject: string, megabytes: number, flags: ReadonlyArray<string> = []) {
+  const client = await startClient(subject, serverUrl, flags)
+  try {
+    return await runTask(client, "memory", { megabytes })
+  } catch (error) {
+    throw new Error(`${[`${megabytes} MB`, ...flags].join(" ")}: ${messageOf(error)}`, { cause: error })
+  } finally {
+    client.stop()
+  }
 }

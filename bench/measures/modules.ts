@@ -5,7 +5,6 @@ import { promisify } from "node:util"
 import { gzipSync } from "node:zlib"
 import { bundle as bundlePage } from "../../scripts/support/bundle.ts"
 import type { Measure, Target } from "./Measure.ts"
-import { takeTurns } from "./turns.ts"
 
 const cwd = join(import.meta.dirname, "..")
 /** Users import compiled files, so these are measured; the types of the sources would be stripped first. */
@@ -37,26 +36,24 @@ export const imports: Measure = {
   targets: ours.map((subject): Target => {
     return { level: "must", subject, figure: "import", atMost: 1.15, times: foundation }
   }),
-  run: async (bench) => {
+  subjects: Object.keys(subjects).filter((subject) => subject !== effectAi),
+  rounds: 10,
+  // For the caches of the disk.
+  warmUp: true,
+  open: async (bench) => {
     bench.progress("imports: compiling the library")
     const project = ["--project", "../tsconfig.build.json", "--outDir", compiledFolder]
     await execute(process.execPath, ["../node_modules/typescript/bin/tsc", ...project], { cwd })
-    return takeTurns(bench, {
-      measure: "imports",
-      subjects: Object.keys(subjects).filter((subject) => subject !== effectAi),
-      rounds: bench.quick ? 1 : 15,
-      // For the caches of the disk.
-      warmUp: true,
-      turn: async function* (subject) {
-        const [, ...modules] = subjects[subject] ?? [""]
-        const program = `
-          const start = performance.now()
-          for (const module of ${JSON.stringify(modules)}) await import(module)
-          console.log(performance.now() - start)`
-        const { stdout } = await execute(process.execPath, ["--input-type=module", "--eval", program], { cwd })
-        yield { import: Number(stdout) }
-      }
-    })
+    const turn = async function* (subject: string) {
+      const [, ...modules] = subjects[subject] ?? [""]
+      const program = `
+        const start = performance.now()
+        for (const module of ${JSON.stringify(modules)}) await import(module)
+        console.log(performance.now() - start)`
+      const { stdout } = await execute(process.execPath, ["--input-type=module", "--eval", program], { cwd })
+      yield { import: Number(stdout) }
+    }
+    return { turn }
   }
 }
 
@@ -76,17 +73,15 @@ export const bundle: Measure = {
     ...ours.map((subject): Target => ({ level: "goal", subject, figure: "gzipped", atMost: 1, times: "openai" })),
     { level: "must", subject: effectAi, figure: "gzipped", atMost: 0.5, times: "ai + ai-sdk-ollama" }
   ],
-  run: async (bench) => {
+  subjects: Object.keys(subjects),
+  rounds: 1,
+  open: async () => {
     const effect = await measurePage(foundation)
-    return takeTurns(bench, {
-      measure: "bundle",
-      subjects: Object.keys(subjects),
-      rounds: 1,
-      turn: async function* (subject) {
-        const size = await measurePage(subject)
-        yield subject.startsWith("ours") ? { ...size, added: size.gzipped - effect.gzipped } : size
-      }
-    })
+    const turn = async function* (subject: string) {
+      const size = await measurePage(subject)
+      yield subject.startsWith("ours") ? { ...size, added: size.gzipped - effect.gzipped } : size
+    }
+    return { turn }
   }
 }
 

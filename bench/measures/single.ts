@@ -4,7 +4,7 @@ import { readTokens, startTiming } from "../client/readings.ts"
 import { parseScenario, scenario } from "../server/scenarios.ts"
 import { median, quantile } from "../statistics.ts"
 import { againstAi, entryOf, everySubject, subjectsOf, type Subject } from "../subjects/catalogue.ts"
-import { taskMeasure } from "./turns.ts"
+import { taskMeasure } from "./Measure.ts"
 
 const wait = { figure: "firstChunk" }
 
@@ -20,9 +20,9 @@ export const firstChunk = taskMeasure({
     { level: "must", subject: "ours, SSE", ...wait, what: "ms", atMost: 5, above: "floor, SSE" }
   ],
   subjects: subjectsOf("floor", "buffered", "ours", "peer"),
-  rounds: 3,
+  rounds: 2,
   warmUp: () => ({ seconds: 0.02, probes: 20 }),
-  options: (quick, subject) => ({ seconds: quick ? 1 : 10, probes: entryOf(subject).kind === "buffered" ? 1 : 20 }),
+  load: (quick, subject) => ({ seconds: quick ? 1 : 10, probes: entryOf(subject).kind === "buffered" ? 1 : 20 }),
   task: async (subject, { seconds, probes }) => {
     const waits: Array<number> = []
     for (let probe = 0; probe < probes; probe++) {
@@ -71,7 +71,7 @@ export const bulk = taskMeasure({
   rounds: 3,
   warmUp: (quick) => ({ tokens: tokens(quick) / 10 }),
   // The slow ones need minutes for a million lines; a tenth shows the cost of a line as well.
-  options: (quick, subject) => ({ tokens: entryOf(subject).slow ? tokens(quick) / 10 : tokens(quick) }),
+  load: (quick, subject) => ({ tokens: tokens(quick) / (entryOf(subject).slow || subject === "openai" ? 10 : 1) }),
   task: async (subject, { tokens }) => {
     const stop = startTiming()
     await readTokens(subject, scenario.bulk(tokens), tokens)
@@ -102,9 +102,9 @@ export const smallAnswer = taskMeasure({
     ...againstAi("p50")
   ],
   subjects: everySubject,
-  rounds: 5,
-  warmUp: (quick) => ({ answers: quick ? 30 : 500 }),
-  options: (quick) => ({ answers: quick ? 100 : 2000 }),
+  rounds: 4,
+  warmUp: (quick) => ({ answers: quick ? 30 : 300 }),
+  load: (quick) => ({ answers: quick ? 100 : 1000 }),
   task: async (subject, { answers }) => {
     const latencies: Array<number> = []
     const stop = startTiming()

@@ -1,4 +1,16 @@
-/** Replaces what is between the markers of a page. */
+import { readFileSync, writeFileSync } from "node:fs"
+
+/** Replaces what is between markers, each in the page that has them. */
+export function rewrite(pages: ReadonlyArray<URL>, contents: Readonly<Record<string, string>>): void {
+  const texts = pages.map((page) => ({ page, text: readFileSync(page, "utf8") }))
+  for (const [name, content] of Object.entries(contents)) {
+    const entry = texts.find(({ text }) => text.includes(`<!-- ${name} -->`))
+    if (entry === undefined) throw new Error(`no page has the marker <!-- ${name} -->`)
+    entry.text = fillIn(entry.text, name, content)
+  }
+  for (const { page, text } of texts) writeFileSync(page, text)
+}
+
 export function fillIn(document: string, name: string, content: string): string {
   const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
   const [from, to] = [document.indexOf(begin), document.indexOf(end)]

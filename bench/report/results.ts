@@ -1,8 +1,9 @@
 // The figures of one measure, where they come from, and whether they meet its targets.
+import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { cpus, release, totalmem, type } from "node:os"
-import { measures } from "../measures/all.ts"
-import type { Measure, Row, Target } from "../measures/Measure.ts"
+import { versionOf } from "../gateway/litellm.ts"
+import type { Row, Target } from "../measures/Measure.ts"
 import { median } from "../statistics.ts"
 import { entryOf, everySubject } from "../subjects/catalogue.ts"
 
@@ -13,12 +14,6 @@ export interface Result {
   /** The machine and the versions. */
   readonly environment: string
   readonly rows: ReadonlyArray<Row>
-}
-
-export function measureNamed(name: string): Measure {
-  const measure = measures.find((candidate) => candidate.name === name)
-  if (measure === undefined) throw new Error(`no measure ${name}; there are ${measures.map((each) => each.name)}`)
-  return measure
 }
 
 /** The median of a subject's figure, NaN if it was not measured. */
@@ -34,26 +29,26 @@ export function valueOf({ subject, figure, times, above, aboveFigure }: Target, 
   return own - medianOf(rows, above ?? subject, aboveFigure ?? figure)
 }
 
-/** A subject without any figure, or a failure of this library: an error of the benchmark, however slow the machine. */
+/** A subject that failed without any figure, or a failure of this library: an error of the benchmark, however slow the machine. */
 export function isBroken({ rows }: Result): boolean {
   return rows.some(({ failures, figures, subject }) => {
-    return Object.keys(figures).length === 0 || (subject.startsWith("ours") && failures.length > 0)
+    return failures.length > 0 && (Object.keys(figures).length === 0 || subject.startsWith("ours"))
   })
 }
 
-/** Whether it was measured with the version that this repository has. */
-export function isOfThisVersion({ environment }: Result): boolean {
-  return environment.includes(`${versionIn("..")},`)
-}
-
-/** The machine and the versions in one line. */
-export function describeEnvironment(): string {
+/** The machine, the commit and the versions in one line. */
+export function describeEnvironment(litellm?: string): string {
   const cores = cpus()
   const machine = `${cores.length} cores (${cores[0]?.model ?? "unknown"}), ${Math.round(totalmem() / 1e9)} GB`
+  const commit = execFileSync("git", ["describe", "--always", "--dirty", "--exclude=*"], { encoding: "utf8" }).trim()
   const peers = new Set(everySubject.flatMap((name) => entryOf(name).packages ?? []))
   const packages = ["effect", "@effect/platform-node", "undici"].map((name) => `../node_modules/${name}`)
-  const folders = ["..", ...packages, ...Array.from(peers, (name) => `node_modules/${name}`)]
-  const versions = [`Node's fetch (undici) ${process.versions.undici}`, ...folders.map(versionIn)]
+  const versions = [
+    `Node's fetch (undici) ${process.versions.undici}`,
+    `${versionIn("..")} (${commit})`,
+    ...[...packages, ...Array.from(peers, (name) => `node_modules/${name}`)].map(versionIn),
+    ...(litellm === undefined ? [] : [versionOf(litellm)])
+  ]
   return `Node ${process.version} on ${type()} ${release()}, ${machine}. ${versions.join(", ")}.`
 }
 

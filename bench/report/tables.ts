@@ -1,8 +1,9 @@
 import { quantile } from "../statistics.ts"
+import { measureNamed } from "../measures/all.ts"
 import type { Column, Row, Target } from "../measures/Measure.ts"
 import { everySubject } from "../subjects/catalogue.ts"
 import { formatNumber, table } from "./page.ts"
-import { measureNamed, medianOf, valueOf, type Result } from "./results.ts"
+import { medianOf, valueOf, type Result } from "./results.ts"
 
 /** The tables and failures of a result, as paragraphs. */
 export function paragraphsOf({ measure, rows }: Result): ReadonlyArray<string> {
@@ -89,11 +90,6 @@ export function costs(results: ReadonlyArray<Result>): string {
     return [String(subject)].concat(cells)
   })
   return table([["subject", ...measured.map(({ title }) => title)], ...lines])
-}
-
-/** When and where a result was measured. */
-export function sourceOf({ date, environment }: Result): string {
-  return `Measured on ${date}. ${environment}`
 }
 
 /** The median of the rounds, with the lowest and the highest value. */

@@ -1,9 +1,7 @@
 import type { ServerResponse } from "node:http"
-import { sharedNow } from "../clock.ts"
-import { quantile } from "../statistics.ts"
+import { quantile, sharedNow } from "../statistics.ts"
 import { packet, sendPacket, type Wire } from "./wire.ts"
 
-const millisecondsPerToken = 20
 let lateness: Array<number> = []
 
 /** The 99th percentile of the server's own lateness since the last call, in milliseconds; 0 without paced answers. */
@@ -14,10 +12,10 @@ export function takeLateness(): number {
 }
 
 /**
- * Returns a function that sends an answer one token each 20 ms. All answers are spread evenly over the 20 ms. Each gets its first token
+ * Returns a function that sends an answer one token each so many ms. All answers are spread evenly over these. Each gets its first token
  * at once and waits until `count` answers are open, so that connecting is not measured.
  */
-export function makePacer(wire: Wire) {
+export function makePacer(wire: Wire, millisecondsPerToken: number) {
   const answersByMillisecond = Array.from({ length: millisecondsPerToken }, () => new Set<ServerResponse>())
   const waiting = new Set<ServerResponse>()
   const tokenDueAt = (time: number) => packet(wire.token(String(time)))

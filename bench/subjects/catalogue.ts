@@ -1,7 +1,4 @@
 // Every client that is measured. To add one, add an entry here; measures select subjects by kind.
-import { execFileSync } from "node:child_process"
-import { existsSync } from "node:fs"
-import { join } from "node:path"
 import type { Target } from "../measures/Measure.ts"
 import type { Protocol } from "../server/wire.ts"
 import type * as Peers from "./peers.ts"
@@ -87,13 +84,6 @@ export const againstAi = (figure: string): ReadonlyArray<Target> => [
   { level: "must", subject: "ours, NDJSON, effect/ai", figure, atMost: 1, times: "ai + ai-sdk-ollama" },
   { level: "must", subject: "ours, SSE, effect/ai", figure, atMost: 1, times: "ai + @ai-sdk/openai-compatible" }
 ]
-
-/** The other clients are installed in this folder and nowhere else, so that the library never depends on them. */
-export function installPeers(): void {
-  const cwd = join(import.meta.dirname, "..")
-  if (existsSync(join(cwd, "node_modules/ollama"))) return
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd, stdio: "inherit" })
-}
 
 export async function connectSubject(name: SubjectName, serverUrl: string): Promise<Subject> {
   const { protocol, connect } = catalogue[name]

@@ -1,7 +1,7 @@
 // Clients without any library: the minimum that streaming costs, and reading whole bodies.
 import { Agent, request } from "node:http"
 import { wires, type Protocol } from "../server/wire.ts"
-import { messages } from "../server/scenarios.ts"
+import { key, messages } from "../server/scenarios.ts"
 import type { Connect } from "./catalogue.ts"
 
 /**
@@ -12,9 +12,11 @@ export const floor: Connect = async (serverUrl, protocol) => {
   const agent = new Agent({ keepAlive: true })
   const url = serverUrl + wires[protocol].path
   const textOf = textOfLine[protocol]
+  // For proxies.
+  const headers = { "content-type": "application/json", authorization: `Bearer ${key}` }
   return (scenario, onText, signal) =>
     new Promise((resolve, reject) => {
-      const sent = request(url, { method: "POST", agent, ...(signal && { signal }) }, (response) => {
+      const sent = request(url, { method: "POST", agent, headers, ...(signal && { signal }) }, (response) => {
         const decoder = new TextDecoder()
         let rest = ""
         response.on("data", (bytes: Buffer) => {

@@ -9,17 +9,14 @@ const bar = 34
 /** How long the end is shown before the recording starts again, in milliseconds. */
 const pauseAtEnd = 5000
 
-export interface Options {
-  readonly columns: number
-  readonly rows: number
-  /** What a screen reader says. */
-  readonly title: string
-}
-
 /** A property with the values that it has from the times on, in percent of the recording. */
 type Values = ReadonlyArray<{ readonly at: string; readonly value: string }>
 
-export const render = (frames: ReadonlyArray<Frame>, { columns, rows, title }: Options): string => {
+/** The title is what a screen reader says. */
+export const render = (
+  frames: ReadonlyArray<Frame>,
+  { columns, rows, title }: { readonly columns: number; readonly rows: number; readonly title: string }
+): string => {
   const end = (frames.at(-1)?.time ?? 0) + pauseAtEnd
   const at = (time: number): string => `${Number(((100 * time) / end).toFixed(2))}%`
   const width = Math.ceil(columns * cell.width + 2 * padding)

@@ -8,29 +8,16 @@ export interface Output {
   readonly text: string
 }
 
-export interface Terminal {
-  /** Types a text as a person does: one key after the other, not in equal times. */
-  readonly type: (text: string) => Promise<void>
-  /** Waits until the terminal shows something that matches, after what the last wait ended with. */
-  readonly until: (pattern: RegExp) => Promise<void>
-  readonly pause: (millis: number) => Promise<void>
-  /** What was written so far. */
-  readonly output: ReadonlyArray<Output>
-  /** Ends the shell. */
-  readonly close: () => void
-}
-
-export interface Options {
-  readonly columns: number
-  readonly rows: number
-  /** The folder that the shell starts in. */
-  readonly cwd: string
-  readonly environment: NodeJS.ProcessEnv
-}
-
 const longestWait = 60_000
 
-export const open = ({ columns, cwd, environment, rows }: Options): Terminal => {
+export type Terminal = ReturnType<typeof open>
+
+/** Starts a shell in a folder. */
+export const open = (
+  { columns, rows }: { readonly columns: number; readonly rows: number },
+  cwd: string,
+  environment: NodeJS.ProcessEnv
+) => {
   // The `script` of util-linux makes the pseudo-terminal.
   const shell = `stty columns ${columns} rows ${rows}; exec bash --noprofile --norc`
   const child = spawn("script", ["--quiet", "--command", shell, "/dev/null"], {
@@ -47,27 +34,23 @@ export const open = ({ columns, cwd, environment, rows }: Options): Terminal => 
   })
   let keys = 0
 
-  return {
-    type: async (text) => {
-      for (const key of text) {
-        await sleep(45 + ((keys++ * 37) % 70))
-        child.stdin.write(key)
-      }
-    },
-    until: async (pattern) => {
-      const giveUpAt = performance.now() + longestWait
-      for (;;) {
-        const found = pattern.exec(unread)
-        if (found !== null) {
-          unread = unread.slice(found.index + found[0].length)
-          return
-        }
-        if (performance.now() > giveUpAt) throw new Error(`${pattern} does not match ${JSON.stringify(unread)}`)
-        await sleep(5)
-      }
-    },
-    pause: (millis) => sleep(millis),
-    output,
-    close: () => void child.kill()
+  /** Types a text as a person does: one key after the other, not in equal times. */
+  const type = async (text: string): Promise<void> => {
+    for (const key of text) {
+      await sleep(45 + ((keys++ * 37) % 70))
+      child.stdin.write(key)
+    }
   }
+  /** Waits until the terminal shows something that matches, after what the last wait ended with, and then some milliseconds. */
+  const until = async (pattern: RegExp, pause = 0): Promise<void> => {
+    const giveUpAt = performance.now() + longestWait
+    let found: RegExpExecArray | null
+    while ((found = pattern.exec(unread)) === null) {
+      if (performance.now() > giveUpAt) throw new Error(`${pattern} does not match ${JSON.stringify(unread)}`)
+      await sleep(5)
+    }
+    unread = unread.slice(found.index + found[0].length)
+    await sleep(pause)
+  }
+  return { type, until, output, close: () => void child.kill() }
 }

@@ -1,15 +1,14 @@
 /** The hook of a `DecisionModel`: decisions become one request with a JSON Schema, and its percentages become probabilities. */
-import type * as AiError from "effect/ai/AiError"
 import type * as Decision from "effect/ai/Decision"
 import * as DecisionModel from "effect/ai/DecisionModel"
 import * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import * as Completion from "../Completion.ts"
 import type { Defaults } from "../CompletionRequest.ts"
 import type * as Provider from "../Provider.ts"
-import { type InvalidRequest, ProviderError } from "../ProviderError.ts"
+import type { InvalidRequest } from "../ProviderError.ts"
 import * as Json from "../values/json.ts"
+import * as Errors from "./errors.ts"
 import * as AiRequest from "./request.ts"
 import * as AiResponse from "./response.ts"
 
@@ -24,20 +23,17 @@ export const make = (
   DecisionModel.make({
     supportsImages: true,
     decide: Effect.fnUntraced(function* (hook) {
-      const request = Effect.gen(function* () {
+      const completion = yield* Effect.gen(function* () {
         const messages = yield* Effect.fromResult(AiRequest.toMessages(toPrompt(hook)))
-        return { ...(yield* options), messages, format: toJsonSchema(hook.decisions) }
-      })
-      const completion = yield* Effect.mapError(
-        request,
-        (reason) => new ProviderError({ provider: provider.name, reason })
-      ).pipe(
-        Effect.flatMap(provider.complete),
-        Effect.mapError((error) => AiResponse.toError("decide", error))
-      )
+        return yield* provider.complete({ ...(yield* options), messages, format: toJsonSchema(hook.decisions) })
+      }).pipe(Effect.mapError(Errors.makeToError(provider.name, "decide")))
+      const { text, value } = yield* AiResponse.readJson(completion, "decide")
+      if (!Json.isObject(value)) {
+        return yield* Effect.fail(Errors.invalidObject("decide", text, "the answer is not a JSON object"))
+      }
       const { model, responseId, usage } = completion
       return {
-        answers: toAnswers(hook.decisions, yield* readObject(completion)),
+        answers: toAnswers(hook.decisions, value),
         usage: { inputTokens: usage?.promptTokens, outputTokens: usage?.completionTokens },
         id: responseId,
         modelId: model
@@ -101,18 +97,6 @@ const object = (properties: ReadonlyArray<readonly [string, object]>): object =>
   required: properties.map(([key]) => key),
   additionalProperties: false
 })
-
-const readObject = (completion: Completion.Completion): Effect.Effect<Json.JsonObject, AiError.AiError> => {
-  const text = Completion.jsonText(completion)
-  const fail = (description: string) => Effect.fail(AiResponse.invalidObject(text, description, "decide"))
-  if (completion.finishReason === "length") {
-    return fail("the answer is truncated: maxTokens or the context of the model was used up")
-  }
-  const value = Json.parse(text)
-  if (!Json.isObject(value)) return fail("the answer is not a JSON object")
-  const fault = Json.findFault(value)
-  return fault === undefined ? Effect.succeed(value) : fail(`the answer is ${fault}`)
-}
 
 /** An answer that cannot be read is missing; `effect/ai` validates the others. */
 const toAnswers = (decisions: Hook["decisions"], value: Json.JsonObject): DecisionModel.ProviderResponse["answers"] =>

@@ -6,20 +6,19 @@ import type * as Response from "effect/ai/Response"
 import * as Telemetry from "effect/ai/Telemetry"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
 import type { Span } from "effect/Tracer"
-import * as Completion from "../Completion.ts"
+import type * as Completion from "../Completion.ts"
 import type { ChatRequest, Defaults } from "../CompletionRequest.ts"
 import type * as Provider from "../Provider.ts"
-import { type InvalidRequest, ProviderError } from "../ProviderError.ts"
+import type { InvalidRequest } from "../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../StreamingChunk.ts"
 import * as GenAi from "../values/genAi.ts"
-import * as Json from "../values/json.ts"
 import * as RequestBody from "../protocol/requestBody.ts"
+import * as Errors from "./errors.ts"
 import * as AiRequest from "./request.ts"
 import * as AiResponse from "./response.ts"
 
@@ -29,35 +28,29 @@ export const make = (
   provider: Provider.Provider,
   options: Effect.Effect<Omit<Defaults, "tools" | "toolChoice">, InvalidRequest>
 ): Effect.Effect<LanguageModel.LanguageModel> => {
-  const prepare = (hook: Hook, method: string): Effect.Effect<ChatRequest, AiError.AiError> =>
-    Effect.gen(function* () {
-      const request: ChatRequest = { ...(yield* options), ...(yield* Effect.fromResult(AiRequest.make(hook))) }
-      annotateRequest(hook.span, GenAi.providerName(provider), request)
-      return request
-    }).pipe(
-      Effect.mapError((reason) => AiResponse.toError(method, new ProviderError({ provider: provider.name, reason })))
-    )
+  const prepare = Effect.fnUntraced(function* (hook: Hook) {
+    const request: ChatRequest = { ...(yield* options), ...(yield* Effect.fromResult(AiRequest.make(hook))) }
+    annotateRequest(hook.span, GenAi.providerName(provider), request)
+    return request
+  })
+  const toError = (method: string) => Effect.mapError(Errors.makeToError(provider.name, method))
 
   return LanguageModel.make({
     codecTransformer,
-    generateText: (hook) =>
-      Effect.gen(function* () {
-        const request = yield* prepare(hook, "generateText")
-        const completion = yield* Effect.mapError(provider.complete(request), (error) =>
-          AiResponse.toError("generateText", error)
-        )
-        annotateResponse(hook.span, completion)
-        const unknown = completion.toolCalls.find(({ name }) => isUnknownTool(hook, name))
-        if (unknown !== undefined) return yield* AiResponse.toolNotFound("generateText", unknown.name, hook.tools)
-        const text = yield* toText(hook, completion)
-        return AiResponse.toParts(completion, text, yield* makeIds(hook))
-      }),
+    generateText: Effect.fnUntraced(function* (hook) {
+      const completion = yield* toError("generateText")(Effect.flatMap(prepare(hook), provider.complete))
+      annotateResponse(hook.span, completion)
+      const unknown = completion.toolCalls.find(({ name }) => isUnknownTool(hook, name))
+      if (unknown !== undefined) return yield* Errors.toolNotFound("generateText", unknown.name, hook.tools)
+      const text = yield* toText(hook, completion)
+      return AiResponse.toParts(completion, text, yield* makeIds(hook))
+    }),
     streamText: (hook) =>
       Stream.unwrap(
         Effect.gen(function* () {
-          const request = yield* prepare(hook, "streamText")
+          const request = yield* toError("streamText")(prepare(hook))
           const ids = yield* makeIds(hook)
-          const chunks = Stream.mapError(provider.stream(request), (error) => AiResponse.toError("streamText", error))
+          const chunks = Stream.mapError(provider.stream(request), Errors.makeToError(provider.name, "streamText"))
           return toStreamParts(hook, ids, chunks)
         })
       )
@@ -78,51 +71,44 @@ const makeIds = ({ prompt }: Hook) =>
 
 /** The text and the thinking of a completion. For a typed object, the text is its JSON. */
 const toText = (hook: Hook, completion: Completion.Completion) => {
-  const { content, finishReason, thinking = "", toolCalls } = completion
+  const { content, thinking = "", toolCalls } = completion
   if (hook.responseFormat.type === "text" || toolCalls.length > 0) return Effect.succeed({ content, thinking })
-  const json = Completion.jsonText(completion)
-  if (finishReason === "length") {
-    const description = "the answer is truncated: maxTokens or the context of the model was used up"
-    return Effect.fail(AiResponse.invalidObject(json, description))
-  }
-  const fault = Json.findFault(Json.parse(json))
-  return fault === undefined
-    ? Effect.succeed({ content: json, thinking: content.trim() === "" ? "" : thinking })
-    : Effect.fail(AiResponse.invalidObject(json, `the answer is ${fault}`))
+  return Effect.map(AiResponse.readJson(completion, "generateObject"), ({ text }) => ({
+    content: text,
+    thinking: content.trim() === "" ? "" : thinking
+  }))
 }
 
 /** Models invent the names of tools. */
 const isUnknownTool = ({ toolCallValidation, tools }: Hook, name: string): boolean =>
   toolCallValidation !== "deferred" && !tools.some((tool) => tool.name === name)
 
-type Parts = Pull.Pull<Arr.NonEmptyReadonlyArray<Response.StreamPartEncoded>, AiError.AiError>
-
+/** The parts before the call of an unknown tool are delivered. No handler runs. */
 const toStreamParts = (hook: Hook, ids: AiResponse.Ids, chunks: Stream.Stream<StreamingChunk, AiError.AiError>) =>
-  Stream.transformPull(chunks, (pull) =>
-    Effect.sync(() => {
-      const read = AiResponse.makeReader(ids)
-      let failure: AiError.AiError | undefined
-
-      const toParts = (chunks: Arr.NonEmptyReadonlyArray<StreamingChunk>): Parts => {
+  Stream.suspend(() => {
+    const isUnknown = (part: Response.StreamPartEncoded) => part.type === "tool-call" && isUnknownTool(hook, part.name)
+    let unknown: Response.StreamPartEncoded | undefined
+    const parts = Stream.mapAccumArray(
+      chunks,
+      () => AiResponse.makeReader(ids),
+      (read, chunks) => {
         const parts: Array<Response.StreamPartEncoded> = []
         for (const chunk of chunks) {
           read(chunk, parts)
           if (chunk.isFinal) annotateResponse(hook.span, chunk)
         }
-        const unknown = parts.find((part) => part.type === "tool-call" && isUnknownTool(hook, part.name))
-        if (unknown?.type === "tool-call") failure = AiResponse.toolNotFound("streamText", unknown.name, hook.tools)
-        // The parts before the calls are delivered. No handler runs.
-        const calls = parts.findIndex(({ type }) => type === "tool-call")
-        const delivered = failure === undefined ? parts : parts.slice(0, calls)
-        // A chunk without text, such as the progress of the prompt, has no part.
-        return Arr.isArrayNonEmpty(delivered) ? Effect.succeed(delivered) : next
+        unknown = parts.find(isUnknown)
+        return [read, unknown === undefined ? parts : Arr.takeWhile(parts, ({ type }) => type !== "tool-call")]
       }
-      const next: Parts = Effect.suspend(() =>
-        failure === undefined ? Effect.flatMap(pull, toParts) : Effect.fail(failure)
-      )
-      return next
-    })
-  )
+    )
+    // Calls come with the final chunk, which is the last.
+    const end = Stream.suspend(() =>
+      unknown?.type === "tool-call"
+        ? Stream.fail(Errors.toolNotFound("streamText", unknown.name, hook.tools))
+        : Stream.empty
+    )
+    return Stream.concat(parts, end)
+  })
 
 const annotateRequest = (span: Span, provider: string, request: ChatRequest): void =>
   Telemetry.addGenAIAnnotations(span, {

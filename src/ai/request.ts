@@ -5,7 +5,9 @@ import * as AiTool from "effect/ai/Tool"
 import * as Result from "effect/Result"
 import type { ChatRequest, ContentPart, Message, Tool, ToolChoice } from "../CompletionRequest.ts"
 import { InvalidRequest, Unsupported } from "../ProviderError.ts"
+import * as Content from "../protocol/content.ts"
 import * as RequestBody from "../protocol/requestBody.ts"
+import type { ToolCall } from "../StreamingChunk.ts"
 
 type Fault = InvalidRequest | Unsupported
 
@@ -76,20 +78,18 @@ const toAssistantMessage = (
   parts: ReadonlyArray<Prompt.AssistantMessagePart>,
   field: string
 ): Result.Result<Message, Fault> => {
-  let content = ""
-  let thinking = ""
-  const toolCalls: Array<NonNullable<Message["toolCalls"]>[number]> = []
+  const draft = { content: "", thinking: new Array<string>(), calls: new Array<ToolCall>() }
   for (const part of parts) {
     switch (part.type) {
       case "text":
-        content += part.text
+        draft.content += part.text
         break
       case "reasoning":
-        thinking += part.text
+        if (part.text !== "") draft.thinking.push(part.text)
         break
       case "tool-call":
         if (part.providerExecuted) return unsupported(`a tool call that the server executes, in ${field}`)
-        toolCalls.push({ id: part.id, name: part.name, arguments: part.params })
+        draft.calls.push({ id: part.id, name: part.name, arguments: part.params })
         break
       case "tool-result":
         return unsupported(`the result of a tool that the server executes, in ${field}`)
@@ -98,12 +98,7 @@ const toAssistantMessage = (
       case "tool-approval-request":
     }
   }
-  return Result.succeed({
-    role: "assistant",
-    content,
-    ...(thinking === "" ? {} : { thinking }),
-    ...(toolCalls.length === 0 ? {} : { toolCalls })
-  })
+  return Result.succeed({ role: "assistant", ...Content.ofDraft(draft) })
 }
 
 const toToolMessage = (part: Prompt.ToolResultPart, field: string): Result.Result<Message, Fault> => {

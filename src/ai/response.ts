@@ -1,13 +1,14 @@
-/** Completions as parts of `effect/ai`, and failures as its errors. */
-import * as AiError from "effect/ai/AiError"
+/** Completions as parts of `effect/ai`. */
+import type * as AiError from "effect/ai/AiError"
 import type * as Response from "effect/ai/Response"
 import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import type { Completion } from "../Completion.ts"
-import type { NetworkError, ProviderError } from "../ProviderError.ts"
+import * as Completion from "../Completion.ts"
 import type { FinalChunk, StreamingChunk, ToolCall, ToolCallDelta } from "../StreamingChunk.ts"
-import * as Reason from "./reason.ts"
+import * as Json from "../values/json.ts"
+import * as Errors from "./errors.ts"
 
 /** Ids that are unique in a conversation. */
 export interface Ids {
@@ -36,9 +37,25 @@ export const makeIds = (prefix: string, taken: ReadonlyArray<string>): Ids => {
   }
 }
 
+/** The JSON of a completion: its text and its value. It must be complete and safe to use. */
+export const readJson = (
+  completion: Completion.Completion,
+  method: string
+): Effect.Effect<{ readonly text: string; readonly value: unknown }, AiError.AiError> => {
+  const text = Completion.jsonText(completion)
+  const value = Json.parse(text)
+  const fault =
+    completion.finishReason === "length"
+      ? "truncated: maxTokens or the context of the model was used up"
+      : Json.findFault(value)
+  return fault === undefined
+    ? Effect.succeed({ text, value })
+    : Effect.fail(Errors.invalidObject(method, text, `the answer is ${fault}`))
+}
+
 /** The parts of a whole completion, in the order of a stream. */
 export const toParts = (
-  completion: Completion,
+  completion: Completion.Completion,
   { content, thinking }: { readonly content: string; readonly thinking: string },
   ids: Ids
 ): Array<Response.PartEncoded> => {
@@ -177,7 +194,7 @@ const toFinishPart = (final: Final): Response.FinishPartEncoded => {
     type: "finish",
     reason: final.finishReason,
     usage: toUsage(final.usage),
-    ...(Object.keys(metadata).length === 0 ? {} : { metadata: { [Reason.key]: metadata } })
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata: { [Errors.key]: metadata } })
   }
 }
 
@@ -206,82 +223,4 @@ const toMetadata = ({ promptTruncated, provider, timings = {} }: Final) => {
   if (promptTruncated !== undefined) metadata["promptTruncated"] = promptTruncated
   if (provider !== undefined) metadata["provider"] = provider
   return metadata
-}
-
-const module = Reason.key
-
-/** The error of `effect/ai`. It keeps whether and when to retry, and the fields of the reason. */
-export const toError = (method: string, error: ProviderError): AiError.AiError =>
-  AiError.make({ module, method, reason: toReason(error) })
-
-const toReason = (error: ProviderError): AiError.AiErrorReason => {
-  const { reason } = error
-  const description = error.message
-  const metadata = Reason.encode(error)
-  switch (reason._tag) {
-    case "NetworkError":
-      return new AiError.NetworkError({
-        reason: toNetworkReason(reason),
-        method: "POST",
-        url: error.server ?? error.provider,
-        description,
-        cause: metadata
-      })
-    case "Timeout":
-    case "StreamError":
-    case "StreamTruncated":
-      return new AiError.InternalProviderError({ description, metadata })
-    case "RateLimited":
-      return new AiError.RateLimitError({ retryAfter: toWholeMillis(error.retryAfter), metadata })
-    case "AuthenticationError":
-      return new AiError.AuthenticationError({ kind: "Unknown", description, metadata })
-    case "InvalidRequest":
-      return reason.field === "format"
-        ? new AiError.UnsupportedSchemaError({ description, metadata })
-        : new AiError.InvalidRequestError({ parameter: reason.field, description, metadata })
-    case "ModelNotAvailable":
-    case "ContextOverflow":
-    case "Unsupported":
-      return new AiError.InvalidRequestError({ description, metadata })
-    case "ApiError":
-      // Only this error of `effect/ai` says when to retry.
-      return error.isRetryable && error.retryAfter !== undefined
-        ? new AiError.RateLimitError({ retryAfter: toWholeMillis(error.retryAfter), metadata })
-        : AiError.reasonFromHttpStatus({ status: reason.status, description, metadata })
-    case "ParseError":
-    case "LineTooLong":
-    case "InvalidAnswer":
-      return new AiError.InvalidResponseError({ description, metadata })
-    case "AllProvidersFailed":
-      return new AiError.UnknownError({ description, metadata })
-  }
-}
-
-/** The schema of an `AiError` encodes safe integers of milliseconds only. */
-const toWholeMillis = (duration: Duration.Duration | undefined): Duration.Duration | undefined =>
-  duration && Duration.millis(Math.min(Math.max(0, Math.ceil(Duration.toMillis(duration))), Number.MAX_SAFE_INTEGER))
-
-/** The one that is as retryable: `TransportError` is, and the others are not. */
-const toNetworkReason = ({ isRetryable, kind }: NetworkError): AiError.NetworkError["reason"] => {
-  if (isRetryable) return "TransportError"
-  return kind === "header" ? "EncodeError" : "InvalidUrlError"
-}
-
-/** The JSON of an object is not complete, or must not be used. */
-export const invalidObject = (
-  responseText: string,
-  description: string,
-  method = "generateObject"
-): AiError.AiError => {
-  const reason = new AiError.StructuredOutputError({ description, responseText })
-  return AiError.make({ module, method, reason })
-}
-
-export const toolNotFound = (
-  method: string,
-  toolName: string,
-  tools: ReadonlyArray<{ readonly name: string }>
-): AiError.AiError => {
-  const availableTools = tools.map(({ name }) => name)
-  return AiError.make({ module, method, reason: new AiError.ToolNotFoundError({ toolName, availableTools }) })
 }

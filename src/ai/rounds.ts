@@ -13,7 +13,6 @@ import type { Concurrency } from "effect/Types"
 import type { End, UiPart } from "../protocol/uiPart.ts"
 import { FinishReason } from "../StreamingChunk.ts"
 import * as Json from "../values/json.ts"
-import * as Approvals from "./approvals.ts"
 import * as ToolCalls from "./toolCalls.ts"
 import * as Transcript from "./transcript.ts"
 
@@ -63,7 +62,7 @@ interface State {
   /** What is new, before and after the results of `waiting`. */
   readonly prompt: readonly [before: ReadonlyArray<Prompt.Message>, after: ReadonlyArray<Prompt.Message>]
   /** The calls of earlier turns that were waiting for an approval, and what has come of them. */
-  readonly waiting: ReadonlyArray<Approvals.Decision>
+  readonly waiting: ReadonlyArray<Transcript.Decision>
   readonly outcomes: Map<string, ToolCalls.Outcome>
   readonly rounds: Array<Transcript.Round>
   /** The calls of the latest round with their results, as text, and how many rounds in a row had them. */
@@ -73,11 +72,11 @@ interface State {
 
 const makeState = (history: ReadonlyArray<Prompt.Message>, prompt: ReadonlyArray<Prompt.Message>): State => {
   const messages = [...history, ...prompt]
-  const place = Math.max(history.length, Approvals.findPlace(messages))
+  const place = Math.max(history.length, Transcript.findPlace(messages))
   return {
     history,
     prompt: [messages.slice(history.length, place), messages.slice(place)],
-    waiting: Approvals.find(messages),
+    waiting: Transcript.findDecisions(messages),
     outcomes: new Map(),
     rounds: [],
     repeats: { text: "", times: 0 },

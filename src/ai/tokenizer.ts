@@ -8,9 +8,9 @@ import type { ChatRequest, Defaults, Message } from "../CompletionRequest.ts"
 import * as Conversation from "../Conversation.ts"
 import * as Provider from "../Provider.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
-import { ContextOverflow, ProviderError } from "../ProviderError.ts"
+import { ContextOverflow } from "../ProviderError.ts"
+import * as Errors from "./errors.ts"
 import * as AiRequest from "./request.ts"
-import * as AiResponse from "./response.ts"
 
 /** More than the context of any model. An array of what a server claims may not fit into memory. */
 const maxTokens = 2 ** 24
@@ -19,8 +19,7 @@ export const make = (
   provider: Provider.Provider,
   options: Effect.Effect<Omit<Defaults, "tools" | "toolChoice">, ProviderErrorReason>
 ): Tokenizer.Service => {
-  const toError = (method: string) => (reason: ProviderErrorReason) =>
-    AiResponse.toError(method, new ProviderError({ provider: provider.name, reason }))
+  const toError = (method: string) => Errors.makeToError(provider.name, method)
   /** The messages that each message of the prompt becomes. */
   const prepare = (prompt: Prompt.Prompt) =>
     Effect.fromResult(Result.all(prompt.content.map((message) => AiRequest.toMessages(Prompt.fromMessages([message])))))
@@ -32,9 +31,7 @@ export const make = (
   ): Effect.fn.Return<Array<number>, AiError.AiError> {
     const request = yield* Effect.mapError(Effect.flatMap(prepare(prompt), toRequest), toError("tokenize"))
     if (request.messages.length === 0) return []
-    const { tokens } = yield* Effect.mapError(provider.countTokens(request), (error) =>
-      AiResponse.toError("tokenize", error)
-    )
+    const { tokens } = yield* Effect.mapError(provider.countTokens(request), toError("tokenize"))
     if (tokens > maxTokens)
       return yield* Effect.fail(toError("tokenize")(new ContextOverflow({ promptTokens: tokens })))
     return Array.from({ length: tokens }, (_, i) => i)
@@ -49,7 +46,7 @@ export const make = (
     if (request.messages.length === 0) return prompt
     const trimmed = yield* Conversation.trim(request, { contextLength: tokens, reserve: 0 }).pipe(
       Effect.provideService(Provider.Provider, provider),
-      Effect.mapError((error) => AiResponse.toError("truncate", error))
+      Effect.mapError(toError("truncate"))
     )
     const kept = new Set(trimmed.messages)
     let isKept = true

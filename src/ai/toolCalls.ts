@@ -3,15 +3,17 @@ import type * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import type { UiPart } from "../protocol/uiPart.ts"
 import * as Json from "../values/json.ts"
-import * as HiddenArguments from "./hiddenArguments.ts"
 
 /** A call. Its arguments are what the model wrote; `toObject` has read them. */
 export interface Call {
@@ -92,7 +94,7 @@ const handle = <T extends Tools>({ settle, toolkit }: Calls<T>, call: Call): Par
   // `decode` has found them valid, and `handle` decodes them again.
   const input = call.arguments as Tool.ParametersEncoded<T[string]>
   const results = Stream.map(
-    Stream.unwrap(HiddenArguments.hide(toolkit.handle(name, input, id))),
+    Stream.unwrap(hideArguments(toolkit.handle(name, input, id))),
     ({ encodedResult, isFailure, modelOutput, preliminary }): UiPart => {
       const result = Json.parse(Json.stringify(encodedResult) ?? "null")
       if (preliminary) return { _tag: "ToolProgress", id, name, result }
@@ -102,6 +104,42 @@ const handle = <T extends Tools>({ settle, toolkit }: Calls<T>, call: Call): Par
   )
   return Stream.concat(Stream.succeed<UiPart>({ _tag: "ToolRunning", id, name, arguments: call.arguments }), results)
 }
+
+/**
+ * `effect/ai` writes the arguments of a call into the span around it. They are text of the model, so they stay out of it here. Spans that the
+ * effect begins have the same parent.
+ */
+const hideArguments = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(effect, (context: Context.Context<R>) => {
+    const span = Option.getOrUndefined(Context.getOption(context, Tracer.ParentSpan))
+    return span?._tag === "Span" ? Context.add(context, Tracer.ParentSpan, withoutParameters(span)) : context
+  })
+
+const withoutParameters = (span: Tracer.Span): Tracer.Span => ({
+  _tag: span._tag,
+  name: span.name,
+  spanId: span.spanId,
+  traceId: span.traceId,
+  parent: span.parent,
+  annotations: span.annotations,
+  sampled: span.sampled,
+  kind: span.kind,
+  get status() {
+    return span.status
+  },
+  get attributes() {
+    return span.attributes
+  },
+  get links() {
+    return span.links
+  },
+  end: (time, exit) => span.end(time, exit),
+  attribute: (key, value) => {
+    if (key !== "parameters") span.attribute(key, value)
+  },
+  event: (name, time, attributes) => span.event(name, time, attributes),
+  addLinks: (links) => span.addLinks(links)
+})
 
 const needsApproval = (
   { needsApproval = false }: Tool.Any,

@@ -22,7 +22,10 @@ export interface Options extends Omit<Spinner.Options, "model"> {
   readonly observe?: ((chunk: StreamingChunk) => void) | undefined
 }
 
-/** Prints an answer, and on standard error what is being waited for, thinking, and a summary. */
+/** What is kept of an answer: its text, and why it ended. */
+export type Answer = { -readonly [K in "content" | "finishReason"]: Completion[K] }
+
+/** Prints an answer, and on standard error what is being waited for, thinking, and a summary. Returns the answer. */
 export const print = Effect.fnUntraced(function* (request: CompletionRequest, options: Options) {
   const { observe, provider, quiet, raw } = options
   const clock = yield* Clock.Clock
@@ -33,11 +36,13 @@ export const print = Effect.fnUntraced(function* (request: CompletionRequest, op
   const showWaiting = quiet ? () => Effect.void : yield* Spinner.start({ ...options, model })
   let firstAt: number | undefined
   const toolCalls: Array<string> = []
+  const answer: Answer = { content: "", finishReason: "other" }
   let summary = ""
 
   const printChunk = Effect.fnUntraced(function* (chunk: StreamingChunk) {
     const now = clock.currentTimeMillisUnsafe()
     observe?.(chunk)
+    answer.content += chunk.content
     yield* showWaiting(chunk)
     if (chunk.thinking || chunk.content) firstAt ??= now
     const writer = yield* Fiber.join(loading)
@@ -45,6 +50,7 @@ export const print = Effect.fnUntraced(function* (request: CompletionRequest, op
     yield* writer.answer(chunk.content)
     for (const { name } of chunk.toolCalls ?? []) toolCalls.push(name)
     if (!chunk.isFinal) return
+    answer.finishReason = chunk.finishReason
     const isEmpty = firstAt === undefined && toolCalls.length === 0
     if (!(isEmpty && (yield* noteIfOnlyLoaded(provider, chunk)))) yield* writer.end
     summary = summarize(provider.name, chunk, { startedAt, firstAt, endedAt: now })
@@ -57,6 +63,7 @@ export const print = Effect.fnUntraced(function* (request: CompletionRequest, op
     yield* Output.note(`local-llm: the model called tools, but there are none here: ${toolCalls.join(", ")}`)
   }
   if (!quiet) yield* Output.dimNote(summary)
+  return answer
 }, Effect.scoped)
 
 /** The answer goes to standard output. Thinking is no part of it and goes to standard error. */

@@ -1,11 +1,13 @@
-/** Answers many requests from a file. */
+/** Answers many requests from a file, here or with the workers of a cluster. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Batch from "../Batch.ts"
 import * as Provider from "../Provider.ts"
-import * as ChatServer from "./chatServer.ts"
+import { variable } from "./access.ts"
+import * as Database from "./database.ts"
 import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
+import * as Lock from "./lock.ts"
 import * as Output from "./output.ts"
 import * as Selection from "./selection.ts"
 
@@ -16,19 +18,13 @@ const permits = 4
 
 /** The progress goes to standard error. With `--json`, the end of it is an object on standard output. */
 export const batch = Effect.fnUntraced(function* (input: Input) {
-  const { file, hosts = [], json, out, retryFailed } = input
-  const selected = yield* hosts.length > 0 ? ChatServer.select(input) : Selection.findModel(input)
-  // The pool always has a request that waits for the next permit.
-  const concurrency = input.concurrency ?? (hosts.length > 1 ? hosts.length * permits + 1 : permits)
+  const { json, out } = input
   const show = yield* makeShow
-  const progress = yield* Batch.run({
-    input: file,
-    output: out,
-    concurrency,
-    retryFailed,
-    onProgress: show.progress
+  const isShared = input.cluster !== undefined || (yield* variable(Database.urlVariable)).trim() !== ""
+  if (!isShared && input.job !== undefined) return yield* Failure.fail("--job needs --cluster")
+  const progress = yield* Effect.gen(function* () {
+    return isShared ? yield* runThere(input, show.progress) : yield* runHere(input, show.progress)
   }).pipe(
-    Effect.provideService(Provider.Provider, withModel(selected)),
     Effect.ensuring(show.end),
     Effect.catchTag("PlatformError", (error) => Failure.fail(describeFile(error)))
   )
@@ -36,6 +32,41 @@ export const batch = Effect.fnUntraced(function* (input: Input) {
   if (json) yield* Output.writeJson(progress)
   else yield* Output.note(`${count(done, "result")} in ${out}`)
   if (failed > 0) return yield* Failure.fail(`${count(failed, "request")} failed; --retry-failed sends them again`)
+})
+
+const runHere = Effect.fnUntraced(function* (input: Input, onProgress: OnProgress) {
+  const { file, out, retryFailed } = input
+  const { concurrency, provider } = yield* findServers(input)
+  yield* Lock.hold(`${out}.lock`, out)
+  return yield* Batch.run({ input: file, output: out, concurrency, retryFailed, onProgress }).pipe(
+    Effect.provideService(Provider.Provider, provider)
+  )
+})
+
+type OnProgress = (progress: Batch.Progress) => Effect.Effect<void>
+
+/** It is loaded only if it is needed. */
+const loadJobs = Effect.promise(() => import("./batchJob.ts"))
+
+const runThere = (input: Input, onProgress: OnProgress) =>
+  Effect.flatMap(loadJobs, ({ submit }) => submit(input, onProgress))
+
+/** Until a signal stops it. */
+export const batchWorker = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.batchWorker>) {
+  const { concurrency, provider } = yield* findServers(input)
+  const { work } = yield* loadJobs
+  yield* Effect.provideService(work(input.cluster, concurrency), Provider.Provider, provider)
+})
+
+/** The servers of a batch, and how many requests they get at a time. */
+const findServers = Effect.fnUntraced(function* (
+  input: Selection.Named & { readonly concurrency: number | undefined }
+) {
+  const { hosts = [] } = input
+  const selected = yield* hosts.length > 0 ? Selection.select(input) : Selection.findModel(input)
+  // The pool always has a request that waits for the next permit.
+  const concurrency = input.concurrency ?? (hosts.length > 1 ? hosts.length * permits + 1 : permits)
+  return { concurrency, provider: withModel(selected) }
 })
 
 const describeFile = (error: Parameters<typeof Failure.describeFile>[0]): string => {

@@ -1,110 +1,65 @@
-/** Sends one prompt to a model. */
+/** Sends a prompt to a model, or holds a conversation. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
-import type { ChatRequest } from "../CompletionRequest.ts"
-import type { Provider } from "../Provider.ts"
-import type { FinishReason } from "../StreamingChunk.ts"
+import * as Struct from "effect/Struct"
 import * as Answer from "./answer.ts"
-import * as ChatServer from "./chatServer.ts"
-import * as Conversation from "./conversation/conversation.ts"
-import type * as Files from "./conversation/files.ts"
 import * as Kept from "./conversation/kept.ts"
 import * as Failure from "./failure.ts"
+import * as Files from "./files.ts"
 import type * as Flags from "./flags.ts"
 import * as Json from "./json.ts"
 import * as Prompt from "./prompt.ts"
+import * as Selection from "./selection.ts"
 import * as Settings from "./settings.ts"
-import * as TextFile from "./textFile.ts"
 
 type Input = Flags.Input<typeof Flags.chat>
 
 export const chat = Effect.fnUntraced(function* (flags: Input) {
   yield* check(flags)
+  const { json, jsonl } = flags
   const format = flags.schema === undefined ? undefined : yield* Json.readSchema(flags.schema)
   const images = yield* Effect.forEach(flags.images, readImage)
-  const files = yield* Effect.forEach(flags.files, TextFile.read)
+  const files = yield* Effect.forEach(flags.files, Files.readText)
   const last = flags.continue ? yield* Kept.last : undefined
-  const input = yield* Settings.apply(flags, last === undefined ? {} : toSettings(last.conversation))
-  const hasPrompt = flags.words.length > 0 || flags.json || flags.jsonl || format !== undefined
-  const isConversation = !hasPrompt && (yield* Conversation.isPossible)
+  const before = last === undefined ? {} : toSettings(last.conversation)
+  const settings = yield* Settings.apply(flags, before)
+  const { stderrIsTerminal, stdinIsTerminal, stdoutIsTerminal } = yield* Stdio.Stdio
+  const isOnTerminal = yield* stdoutIsTerminal
+  const hasPrompt = flags.words.length > 0 || json || jsonl || format !== undefined
+  const isConversation = !hasPrompt && isOnTerminal && (yield* stdinIsTerminal)
   const content = isConversation ? "" : yield* Prompt.read(flags.words, { files })
-  const selected = yield* ChatServer.select(input)
-  const keeper = (yield* isKept(flags, input, selected)) ? yield* Kept.make(last?.file) : Kept.none
+  const selected = yield* Selection.select(settings)
+  const { isFake = false, model, provider } = selected
+  // What somebody sees on a terminal is kept, and what was asked to go on. A fake answer is not.
+  const isKept = flags.continue || isOnTerminal || (yield* stderrIsTerminal)
+  const keeper = isKept && settings.private !== true && !isFake ? yield* Kept.make(last?.file) : Kept.none
   const messages = last?.conversation.messages ?? []
-  const server = serverOf(Settings.merge([flags, last === undefined ? {} : toSettings(last.conversation)]))
+  const server = Struct.pick(Settings.merge([flags, before]), Settings.ofServer)
   if (isConversation) {
-    return yield* Conversation.run({ ...selected, settings: input, keeper, messages, images, files, server })
+    const { run } = yield* Effect.promise(() => import("./conversation/conversation.ts"))
+    return yield* run({ ...selected, settings, keeper, messages, images, files, server })
   }
-  const { model } = selected
-  const question: Files.Message = { role: "user", content, ...(images.length === 0 ? {} : { images }) }
-  const conversation = { model, system: input.system ?? "", server, messages: [...messages, question] }
-  const request = Conversation.toRequest(input, conversation)
-  const answer = yield* print(
-    input,
-    format === undefined ? request : { ...request, format: format.jsonSchema },
-    selected,
-    format
-  )
-  if (answer !== undefined) yield* keeper.keep({ ...conversation, messages: [...conversation.messages, answer] })
+  const { quiet = false, raw = false, system = "" } = settings
+  const conversation = { model, system, server, messages: [...messages, Kept.toQuestion(content, images)] }
+  const request = { ...Kept.toRequest(settings, conversation), format: format?.jsonSchema }
+  const answer = jsonl
+    ? yield* Json.printChunks(provider, request)
+    : json || format !== undefined
+      ? yield* Json.print(provider, request, format, json)
+      : yield* Answer.print(request, { ...selected, quiet, raw })
+  if (answer.content !== "")
+    yield* keeper.keep({ ...conversation, messages: [...conversation.messages, toMessage(answer)] })
 })
 
-/** Prints an answer in the form that the flags ask for. Returns it, unless it is empty. */
-const print = Effect.fnUntraced(function* (
-  { json, jsonl, quiet = false, raw = false }: Pick<Input, "json" | "jsonl" | "quiet" | "raw">,
-  request: ChatRequest,
-  { isQueued, provider }: ChatServer.Selected,
-  format: Json.Format | undefined
-) {
-  let answer: Files.Message | undefined
-  const observed = observe(provider, (content, reason) => {
-    const incomplete = reason === "stop" ? {} : { incomplete: reason }
-    answer = content === "" ? undefined : { role: "assistant", content, ...incomplete }
-  })
-  if (jsonl) yield* Json.printChunks(observed, request)
-  else if (json || format !== undefined) yield* Json.print(observed, request, format, { json })
-  else yield* Answer.print(request, { provider: observed, isQueued, quiet, raw })
-  return answer
-})
-
-/** Passes on what a provider answers. */
-const observe = <A extends Provider>(provider: A, onEnd: (content: string, reason: FinishReason) => void): A => ({
-  ...provider,
-  complete: (request) =>
-    Effect.tap(provider.complete(request), ({ content, finishReason }) =>
-      Effect.sync(() => onEnd(content, finishReason))
-    ),
-  stream: (request) => {
-    let content = ""
-    return Stream.tap(provider.stream(request), (chunk) =>
-      Effect.sync(() => {
-        content += chunk.content
-        if (chunk.isFinal) onEnd(content, chunk.finishReason)
-      })
-    )
-  }
-})
-
-/** What somebody sees on a terminal is kept, and what was asked to go on. A fake answer is not. */
-const isKept = Effect.fnUntraced(function* (
-  flags: Input,
-  input: Settings.Said,
-  { isFake = false }: ChatServer.Selected
-) {
-  const stdio = yield* Stdio.Stdio
-  const isSeen = (yield* stdio.stdoutIsTerminal) || (yield* stdio.stderrIsTerminal)
-  return input.private !== true && !isFake && (flags.continue || isSeen)
+const toMessage = ({ content, finishReason }: Answer.Answer): Kept.Message => ({
+  role: "assistant",
+  content,
+  incomplete: finishReason === "stop" ? undefined : finishReason
 })
 
 /** What a conversation goes on with, where no flag says something else. */
-const toSettings = ({ model, server, system = "" }: Files.Conversation): Settings.Said => ({ ...server, model, system })
-
-const serverOf = ({ hosts, provider, url }: Settings.Said): Files.Conversation["server"] => ({
-  ...(provider === undefined ? {} : { provider }),
-  ...(url === undefined ? {} : { url }),
-  ...(hosts === undefined ? {} : { hosts })
-})
+const toSettings = ({ model, server, system = "" }: Kept.Conversation): Settings.Said => ({ ...server, model, system })
 
 const check = ({ json, jsonl, schema }: Input) => {
   if (json && jsonl) return Failure.fail("--json and --jsonl exclude each other")
@@ -116,5 +71,5 @@ const check = ({ json, jsonl, schema }: Input) => {
 const readImage = (path: string) =>
   Effect.catch(
     FileSystem.FileSystem.use((files) => files.readFile(path)),
-    (error) => Failure.fail(`the file of --image cannot be read: ${Failure.describeFile(error)}: ${path}`)
+    Failure.failForFile("--image", path)
   )

@@ -7,45 +7,62 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
-import * as Servers from "../servers/servers.ts"
+import * as Kinds from "../servers/kinds.ts"
 import * as Failure from "./failure.ts"
 import * as Flags from "./flags.ts"
+import type * as Models from "./models.ts"
 import * as Output from "./output.ts"
+import type * as Keys from "./serve/keys.ts"
 import * as Settings from "./settings.ts"
 
-/** On Bun, a module of Bun's own replaces undici and lacks the dispatchers that the layer of undici is made of. */
-const http = Layer.unwrap(
-  Effect.map(
-    Effect.promise(() => import("@effect/platform-node/NodeHttpClient")),
-    ({ layerNodeHttp, layerUndici }) => (process.versions["bun"] === undefined ? layerUndici : layerNodeHttp)
+/**
+ * node:http is there soonest. A command that sends many requests gets undici, which keeps connections for them and knows whether a
+ * request was lost with one. On Bun, a module of Bun's own replaces undici and lacks what its layer is made of.
+ */
+const httpFor = (sendsMany: boolean) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("@effect/platform-node/NodeHttpClient")),
+      ({ layerNodeHttp, layerUndici }) =>
+        sendsMany && process.versions["bun"] === undefined ? layerUndici : layerNodeHttp
+    )
   )
-)
+
+type Handler<Input, E, R> = (input: Input) => Effect.Effect<void, E, R>
 
 /** A module is loaded only if its command runs, so that the help is there at once. */
-const run = <Input, E, R>(load: () => Promise<(input: Input) => Effect.Effect<void, E, R>>, input: Input) =>
+type Load<Input, E, R> = () => Promise<Handler<Input, E, R>>
+
+const run = <Input, E, R>(load: Load<Input, E, R>, input: Input, sendsMany = false) =>
   Effect.promise(load).pipe(
     Effect.flatMap((handle) => handle(input)),
     Effect.scoped,
-    Effect.provide(http)
+    Effect.provide(httpFor(sendsMany))
   )
 
 /** As `load`, for a command that also gets what variables and the file of settings say. */
 const withSettings =
-  <Input extends Settings.Said, E, R>(load: () => Promise<(input: Input) => Effect.Effect<void, E, R>>) =>
+  <Input extends Settings.Said, E, R>(load: Load<Input, E, R>) =>
   async () => {
     const handle = await load()
     return (input: Input) => Effect.flatMap(Settings.apply(input), handle)
   }
 
 const loadChat = async () => (await import("./chat.ts")).chat
-const models = () => import("./models.ts")
-const keys = () => import("./serve/keysCommands.ts")
+const models =
+  <K extends keyof typeof Models>(name: K) =>
+  async () =>
+    (await import("./models.ts"))[name]
+const keys =
+  <K extends keyof typeof Keys>(name: K) =>
+  async () =>
+    (await import("./serve/keys.ts"))[name]
 
 const root = Command.make("local-llm", Flags.chat).pipe(
   Command.withSharedFlags(Flags.common),
   Command.withHandler((input) => Effect.andThen(checkWords(input.words), run(loadChat, input))),
   Command.withDescription(
-    `Send a prompt to a model on your own machine, on ${Servers.localNames.join(", ")} or an OpenAI-compatible server. Without a subcommand: chat.`
+    `Send a prompt to a model on your own machine, on ${Kinds.localNames.join(", ")} or an OpenAI-compatible server. Without a subcommand: chat.`
   ),
   Command.withExamples([
     { command: 'local-llm "Why is the sky blue?"', description: "Ask the server that runs on this machine" },
@@ -63,32 +80,18 @@ const define = <const Name extends string, const Config extends Command.Command.
   name: Name,
   description: string,
   config: Config,
-  load: () => Promise<(input: Command.Command.Config.Infer<Config> & Flags.Input) => Effect.Effect<void, E, R>>
+  load: Load<Command.Command.Config.Infer<Config> & Flags.Input, E, R>,
+  { sendsMany = false } = {}
 ) =>
   Command.make(name, config, (input) =>
-    Effect.flatMap(root, (common) => run(load, Object.assign({}, input, common)))
+    Effect.flatMap(root, (common) => run(load, Object.assign({}, input, common), sendsMany))
   ).pipe(Command.withDescription(description))
 
 const subcommands = [
   define("chat", "Send a prompt to a model and print the answer while it is generated", Flags.chat, loadChat),
-  define(
-    "models",
-    "List the models of the servers",
-    {},
-    withSettings(async () => (await models()).list)
-  ),
-  define(
-    "show",
-    "Show what a server reports about a model",
-    Flags.named,
-    withSettings(async () => (await models()).show)
-  ),
-  define(
-    "ps",
-    "List the models in memory",
-    {},
-    withSettings(async () => (await models()).ps)
-  ),
+  define("models", "List the models of the servers", {}, withSettings(models("list"))),
+  define("show", "Show what a server reports about a model", Flags.named, withSettings(models("show"))),
+  define("ps", "List the models in memory", {}, withSettings(models("ps"))),
   define(
     "pull",
     "Download a model. Stopped with Ctrl-C, it resumes the next time",
@@ -99,26 +102,11 @@ const subcommands = [
     "rm",
     "Delete models. If one of them is missing, none is deleted",
     Flags.remove,
-    withSettings(async () => (await models()).remove)
+    withSettings(models("remove"))
   ),
-  define(
-    "cp",
-    "Give a model a second name",
-    Flags.copy,
-    withSettings(async () => (await models()).copy)
-  ),
-  define(
-    "load",
-    "Load a model into memory",
-    Flags.load,
-    withSettings(async () => (await models()).load)
-  ),
-  define(
-    "unload",
-    "Remove a model from memory",
-    Flags.named,
-    withSettings(async () => (await models()).unload)
-  ),
+  define("cp", "Give a model a second name", Flags.copy, withSettings(models("copy"))),
+  define("load", "Load a model into memory", Flags.load, withSettings(models("load"))),
+  define("unload", "Remove a model from memory", Flags.named, withSettings(models("unload"))),
   define(
     "embed",
     "Print the vector of a text",
@@ -129,13 +117,28 @@ const subcommands = [
     "batch",
     "Answer many requests from a file. Stopped or killed, it does what is missing the next time",
     Flags.batch,
-    withSettings(async () => (await import("./batch.ts")).batch)
+    withSettings(async () => (await import("./batch.ts")).batch),
+    { sendsMany: true }
+  ),
+  define(
+    "batch-worker",
+    "Answer the requests of batches that are in a database, together with workers on other machines",
+    Flags.batchWorker,
+    withSettings(async () => (await import("./batch.ts")).batchWorker)
   ),
   define(
     "serve",
     "Serve the models of all hosts at one address, to every tool that speaks to Ollama, OpenAI or Anthropic",
     Flags.serve,
-    async () => (await import("./serve/serve.ts")).serve
+    async () => (await import("./serve/serve.ts")).serve,
+    { sendsMany: true }
+  ),
+  define(
+    "join",
+    "Let the servers of this machine take part in a cluster, until they are no longer needed",
+    Flags.join,
+    async () => (await import("./serve/join.ts")).join,
+    { sendsMany: true }
   ),
   define("top", "Show the state of a gateway that runs", {}, async () => (await import("./serve/top.ts")).top),
   define(
@@ -147,14 +150,9 @@ const subcommands = [
   Command.make("keys", {}, () => Failure.fail("a command is missing: local-llm keys add, list or remove")).pipe(
     Command.withDescription("Add, list and remove the keys of a gateway"),
     Command.withSubcommands([
-      define("add", "Make a key and print it, once", Flags.addKey, async () => (await keys()).add),
-      define("list", "List the keys", Flags.listKeys, async () => (await keys()).list),
-      define(
-        "remove",
-        "Remove keys. If one of them is missing, none is removed",
-        Flags.removeKeys,
-        async () => (await keys()).remove
-      )
+      define("add", "Make a key and print it, once", Flags.addKey, keys("add")),
+      define("list", "List the keys", Flags.listKeys, keys("list")),
+      define("remove", "Remove keys. If one of them is missing, none is removed", Flags.removeKeys, keys("remove"))
     ])
   )
 ] as const

@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as Runtime from "effect/Runtime"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { isProviderError } from "../ProviderError.ts"
-import * as Servers from "../servers/servers.ts"
+import { tokenVariables } from "../servers/kinds.ts"
 import * as Text from "./text.ts"
 
 /** A command cannot do what it was asked for. The message says what to do. */
@@ -26,6 +26,12 @@ export class ReaderGone extends Data.TaggedError("ReaderGone") {
 
 export const fail = (message: string): Effect.Effect<never, CommandFailed> =>
   Effect.fail(new CommandFailed({ message }))
+
+/** Fails because of a file that the user named. `what` is its flag, or what it is. */
+export const failForFile =
+  (what: string, path: string, done: "read" | "written" = "read") =>
+  (error: PlatformError): Effect.Effect<never, CommandFailed> =>
+    fail(`the file of ${what} cannot be ${done}: ${describeFile(error)}: ${path}`)
 
 /** Describes the failure of reading a file that the user named. */
 export const describeFile = ({ message, reason }: PlatformError): string => {
@@ -74,8 +80,6 @@ const detailOf = (reason: ProviderErrorReason): string => {
 /** Whether the message has what the text says: it was made from the text of the platform, or from the server's for an overflow. */
 const repeatsDetail = (reason: ProviderErrorReason): boolean =>
   reason._tag === "ContextOverflow" || (reason._tag === "NetworkError" && reason.description !== undefined)
-
-const tokenVariables = Object.values(Servers.definitions).map(({ environment }) => environment.token)
 
 const adviceFor = (reason: ProviderErrorReason): string => {
   switch (reason._tag) {

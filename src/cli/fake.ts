@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
-import * as Servers from "../servers/servers.ts"
+import * as Kinds from "../servers/kinds.ts"
 
 /**
  * Whether a fake answer cannot be mistaken for a real one: a person reads it on a terminal, or started the program by
@@ -22,7 +22,7 @@ export const isAllowed = Effect.gen(function* () {
 /** The name of its model. */
 export const model = "no-model"
 
-const { localNames } = Servers
+const { localNames } = Kinds
 
 const text =
   `This is the built-in fake server, not a model. No ${localNames.slice(0, -1).join(", ")} or ${localNames.at(-1)} is running on this machine. ` +

@@ -3,7 +3,7 @@ import * as Argument from "effect/cli/Argument"
 import type * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
-import * as Servers from "../servers/servers.ts"
+import * as Kinds from "../servers/kinds.ts"
 import * as Settings from "./settings.ts"
 
 const optional = <A>(flag: Flag.Flag<A>, description: string) =>
@@ -27,7 +27,7 @@ const settingOfTexts = (flag: Flag.Flag<string>, description: string) =>
 
 /** Those of all commands. They may also stand before the name of the command. */
 export const common = {
-  provider: setting(Flag.Literals("provider", Servers.kinds), "provider"),
+  provider: setting(Flag.Literals("provider", Kinds.kinds), "provider"),
   url: setting(Flag.String("url"), "url"),
   hosts: settingOfTexts(
     Flag.String("host"),
@@ -89,6 +89,11 @@ export const embed = {
   ...timeouts
 }
 
+const cluster = optional(
+  Flag.String("cluster"),
+  "The PostgreSQL database of the cluster, as postgres://user@host/database (or LOCAL_LLM_CLUSTER; the password may be in PGPASSWORD)"
+)
+
 export const batch = {
   file: Argument.Path("requests").pipe(
     Argument.withDescription(
@@ -104,6 +109,18 @@ export const batch = {
     "How many requests run at the same time (default: 4 for each host, and one that waits)"
   ),
   retryFailed: isSet("retry-failed", "Send requests that failed in an earlier run again"),
+  cluster,
+  job: optional(
+    Flag.String("job"),
+    "With --cluster: the name of the job, which no other file has (default: the name of the file)"
+  ),
+  ...timeouts
+}
+
+export const batchWorker = {
+  cluster,
+  model: batch.model,
+  concurrency: batch.concurrency,
   ...timeouts
 }
 
@@ -140,6 +157,21 @@ const keys = {
   )
 }
 
+/** What the processes of a cluster have in common. */
+const ofCluster = {
+  cluster,
+  pool: optional(Flag.String("pool"), "With a cluster: the name of the hosts that belong together (default: default)")
+}
+
+export const join = {
+  ...ofCluster,
+  listen: optional(
+    Flag.String("listen"),
+    "Where the other processes of the cluster reach this one: HOST:PORT (default: 127.0.0.1:11436)"
+  ),
+  permits: optional(Flag.Int("permits"), "How many requests each host answers at the same time (default: 4)")
+}
+
 export const serve = {
   config: optional(Flag.Path("config"), "A file with the hosts and the other settings. It is read again on SIGHUP"),
   listen: optional(
@@ -151,6 +183,15 @@ export const serve = {
     "A further name of a model, as NAME=MODEL, for tools with fixed names; several flags for several"
   ),
   permits: optional(Flag.Int("permits"), "How many requests each host answers at the same time (default: 4)"),
+  gateways: optional(
+    Flag.Int("gateways"),
+    "How many gateways have these hosts. Each takes its part of their permits, and one at least (default: 1)"
+  ),
+  ...ofCluster,
+  redis: optional(
+    Flag.String("redis"),
+    "A Redis for what several gateways share, such as redis://cache:6379: counts of limits, and which hosts are off"
+  ),
   ...keys,
   noKeys: isSet("no-keys", "Need no keys, on any address"),
   firstChunkTimeout: timeouts.firstChunkTimeout,

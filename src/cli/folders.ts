@@ -7,16 +7,12 @@ import { variable } from "./access.ts"
 /** A file of settings. `undefined` if no folder is known. */
 export const configuration = (name: string) => find("XDG_CONFIG_HOME", { windows: "APPDATA", home: [".config"] }, name)
 
-/** A file that the program itself writes. `undefined` if no folder is known. */
-export const state = (name: string) =>
-  find(
-    "XDG_STATE_HOME",
-    {
-      windows: "LOCALAPPDATA",
-      home: platform === "darwin" ? ["Library", "Application Support"] : [".local", "state"]
-    },
-    name
-  )
+/** A file with prompts or answers that the program itself writes. `undefined` if that is switched off, or no folder is known. */
+export const state = Effect.fnUntraced(function* (name: string) {
+  if ((yield* variable("LOCAL_LLM_NOHISTORY")).trim() !== "") return undefined
+  const home = platform === "darwin" ? ["Library", "Application Support"] : [".local", "state"]
+  return yield* find("XDG_STATE_HOME", { windows: "LOCALAPPDATA", home }, name)
+})
 
 /** A variable that is not an absolute path does not count, as the XDG specification says. */
 const find = Effect.fnUntraced(function* (

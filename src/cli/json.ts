@@ -22,7 +22,7 @@ export type Format = ReturnType<typeof parseSchema>
 export const readSchema = Effect.fnUntraced(function* (path: string) {
   const text = yield* Effect.catch(
     FileSystem.FileSystem.use((files) => files.readFileString(path)),
-    (error) => Failure.fail(`the file of --schema cannot be read: ${Failure.describeFile(error)}: ${path}`)
+    Failure.failForFile("--schema", path)
   )
   return yield* Effect.try({
     try: () => parseSchema(text),
@@ -63,12 +63,12 @@ const encodeCompletion = Schema.encodeEffect(Schema.fromJsonString(Completion.Co
 const isEmpty = ({ content, thinking = "", toolCalls }: Completion.Completion): boolean =>
   content === "" && thinking === "" && toolCalls.length === 0
 
-/** Prints one line: the completion with `--json`, otherwise the value. Fails if the answer does not match. */
+/** Prints one line: the completion with `--json`, otherwise the value. Fails if the answer does not match. Returns the completion. */
 export const print = Effect.fnUntraced(function* (
   provider: Provider & Management,
   request: ChatRequest,
   format: Format | undefined,
-  { json }: { readonly json: boolean }
+  isWhole: boolean
 ) {
   const completion = yield* provider.complete(request)
   if (format !== undefined) {
@@ -76,23 +76,32 @@ export const print = Effect.fnUntraced(function* (
       Completion.decode(completion, format.schema),
       (reason) => new ProviderError({ provider: provider.name, reason })
     )
-    if (!json) return yield* Output.writeJson(value)
+    if (!isWhole) {
+      yield* Output.writeJson(value)
+      return completion
+    }
   }
   yield* Output.writeJsonLine(yield* Effect.orDie(encodeCompletion(completion)))
   if (isEmpty(completion)) yield* Answer.noteIfOnlyLoaded(provider, completion)
+  return completion
 })
 
 const encodeChunk = Schema.encodeEffect(FromJsonString)
 
-/** Prints each chunk as one line. */
+/** Prints each chunk as one line. Returns the text of the answer, and why it ended. */
 export const printChunks = Effect.fnUntraced(function* (provider: Provider & Management, request: CompletionRequest) {
+  const answer: Answer.Answer = { content: "", finishReason: "other" }
   let isEmpty = true
   yield* Stream.runForEach(
     provider.stream(request),
     Effect.fnUntraced(function* (chunk) {
       yield* Output.writeJsonLine(yield* Effect.orDie(encodeChunk(chunk)))
+      answer.content += chunk.content
       if (chunk.content !== "" || chunk.thinking || chunk.toolCalls !== undefined) isEmpty = false
-      if (chunk.isFinal && isEmpty) yield* Answer.noteIfOnlyLoaded(provider, chunk)
+      if (!chunk.isFinal) return
+      answer.finishReason = chunk.finishReason
+      if (isEmpty) yield* Answer.noteIfOnlyLoaded(provider, chunk)
     })
   )
+  return answer
 })

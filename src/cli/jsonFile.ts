@@ -1,12 +1,44 @@
-/** JSON files of settings: each mistake in one has a line of its own, with its place. */
+/** JSON files of settings: what their fields have in common, and reading them. Each mistake has a line of its own, with its place. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as BaseUrl from "../values/baseUrl.ts"
 import * as Failure from "./failure.ts"
 import * as Output from "./output.ts"
+
+export const text = Schema.NonEmptyString
+
+export const count = (minimum: number) =>
+  Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum, { message: `Expected a whole number, ${minimum} or more` }))
+
+export const time = Schema.String.check(
+  Schema.isPattern(/^(\d{1,6}(\.\d{1,3})?(ms|[smh])|never)$/u, {
+    message: "Expected a time such as 90s, 10m or 2h, or never"
+  })
+)
+
+/** What editors cannot check. They check what is beside it. */
+export const filter = <A>(find: (value: A) => Schema.FilterOutput | string | undefined) =>
+  Schema.makeFilter<A>(find, { toJsonSchema: () => [{}, true] })
+
+/** Only the kind of the server knows which path an address may have. `instead` says where credentials belong. */
+export const address = (instead: string) =>
+  text.check(
+    filter((address) =>
+      Result.match(BaseUrl.parse(address, { port: "", root: "" }), {
+        onFailure: (fault) => fault.replace("use `token` or `headers`", instead),
+        onSuccess: () => undefined
+      })
+    )
+  )
+
+export const optional = <S extends Schema.Top>(schema: S, description: string) =>
+  Schema.optionalKey(schema).pipe(Schema.annotateKey({ description }))
+
+export const $schema = optional(Schema.String, "The schema of this file, for editors")
 
 /** The most mistakes that are shown. */
 const maxMistakes = 20
@@ -15,7 +47,7 @@ const maxMistakes = 20
 export const read = Effect.fnUntraced(function* <A>(file: string, schema: Schema.ConstraintDecoder<A>, what: string) {
   const text = yield* Effect.catch(
     FileSystem.FileSystem.use((files) => files.readFileString(file)),
-    (error) => Failure.fail(`the file of ${what} cannot be read: ${Failure.describeFile(error)}: ${file}`)
+    Failure.failForFile(what, file)
   )
   const result = decode(text, schema)
   if (Result.isSuccess(result)) return result.success

@@ -1,7 +1,7 @@
 /** Writing to standard output and standard error. Effect's `Stdio` does not report which failed, nor that a reader has gone. */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Servers from "../servers/servers.ts"
+import * as Kinds from "../servers/kinds.ts"
 import { variable } from "./access.ts"
 import * as Failure from "./failure.ts"
 import * as Text from "./text.ts"
@@ -73,11 +73,7 @@ export const dim: Effect.Effect<(text: string) => string> = Effect.map(
   (isDimmed) => (text) => (isDimmed && text !== "" ? `\u001B[2m${text}\u001B[22m` : text)
 )
 
-const secretVariables = [
-  "LOCAL_LLM_HEADERS",
-  "LOCAL_LLM_KEY",
-  ...Servers.kinds.map((kind) => Servers.definitions[kind].environment.token)
-]
+const secretVariables = ["LOCAL_LLM_HEADERS", "LOCAL_LLM_KEY", ...Kinds.tokenVariables]
 
 /** Shorter values are no secrets, and may be a part of any message. */
 const minLength = 4

@@ -4,14 +4,18 @@ import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Scope from "effect/Scope"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Discovery from "../Discovery.ts"
+import * as LmStudio from "../LmStudio.ts"
 import type { ModelInfo } from "../ModelInfo.ts"
 import type { LoadOptions, Ollama } from "../Ollama.ts"
 import type { Provider } from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
+import type * as Kinds from "../servers/kinds.ts"
 import * as Servers from "../servers/servers.ts"
 import * as Access from "./access.ts"
 import * as Failure from "./failure.ts"
+import * as Fake from "./fake.ts"
 import type * as Flags from "./flags.ts"
 import * as Output from "./output.ts"
 
@@ -24,7 +28,7 @@ export type Management = Partial<Pick<Ollama, "running" | "show" | "pull" | "del
 }
 
 interface Connected {
-  readonly kind: Servers.Kind
+  readonly kind: Kinds.Kind
   readonly provider: Provider & Management
 }
 
@@ -36,6 +40,10 @@ export interface Server extends Connected {
 export interface Selected {
   readonly provider: Provider & Management
   readonly model: string
+  /** Whether the request waits for a host of a pool. Servers do not report that a request waits. Default: never. */
+  readonly isQueued?: Effect.Effect<boolean>
+  /** Whether it is the built-in fake server. */
+  readonly isFake?: boolean
 }
 
 type ServerFailure = ProviderError | Config.ConfigError | Failure.NotRunning | Failure.CommandFailed
@@ -55,6 +63,45 @@ export const findModel = (named: Named, purpose: Purpose = "chat") => {
   return Effect.map(found, ([first]) => first)
 }
 
+/** As `findModel`. Several hosts are a pool. If no server runs, the built-in fake server answers where it may. */
+export const select = Effect.fnUntraced(function* (input: Named) {
+  const { hosts } = input
+  if (hosts !== undefined) return yield* selectHosts(input, hosts)
+  const found: Selected = yield* Effect.catchTag(
+    findModel(input),
+    "NotRunning",
+    Effect.fnUntraced(function* (error) {
+      return input.model === undefined && (yield* Fake.isAllowed) ? yield* startFake : yield* error
+    })
+  )
+  return found
+})
+
+/** Several hosts become a pool. */
+const selectHosts = Effect.fnUntraced(function* (input: Named, addresses: ReadonlyArray<string>) {
+  const hosts = yield* forEachHost(addresses, (url) =>
+    Effect.map(findModel({ ...input, hosts: undefined, url }), (selected) => ({ ...selected, name: url }))
+  )
+  const [first, ...others] = hosts
+  if (others.length === 0) return { model: first.model, provider: first.provider }
+  const Pool = yield* Effect.promise(() => import("../Pool.ts"))
+  const provider = yield* Pool.make({ hosts: hosts.map(({ name, provider }) => ({ name, provider })) })
+  const isQueued = Effect.map(SubscriptionRef.get(provider.state), ({ waiting }) => waiting > 0)
+  const pool: Selected = { model: input.model ?? first.model, provider, isQueued }
+  return pool
+})
+
+const startFake = Effect.gen(function* () {
+  yield* Output.note("No model server is running. The answer comes from the built-in FAKE server, not from a model.")
+  const url = yield* Fake.start("Its answer will stream like these words.")
+  // With this protocol the program measures the speed itself. With Ollama's, the server would report an invented one.
+  return {
+    provider: { ...(yield* LmStudio.make({ baseUrl: url })), name: "the fake server" },
+    model: Fake.model,
+    isFake: true
+  }
+})
+
 const find = <A, E extends ServerFailure>(
   { hosts, ...named }: Named,
   use: (server: Connected) => Effect.Effect<A, E, Requirements>
@@ -65,7 +112,7 @@ const find = <A, E extends ServerFailure>(
 }
 
 /** What is found at several hosts. One that does not answer is reported, and the others are used. */
-export const forEachHost = Effect.fnUntraced(function* <A, E extends Error, R>(
+const forEachHost = Effect.fnUntraced(function* <A, E extends Error, R>(
   hosts: ReadonlyArray<string>,
   findAt: (url: string) => Effect.Effect<A, E, R>
 ) {
@@ -134,7 +181,7 @@ type Candidates = readonly [ReadonlyArray<Candidate>, ReadonlyArray<ProviderErro
 
 /** One probe recognises a server of any kind. Where it recognises none at an address, each protocol is tried there. */
 const findCandidates = Effect.fnUntraced(function* (
-  kind: Servers.Kind | undefined,
+  kind: Kinds.Kind | undefined,
   address: Access.Access & { readonly url: string | undefined }
 ): Effect.fn.Return<Candidates, never, Requirements> {
   // A program that does not respond must not delay the others for long.
@@ -143,7 +190,7 @@ const findCandidates = Effect.fnUntraced(function* (
       ...probed,
       isNamed: isConfigured && address.url === undefined
     }))
-  const connectAs = (known: Pick<Candidate, "state" | "isNamed">) => (kind: Servers.Kind) =>
+  const connectAs = (known: Pick<Candidate, "state" | "isNamed">) => (kind: Kinds.Kind) =>
     Effect.map(Servers.connect(kind, address), ({ service }) => ({ ...service, ...known }))
 
   if (kind !== undefined) return yield* Effect.partition([kind], connectAs({ state: "unknown", isNamed: true }))

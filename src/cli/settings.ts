@@ -8,15 +8,15 @@ import * as Schema from "effect/Schema"
 import * as Str from "effect/String"
 import * as Struct from "effect/Struct"
 import type { ChatRequest } from "../CompletionRequest.ts"
-import * as Servers from "../servers/servers.ts"
+import * as Kinds from "../servers/kinds.ts"
 import { addMissing } from "../values/objects.ts"
 import { variable } from "./access.ts"
 import * as Failure from "./failure.ts"
-import { $schema, address, count, filter, optional, text, time } from "./fields.ts"
 import * as Folders from "./folders.ts"
 import * as JsonFile from "./jsonFile.ts"
+import { $schema, address, count, filter, optional, text, time } from "./jsonFile.ts"
 
-const addressVariables = Servers.localKinds.map((kind) => Servers.definitions[kind].environment.baseUrl).join(", ")
+const addressVariables = Kinds.localKinds.map((kind) => Kinds.identify(kind).environment.baseUrl).join(", ")
 
 const url = address("set the variable of the token")
 
@@ -34,8 +34,8 @@ export const levels = ["on", "off", "low", "medium", "high", "max"] as const
 /** Each is also a variable, `LOCAL_LLM_` and its name. Most are also flags, which have the same descriptions. */
 const fields = {
   provider: optional(
-    Schema.Literals(Servers.kinds),
-    `The kind of server (default: the first that answers: ${Servers.localNames.join(", ")})`
+    Schema.Literals(Kinds.kinds),
+    `The kind of server (default: the first that answers: ${Kinds.localNames.join(", ")})`
   ),
   url: optional(url, `The address of the server (default: ${addressVariables}, or else this machine)`),
   hosts: optional(
@@ -110,7 +110,7 @@ export const fromText = (name: Name, value: string): Result.Result<Settings, str
 export type Said = { readonly [K in Name]?: Settings[K] | undefined }
 
 /** The kind and the address of a server belong together, so the first source that has one of them decides about all. */
-const ofServer = ["provider", "url", "hosts"] as const
+export const ofServer = ["provider", "url", "hosts"] as const
 
 /** What several sources say together. The first has the highest precedence. */
 export const merge = (sources: ReadonlyArray<Said>): Said =>

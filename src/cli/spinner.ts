@@ -8,8 +8,6 @@ import * as Output from "./output.ts"
 import type { Selected } from "./selection.ts"
 
 export interface Options extends Selected {
-  /** Whether the request waits for a host of a pool. Servers do not report that a request waits. */
-  readonly isQueued?: Effect.Effect<boolean> | undefined
   /** Whether the model answered before, so that it was in memory then. */
   readonly hasAnswered?: boolean | undefined
 }

@@ -8,6 +8,7 @@ import * as PoolOptions from "../policies/pool/options.ts"
 import type * as Provider from "../Provider.ts"
 import { InvalidRequest, ProviderError } from "../ProviderError.ts"
 import * as OptionSchema from "../servers/options.ts"
+import * as Kinds from "../servers/kinds.ts"
 import * as Servers from "../servers/servers.ts"
 import * as BaseUrl from "../values/baseUrl.ts"
 import type * as Protocol from "./protocol.ts"
@@ -20,7 +21,7 @@ export interface Host {
    */
   readonly url: string
   /** What it is. */
-  readonly kind: Servers.Kind
+  readonly kind: Kinds.Kind
   /** Its name in `state`, in errors and in the final chunk, different from those of other hosts. Default: its `url`. */
   readonly name?: string | undefined
   /** How many requests it answers at the same time, 1 or more, whichever gateways they come from. Default: 4. */
@@ -80,7 +81,7 @@ const gatewayFields: OptionSchema.Fields<GatewayOptions> = {
 }
 const hostFields: OptionSchema.Fields<Host> = {
   url: Schema.String,
-  kind: Schema.Literals(Servers.kinds),
+  kind: Schema.Literals(Kinds.kinds),
   name: OptionSchema.text,
   permits,
   oneModelAtATime: OptionSchema.boolean

@@ -18,7 +18,7 @@ import { NetworkError, type ProviderError, Timeout } from "../ProviderError.ts"
 import * as Json from "../values/json.ts"
 import * as Connection from "./connection.ts"
 import * as Hosts from "./hosts.ts"
-import * as Protocol from "./protocol.ts"
+import type * as Protocol from "./protocol.ts"
 
 export interface Options {
   readonly client: Connection.Client

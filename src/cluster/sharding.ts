@@ -9,6 +9,7 @@ import * as Sharding from "effect/cluster/Sharding"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
 import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
 import type * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -56,7 +57,10 @@ export const client: Layer.Layer<Sharding.Sharding, never, SqlClient.SqlClient |
 export const runner = (
   address: Address
 ): Layer.Layer<Sharding.Sharding, never, HttpServer.HttpServer | SqlClient.SqlClient | Socket.WebSocketConstructor> =>
-  HttpRunner.layerWebsocket.pipe(
+  HttpRouter.serve(HttpRunner.layerWebsocketOptions({ path: "/" }), {
+    disableLogger: true,
+    disableListenLog: true
+  }).pipe(
     Layer.provide(health),
     Layer.provide(Runners.layerRpc),
     Layer.provide(HttpRunner.layerClientProtocolWebsocketDefault),

@@ -276,7 +276,7 @@ const sync = (state: State, gateway: Gateway, { held, hosts, waiting }: Protocol
   // Later, hosts register themselves: those that a gateway knows may have left.
   if (!state.isOpen) for (const host of hosts) if (!state.members.has(host.name)) register(state, host)
   const ids = new Set([...held, ...waiting].map(({ subject }) => subject.id))
-  for (const id of [...requests.keys()]) if (!ids.has(id)) end(gateway, id, stopped)
+  for (const id of requests.keys()) if (!ids.has(id)) end(gateway, id, stopped)
   for (const each of held) hold(state, gateway, each)
   gateway.isSynced = true
   for (const each of waiting) acquire(state, gateway, each)
@@ -318,7 +318,7 @@ const review = (state: State): void => {
     gateways.delete(name)
     state.version++
     disconnect(gateway)
-    for (const id of [...requests.keys()]) end(gateway, id, stopped)
+    for (const id of requests.keys()) end(gateway, id, stopped)
   }
   for (const [name, { lastSeen }] of members) if (time - lastSeen > expiryMillis.host) leave(state, name)
   for (const { session } of gateways.values()) if (session !== undefined) tellMembers(state, session)

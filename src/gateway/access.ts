@@ -1,4 +1,5 @@
 /** Who may use a gateway: what a key stands for, and what its owner is allowed. */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { Headers } from "effect/http/Headers"
 import * as Redacted from "effect/Redacted"
@@ -6,7 +7,6 @@ import type * as Scope from "effect/Scope"
 import type { Caller as PoolCaller } from "../policies/pool/waitingList.ts"
 import type { RateLimited } from "../ProviderError.ts"
 import type { Usage } from "../StreamingChunk.ts"
-import type { Refusal } from "./refusal.ts"
 
 /**
  * Who sends a request, and what is allowed to it.
@@ -37,6 +37,20 @@ export interface Access {
   /** Fails with 401 if the key is missing or unknown. */
   readonly authorize: (key: Redacted.Redacted<string> | undefined) => Effect.Effect<Caller, Refusal>
 }
+
+/**
+ * A request that a gateway itself refuses, before a provider is asked. The protocol of the client puts it into its form.
+ *
+ * @category errors
+ */
+export class Refusal extends Data.TaggedError("Refusal")<{
+  /** The status of the response. */
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 500 | 503
+  /** What the client may know of the reason. */
+  readonly message: string
+  /** Further headers of the response, such as `retry-after`. */
+  readonly headers?: Readonly<Record<string, string>>
+}> {}
 
 /** The key of a request. */
 export const keyOf = (headers: Headers): Redacted.Redacted<string> | undefined => {

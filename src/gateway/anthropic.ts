@@ -5,6 +5,7 @@ import * as Messages from "../protocol/anthropic/messages.ts"
 import * as Models from "../protocol/anthropic/models.ts"
 import * as TokenCount from "../TokenCount.ts"
 import type { Protocol } from "./gateway.ts"
+import * as SharedRoutes from "./sharedRoutes.ts"
 
 /** No server that this package knows speaks it as a client would, so none gets fields that only tune it. */
 export const protocol: Protocol = {
@@ -27,16 +28,7 @@ export const protocol: Protocol = {
           )
         )
     },
-    {
-      method: "GET",
-      path: "/v1/models",
-      handle: ({ gateway }) => Effect.map(gateway.provider.listModels, Models.encodeList)
-    },
-    {
-      method: "GET",
-      path: "/v1/models/*",
-      handle: ({ gateway, params }) => Effect.map(gateway.provider.model(params["*"] ?? ""), Models.encode)
-    }
+    ...SharedRoutes.models("/v1/models", Models.encodeList, Models.encode)
   ],
   fail: Errors.fail,
   refuse: Errors.encode

@@ -5,7 +5,7 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Json from "../values/json.ts"
-import { Refusal } from "./refusal.ts"
+import { Refusal } from "./access.ts"
 
 export interface Limits {
   readonly maxBytes: number

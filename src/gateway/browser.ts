@@ -5,7 +5,7 @@
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Result from "effect/Result"
-import { Refusal } from "./refusal.ts"
+import { Refusal } from "./access.ts"
 
 export interface Names {
   /** Names in the header `Host`, besides addresses and `localhost`. */
@@ -34,7 +34,7 @@ export const check = (
   })
 }
 
-/** The response to the question of a browser whether a page may send a request. */
+/** The response to a preflight, with which a browser asks whether a page may send a request. */
 export const preflight = ({ headers }: Pick<HttpServerRequest, "headers">): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.empty({
     headers: {

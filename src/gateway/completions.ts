@@ -1,7 +1,9 @@
 /** Completions in the form of a protocol: as they are generated, or whole. */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Respond from "../http/respond.ts"
@@ -15,6 +17,7 @@ import { StreamError } from "../ProviderError.ts"
 import type { StreamingChunk, Usage } from "../StreamingChunk.ts"
 import type { JsonObject } from "../values/json.ts"
 import type { Caller } from "./access.ts"
+import * as Failures from "./failures.ts"
 import type { Protocol, Running } from "./gateway.ts"
 
 /** What it takes to respond to one request. */
@@ -23,10 +26,8 @@ export interface Exchange {
   readonly gateway: Running
   readonly caller: Caller
   readonly keepAlive: Duration.Duration
-  /** The response for a failure before the beginning. */
-  readonly refuse: (error: ProviderError) => HttpServerResponse.HttpServerResponse
-  /** Closes the connection after the response. */
-  readonly closeConnection: Effect.Effect<void, never, Scope.Scope>
+  /** The request, whose connection is closed after a response that broke off. */
+  readonly http: Pick<HttpServerRequest, "source">
 }
 
 /** Responds to a request for a completion. A bare reason is a fault of the request. */
@@ -78,7 +79,7 @@ const stream = (
   chunks: Stream.Stream<StreamingChunk, ProviderError>,
   writer: ReturnType<ReceivedCompletion["makeWriter"]>,
   framing: CompletionRoute["framing"],
-  { caller, closeConnection, gateway, keepAlive, refuse }: Exchange
+  { caller, gateway, http, keepAlive, protocol }: Exchange
 ) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
@@ -92,13 +93,27 @@ const stream = (
       },
       begins: Delivered.carries,
       keepAlive: { text: framing.keepAlive, after: keepAlive },
-      refuse,
+      refuse: (error) => Failures.toResponse(protocol, error),
       until: gateway.halted,
       fail: (error) => writer.failure(error.reason),
       defect: () => writer.failure(new StreamError({})),
-      onBroken: Effect.provideService(closeConnection, Scope.Scope, scope)
+      onBroken: Effect.provideService(closeAfter(http), Scope.Scope, scope)
     })
   })
+
+/**
+ * Closes the connection when the scope of the request ends, after what has been written. Headers cannot say so any more when the response
+ * has begun. Only a server on Node with HTTP/1 lets a program do it.
+ */
+const closeAfter = ({ source }: Pick<HttpServerRequest, "source">): Effect.Effect<void, never, Scope.Scope> => {
+  const socket = Predicate.hasProperty(source, "socket") ? source.socket : undefined
+  const isHttp1 = Predicate.hasProperty(source, "httpVersionMajor") && source.httpVersionMajor === 1
+  if (!isHttp1 || !Predicate.hasProperty(socket, "destroySoon")) return Effect.void
+  const { destroySoon } = socket
+  return Predicate.isFunction(destroySoon)
+    ? Effect.addFinalizer(() => Effect.sync(() => destroySoon.call(socket)))
+    : Effect.void
+}
 
 /** Reports the tokens when the scope ends: those that the server counted, or else as many as chunks have come, if the client left. */
 const countTokens = Effect.fnUntraced(function* ({ onUsage }: Caller) {

@@ -6,8 +6,8 @@ import * as Respond from "../http/respond.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
 import { isProviderError, ProviderError, StreamError } from "../ProviderError.ts"
 import * as Text from "../values/text.ts"
+import { Refusal } from "./access.ts"
 import type { Protocol } from "./gateway.ts"
-import { Refusal } from "./refusal.ts"
 import * as View from "./view.ts"
 
 /** A bare reason is one of ours: of a request that could not be read, or of a limit of the caller. The client gets its message. */

@@ -14,6 +14,7 @@ import type { ProviderError } from "../ProviderError.ts"
 import { StreamError } from "../ProviderError.ts"
 import * as Failures from "./failures.ts"
 import type { Protocol, Route, Running } from "./gateway.ts"
+import * as SharedRoutes from "./sharedRoutes.ts"
 
 /** The name of Ollama among the kinds of providers. */
 const kind = "ollama"
@@ -31,18 +32,6 @@ const completion = (path: Served.CompletionRoute["path"], decode: Served.Complet
 })
 
 const get = (path: Route["path"], handle: Route["handle"]): Route => ({ method: "GET", path, handle })
-
-const embeddings = (path: Route["path"], decode: Served.Decode<Served.ReceivedEmbedding>): Route => ({
-  method: "POST",
-  path,
-  needs: "input",
-  handle: ({ body, gateway: { contextOf, provider } }) =>
-    Effect.gen(function* () {
-      const { encode, request, tuning } = yield* Effect.fromResult(decode(body))
-      const embedding = yield* provider.embed(provider.kind === kind ? { ...request, ...tuning } : request)
-      return encode(embedding, contextOf(request.model ?? ""))
-    })
-})
 
 const show: Route = {
   method: "POST",
@@ -66,18 +55,7 @@ const withCapabilities = (info: ModelInfo, server: string | undefined): ModelInf
 }
 
 /** Lists say only which models there are, so each is asked for. One that fails is left out. */
-const findRunning = ({ provider }: Running) =>
-  Effect.flatMap(provider.listModels, (models) =>
-    Effect.forEach(
-      models,
-      ({ id, ...listed }) =>
-        Effect.match(provider.model(id), {
-          onSuccess: (info): ModelInfo => ({ ...listed, ...info, id }),
-          onFailure: (): ModelInfo => ({ ...listed, id, isLoaded: false })
-        }),
-      { concurrency: 8 }
-    )
-  )
+const findRunning = SharedRoutes.describeAll({ isLoaded: false })
 
 const pull: Route = {
   method: "POST",
@@ -127,8 +105,8 @@ export const protocol: Protocol = {
     get("/api/tags", ({ gateway: { provider } }) => Effect.map(provider.listModels, Models.encodeList)),
     get("/api/ps", ({ gateway }) => Effect.map(findRunning(gateway), Models.encodeRunning)),
     show,
-    embeddings("/api/embed", Models.decodeEmbed),
-    embeddings("/api/embeddings", Models.decodeEmbeddings),
+    SharedRoutes.embeddings("/api/embed", Models.decodeEmbed, [kind]),
+    SharedRoutes.embeddings("/api/embeddings", Models.decodeEmbeddings, [kind]),
     pull,
     refused("POST", "/api/push"),
     refused("POST", "/api/create"),

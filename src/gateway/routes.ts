@@ -14,11 +14,9 @@ import * as Access from "./access.ts"
 import * as Body from "./body.ts"
 import * as Browser from "./browser.ts"
 import * as Completions from "./completions.ts"
-import * as Connection from "./connection.ts"
 import type { Failure } from "./failures.ts"
 import * as Failures from "./failures.ts"
 import type { Protocol, Route, RouteInput, Running } from "./gateway.ts"
-import { Refusal } from "./refusal.ts"
 import * as View from "./view.ts"
 
 /** A gateway, with the defaults of its options. */
@@ -134,13 +132,13 @@ const guard = <R>(
   )
 }
 
-const noRoute = Effect.fail(new Refusal({ status: 404, message: "The gateway does not have this route" }))
+const noRoute = Effect.fail(new Access.Refusal({ status: 404, message: "The gateway does not have this route" }))
 
 const refuseMethod = (entries: ReadonlyArray<Entry>) => {
   if (entries.length === 0) return noRoute
   const methods = new Set(entries.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method])))
   const allow = [...methods].join(", ")
-  return Effect.fail(new Refusal({ status: 405, message: `The method has to be ${allow}`, headers: { allow } }))
+  return Effect.fail(new Access.Refusal({ status: 405, message: `The method has to be ${allow}`, headers: { allow } }))
 }
 
 const serve = (
@@ -153,25 +151,11 @@ const serve = (
     const caller = yield* gateway.access.authorize(Access.keyOf(request.headers))
     if (needs === "pull" && !(caller.mayPull && gateway.pull !== undefined)) return yield* pullRefused
     const body = request.method === "GET" || request.method === "HEAD" ? {} : yield* Body.read(request, gateway.limits)
-    const running: Running = {
-      provider: View.make(gateway.provider, gateway.aliases(), caller),
-      pull: gateway.pull,
-      halted: gateway.halted,
-      contextOf: gateway.contextOf
-    }
-    const response = respond(
-      { body, params: params, gateway: running },
-      {
-        protocol,
-        gateway: running,
-        caller,
-        keepAlive: gateway.keepAlive,
-        refuse: (error) => Failures.toResponse(protocol, error),
-        closeConnection: Connection.closeAfter(request)
-      }
-    )
+    const running = { ...gateway, provider: View.make(gateway.provider, gateway.aliases(), caller) }
+    const exchange = { protocol, gateway: running, caller, keepAlive: gateway.keepAlive, http: request }
+    const response = respond({ body, params, gateway: running }, exchange)
     const answered = Effect.provideService(response, PoolCaller, caller.caller)
     return yield* gateway.halted === undefined ? answered : Effect.raceFirst(answered, gateway.halted)
   })
 
-const pullRefused = Effect.fail(new Refusal({ status: 403, message: "Models are not pulled for this key" }))
+const pullRefused = Effect.fail(new Access.Refusal({ status: 403, message: "Models are not pulled for this key" }))

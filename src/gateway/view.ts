@@ -29,7 +29,8 @@ export const make = (provider: Provider.Provider, aliases: Aliases, caller: Call
   ): Result.Result<R, ProviderError> => {
     const { model } = request
     if (!caller.allows(model ?? "")) return Result.fail(forbidden)
-    return Result.succeed(model === undefined ? request : { ...request, model: resolve(aliases, model) })
+    const known = model === undefined ? undefined : resolve(aliases, model)
+    return Result.succeed(known === model ? request : { ...request, model: known })
   }
   const describe: Provider.Provider["model"] = (name, options) =>
     caller.allows(name)

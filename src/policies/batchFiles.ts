@@ -70,14 +70,15 @@ const newline = 10
 export const cut = (path: string, length: number): Effect.Effect<void, PlatformError, FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.truncate(path, length))
 
-/** Replaces a file as a whole. */
+/** Replaces a file as a whole. Without a mode, it is not there. */
 export const replace = <E, R>(
-  { mode, path }: File,
+  { mode, path }: { readonly path: string; readonly mode?: number },
   lines: Stream.Stream<string, E, R>
 ): Effect.Effect<void, E | PlatformError, R | FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => {
     const kept = `${path}.kept`
-    return Stream.run(Stream.map(lines, encode), fs.sink(kept, { mode: mode & 0o777 })).pipe(
+    const sink = fs.sink(kept, mode === undefined ? {} : { mode: mode & 0o777 })
+    return Stream.run(Stream.map(lines, encode), sink).pipe(
       Effect.andThen(fs.rename(kept, path)),
       Effect.onError(() => Effect.ignore(fs.remove(kept)))
     )

@@ -26,7 +26,7 @@ export const make = ({ floor, share, window }: Options): Budget => {
   const slotMillis = Duration.toMillis(window) / slotsPerWindow
   const slots: Array<{ readonly number: number; requests: number; taken: number }> = []
 
-  const slotNow = Effect.map(Monotonic.now, (now) => {
+  const slotAt = (now: number) => {
     const number = Math.floor(now / slotMillis)
     while (slots[0] !== undefined && slots[0].number <= number - slotsPerWindow) slots.shift()
     const last = slots.at(-1)
@@ -34,14 +34,13 @@ export const make = ({ floor, share, window }: Options): Budget => {
     const slot = { number, requests: 0, taken: 0 }
     slots.push(slot)
     return slot
-  })
+  }
 
   return {
-    count: Effect.map(slotNow, (slot) => {
-      slot.requests++
-    }),
+    count: Effect.map(Monotonic.now, (now) => void slotAt(now).requests++),
     take: (tokens) =>
-      Effect.map(slotNow, (slot) => {
+      Effect.map(Monotonic.now, (now) => {
+        const slot = slotAt(now)
         const requests = slots.reduce((sum, slot) => sum + slot.requests, 0)
         const taken = slots.reduce((sum, slot) => sum + slot.taken, 0)
         if (taken + tokens > floor + share * requests) return false

@@ -47,19 +47,22 @@ interface Run<R, out Out> {
   readonly plan: Plan<R, Out>
   readonly now: () => number
   readonly deadlines: SharedDeadlines.SharedDeadlines<R>
-  readonly withHistory: ReturnType<typeof History.provide>
+  readonly withHistory: ReturnType<typeof History.provideNew>
 }
 
-const begin = Effect.fnUntraced(function* <R extends SharedDeadlines.Request, Out>(
+const begin = <R extends SharedDeadlines.Request, Out>(
   request: R,
   plan: Effect.Effect<Plan<R, Out>>
-): Effect.fn.Return<Run<R, Out>> {
-  const clock = yield* Clock.Clock
-  const withHistory = History.provide(yield* History.current)
-  const made = yield* withHistory(plan)
-  const now = () => Monotonic.millisOf(clock)
-  return { plan: made, now, deadlines: SharedDeadlines.make(request, made.shared ?? ["total"], now), withHistory }
-})
+): Effect.Effect<Run<R, Out>> =>
+  Effect.withFiber((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
+    const now = () => Monotonic.millisOf(clock)
+    const withHistory = History.provideNew(fiber)
+    return Effect.map(withHistory(plan), (plan) => {
+      const deadlines = SharedDeadlines.make(request, plan.shared ?? ["total"], now)
+      return { plan, now, deadlines, withHistory }
+    })
+  })
 
 /** Runs a request until an attempt commits. After that, chunks and failures are passed on. Nothing is acquired before the first pull. */
 export const attempts = (

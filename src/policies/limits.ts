@@ -3,9 +3,11 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { RateLimited } from "../ProviderError.ts"
+import * as SharedStore from "./sharedStore.ts"
 
 /** What a key may have. Absent: no limit. */
 export interface Limit {
@@ -26,8 +28,16 @@ export interface Limits {
   readonly size: () => number
 }
 
+/** What counts the rates of all processes. */
+export interface Shared {
+  readonly limiter: RateLimiter.RateLimiter
+  /** What happens while it fails: no request is let through, or they are counted in memory. */
+  readonly onStoreError: "fail" | "memory"
+}
+
 /** What is known of a key. Mutable. */
 interface Entry {
+  /** Counts in memory. */
   readonly limiter: RateLimiter.RateLimiter
   /** Whoever waits does so in order. */
   readonly turn: Semaphore.Semaphore
@@ -48,7 +58,7 @@ const retryAfterBusy = Duration.seconds(1)
 const minSweep = 100
 
 /** The entries of all keys. Those that have all of their limits free are forgotten. */
-const makeEntries = (shared: RateLimiter.RateLimiter | undefined, now: () => number) => {
+const makeEntries = (now: () => number) => {
   const entries = new Map<string, Entry>()
   let sweepAt = minSweep
   const sweep = (): void => {
@@ -56,9 +66,7 @@ const makeEntries = (shared: RateLimiter.RateLimiter | undefined, now: () => num
     sweepAt = Math.max(minSweep, 2 * entries.size)
   }
   const make = Effect.map(
-    shared === undefined
-      ? Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory, { local: true })
-      : Effect.succeed(shared),
+    Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory, { local: true }),
     (limiter): Entry => ({
       limiter,
       turn: Semaphore.makeUnsafe(1),
@@ -91,10 +99,37 @@ const makeEntries = (shared: RateLimiter.RateLimiter | undefined, now: () => num
   }
 }
 
+type Consume = RateLimiter.RateLimiter["consume"]
+
 /** How the rates of an entry are counted. */
-const makeRates = (now: () => number) => {
+const makeConsume = (shared: Shared | undefined): Effect.Effect<(entry: Entry) => Consume> => {
+  if (shared === undefined) return Effect.succeed(({ limiter }) => limiter.consume)
+  const isFailing = shared.onStoreError === "fail"
+  const without = isFailing ? "no request is let through" : "each process counts by itself"
+  return Effect.map(SharedStore.make("limits of keys", without), (store) => ({ limiter }) => (options) => {
+    const otherwise = isFailing ? Effect.fail(noAnswer) : limiter.consume(options)
+    return Effect.flatMap(
+      store.ask(answerOf(shared.limiter.consume(options)), Effect.result(otherwise)),
+      Effect.fromResult
+    )
+  })
+}
+
+/** That a limit is reached is an answer of a store. */
+const answerOf = (consumed: ReturnType<Consume>) =>
+  Effect.flatMap(Effect.result(consumed), (result) =>
+    Result.isFailure(result) && result.failure.reason._tag === "RateLimitStoreError"
+      ? Effect.fail(result.failure)
+      : Effect.succeed(result)
+  )
+
+const noAnswer = new RateLimiter.RateLimiterError({
+  reason: new RateLimiter.RateLimitStoreError({ message: "the store does not answer" })
+})
+
+const makeRates = (consumeOf: (entry: Entry) => Consume, now: () => number) => {
   const consume = (entry: Entry, key: string, limit: number, tokens: number, onExceeded: "delay" | "fail") =>
-    Effect.map(entry.limiter.consume({ ...bucket, key, limit, tokens, onExceeded }), ({ resetAfter }) => {
+    Effect.map(consumeOf(entry)({ ...bucket, key, limit, tokens, onExceeded }), ({ resetAfter }) => {
       entry.freeAt = Math.max(entry.freeAt, now() + Duration.toMillis(resetAfter))
     })
   /** One of the tokens as well: a bucket in debt has none. */
@@ -123,11 +158,11 @@ const makeRates = (now: () => number) => {
 }
 
 /** Default: the rates are counted in memory, for each key by itself, so that those of a key can be forgotten. */
-export const make = (shared?: RateLimiter.RateLimiter): Effect.Effect<Limits> =>
-  Effect.map(Clock.Clock, (clock) => {
+export const make = (shared?: Shared): Effect.Effect<Limits> =>
+  Effect.zipWith(Clock.Clock, makeConsume(shared), (clock, consumeOf) => {
     const now = () => clock.currentTimeMillisUnsafe()
-    const entries = makeEntries(shared, now)
-    const rates = makeRates(now)
+    const entries = makeEntries(now)
+    const rates = makeRates(consumeOf, now)
     return {
       admit: Effect.fnUntraced(function* (key, limit, waits) {
         const entry = yield* entries.find(key)
@@ -159,7 +194,7 @@ export const make = (shared?: RateLimiter.RateLimiter): Effect.Effect<Limits> =>
 const exceeded = (what: string, limit: number, retryAfter: Duration.Duration) =>
   new RateLimited({ retryAfter, description: `the limit of ${limit} ${what} is reached` })
 
-/** A store that fails lets no request through. */
+/** A limiter that fails lets no request through. */
 const rejecting = (
   consumed: Effect.Effect<unknown, RateLimiter.RateLimiterError>,
   what: string,

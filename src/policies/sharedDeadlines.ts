@@ -4,6 +4,7 @@ import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type { Deadlines } from "../CompletionRequest.ts"
 import { ProviderError, Timeout } from "../ProviderError.ts"
+import * as Checked from "../values/checked.ts"
 import * as Values from "../values/objects.ts"
 
 /** The deadlines that may be shared, and the kinds of their timeouts. */
@@ -55,7 +56,7 @@ export const make = <R extends Request>(
       if (elapsed < 1) return request
       // Deadlines of zero are invalid.
       const left = limits.map(({ millis, name }) => [name, Math.max(1, millis - elapsed)])
-      return { ...request, deadlines: { ...request.deadlines, ...Object.fromEntries(left) } }
+      return Checked.update(request, { deadlines: { ...request.deadlines, ...Object.fromEntries(left) } })
     },
     toError: (error) => {
       const { provider, reason, server } = error

@@ -46,7 +46,7 @@ const lacks = (feature: string | undefined, description?: string): KnownError =>
   description
 })
 
-/** A parameter that the server does not take. Tools need a template, which llama.cpp's server may be told not to use. */
+/** A parameter that the server does not take. Tools need a template, which llama.cpp's server uses only with `--jinja`. */
 const unsupportedParameter = ({ 1: name = "", input }: RegExpExecArray): KnownError => {
   const description = input.includes("--jinja") ? "start the server with `--jinja`" : undefined
   const feature = parseField(name)

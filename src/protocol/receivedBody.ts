@@ -2,9 +2,12 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
+import * as Struct from "effect/Struct"
+import type { Defaults } from "../CompletionRequest.ts"
 import { InvalidRequest } from "../ProviderError.ts"
 import * as Json from "../values/json.ts"
 import * as Values from "../values/objects.ts"
+import { nullish } from "./wireSchema.ts"
 
 export type Read<A> = Result.Result<A, InvalidRequest>
 
@@ -25,7 +28,7 @@ export const reader = <S extends Schema.ConstraintDecoder<unknown>>(
       ? Result.succeed(value)
       : Result.mapError(decode(value), (error) => {
           const { description, field } = toFault(error)
-          return new InvalidRequest({ field: join(path, field), description })
+          return new InvalidRequest({ field: join(path, field), description: description?.replace(/ \| null$/, "") })
         })
 }
 
@@ -38,7 +41,7 @@ const join = (path: string | undefined, field: string | undefined): string | und
 
 /** A schema of any object, which is not copied. */
 export const JsonObject = Schema.declare((value): value is Json.JsonObject => Json.isObject(value), {
-  expected: "an object"
+  expected: "object"
 })
 
 /** A value with a `type`, which decides how it is read. */
@@ -59,6 +62,30 @@ export const quote = (name: string): string => (/^[\w.-]{1,64}$/.test(name) ? `"
 export const base64 = (text: string, path: string): Read<string> => {
   const base64 = text.replace(/\s+/g, "")
   return base64 === "" || /[^\w+/=-]/.test(base64) ? invalid(path, "Expected base64 text") : Result.succeed(base64)
+}
+
+/** The sampling options of Ollama and of OpenAI's protocol. Their ranges are checked with the request. */
+export const samplingFields = {
+  ...Struct.Record(["temperature", "top_p", "top_k", "typical_p", "min_p", "seed"], nullish(Schema.Finite)),
+  ...Struct.Record(["repeat_penalty", "presence_penalty", "frequency_penalty"], nullish(Schema.Finite)),
+  stop: nullish(Schema.Union([Schema.Array(Schema.String), Schema.String]))
+}
+
+/** The same options of a request. */
+export const decodeSampling = (fields: Schema.Struct.Type<typeof samplingFields>) => {
+  const { stop } = fields
+  return {
+    temperature: fields.temperature ?? undefined,
+    topP: fields.top_p ?? undefined,
+    topK: fields.top_k ?? undefined,
+    typicalP: fields.typical_p ?? undefined,
+    minP: fields.min_p ?? undefined,
+    seed: fields.seed ?? undefined,
+    stop: typeof stop === "string" ? (stop === "" ? undefined : [stop]) : (stop ?? undefined),
+    repeatPenalty: fields.repeat_penalty ?? undefined,
+    presencePenalty: fields.presence_penalty ?? undefined,
+    frequencyPenalty: fields.frequency_penalty ?? undefined
+  } satisfies Defaults
 }
 
 /** Options that mean the same in all protocols. */

@@ -44,12 +44,16 @@ export const toRequest = (
   { only = {}, request, tuning }: ReceivedCompletion,
   isKind: boolean
 ): Result.Result<CompletionRequest, Unsupported> => {
-  if (isKind) return Result.succeed({ ...request, ...tuning, extra: Values.merge(tuning?.extra ?? {}, only) })
+  if (isKind) {
+    const extra = Values.merge(tuning?.extra ?? {}, only)
+    const all = { ...tuning, extra: Object.keys(extra).length === 0 ? undefined : extra }
+    return Result.succeed(Values.addMissing(request, all))
+  }
   const [feature] = Object.keys(only)
   return feature === undefined ? Result.succeed(request) : Result.fail(new Unsupported({ feature }))
 }
 
-/** What a response says of itself. */
+/** The metadata of a response. */
 export interface WriterContext {
   /** The model, as the client names it. */
   readonly model: string

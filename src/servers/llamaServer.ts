@@ -8,6 +8,7 @@ import * as Endpoints from "../protocol/openai/endpoints.ts"
 import * as Routes from "../protocol/openai/llamaServer.ts"
 import type { Call } from "../protocol/endpoint.ts"
 import type { DiscoverableServer, Server } from "./definition.ts"
+import * as Kinds from "./kinds.ts"
 import * as Models from "./models.ts"
 
 /** Facts: llama.cpp's `tools/server/README.md`. */
@@ -59,10 +60,8 @@ const describe = Effect.fnUntraced(function* (call: Call, entry: Routes.Entry | 
 })
 
 export const llamaServer: DiscoverableServer<"llama-server", ReturnType<typeof makeOperations>> = {
-  kind: "llama-server",
-  name: "llama-server",
+  ...Kinds.identify("llama-server"),
   address: { defaultUrl: "http://127.0.0.1:8080", port: "8080", root: "/v1", isPortShared: true },
-  environment: { baseUrl: "LLAMA_SERVER_URL", token: "LLAMA_API_KEY" },
   identity: {
     path: "/health",
     // Many programs answer `/health` with the same JSON. This header is also there while the model is loading.

@@ -11,6 +11,7 @@ import * as Routes from "../protocol/openai/lmStudio.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import { StreamTruncated, Timeout, Unsupported } from "../ProviderError.ts"
 import type { DiscoverableServer, Server } from "./definition.ts"
+import * as Kinds from "./kinds.ts"
 import * as OptionSchema from "./options.ts"
 
 export interface LoadOptions {
@@ -78,10 +79,8 @@ const makeOperations = ({ call, changing, toError }: Server) => ({
 })
 
 export const lmStudio: DiscoverableServer<"lmstudio", ReturnType<typeof makeOperations>> = {
-  kind: "lmstudio",
-  name: "LM Studio",
+  ...Kinds.identify("lmstudio"),
   address: { defaultUrl: "http://127.0.0.1:1234", port: "1234", root: "/v1" },
-  environment: { baseUrl: "LMSTUDIO_BASE_URL", token: "LM_API_TOKEN" },
   identity: {
     path: "/lmstudio-greeting",
     matches: ({ body }) => Predicate.hasProperty(body, "lmstudio") && body.lmstudio === true

@@ -8,9 +8,9 @@ import type { ModelProgress } from "../ModelProgress.ts"
 import * as Endpoints from "../protocol/ollama/endpoints.ts"
 import * as Models from "../protocol/ollama/models.ts"
 import * as Transfers from "../protocol/ollama/transfers.ts"
-import * as BaseUrl from "../values/baseUrl.ts"
 import * as Monotonic from "../values/monotonic.ts"
 import type { DiscoverableServer, Server } from "./definition.ts"
+import * as Kinds from "./kinds.ts"
 import * as OptionSchema from "./options.ts"
 
 export interface TransferOptions {
@@ -130,15 +130,13 @@ const makeOperations = (server: Server) => ({
 })
 
 export const ollama: DiscoverableServer<"ollama", ReturnType<typeof makeOperations>> = {
-  kind: "ollama",
-  name: "Ollama",
+  ...Kinds.identify("ollama"),
   address: {
     defaultUrl: "http://127.0.0.1:11434",
     port: "11434",
     root: "/api",
     otherRoot: { path: "/v1", advice: "Remove `/v1`: Ollama's own routes are used. For its `/v1` use OpenAiCompatible" }
   },
-  environment: { baseUrl: "OLLAMA_HOST", token: "OLLAMA_API_KEY", parse: BaseUrl.fromOllamaHost },
   identity: {
     path: "/api/version",
     matches: ({ body }) => Predicate.hasProperty(body, "version") && Predicate.isString(body.version)

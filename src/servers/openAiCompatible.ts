@@ -9,6 +9,7 @@ import type { ValidRequest } from "../CompletionRequest.ts"
 import type { Call } from "../protocol/endpoint.ts"
 import { ProviderError, Unsupported } from "../ProviderError.ts"
 import type { Server, ServerDefinition } from "./definition.ts"
+import * as Kinds from "./kinds.ts"
 import * as Models from "./models.ts"
 import * as OptionSchema from "./options.ts"
 
@@ -79,12 +80,10 @@ const withEndpoints = (endpoints: ReturnType<typeof Endpoints.make>) => ({
 })
 
 export const openAiCompatible: ServerDefinition<"openai", ReturnType<typeof makeOperations>> = {
-  kind: "openai",
-  name: "OpenAI-compatible server",
+  ...Kinds.identify("openai"),
   // In the conventions, `openai` is the cloud service.
   genAiName: "OpenAI-compatible server",
   address: { defaultUrl: "http://127.0.0.1:8000", port: "8000", root: "/v1" },
-  environment: { baseUrl: "OPENAI_BASE_URL", token: "OPENAI_API_KEY" },
   ...withEndpoints(Endpoints.make(toDialect({}))),
   describe: ({ call }, model) =>
     Effect.gen(function* () {

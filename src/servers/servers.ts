@@ -4,25 +4,21 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Struct from "effect/Struct"
 import type * as Provider from "../Provider.ts"
 import type { ProviderError } from "../ProviderError.ts"
 import type { ServerDefinition } from "./definition.ts"
+import type { Kind, LocalKind } from "./kinds.ts"
 import { llamaServer } from "./llamaServer.ts"
 import { lmStudio } from "./lmStudio.ts"
 import { ollama } from "./ollama.ts"
 import { openAiCompatible } from "./openAiCompatible.ts"
 import * as Server from "./server.ts"
 
-/** Those that are looked for, in the order in which they are preferred. */
-export const local = { ollama, "llama-server": llamaServer, lmstudio: lmStudio }
+/** Those that are looked for. */
+export const local = { ollama, "llama-server": llamaServer, lmstudio: lmStudio } satisfies Record<LocalKind, unknown>
 
 /** The last may be a cloud service, so it is used only if it is named. */
 const all = { ...local, openai: openAiCompatible }
-
-export type Kind = keyof typeof all
-
-export type LocalKind = keyof typeof local
 
 type Operations = { readonly [K in Kind]: ReturnType<(typeof all)[K]["operations"]> }
 
@@ -32,13 +28,6 @@ export type Service<K extends Kind = Kind> = {
 }[K]
 
 export const definitions: { readonly [K in Kind]: ServerDefinition<K, Operations[K]> } = all
-
-export const kinds: ReadonlyArray<Kind> = Struct.keys(all)
-
-export const localKinds: ReadonlyArray<LocalKind> = Struct.keys(local)
-
-/** Their names, such as `Ollama`. */
-export const localNames = localKinds.map((kind) => local[kind].name)
 
 interface Options {
   /** The address. It replaces the variable, and counts as configured. */

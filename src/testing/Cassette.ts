@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
@@ -152,7 +153,7 @@ const makeDeck = (
   mode: Mode,
   redact?: (text: string) => string
 ): Deck => {
-  const value = Recorded.makeRedact(redact)
+  const value = redact === undefined ? identity : Recorded.makeRedact(redact)
   const fail = (description: string) =>
     new ProviderError({ provider: name, server, reason: new InvalidRequest({ description }) })
   return {

@@ -1,6 +1,5 @@
 /** What of a provider's answers is written into the file of a cassette, and how it is read again. */
 import * as Predicate from "effect/Predicate"
-import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as RequestText from "../policies/requestText.ts"
 import type { ProviderErrorReason } from "../ProviderError.ts"
@@ -17,41 +16,41 @@ const isObject = (value: Schema.Json): value is Schema.JsonObject => Predicate.i
 
 export type Redact = (value: Schema.Json) => Schema.Json
 
-/** Applies a function to all texts of a value. */
-export const makeRedact = (redact: ((text: string) => string) | undefined): Redact => {
-  if (redact === undefined) return (value) => value
-  const all: Redact = (value) => {
-    if (typeof value === "string") return redact(value)
-    if (Array.isArray(value)) return value.map(all)
-    return isObject(value) ? Record.map(value, all) : value
+/** Changes all texts, numbers, booleans and nulls of a value, by the names of their fields. `undefined` leaves a field out. */
+const changing = (change: (value: Schema.Json, key: string) => Schema.Json | undefined): Redact => {
+  const all = (value: Schema.Json, key: string): Schema.Json | undefined => {
+    if (Array.isArray(value)) return value.map((each) => all(each, key) ?? null)
+    if (!isObject(value)) return change(value, key)
+    return Object.fromEntries(
+      Object.entries(value).flatMap(([key, each]) => {
+        const changed = all(each, key)
+        return changed === undefined ? [] : [[key, changed] as const]
+      })
+    )
   }
-  return all
+  return (value) => all(value, "") ?? null
 }
 
+/** Applies a function to all texts of a value. */
+export const makeRedact = (redact: (text: string) => string): Redact =>
+  changing((value) => (typeof value === "string" ? redact(value) : value))
+
 /** The value of a call, without names of providers that are addresses, and without fields that are not there. */
-export const fromValue = (value: Schema.Json): Schema.Json => {
-  if (Array.isArray(value)) return value.map(fromValue)
-  if (!isObject(value)) return value
-  const kept = Object.entries(value).filter(([key, each]) => each !== null && !(key === "provider" && isAddress(each)))
-  return Object.fromEntries(kept.map(([key, each]) => [key, fromValue(each)]))
-}
+export const fromValue = changing((value, key) =>
+  value === null || (key === "provider" && isAddress(value)) ? undefined : value
+)
 
 /** The text of a question: the request without secrets. */
 export const toQuestion = (request: string, redact: Redact): string => {
-  const value = redact(withoutImages(decodeJson(request)))
-  const extra = Json.get(value, "extra")
-  const question = Json.isObject(value) ? value : {}
-  return (
-    RequestText.sortedText(Predicate.isObject(extra) ? { ...question, extra: withoutSecrets(extra) } : question) ?? ""
-  )
+  const question = redact(withoutImages(decodeJson(request)))
+  const { extra, ...fields } = isObject(question) ? question : {}
+  return RequestText.sortedText(extra === undefined ? fields : { ...fields, extra: withoutSecrets(extra) }) ?? ""
 }
 
 /** An image is found by its hash. */
-const withoutImages: Redact = (value) => {
-  if (typeof value === "string") return isImage(value) ? `sha256 ${sha256(value)}` : value
-  if (Array.isArray(value)) return value.map(withoutImages)
-  return isObject(value) ? Record.map(value, withoutImages) : value
-}
+const withoutImages = changing((value) =>
+  typeof value === "string" && isImage(value) ? `sha256 ${sha256(value)}` : value
+)
 
 /** A long text in base64. */
 const isImage = (text: string): boolean => text.length > 1000 && /^(?:data:[^,]{0,200},)?[\w+/-]+=*$/.test(text)
@@ -61,13 +60,7 @@ const decodeJson = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Json))
 /** `maxTokens` and the like are no secrets. */
 const secret = /key$|secret|password|passwd|authorization|credential|cookie|(?:^|[^x])token$/i
 
-const withoutSecrets = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(withoutSecrets)
-  if (!Predicate.isObject(value)) return value
-  return Record.map(value, (each, key) =>
-    typeof each === "string" && secret.test(key) ? "<redacted>" : withoutSecrets(each)
-  )
-}
+const withoutSecrets = changing((value, key) => (typeof value === "string" && secret.test(key) ? "<redacted>" : value))
 
 /** What to do about a question that is new, in words that quote nothing of it. */
 export const describeMissing = (
@@ -123,13 +116,9 @@ export const fromReason = (reason: ProviderErrorReason): Failure => {
 
 const texts = new Set(["description", "detail", "signinUrl", "server"])
 
-const scrub = (value: Schema.Json): Schema.Json => {
-  if (Array.isArray(value)) return value.map(scrub)
-  if (!isObject(value)) return value
-  const kept = Object.entries(value).filter(([key, each]) => each !== null && !texts.has(key))
-  return Object.fromEntries(
-    kept.map(([key, each]) => [key, key === "provider" && isAddress(each) ? "<redacted>" : scrub(each)])
-  )
-}
+const scrub = changing((value, key) => {
+  if (value === null || texts.has(key)) return undefined
+  return key === "provider" && isAddress(value) ? "<redacted>" : value
+})
 
 export const toReason = (failure: Failure): ProviderErrorReason => decodeReason(failure)

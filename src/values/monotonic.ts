@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 export const millisOf = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Milliseconds. */
-export const now: Effect.Effect<number> = Effect.map(Clock.Clock, millisOf)
+export const now: Effect.Effect<number> = Effect.withFiberSucceed((fiber) => millisOf(fiber.getRef(Clock.Clock)))
 
 /**
  * Runs an effect after a time in milliseconds, or earlier if the time is too long for a timer, and returns how to prevent that.

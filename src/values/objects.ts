@@ -18,14 +18,14 @@ export const merge = (a: object, b: object): JsonObject => {
   return Object.fromEntries(merged)
 }
 
-/** `a` with the fields of `b` that it does not set. */
+/** `a` with the fields of `b` that it does not set; `a` itself if there are none. */
 export const addMissing = <A extends object>(a: A, b: Partial<A>): A => {
-  const filled: A = { ...a }
+  let filled: A | undefined
   for (const key in b) {
     const value = b[key]
-    if (filled[key] === undefined && value !== undefined) filled[key] = value
+    if (a[key] === undefined && value !== undefined) (filled ??= { ...a })[key] = value
   }
-  return filled
+  return filled ?? a
 }
 
 /** Whether a value is an object with named fields, whatever its class: no array, `Map`, date or bytes. */

@@ -1,4 +1,4 @@
-/** Texts: joined from parts, measured in UTF-8, as vectors, without addresses, and of exceptions for a log. */
+/** Texts: how parts are joined, lengths in UTF-8, vectors of letters, how addresses are left out, and what a log may have of an exception. */
 import * as Cause from "effect/Cause"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
@@ -64,7 +64,7 @@ export const countLetters = (text: string, dimensions = 26): ReadonlyArray<numbe
 /** What stands for an address that was left out. */
 const addressMark = "<address>"
 
-/** A URL, an IP address, or what follows the code of a failed connection. A name with a port cannot be told from that of a model. */
+/** A URL, an IP address, or what follows the code of a failed connection. A name with a port may also be the name of a model. */
 const addresses =
   /\bhttps?:\/\/[^\s"'`<>;,()]+|\[(?=[^\]]{0,45}:)[\da-fA-F:.]{2,45}\](?::\d+)?|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|(?<=^(?:E[A-Z\d]{3,60}|[A-Z]{3,9}_[A-Z\d_]{2,60}|ConnectionRefused|ConnectionClosed) )[^\s()]+(?= \(|$)/g
 

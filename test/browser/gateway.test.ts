@@ -10,7 +10,7 @@ import { createServer } from "node:http"
 import * as Accounts from "../../src/cli/serve/accounts.ts"
 import * as Routes from "../../src/cli/serve/routes.ts"
 import type { Status } from "../../src/cli/serve/status.ts"
-import { Refusal } from "../../src/gateway/refusal.ts"
+import { Refusal } from "../../src/gateway/access.ts"
 import * as Chromium from "./support/chromium.ts"
 
 const status: Status = {

@@ -75,6 +75,28 @@ describe("batch", () => {
     })
   )
 
+  it.live(
+    "a second process does not write to the same output, and one that was killed does not keep others from it",
+    () =>
+      Effect.gen(function* () {
+        const { file, out } = writeRequests(2)
+        const server = yield* FakeServer.make({ text: "A long answer", delay: { between: "10 minutes" } })
+        const args = ["batch", file, "--out", out, "--url", server.url, "--provider", "ollama", "-m", "m"]
+        const running = yield* CommandLine.start(args)
+        yield* server.until(({ requests }) => requests.some(({ path }) => path === "/api/chat"))
+        const second = yield* CommandLine.run(args)
+        expect(second.code).toBe(1)
+        expect(second.stderr).toMatch(/the process \d+ on \S+ writes to .*results\.jsonl/)
+        yield* running.kill("SIGKILL")
+        yield* running.result
+        expect(Fs.existsSync(`${out}.lock`)).toBe(true)
+        yield* server.setScript({ text: "Yes" })
+        expect((yield* CommandLine.run(args)).code).toBe(0)
+        expect(readIds(out)).toHaveLength(2)
+        expect(Fs.existsSync(`${out}.lock`)).toBe(false)
+      })
+  )
+
   it.live("failures are told, and sent again", () =>
     Effect.gen(function* () {
       const { file, out } = writeRequests(3)

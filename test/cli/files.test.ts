@@ -6,7 +6,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import * as Files from "../../src/cli/conversation/files.ts"
+import * as Files from "../../src/cli/files.ts"
 
 const makeFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-llm-"))
 

@@ -7,14 +7,14 @@ import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import * as Files from "../../src/cli/conversation/files.ts"
+import * as History from "../../src/cli/conversation/history.ts"
 
 const makeFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-llm-"))
 
 const fileIn = (folder: string): string => Path.join(folder, "local-llm", "history")
 
 const open = (env: Record<string, string>) =>
-  Files.openHistory(false).pipe(
+  History.open(false).pipe(
     Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
     Effect.provide(NodeServices.layer)
   )
@@ -59,12 +59,12 @@ describe("the history", () => {
   it.live("is bounded, and a longer file is replaced by its newest prompts", () =>
     Effect.gen(function* () {
       const folder = makeFolder()
-      const lines = Array.from({ length: 3 * Files.maxEntries }, (_, i) => `"${i}"\n`).join("")
+      const lines = Array.from({ length: 3 * History.maxEntries }, (_, i) => `"${i}"\n`).join("")
       const file = write(folder, lines)
       const { entries } = yield* open({ XDG_STATE_HOME: folder })
-      expect(entries.length).toBe(Files.maxEntries)
-      expect(entries[0]).toBe(`${3 * Files.maxEntries - 1}`)
-      expect(Fs.readFileSync(file, "utf8").split("\n").length).toBe(Files.maxEntries + 1)
+      expect(entries.length).toBe(History.maxEntries)
+      expect(entries[0]).toBe(`${3 * History.maxEntries - 1}`)
+      expect(Fs.readFileSync(file, "utf8").split("\n").length).toBe(History.maxEntries + 1)
       expect(modeOf(file)).toBe(0o600)
       expect(Fs.readdirSync(Path.dirname(file))).toEqual(["history"])
       expect((yield* open({ XDG_STATE_HOME: folder })).entries).toEqual(entries)
@@ -74,7 +74,7 @@ describe("the history", () => {
   it.live("that is huge is read at its end only", () =>
     Effect.gen(function* () {
       const folder = makeFolder()
-      const file = write(folder, `"${"x".repeat(20 * Files.maxBytes)}"\n"last"\n`)
+      const file = write(folder, `"${"x".repeat(20 * History.maxBytes)}"\n"last"\n`)
       expect((yield* open({ XDG_STATE_HOME: folder })).entries).toEqual(["last"])
       expect(Fs.readFileSync(file, "utf8")).toBe('"last"\n')
     })

@@ -8,7 +8,6 @@ import type * as EffectPath from "effect/Path"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import type * as Files from "../../src/cli/conversation/files.ts"
 import * as Kept from "../../src/cli/conversation/kept.ts"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
@@ -25,7 +24,7 @@ const inFolder =
       Effect.provide(NodeServices.layer)
     )
 
-const conversation = (...contents: ReadonlyArray<string>): Files.Conversation => ({
+const conversation = (...contents: ReadonlyArray<string>): Kept.Conversation => ({
   model: "m",
   messages: contents.map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content }))
 })
@@ -75,7 +74,7 @@ describe("conversations", () => {
       const ends = kept.map((text) =>
         JSON.parse(text)
           .messages.slice(2)
-          .map(({ content }: Files.Message) => content)
+          .map(({ content }: Kept.Message) => content)
       )
       expect(ends.toSorted()).toEqual([
         ["0", "9"],

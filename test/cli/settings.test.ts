@@ -12,7 +12,7 @@ import * as Path from "node:path"
 import { describe as describeCommand } from "../../src/cli/commands.ts"
 import * as JsonFile from "../../src/cli/jsonFile.ts"
 import * as Settings from "../../src/cli/settings.ts"
-import type * as Servers from "../../src/servers/servers.ts"
+import type * as Kinds from "../../src/servers/kinds.ts"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
 
@@ -40,7 +40,7 @@ const said: Arbitrary.Arbitrary<Settings.Said> = Arbitrary.map(
       minLength: Settings.names.length,
       maxLength: Settings.names.length
     }),
-    provider: oneOf<Servers.Kind>("ollama", "lmstudio", "openai"),
+    provider: oneOf<Kinds.Kind>("ollama", "lmstudio", "openai"),
     url: address,
     hosts: Arbitrary.array(address, { minLength: 1, maxLength: 3 }),
     model: text,

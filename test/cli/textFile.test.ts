@@ -8,7 +8,7 @@ import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import * as TextFile from "../../src/cli/textFile.ts"
+import * as Files from "../../src/cli/files.ts"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
 import * as CommandLine from "../support/commandLine.ts"
 
@@ -20,7 +20,7 @@ const write = (name: string, content: string | Uint8Array): string => {
   return path
 }
 
-const read = (path: string) => Effect.provide(TextFile.read(path), NodeServices.layer)
+const read = (path: string) => Effect.provide(Files.readText(path), NodeServices.layer)
 
 describe("a file of text", () => {
   const lines = Arbitrary.array(
@@ -71,9 +71,9 @@ describe("a file of text", () => {
 
   it.effect("has a bound", () =>
     Effect.gen(function* () {
-      const most = yield* read(write("most", "x".repeat(TextFile.maxBytes)))
-      expect(most.length).toBeGreaterThan(TextFile.maxBytes)
-      const path = write("more", "x".repeat(TextFile.maxBytes + 1))
+      const most = yield* read(write("most", "x".repeat(Files.maxTextBytes)))
+      expect(most.length).toBeGreaterThan(Files.maxTextBytes)
+      const path = write("more", "x".repeat(Files.maxTextBytes + 1))
       const { message } = yield* Effect.flip(read(path))
       expect(message).toBe(`${path} cannot be read: it is larger than 1 MiB; a part of it can come on standard input`)
     })

@@ -9,13 +9,15 @@ const path = (relative: string): string => fileURLToPath(new URL(`../../${relati
 
 export default async (): Promise<void> => {
   const bundle = await rolldown({
-    input: path("src/cli/main.ts"),
+    input: { main: path("src/cli/main.ts"), redirectPorts: path("test/support/redirectPorts.ts") },
     platform: "node",
     // A CommonJS package, which is imported as it is.
     external: ["undici"],
-    // It runs as it is imported.
-    treeshake: { moduleSideEffects: [{ test: /\/src\/cli\//, sideEffects: true }] }
+    // They run as they are imported.
+    treeshake: { moduleSideEffects: [{ test: /\/(src\/cli|test\/support)\//, sideEffects: true }] }
   })
   // As deep as the source, which reads the version in package.json.
   await bundle.write({ dir: path(".cache/commandLine"), cleanDir: true })
+  // Their compiled code, and that of the programs that the tests start, is kept until the next bundle.
+  process.env["NODE_COMPILE_CACHE"] = path(".cache/commandLine/compiled")
 }

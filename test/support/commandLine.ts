@@ -34,6 +34,8 @@ export interface Options {
   /** The text on standard input. Default: nothing. */
   readonly input?: string | undefined
   readonly keepStdinOpen?: boolean | undefined
+  /** The number of the user that the process runs as. Default: that of this process. */
+  readonly uid?: number | undefined
   /** What listens on the usual ports of the servers: for each, the port of a server of the test. Default: nothing. */
   readonly usualPorts?: Readonly<Record<number, string>> | undefined
 }
@@ -41,8 +43,9 @@ export interface Options {
 /** Nothing listens there. */
 export const nowhere = "http://127.0.0.1:1"
 
-const main = fileURLToPath(new URL("../../.cache/commandLine/main.js", import.meta.url))
-const redirectPorts = new URL("redirectPorts.ts", import.meta.url).href
+const bundled = new URL("../../.cache/commandLine/", import.meta.url)
+const main = fileURLToPath(new URL("main.js", bundled))
+const redirectPorts = new URL("redirectPorts.js", bundled).href
 
 /** The command for a shell. Its words are quoted. */
 export const shellCommand = (args: ReadonlyArray<string>): string =>
@@ -53,7 +56,8 @@ export const shellCommand = (args: ReadonlyArray<string>): string =>
 const environment = ({ env, usualPorts = {} }: Options): NodeJS.ProcessEnv => {
   const ports = { 11434: nowhere, 1234: nowhere, 8080: nowhere, ...usualPorts }
   const redirects = Object.entries(ports).map(([port, url]) => [port, Number(new URL(url).port)])
-  return { PATH: process.env["PATH"], USUAL_PORTS: JSON.stringify(Object.fromEntries(redirects)), ...env }
+  const { NODE_COMPILE_CACHE, PATH } = process.env
+  return { NODE_COMPILE_CACHE, PATH, USUAL_PORTS: JSON.stringify(Object.fromEntries(redirects)), ...env }
 }
 
 /** Starts it. It finds no servers but those of `env`, the arguments and `usualPorts`. */
@@ -74,13 +78,17 @@ export const startOnTerminal = (
 ): Effect.Effect<Running, never, Scope.Scope> =>
   startProcess("script", ["-qec", shellCommand(args), "/dev/null"], options)
 
-const startProcess = Effect.fnUntraced(function* (
+/** Starts a program. */
+export const startProcess = Effect.fnUntraced(function* (
   file: string,
   args: ReadonlyArray<string>,
-  options: Options
+  options: Options = {}
 ): Effect.fn.Return<Running, never, Scope.Scope> {
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn(file, args, { env: environment(options) })),
+    Effect.sync(() => {
+      const { uid } = options
+      return spawn(file, args, { env: environment(options), ...(uid === undefined ? {} : { uid, gid: uid }) })
+    }),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
   // A program may end before it has read its input.

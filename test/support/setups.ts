@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as Struct from "effect/Struct"
 import type { CompletionRequest } from "../../src/CompletionRequest.ts"
 import type * as Server from "../../src/servers/server.ts"
-import type * as Servers from "../../src/servers/servers.ts"
+import type * as Kinds from "../../src/servers/kinds.ts"
 import * as LlamaServer from "../../src/LlamaServer.ts"
 import * as LmStudio from "../../src/LmStudio.ts"
 import * as Ollama from "../../src/Ollama.ts"
@@ -21,7 +21,7 @@ export type Options = Server.Options
 
 /** One row for each provider. Differences between servers are fields of it, not branches in tests. */
 export interface ServerRow {
-  readonly kind: Servers.Kind
+  readonly kind: Kinds.Kind
   /** How the server responds to probes. Absent if it is not looked for. */
   readonly identity?: FakeServer.Script
   readonly layer: (options: Options) => Layer.Layer<Provider.Provider, ProviderError, HttpClient.HttpClient>

@@ -3,6 +3,8 @@ import { describe, expect, expectTypeOf, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CompletionRequest, Defaults, ValidRequest } from "../../src/CompletionRequest.ts"
+import * as Embedding from "../../src/Embedding.ts"
+import * as Checked from "../../src/values/checked.ts"
 import { check, checkOptions, validate, withDefaults } from "../../src/CompletionRequest.ts"
 
 const findFault = (request: object) => Result.getOrUndefined(Result.flip(validate({ model: "m", ...request })))
@@ -434,4 +436,54 @@ it("a request that is passed on need not name a model, and everything else is ch
   for (const wrong of [{}, { messages, model: 7 }, { messages, prompt: "x" }, { messages, temperature: "hot" }, null]) {
     expect(Result.isFailure(check(wrong))).toBe(true)
   }
+})
+
+describe("a request that was checked", () => {
+  const given = () => ({ messages: [{ role: "user", content: "Why?" }], tools: [{ name: "f", parameters: {} }] })
+  const checked = () => Result.getOrThrow(check(given()))
+
+  it("is checked no more, nor with its model, without defaults that it lacks, or on its way to another provider", () => {
+    const request = Result.getOrThrow(check({ ...given(), model: "m", deadlines: { total: 5 } }))
+    expect(Result.getOrThrow(check(request))).toBe(request)
+    expect(Result.getOrThrow(validate(request))).toBe(request)
+    expect(withDefaults({ model: "n", deadlines: { total: 7 } }, request)).toEqual(request)
+    expect(withDefaults({ model: "n" }, request)).toBe(request)
+    const later = Checked.update(request, { deadlines: { total: 4 } })
+    expect(Result.getOrThrow(check(later))).toBe(later)
+    expect(later).toEqual({ ...request, deadlines: { total: 4 } })
+  })
+
+  it("is checked again after a change", () => {
+    for (const change of [{ temperature: 7 }, { messages: [] }, { prompt: "x" }, { toolChoice: "f" }, { other: 1 }]) {
+      expect(Result.isFailure(check({ ...checked(), ...change }))).toBe(true)
+    }
+    expect(Result.isFailure(check(Object.create(checked(), { messages: { value: 7, enumerable: true } })))).toBe(true)
+    expect(Result.getOrThrow(check({ ...checked(), seed: 1 }))).toMatchObject({ seed: 1 })
+  })
+
+  it("is no valid embedding request", () => {
+    expect(Result.isFailure(Embedding.check(checked()))).toBe(true)
+    const request = Result.getOrThrow(Embedding.check({ input: ["x"] }))
+    expect(Result.getOrThrow(Embedding.validate({ ...request, model: "m" }))).toMatchObject({ input: ["x"] })
+    expect(Result.getOrThrow(Embedding.check(request))).toBe(request)
+    expect(Result.isFailure(check(request))).toBe(true)
+  })
+
+  it("cannot be changed, by its caller neither, whose own values can", () => {
+    const own = given()
+    const request = Result.getOrThrow(check(own))
+    own.messages.push({ role: "nobody", content: "" })
+    Object.assign(own, { temperature: "hot" })
+    Object.assign(own.messages[0] ?? {}, { role: "nobody" })
+    own.tools[0] = { name: "", parameters: {} }
+    expect(request).toEqual(checked())
+    const parts: ReadonlyArray<object> = [
+      request,
+      request.messages ?? [],
+      ...(request.messages ?? []),
+      ...(request.tools ?? [])
+    ]
+    for (const part of parts) expect(Object.isFrozen(part)).toBe(true)
+    expect(Object.isFrozen(request.tools?.[0]?.parameters)).toBe(false)
+  })
 })

@@ -7,7 +7,6 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatRequest, Tool } from "../../src/CompletionRequest.ts"
 import * as Completion from "../../src/Completion.ts"
-import * as Message from "../../src/protocol/anthropic/message.ts"
 import { decodeCount, messages } from "../../src/protocol/anthropic/messages.ts"
 import * as TokenCount from "../../src/TokenCount.ts"
 import * as Reasons from "../../src/ProviderError.ts"
@@ -22,6 +21,9 @@ import * as Requests from "../support/requests.ts"
 import { record } from "../support/transcript.ts"
 
 const context = { model: "m", id: "x1", createdAt: 1_767_323_045_678 }
+
+/** How responses are written, whatever the request. */
+const route = Result.getOrThrow(messages.decode({ model: "m", messages: [{ role: "user", content: "Hi" }] }))
 
 const cut = Arbitrary.array(Arbitrary.schema(Schema.Literals([1, 2, 3, 7, 31, 257])), { minLength: 1, maxLength: 6 })
 
@@ -42,7 +44,7 @@ const meaning = (chunks: ReadonlyArray<StreamingChunk>) => {
 }
 
 const write = (chunks: ReadonlyArray<StreamingChunk>): ReadonlyArray<string> => {
-  const writer = Message.makeWriter(context)
+  const writer = route.makeWriter(context)
   return chunks.map(writer.chunk)
 }
 
@@ -77,7 +79,7 @@ describe("the events of a message", () => {
 
   it.effect.prop("after which a failure follows end with it", { chunks: Chunks.completion }, ({ chunks }) =>
     Effect.gen(function* () {
-      const writer = Message.makeWriter(context)
+      const writer = route.makeWriter(context)
       const before = chunks.slice(0, -1).map(writer.chunk).join("")
       const body = before + writer.failure(new Reasons.StreamError({ description: "secret" }))
       expect(body).not.toContain("message_stop")
@@ -101,7 +103,7 @@ describe("a whole message", () => {
   it.effect.prop("is the same completion", { chunks: Chunks.completion }, ({ chunks }) =>
     Effect.gen(function* () {
       const completion = yield* Completion.fromStream(Stream.fromIterable(chunks))
-      const json = JSON.parse(JSON.stringify(Message.encode(completion, context)))
+      const json = JSON.parse(JSON.stringify(route.encode(completion, context)))
       const { content, model, stop_reason, usage } = Result.getOrThrow(asWhole(json))
       const { finishReason, usage: counts } = Client.readEnding(stop_reason, usage)
       const of = <T extends (typeof content)[number]["type"]>(type: T) =>

@@ -194,7 +194,7 @@ checkTables(responses.decode, {
   refused: {
     "a missing input": [{ input: undefined }, "invalid input: "],
     "an empty input": [{ input: [] }, "invalid input[0]: "],
-    "an item that is no object": [{ input: [5] }, "invalid input[0]: Expected an object"],
+    "an item that is no object": [{ input: [5] }, "invalid input[0]: Expected object"],
     "an item of another type": [
       input({ type: "item_reference", id: "x" }),
       'invalid input[0].type: items of the type "item_reference" are not supported here'

@@ -6,18 +6,17 @@ import * as Result from "effect/Result"
 import type { ProviderError } from "../../ProviderError.ts"
 import type { Provider } from "../../Provider.ts"
 import type { CommandFailed } from "../failure.ts"
-import * as Clipboard from "../clipboard.ts"
 import * as Output from "../output.ts"
 import * as Settings from "../settings.ts"
 import * as Text from "../text.ts"
-import * as TextFile from "../textFile.ts"
-import * as Files from "./files.ts"
-import type * as Kept from "./kept.ts"
+import * as Files from "../files.ts"
+import * as Kept from "./kept.ts"
+import * as Programs from "./programs.ts"
 
 /** A question, and the messages before it. */
 export interface Turn {
-  readonly question: Files.Message
-  readonly before: ReadonlyArray<Files.Message>
+  readonly question: Kept.Message
+  readonly before: ReadonlyArray<Kept.Message>
   /** How many of the session's files the question has. They stay there until it is answered. */
   readonly files: number
 }
@@ -29,7 +28,7 @@ export interface Session {
   settings: Settings.Said
   model: string
   system: string | undefined
-  messages: ReadonlyArray<Files.Message>
+  messages: ReadonlyArray<Kept.Message>
   /** The last one, even if its answer failed. */
   turn: Turn | undefined
   /** They belong to the next prompt. */
@@ -99,21 +98,21 @@ const addImage = withFile(
 
 const addFile = withFile(
   Effect.fnUntraced(function* (session, name) {
-    session.files = [...session.files, yield* TextFile.read(name)]
+    session.files = [...session.files, yield* Files.readText(name)]
     yield* Output.dimNote(`files with the next prompt: ${session.files.length}`)
   })
 )
 
 const save = withFile(
   Effect.fnUntraced(function* ({ messages, model, system }, name) {
-    yield* Files.save(name, { model, messages, ...(system === undefined ? {} : { system }) })
+    yield* Kept.save(name, { model, messages, system })
     yield* Output.dimNote(`saved to ${name}`)
   })
 )
 
 const load = withFile(
   Effect.fnUntraced(function* (session, name) {
-    const { messages, system } = yield* Files.load(name)
+    const { messages, system } = yield* Kept.load(name)
     session.messages = messages
     session.turn = lastTurn(messages)
     session.system = system
@@ -123,7 +122,7 @@ const load = withFile(
 )
 
 /** The last question of a conversation. */
-export const lastTurn = (messages: ReadonlyArray<Files.Message>): Turn | undefined => {
+export const lastTurn = (messages: ReadonlyArray<Kept.Message>): Turn | undefined => {
   const at = messages.findLastIndex(({ role }) => role === "user")
   const question = messages[at]
   return question === undefined ? undefined : { question, before: messages.slice(0, at), files: 0 }
@@ -163,7 +162,7 @@ const copy: Run = Effect.fnUntraced(function* ({ messages }, part) {
   const text = part === "code" ? lastBlock(answer ?? "") : answer
   if (text === undefined)
     return yield* Output.note(`local-llm: there is no ${part === "code" ? "code" : "answer"} to copy`)
-  const way = yield* Clipboard.copy(text)
+  const way = yield* Programs.copy(text)
   yield* Output.dimNote(`copied ${text.length} characters ${way}`)
 })
 

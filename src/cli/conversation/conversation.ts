@@ -2,37 +2,28 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Stdio from "effect/Stdio"
-import * as Struct from "effect/Struct"
-import type { ChatRequest } from "../../CompletionRequest.ts"
 import { isProviderError } from "../../ProviderError.ts"
 import type { FinalChunk, StreamingChunk } from "../../StreamingChunk.ts"
 import * as Answer from "../answer.ts"
 import * as Failure from "../failure.ts"
 import * as Output from "../output.ts"
-import type { Selected } from "../chatServer.ts"
-import * as Settings from "../settings.ts"
+import type { Selected } from "../selection.ts"
+import type * as Settings from "../settings.ts"
 import * as Commands from "./commands.ts"
-import * as ExternalEditor from "./externalEditor.ts"
-import * as Files from "./files.ts"
-import type * as Kept from "./kept.ts"
+import * as History from "./history.ts"
+import * as Kept from "./kept.ts"
 import * as LineEditor from "./lineEditor.ts"
+import * as Programs from "./programs.ts"
 
 export interface Start extends Selected {
   readonly settings: Settings.Said
   readonly keeper: Kept.Keeper
-  readonly messages: ReadonlyArray<Files.Message>
+  readonly messages: ReadonlyArray<Kept.Message>
   readonly images: ReadonlyArray<Uint8Array>
   readonly files: ReadonlyArray<string>
   /** The server that a flag named. */
-  readonly server: Files.Conversation["server"]
+  readonly server: Kept.Conversation["server"]
 }
-
-/** Whether standard input and standard output are terminals. */
-export const isPossible = Effect.gen(function* () {
-  const stdio = yield* Stdio.Stdio
-  return (yield* stdio.stdinIsTerminal) && (yield* stdio.stdoutIsTerminal)
-})
 
 /**
  * Reads prompts and commands until the end of the input. A question and its answer become part of the conversation together:
@@ -50,7 +41,7 @@ export const run = Effect.fnUntraced(function* (start: Start) {
     answeredBy: undefined,
     isOver: false
   }
-  const history = yield* Files.openHistory(settings.private ?? false)
+  const history = yield* History.open(settings.private ?? false)
   const hint = "Ctrl-D or /bye ends the program"
   const editor = yield* LineEditor.make({ history, hint, complete: Commands.complete(session) })
   const goesOn = messages.length === 0 ? "" : ` goes on after ${messages.length} messages`
@@ -68,7 +59,7 @@ const findTurn = Effect.fnUntraced(function* (session: Commands.Session, editor:
   if (!Commands.isCommand(line)) {
     const { files, images, messages: before } = session
     const content = unquote(line)
-    const question: Files.Message = { role: "user", content: [...files, content].join("\n\n"), ...withImages(images) }
+    const question = Kept.toQuestion([...files, content].join("\n\n"), images)
     return content === "" ? undefined : { question, before, files: files.length }
   }
   const exit = yield* editor.whileBusy(Commands.run(session, line))
@@ -77,16 +68,12 @@ const findTurn = Effect.fnUntraced(function* (session: Commands.Session, editor:
   return next?.isEdited === true ? yield* edit(editor, next.turn) : next?.turn
 })
 
-const withImages = (images: Files.Message["images"] = []) => (images.length === 0 ? {} : { images })
-
 /** The turn with another question. An editor that is left without a change cancels that. */
 const edit = Effect.fnUntraced(function* (editor: LineEditor.LineEditor, turn: Commands.Turn) {
   const { question } = turn
-  const command = yield* ExternalEditor.command
+  const command = yield* Programs.editor
   const edited =
-    command === undefined
-      ? editLine(editor, question.content)
-      : editor.leave(ExternalEditor.edit(command, question.content))
+    command === undefined ? editLine(editor, question.content) : editor.leave(Programs.edit(command, question.content))
   const exit = yield* Effect.exit(edited)
   yield* report(exit)
   const content = Exit.isSuccess(exit) ? exit.value : ""
@@ -125,17 +112,12 @@ const takeTurn = Effect.fnUntraced(function* (
     session.answeredBy = model
     if (chunk.isFinal) final = chunk
   }
-  const request = toRequest(settings, { model, system, messages })
+  const request = Kept.toRequest(settings, { model, system, messages })
   const { quiet = false, raw = false } = settings
   const exit = yield* editor.whileBusy(Answer.print(request, { ...start, quiet, raw, hasAnswered, observe }))
   const incomplete = findIncomplete(exit, final)
   if (incomplete !== "failed" && text !== "") {
-    const answer: Files.Message = {
-      role: "assistant",
-      content: text,
-      ...(incomplete === undefined ? {} : { incomplete })
-    }
-    session.messages = [...messages, answer]
+    session.messages = [...messages, { role: "assistant", content: text, incomplete }]
     session.turn = { ...turn, files: 0 }
     session.images = session.images.filter((image) => turn.question.images?.includes(image) !== true)
     session.files = session.files.slice(turn.files)
@@ -146,21 +128,8 @@ const takeTurn = Effect.fnUntraced(function* (
   if (Exit.isSuccess(exit) && text === "") yield* Output.dimNote("the answer is empty and not kept")
 })
 
-/** The request that continues a conversation. An empty system message is none. */
-export const toRequest = (
-  settings: Settings.Said,
-  { messages, model, system = "" }: Files.Conversation
-): ChatRequest => ({
-  ...Settings.toOptions(settings),
-  model,
-  messages: [
-    ...(system === "" ? [] : [{ role: "system", content: system } as const]),
-    ...messages.map(Struct.omit(["incomplete"]))
-  ]
-})
-
 /** Why the answer is not complete, if so. */
-const findIncomplete = (exit: Exit.Exit<void, unknown>, final: FinalChunk | undefined) => {
+const findIncomplete = (exit: Exit.Exit<unknown, unknown>, final: FinalChunk | undefined) => {
   if (final !== undefined) return final.finishReason === "stop" ? undefined : final.finishReason
   return Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause) ? "failed" : "stopped"
 }

@@ -7,7 +7,7 @@ import * as Terminal from "effect/Terminal"
 import * as Readline from "node:readline"
 import { PassThrough, Writable } from "node:stream"
 import { variable } from "../access.ts"
-import type { History } from "./files.ts"
+import type { History } from "./history.ts"
 
 export interface LineEditor {
   /** The next prompt, of one or more lines. It may be empty, as after Ctrl-C. `undefined` at the end of the input. A draft is edited, without its control characters. */

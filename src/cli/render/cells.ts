@@ -48,7 +48,7 @@ export const toCells = (text: string, style: Style = "", at = 0, isInside = fals
   })
 }
 
-const widthOf = (cells: ReadonlyArray<Cell>): number => cells.reduce((width, cell) => width + cell.width, 0)
+export const widthOf = (cells: ReadonlyArray<Cell>): number => cells.reduce((width, cell) => width + cell.width, 0)
 
 export const textOf = (cells: ReadonlyArray<Cell>): string => cells.map(({ text }) => text).join("")
 

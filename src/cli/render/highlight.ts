@@ -30,73 +30,27 @@ interface Library {
   readonly loadMode: (language: string) => Mode | undefined
 }
 
-/** The modes by their modules, each with the other names of its language. */
-const modes: Readonly<Record<string, Readonly<Record<string, ReadonlyArray<string>>>>> = {
-  clike: {
-    c: ["h"],
-    cpp: ["c++", "cc", "cxx", "hpp"],
-    csharp: ["c#", "cs"],
-    dart: [],
-    java: [],
-    kotlin: ["kt", "kts"],
-    objectiveC: ["objc", "objectivec", "objective-c"],
-    scala: []
-  },
-  clojure: { clojure: ["clj"] },
-  cmake: { cmake: [] },
-  commonlisp: { commonLisp: ["lisp", "commonlisp"] },
-  css: { css: [], less: [], sCSS: ["scss"] },
-  diff: { diff: ["patch"] },
-  dockerfile: { dockerFile: ["dockerfile", "docker"] },
-  elm: { elm: [] },
-  erlang: { erlang: [] },
-  fortran: { fortran: [] },
-  go: { go: ["golang"] },
-  groovy: { groovy: ["gradle"] },
-  haskell: { haskell: ["hs"] },
-  http: { http: [] },
-  javascript: {
-    javascript: ["js", "jsx", "mjs", "cjs", "node"],
-    json: ["json5", "jsonc", "jsonl"],
-    typescript: ["ts", "tsx", "mts"]
-  },
-  julia: { julia: ["jl"] },
-  lua: { lua: [] },
-  mllike: { fSharp: ["f#", "fsharp"], oCaml: ["ocaml", "ml"] },
-  nginx: { nginx: [] },
-  octave: { octave: ["matlab"] },
-  pascal: { pascal: [] },
-  perl: { perl: ["pl"] },
-  powershell: { powerShell: ["powershell", "ps1", "pwsh"] },
-  properties: { properties: ["ini"] },
-  protobuf: { protobuf: ["proto"] },
-  python: { python: ["py", "python3"] },
-  r: { r: [] },
-  ruby: { ruby: ["rb"] },
-  rust: { rust: ["rs"] },
-  scheme: { scheme: [] },
-  shell: { shell: ["sh", "bash", "zsh"] },
-  sql: { standardSQL: ["sql", "mysql", "postgresql", "sqlite"] },
-  stex: { stex: ["latex", "tex"] },
-  swift: { swift: [] },
-  tcl: { tcl: [] },
-  toml: { toml: [] },
-  vb: { vb: [] },
-  verilog: { verilog: [] },
-  vhdl: { vhdl: [] },
-  xml: { html: ["htm", "vue"], xml: ["svg"] },
-  yaml: { yaml: ["yml"] }
-}
+/** The modes, each after its module if that has another name, and before the other names of its language. */
+const modes = `
+  clike/c h, clike/cpp c++ cc cxx hpp, clike/csharp c# cs, clike/dart, clike/java, clike/kotlin kt kts,
+  clike/objectiveC objc objectivec objective-c, clike/scala, clojure clj, cmake, commonlisp/commonLisp lisp commonlisp,
+  css, css/less, css/sCSS scss, diff patch, dockerfile/dockerFile dockerfile docker, elm, erlang, fortran, go golang,
+  groovy gradle, haskell hs, http, javascript js jsx mjs cjs node, javascript/json json5 jsonc jsonl,
+  javascript/typescript ts tsx mts, julia jl, lua, mllike/fSharp f# fsharp, mllike/oCaml ocaml ml, nginx,
+  octave matlab, pascal, perl pl, powershell/powerShell powershell ps1 pwsh, properties ini, protobuf proto,
+  python py python3, r, ruby rb, rust rs, scheme, shell sh bash zsh, sql/standardSQL sql mysql postgresql sqlite,
+  stex latex tex, swift, tcl, toml, vb, verilog, vhdl, xml/html htm vue, xml svg, yaml yml
+`
 
-/** The module and the name of the mode of each language. */
-const findModes = (): ReadonlyMap<string, { readonly module: string; readonly name: string }> =>
-  new Map(
-    Object.entries(modes).flatMap(([module, modes]) =>
-      Object.entries(modes).flatMap(([name, aliases]) =>
-        [name, ...aliases].map((language) => [language, { module, name }] as const)
-      )
-    )
-  )
+/** The module and the name of the mode of a language. */
+const findMode = (language: string): readonly [module: string, name: string] | undefined => {
+  for (const words of modes.trim().split(/,\s+/)) {
+    const [path = "", ...aliases] = words.split(" ")
+    const [module = "", name = module] = path.split("/")
+    if (name === language || aliases.includes(language)) return [module, name]
+  }
+  return undefined
+}
 
 /** The package is loaded with the first block of code, so that other answers do not pay for it. */
 const load = (): Library | undefined =>
@@ -106,13 +60,12 @@ const load = (): Library | undefined =>
       const { StringStream } = createRequire(require.resolve("@codemirror/legacy-modes/package.json"))(
         "@codemirror/streamparser"
       )
-      const known = findModes()
       return {
         makeLine: (text) => new StringStream(text, 4, 2),
         loadMode: (language) => {
-          const found = known.get(language)
-          if (found === undefined) return undefined
-          const mode: Mode = require(`@codemirror/legacy-modes/mode/${found.module}`)[found.name]
+          const [module, name = ""] = findMode(language) ?? []
+          if (module === undefined) return undefined
+          const mode: Mode = require(`@codemirror/legacy-modes/mode/${module}`)[name]
           return mode
         }
       }
@@ -173,39 +126,21 @@ const readLine = (mode: Mode, line: Line, text: string, state: unknown): Readonl
   return cells
 }
 
-const styles: Readonly<Record<string, Style>> = {
-  keyword: "35",
-  controlKeyword: "35",
-  operatorKeyword: "35",
-  comment: "2",
-  quote: "2",
-  string: "32",
-  character: "32",
-  regexp: "32",
-  inserted: "32",
-  deleted: "31",
-  number: "33",
-  integer: "33",
-  float: "33",
-  atom: "33",
-  bool: "33",
-  null: "33",
-  unit: "33",
-  def: "34",
-  typeName: "36",
-  type: "36",
-  className: "36",
-  builtin: "36",
-  tag: "34",
-  tagName: "34",
-  tagname: "34",
-  attribute: "36",
-  attributeName: "36",
-  propertyName: "36",
-  meta: "36",
-  header: "1",
-  heading: "1"
+/** The tags of each style. */
+const tags: Readonly<Record<Style, string>> = {
+  1: "header heading",
+  2: "comment quote",
+  31: "deleted",
+  32: "string character regexp inserted",
+  33: "number integer float atom bool null unit",
+  34: "def tag tagName tagname",
+  35: "keyword controlKeyword operatorKeyword",
+  36: "typeName type className builtin attribute attributeName propertyName meta"
 }
+
+const styles: ReadonlyMap<string, Style> = new Map(
+  Object.entries(tags).flatMap(([style, names]) => names.split(" ").map((name) => [name, style] as const))
+)
 
 /** The name of a token is one of CodeMirror's tags, with modifiers after dots. */
 const toStyle = (name: string | null): Style => {
@@ -213,7 +148,7 @@ const toStyle = (name: string | null): Style => {
     const [tag = "", ...modifiers] = part.split(".")
     if (tag === "variableName" && modifiers.includes("definition")) return "34"
     if (tag === "variableName" && modifiers.includes("standard")) return "36"
-    const style = styles[tag]
+    const style = styles.get(tag)
     if (style !== undefined) return style
   }
   return ""

@@ -1,8 +1,7 @@
 /** Tables: their columns are aligned, and not wider than the terminal together. */
 import { width as widthOf } from "../table.ts"
 import { type Cell, type Row, type Style, textOf, toCells, toRow } from "./cells.ts"
-import type { Parse } from "./prose.ts"
-import { wrap } from "./wrap.ts"
+import { type Parse, wrap } from "./prose.ts"
 
 type Side = "left" | "right" | "center"
 

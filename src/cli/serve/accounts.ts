@@ -7,10 +7,11 @@ import type * as Redacted from "effect/Redacted"
 import { platform } from "node:process"
 import type { Access, Caller } from "../../gateway/access.ts"
 import * as GatewayAccess from "../../gateway/access.ts"
-import { Refusal } from "../../gateway/refusal.ts"
+import { Refusal } from "../../gateway/access.ts"
 import * as Limits from "../../policies/limits.ts"
 import * as Output from "../output.ts"
 import * as Keys from "./keys.ts"
+import type { Shared } from "./redis.ts"
 
 type Key = Redacted.Redacted<string> | undefined
 
@@ -37,11 +38,11 @@ const maxAge = 1_000
 const refuse = (status: 401 | 403, message: string) => Effect.fail(new Refusal({ status, message }))
 
 /** The keys of a file. A change of the file counts after a second at most. While the file is invalid, the keys stay as they were. */
-export const make = Effect.fnUntraced(function* (file: string) {
+export const make = Effect.fnUntraced(function* (file: string, shared?: Pick<Shared, "limiter">) {
   const context = yield* Effect.context<FileSystem.FileSystem>()
   yield* noteOthers(file)
   /** By name, so that a limit outlives a change of the file. */
-  const limits = yield* Limits.make()
+  const limits = yield* Limits.make(shared && { limiter: shared.limiter, onStoreError: "memory" })
   let keys = yield* Keys.load(file)
   let find = Keys.makeFind(keys)
 

@@ -1,8 +1,8 @@
 /** The file of `local-llm serve --config`. */
 import * as Schema from "effect/Schema"
-import * as Servers from "../../servers/servers.ts"
-import { $schema, address, count, filter, optional, text, time } from "../fields.ts"
+import * as Kinds from "../../servers/kinds.ts"
 import * as JsonFile from "../jsonFile.ts"
+import { $schema, address, count, filter, optional, text, time } from "../jsonFile.ts"
 
 const variable = Schema.String.check(
   Schema.isPattern(/^[A-Za-z_]\w*$/u, { message: "Expected the name of an environment variable, not its value" })
@@ -19,7 +19,7 @@ const origin = Schema.String.check(
 const Host = Schema.Struct({
   url: url.pipe(Schema.annotateKey({ description: "Its address, such as http://gpu-1:11434" })),
   kind: optional(
-    Schema.Literals(Servers.kinds),
+    Schema.Literals(Kinds.kinds),
     "The kind of server. Default: it is recognised. A server such as vLLM needs `openai`"
   ),
   name: optional(text, "Its name in errors and on the status page. Default: its address"),
@@ -57,6 +57,14 @@ const fields = {
   listen: optional(text, "The address to listen on: HOST, HOST:PORT or PORT. Default: 127.0.0.1:11435"),
   keys: optional(text, "The file of the keys, as `local-llm keys` writes it. Default: that of `local-llm keys`"),
   permits: optional(count(1), "How many requests each host answers at the same time. Default: 4"),
+  gateways: optional(
+    count(1),
+    "How many gateways have these hosts. Each takes its part of their permits, and one at least. Default: 1"
+  ),
+  redis: optional(
+    text,
+    "A Redis for what several gateways share, such as redis://cache:6379. REDISCLI_AUTH is the variable of its password"
+  ),
   maxWaiting: optional(count(0), "How many requests may wait for a host. Default: 100"),
   firstChunkTimeout: optional(time, "How long the first text may take. Default: 5m"),
   idleTimeout: optional(time, "How long nothing may arrive after it. Default: 2m"),

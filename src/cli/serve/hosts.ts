@@ -10,7 +10,9 @@ import { lookup } from "node:dns/promises"
 import * as Stream from "effect/Stream"
 import * as Discovery from "../../Discovery.ts"
 import type * as Pool from "../../Pool.ts"
-import type { ProviderError } from "../../ProviderError.ts"
+import type { ModelProgress } from "../../ModelProgress.ts"
+import type * as Provider from "../../Provider.ts"
+import { ProviderError, Unsupported } from "../../ProviderError.ts"
 import * as Servers from "../../servers/servers.ts"
 import type { Access } from "../access.ts"
 import * as Failure from "../failure.ts"
@@ -28,15 +30,24 @@ export interface Member {
   readonly service: Servers.Service
 }
 
+/** What answers the requests of a gateway. */
+export interface Served extends Provider.Provider, Pick<Pool.Pool, "state"> {}
+
 export interface Hosts {
   /** Replaces the hosts. */
   readonly set: (wanted: Wanted) => Effect.Effect<void>
-  /** For the pool. */
-  readonly lists: Stream.Stream<ReadonlyArray<Pool.Host>>
   /** Those of the last list. */
   readonly members: () => ReadonlyArray<Member>
   /** Those whose kind is not known yet. */
   readonly missing: () => ReadonlyArray<GatewayConfig.Host>
+  /** Downloads a model onto the first host that can: on the others, it would take room that nobody asked for. */
+  readonly pull: (model: string) => Stream.Stream<ModelProgress, ProviderError>
+}
+
+/** Those of a gateway that has hosts of its own. */
+export interface OwnHosts extends Hosts {
+  /** For the pool. */
+  readonly lists: Stream.Stream<ReadonlyArray<Pool.Host>>
 }
 
 type Requirements = HttpClient.HttpClient | Scope.Scope
@@ -52,7 +63,7 @@ export const make = Effect.fnUntraced(function* (
   first: Wanted,
   access: Access,
   observe: Observe
-): Effect.fn.Return<Hosts, Failure.CommandFailed, Requirements> {
+): Effect.fn.Return<OwnHosts, Failure.CommandFailed, Requirements> {
   const lists = yield* Queue.unbounded<ReadonlyArray<Pool.Host>>()
   const following = yield* FiberHandle.make<void>()
   const context = yield* Effect.context<HttpClient.HttpClient>()
@@ -93,9 +104,20 @@ export const make = Effect.fnUntraced(function* (
       ).pipe(Effect.provideContext(context)),
     lists: Stream.fromQueue(lists),
     members: () => members,
-    missing: () => missing
+    missing: () => missing,
+    pull: (model) => Stream.suspend(() => pull(members, model))
   }
 })
+
+/** Downloads a model onto the first of them that can. */
+export const pull = (members: ReadonlyArray<Member>, model: string): Stream.Stream<ModelProgress, ProviderError> => {
+  for (const { service } of members) {
+    if ("pull" in service.provider) return service.provider.pull(model)
+    if ("download" in service.provider) return service.provider.download(model)
+  }
+  const reason = new Unsupported({ feature: "downloads of models" })
+  return Stream.fail(new ProviderError({ provider: "Pool", reason }))
+}
 
 /** Most often, a name that is not found has a typo. */
 const explain = (url: string): Effect.Effect<string> => {
@@ -144,7 +166,7 @@ const noteOther = (wanted: GatewayConfig.Host) =>
   )
 
 /** The service at an address; none if its kind is neither given nor recognised. */
-const recognise = Effect.fnUntraced(function* (
+export const recognise = Effect.fnUntraced(function* (
   wanted: GatewayConfig.Host,
   access: Access
 ): Effect.fn.Return<Option.Option<Servers.Service>, Failure.CommandFailed, HttpClient.HttpClient> {

@@ -1,20 +1,22 @@
-/** The file of the keys of a gateway. It has the SHA-256 of each key, not the key. */
+/** The file of the keys of a gateway, and the commands that change it. It has the SHA-256 of each key, not the key. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
-import * as Files from "../conversation/files.ts"
 import * as Failure from "../failure.ts"
+import * as Files from "../files.ts"
+import type * as Flags from "../flags.ts"
 import * as Folders from "../folders.ts"
 import * as JsonFile from "../jsonFile.ts"
-
-const text = Schema.NonEmptyString
-
-const count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { message: "Expected a whole number, 1 or more" }))
+import { count, text } from "../jsonFile.ts"
+import * as Output from "../output.ts"
+import * as Table from "../table.ts"
 
 const Key = Schema.Struct({
   /** Unique. In messages and metrics. */
@@ -23,10 +25,10 @@ const Key = Schema.Struct({
   sha256: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/, { message: "Expected a SHA-256 in 64 digits" })),
   /** By the names that clients send. Default: all. */
   models: Schema.optionalKey(Schema.Array(text)),
-  requestsAtOnce: Schema.optionalKey(count),
-  requestsPerMinute: Schema.optionalKey(count),
+  requestsAtOnce: Schema.optionalKey(count(1)),
+  requestsPerMinute: Schema.optionalKey(count(1)),
   /** Of prompts and answers. */
-  tokensPerMinute: Schema.optionalKey(count),
+  tokensPerMinute: Schema.optionalKey(count(1)),
   /** Default: `interactive`. */
   priority: Schema.optionalKey(Schema.Literals(["interactive", "batch"])),
   /** Whether it may load models onto the disks of the hosts. Default: `false`. */
@@ -72,15 +74,12 @@ export const change = Effect.fnUntraced(function* <R>(
   const changed = Effect.gen(function* () {
     yield* lock(file)
     const keys = yield* f(yield* loadIfAny(file))
-    yield* Effect.catch(Files.replace(file, `${JSON.stringify({ keys }, null, 2)}\n`), (error) =>
-      unwritable(file, error)
-    )
+    yield* Effect.catch(Files.replace(file, `${JSON.stringify({ keys }, null, 2)}\n`), unwritable(file))
   })
   yield* Effect.scoped(changed)
 })
 
-const unwritable = (file: string, error: PlatformError) =>
-  Failure.fail(`the file of --keys cannot be written: ${Failure.describeFile(error)}: ${file}`)
+const unwritable = (file: string) => Failure.failForFile("--keys", file, "written")
 
 /** How long another program may take to change the file, which is a matter of milliseconds. */
 const lockTimeout = "3 seconds"
@@ -90,7 +89,7 @@ const lock = Effect.fnUntraced(function* (file: string) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const name = `${file}.lock`
-  yield* Effect.catch(Files.makeFolder(path.dirname(file)), (error) => unwritable(file, error))
+  yield* Effect.catch(Files.makeFolder(path.dirname(file)), unwritable(file))
   const taken = Effect.acquireRelease(files.writeFileString(name, "", { flag: "wx", mode: 0o600 }), () =>
     Effect.ignore(files.remove(name))
   )
@@ -102,7 +101,7 @@ const lock = Effect.fnUntraced(function* (file: string) {
     Effect.catchReason("PlatformError", "AlreadyExists", () =>
       Failure.fail(`another program changes ${file}; if there is none, remove ${name}`)
     ),
-    Effect.catchTag("PlatformError", (error) => unwritable(file, error))
+    Effect.catchTag("PlatformError", unwritable(file))
   )
 })
 
@@ -129,3 +128,70 @@ export const makeFind = (keys: ReadonlyArray<Key>) => {
     return found
   }
 }
+
+/** Prints a new key. It is printed once, since the file has its hash only. */
+export const add = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.addKey>) {
+  const { json, mayPull, maySeeStatus, models, name, priority, requestsAtOnce, requestsPerMinute, tokensPerMinute } =
+    input
+  if (name.trim() === "") return yield* Failure.fail("the name of a key is empty")
+  const file = input.file ?? (yield* defaultFile)
+  const limits = { requestsAtOnce, requestsPerMinute, tokensPerMinute }
+  const [limit] = Object.entries(limits).find(([, value]) => value !== undefined && value < 1) ?? []
+  if (limit !== undefined) return yield* Failure.fail(`--${toFlag(limit)} is a whole number, 1 or more`)
+  const key = yield* generate
+  const rights = Record.filter({ mayPull, maySeeStatus }, (isAllowed) => isAllowed)
+  const added: Key = {
+    name,
+    sha256: toSha256(key),
+    ...(models.length === 0 ? {} : { models }),
+    ...Record.filter(limits, Predicate.isNotUndefined),
+    ...(priority === undefined ? {} : { priority }),
+    ...rights
+  }
+  yield* change(file, (keys) =>
+    keys.some((key) => key.name === name)
+      ? Failure.fail(`there is a key "${name}" already; "local-llm keys remove" removes it`)
+      : Effect.succeed([...keys, added])
+  )
+  if (json) return yield* Output.writeJson({ name, key: Redacted.value(key), file })
+  yield* Output.note(`The key of ${name}. It is shown only now; ${file} has its hash.`)
+  yield* Output.writeLine(Redacted.value(key))
+})
+
+const toFlag = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+/** Lists the keys without their hashes. */
+export const list = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.listKeys>) {
+  const file = input.file ?? (yield* defaultFile)
+  const keys = yield* input.file === undefined ? loadIfAny(file) : load(file)
+  if (input.json) return yield* Output.writeJson(keys.map((key) => Struct.omit(key, ["sha256"])))
+  if (keys.length === 0) return yield* Output.note(`no keys in ${file}; "local-llm keys add NAME" adds one`)
+  yield* Table.print(
+    keys.map((key) => [
+      key.name,
+      key.models?.join(", ") ?? "all models",
+      key.requestsAtOnce === undefined ? "" : `${key.requestsAtOnce} at once`,
+      key.requestsPerMinute === undefined ? "" : `${key.requestsPerMinute} requests a minute`,
+      key.tokensPerMinute === undefined ? "" : `${key.tokensPerMinute} tokens a minute`,
+      key.priority ?? "",
+      key.mayPull === true ? "pull" : "",
+      key.maySeeStatus === true ? "status" : ""
+    ])
+  )
+})
+
+/** Removes keys. If one of the names is missing, none is removed. */
+export const remove = Effect.fnUntraced(function* (input: Flags.Input<typeof Flags.removeKeys>) {
+  const file = input.file ?? (yield* defaultFile)
+  yield* change(file, (keys) => {
+    const missing = input.names.filter((name) => !keys.some((key) => key.name === name))
+    return missing.length > 0
+      ? Failure.fail(`there is no key ${missing.map((name) => `"${name}"`).join(", ")} in ${file}`)
+      : Effect.succeed(keys.filter(({ name }) => !input.names.includes(name)))
+  })
+  yield* Effect.forEach(
+    input.names,
+    (name) => (input.json ? Output.writeJson({ name, status: "removed" }) : Output.writeLine(`removed ${name}`)),
+    { discard: true }
+  )
+})

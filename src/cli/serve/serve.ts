@@ -7,13 +7,13 @@ import * as Failure from "../failure.ts"
 import * as Fake from "../fake.ts"
 import * as Output from "../output.ts"
 import * as Accounts from "./accounts.ts"
-import * as Greeting from "./greeting.ts"
 import * as Hosts from "./hosts.ts"
 import * as Keys from "./keys.ts"
 import * as Listen from "./listen.ts"
 import * as Observer from "./observer.ts"
+import type * as Redis from "./redis.ts"
 import * as Server from "./server.ts"
-import * as Signals from "./signals.ts"
+import * as Shared from "./shared.ts"
 import * as Sources from "./sources.ts"
 import * as Status from "./status.ts"
 
@@ -24,16 +24,14 @@ export const serve = Effect.fnUntraced(
       Fake.start("Until then, every tool that you point at this gateway gets these words.")
     )
     let source = yield* Sources.read(input, startFake)
-    const { changeable, fixed } = source
-    const accounts = yield* findAccounts(input, fixed)
+    const { fixed } = source
+    const shared = fixed.redis && (yield* Shared.connect(fixed.redis))
+    const accounts = yield* findAccounts(input, fixed, shared)
     const observer = yield* Observer.make
-    const hosts = yield* Hosts.make(changeable, fixed.access, observer.observe)
-    const pool = yield* Pool.make({
-      hosts: hosts.lists,
-      permits: changeable.permits,
-      maxWaiting: fixed.maxWaiting,
-      defaults: { deadlines: fixed.deadlines }
-    })
+    const { hosts, pool } =
+      fixed.cluster === undefined
+        ? yield* ofOwnHosts(source, observer, shared)
+        : yield* (yield* loadCluster).connect(fixed.cluster, fixed, observer)
     const isDemonstration = () => source.isDemonstration
     const server = yield* Server.make({
       accounts,
@@ -48,23 +46,53 @@ export const serve = Effect.fnUntraced(
       source = yield* Sources.read(input, startFake)
       if (JSON.stringify(source.fixed) !== JSON.stringify(before.fixed)) {
         yield* Output.note(
-          "addresses to listen on, files of keys, timeouts and maxWaiting change at the next start only"
+          "addresses to listen on, files of keys, timeouts, maxWaiting and redis change at the next start only"
         )
       }
       yield* hosts.set(source.changeable)
       yield* accounts.reload
       yield* Output.note("the settings were read again")
     }).pipe(Effect.catch(({ message }) => Output.note(`${message}; the settings stay as they were`)))
-    yield* Signals.onHangup(reload)
-    yield* Greeting.print({ accounts, hosts, input, isDemonstration: isDemonstration(), address: server.address })
-    yield* Effect.onInterrupt(Effect.never, () => Signals.end(server.stop(fixed.stopTimeout), server.halt))
+    yield* Server.onHangup(reload)
+    yield* Listen.greet({
+      accounts,
+      hosts,
+      json: input.json,
+      isDemonstration: isDemonstration(),
+      address: server.address
+    })
+    yield* Effect.onInterrupt(Effect.never, () => Server.end(server.stop(fixed.stopTimeout), server.halt))
   },
   // Standard output has the lines for clients only.
   Effect.provideService(Logger.LogToStderr, true)
 )
 
+/** The hosts that are named or found. */
+const ofOwnHosts = Effect.fnUntraced(function* (
+  { changeable, fixed }: Sources.Source,
+  { observe }: Observer.Observer,
+  shared: Redis.Shared | undefined
+) {
+  const hosts = yield* Hosts.make(changeable, fixed.access, observe)
+  const pool = yield* Pool.make({
+    hosts: hosts.lists,
+    health: shared?.health,
+    permits: changeable.permits,
+    maxWaiting: fixed.maxWaiting,
+    defaults: { deadlines: fixed.deadlines }
+  })
+  return { hosts, pool }
+})
+
+/** It is loaded only where it is used. */
+const loadCluster = Effect.promise(() => import("./cluster.ts"))
+
 /** Programs on other machines need keys, unless the user says otherwise. */
-const findAccounts = Effect.fnUntraced(function* ({ noKeys }: Sources.Input, { address, keysFile }: Sources.Fixed) {
+const findAccounts = Effect.fnUntraced(function* (
+  { noKeys }: Sources.Input,
+  { address, keysFile }: Sources.Fixed,
+  shared: Redis.Shared | undefined
+) {
   if (noKeys) {
     return keysFile === undefined
       ? Accounts.open
@@ -75,7 +103,7 @@ const findAccounts = Effect.fnUntraced(function* ({ noKeys }: Sources.Input, { a
   const hasUsual = usual !== undefined && (yield* Effect.orElseSucceed(files.exists(usual), () => false))
   const file = keysFile ?? (hasUsual ? usual : undefined)
   if (file !== undefined) {
-    const accounts = yield* Accounts.make(file)
+    const accounts = yield* Accounts.make(file, shared)
     if (accounts.count() === 0) {
       return yield* Failure.fail(`${file} has no keys; "local-llm keys add NAME" adds one, and --no-keys needs none`)
     }

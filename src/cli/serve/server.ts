@@ -1,33 +1,33 @@
-/** The HTTP server of a gateway. */
+/** The HTTP server of a gateway, and the signals that it acts on. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberHandle from "effect/FiberHandle"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Http from "node:http"
 import * as Os from "node:os"
 import * as Gateway from "../../Gateway.ts"
-import type * as Pool from "../../Pool.ts"
 import * as Provider from "../../Provider.ts"
 import * as GenAi from "../../values/genAi.ts"
 import * as Failure from "../failure.ts"
 import * as Output from "../output.ts"
 import type { Accounts } from "./accounts.ts"
-import type { Hosts } from "./hosts.ts"
+import type { Hosts, Served } from "./hosts.ts"
 import type { Address } from "./listen.ts"
 import * as Routes from "./routes.ts"
 import type { Changeable } from "./sources.ts"
-import * as Pull from "./pull.ts"
 import type { Reporter } from "./status.ts"
 
 interface Parts {
   readonly accounts: Accounts
   readonly address: Address
   readonly hosts: Hosts
-  readonly pool: Pool.Pool
+  readonly pool: Served
   readonly reporter: Reporter
   readonly settings: () => Changeable
 }
@@ -57,7 +57,7 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, poo
       ...names,
       access: accounts,
       aliases: () => settings().aliases,
-      pull: Pull.make(hosts),
+      pull: hosts.pull,
       halt: Deferred.await(halt)
     })
   )
@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function* ({ accounts, address, hosts, poo
 })
 
 /** The kind that all hosts have now. It decides which fields of a request are passed on. */
-const withKind = (pool: Pool.Pool, hosts: Hosts): Provider.Provider => ({
+const withKind = (pool: Served, hosts: Hosts): Provider.Provider => ({
   ...pool,
   get kind() {
     return GenAi.sharedKind(hosts.members().map(({ service }) => service.provider))
@@ -111,10 +111,36 @@ const close = (node: Http.Server) =>
     )
   )
 
-const describe = (cause: unknown, { host, port }: Address): string => {
+/** Why a port cannot be listened on. */
+export const describe = (cause: unknown, { host, port }: Address): string => {
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined
   if (code === "EADDRINUSE") return `port ${port} of ${host} is in use; name another one with --listen ${host}:PORT`
   if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return `this machine has no address ${host}`
   if (code === "EACCES") return `there is no permission to listen on port ${port}`
   return `${host}:${port} cannot be listened on`
 }
+
+/** Runs an effect on each SIGHUP. One that still runs is interrupted. */
+export const onHangup = Effect.fnUntraced(function* <R>(
+  effect: Effect.Effect<void, never, R>
+): Effect.fn.Return<void, never, R | Scope.Scope> {
+  const run = yield* FiberHandle.makeRuntime<R>()
+  const listener = (): void => void run(effect)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => process.on("SIGHUP", listener)),
+    () => Effect.sync(() => process.off("SIGHUP", listener))
+  )
+})
+
+/** Runs what remains to be done before the program ends with the exit code 0. Another signal in the meantime runs `hurry`. */
+export const end = (effect: Effect.Effect<void>, hurry: () => unknown): Effect.Effect<void> =>
+  Effect.sync(() => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, hurry)
+  }).pipe(
+    Effect.andThen(effect),
+    Effect.andThen(
+      Effect.sync(() => {
+        process.exitCode = 0
+      })
+    )
+  )

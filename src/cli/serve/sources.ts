@@ -11,12 +11,15 @@ import type { Deadlines } from "../../CompletionRequest.ts"
 import * as Servers from "../../servers/servers.ts"
 import * as BaseUrl from "../../values/baseUrl.ts"
 import * as Access from "../access.ts"
+import * as Database from "../database.ts"
 import * as Failure from "../failure.ts"
 import * as Fake from "../fake.ts"
 import type * as Flags from "../flags.ts"
 import * as Output from "../output.ts"
 import * as GatewayConfig from "./config.ts"
 import * as Listen from "./listen.ts"
+import type { Address } from "./redis.ts"
+import * as Shared from "./shared.ts"
 import * as JsonFile from "../jsonFile.ts"
 
 export type Input = Flags.Input<typeof Flags.serve>
@@ -37,9 +40,20 @@ export interface Fixed {
   readonly access: Access.Access
   readonly deadlines: Deadlines
   readonly maxWaiting: number | undefined
+  /** `undefined`: the gateway has hosts of its own. */
+  readonly cluster: Cluster | undefined
   readonly stopTimeout: Duration.Duration
   /** `undefined`: none was named. */
   readonly keysFile: string | undefined
+  /** `undefined`: it shares nothing with other gateways. */
+  readonly redis: Address | undefined
+}
+
+/** Whose hosts the gateway has. */
+export interface Cluster {
+  /** `undefined`: the variable has it. */
+  readonly url: string | undefined
+  readonly pool: string | undefined
 }
 
 export interface Source {
@@ -55,13 +69,15 @@ export const read = Effect.fnUntraced(function* <R>(input: Input, startFake: Eff
   const fixed = yield* readFixed(input, config)
   if (input.permits !== undefined && input.permits < 1)
     return yield* Failure.fail("--permits is a whole number, 1 or more")
-  const { hosts, isDemonstration } = yield* findHosts(input, config, startFake)
+  const gateways = input.gateways ?? config?.gateways ?? 1
+  if (gateways < 1) return yield* Failure.fail("--gateways is a whole number, 1 or more")
+  const { hosts, isDemonstration } =
+    fixed.cluster === undefined ? yield* findHosts(input, config, startFake) : { hosts: [], isDemonstration: false }
   const source: Source = {
     fixed,
     isDemonstration,
     changeable: {
-      hosts,
-      permits: input.permits ?? config?.permits,
+      ...(yield* divide({ hosts, permits: input.permits ?? config?.permits }, gateways)),
       aliases: { ...config?.aliases, ...(yield* readAliases(input.aliases)) },
       hostnames: config?.hostnames ?? [],
       origins: config?.origins ?? []
@@ -70,12 +86,40 @@ export const read = Effect.fnUntraced(function* <R>(input: Input, startFake: Eff
   return source
 })
 
+type Permits = Pick<Changeable, "hosts" | "permits">
+
+/** As the pool has it. */
+const defaultPermits = 4
+
+/** The permits of one gateway. It has one at least, so there may be more in all than the host has. */
+export const share = (permits: number, gateways: number): number => Math.max(1, Math.floor(permits / gateways))
+
+const withPermits = (host: GatewayConfig.Host, permits: number): GatewayConfig.Host => ({ ...host, permits })
+
+const divide = Effect.fnUntraced(function* (all: Permits, gateways: number): Effect.fn.Return<Permits> {
+  if (gateways === 1) return all
+  const { hosts, permits: byDefault = defaultPermits } = all
+  for (const host of hosts) {
+    const { permits = byDefault } = host
+    if (permits >= gateways) continue
+    yield* Output.note(
+      `${GatewayConfig.nameOf(host)}: ${permits} permits for ${gateways} gateways; each takes 1, so it may get ${gateways} requests at the same time`
+    )
+  }
+  return {
+    permits: share(byDefault, gateways),
+    hosts: hosts.map((host) => withPermits(host, share(host.permits ?? byDefault, gateways)))
+  }
+})
+
 const readFixed = Effect.fnUntraced(function* (input: Input, config: GatewayConfig.Config | undefined) {
   const path = yield* Path.Path
   const access = yield* Access.read(input)
   const time = (name: string, text: string | undefined) =>
     text === undefined ? Effect.succeed(undefined) : Access.parseTime(name, text, "never")
   const { deadlines } = access.defaults
+  const redis = input.redis ?? config?.redis
+  const cluster = yield* readCluster(input)
   const fixed: Fixed = {
     access,
     address: yield* Listen.parse(
@@ -88,15 +132,32 @@ const readFixed = Effect.fnUntraced(function* (input: Input, config: GatewayConf
       idle: deadlines.idle ?? (yield* time("idleTimeout", config?.idleTimeout))
     },
     maxWaiting: config?.maxWaiting,
+    cluster,
     stopTimeout: (yield* time("--stop-timeout", input.stopTimeout ?? config?.stopTimeout)) ?? Duration.seconds(60),
     // A path in the file is relative to the file.
     keysFile:
       input.file ??
       (config?.keys === undefined || input.config === undefined
         ? undefined
-        : path.resolve(path.dirname(input.config), config.keys))
+        : path.resolve(path.dirname(input.config), config.keys)),
+    redis:
+      redis === undefined
+        ? undefined
+        : yield* Shared.readAddress(redis, input.redis === undefined ? `${input.config}: redis` : "--redis")
   }
   return fixed
+})
+
+/** The variable is for all processes of the cluster, so a gateway with hosts of its own ignores it. */
+const readCluster = Effect.fnUntraced(function* ({ cluster, config, hosts = [], pool, url }: Input) {
+  const hasHosts = config !== undefined || hosts.length > 0 || url !== undefined
+  if (cluster !== undefined && hasHosts) {
+    return yield* Failure.fail("the hosts of a cluster join it, so --cluster excludes --host, --url and --config")
+  }
+  const isNamed = cluster !== undefined || (!hasHosts && (yield* Access.variable(Database.urlVariable)).trim() !== "")
+  if (!isNamed && pool !== undefined) return yield* Failure.fail("--pool needs --cluster")
+  const named: Cluster = { url: cluster, pool }
+  return isNamed ? named : undefined
 })
 
 const readAliases = Effect.fnUntraced(function* (aliases: ReadonlyArray<string>) {
@@ -115,10 +176,10 @@ interface Found {
 }
 
 /** The flags, or else the file, the variable, what runs on this machine, a demonstration. */
-const findHosts = Effect.fnUntraced(function* <R>(
-  input: Input,
+export const findHosts = Effect.fnUntraced(function* <E, R>(
+  input: Pick<Input, "hosts" | "provider" | "url">,
   config: GatewayConfig.Config | undefined,
-  startFake: Effect.Effect<string, never, R>
+  startFake: Effect.Effect<string, E, R>
 ) {
   const { hosts = [], provider: kind, url } = input
   const named = [...(url === undefined ? [] : [url]), ...hosts]
@@ -153,14 +214,16 @@ const checkAddress = (address: string) =>
 const toFound = (hosts: ReadonlyArray<GatewayConfig.Host>): Effect.Effect<Found> =>
   Effect.succeed({ hosts, isDemonstration: false })
 
-const discover = Effect.fnUntraced(function* <R>(startFake: Effect.Effect<string, never, R>) {
+export const noServer = Failure.fail(
+  "no model server is running; start one, or name those of other machines with --host, OLLAMA_HOSTS or --config"
+)
+
+const discover = Effect.fnUntraced(function* <E, R>(startFake: Effect.Effect<string, E, R>) {
   const { failures, found } = yield* Discovery.discover({ timeLimit: "2 seconds" })
   yield* Effect.forEach(failures, (failure) => Output.dimNote(Failure.describe(failure)), { discard: true })
   if (found.length > 0) return yield* toFound(yield* Effect.forEach(found, toHost))
   if (!(yield* Fake.isAllowed) || failures.length > 0) {
-    return yield* Failure.fail(
-      "no model server is running; start one, or name those of other machines with --host, OLLAMA_HOSTS or --config"
-    )
+    return yield* noServer
   }
   const url = yield* startFake
   const demonstration: Found = { hosts: [{ url, kind: "lmstudio", name: "the fake server" }], isDemonstration: true }

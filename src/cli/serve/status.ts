@@ -10,7 +10,7 @@ import type { ModelInfo } from "../../ModelInfo.ts"
 import * as Models from "../../servers/models.ts"
 import * as Servers from "../../servers/servers.ts"
 import { nameOf } from "./config.ts"
-import type { Hosts, Member } from "./hosts.ts"
+import type { Hosts, Member, Served } from "./hosts.ts"
 import type { Observer } from "./observer.ts"
 
 const Model = Schema.Struct({ id: Schema.String, memoryBytes: Schema.optional(Schema.Number) })
@@ -57,7 +57,7 @@ export interface Reporter {
 interface Parts {
   readonly hosts: Hosts
   readonly observer: Observer
-  readonly pool: Pool.Pool
+  readonly pool: Served
   readonly isDemonstration: () => boolean
 }
 

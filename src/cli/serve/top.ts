@@ -11,12 +11,12 @@ import type * as Flags from "../flags.ts"
 import * as Output from "../output.ts"
 import * as Table from "../table.ts"
 import * as Text from "../text.ts"
-import { defaultPort } from "./listen.ts"
+import { defaultUrl } from "./listen.ts"
 import * as Status from "./status.ts"
 
 /** On a terminal until Ctrl-C, otherwise once. */
 export const top = Effect.fnUntraced(function* (input: Flags.Input) {
-  const url = input.url ?? `http://127.0.0.1:${defaultPort}`
+  const url = input.url ?? defaultUrl
   if (URL.parse(url) === null) return yield* Failure.fail('--url is an address such as "http://127.0.0.1:11435"')
   const { headers } = yield* Access.read(input)
   const key = (yield* Access.variable("LOCAL_LLM_KEY")).trim()

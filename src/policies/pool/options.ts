@@ -3,6 +3,7 @@ import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -67,6 +68,12 @@ export interface PoolOptions<E = never, R = never> extends Settings {
    * Effect. If a later list or host fails, that is logged as a warning, and the other hosts stay.
    */
   readonly hosts: ReadonlyArray<HostOptions<E, R>> | Stream.Stream<ReadonlyArray<HostOptions<E, R>>, E, R>
+  /**
+   * Where pools of several processes report which hosts are off: what `CircuitBreaker.CircuitBreakerStore` provides, such as on Redis.
+   * A host that one of them turns off gets no requests of the others either, until they have probed it. The name of a host has to mean
+   * the same one in all of them. Default: none.
+   */
+  readonly health?: CircuitBreaker.CircuitBreakerStore["Service"] | undefined
 }
 
 export const poolFields: OptionSchema.Fields<Settings> = {
@@ -89,13 +96,21 @@ const hostDefinition = OptionSchema.define<HostOptions<unknown, unknown>>(hostFi
 
 type AllOptions = PoolOptions<unknown, unknown>
 
+const health = Schema.optional(
+  OptionSchema.is(
+    (u): u is Record<string, unknown> => Values.isRecord(u) && "admit" in u,
+    "a store, such as CircuitBreaker.CircuitBreakerStore provides it"
+  )
+)
+
 const definition = OptionSchema.define<AllOptions>(
-  { ...poolFields, hosts: Schema.Array(Schema.Struct(hostFields)) },
+  { ...poolFields, health, hosts: Schema.Array(Schema.Struct(hostFields)) },
   { hosts: hostFields }
 )
 
 const streamDefinition = OptionSchema.define<AllOptions>({
   ...poolFields,
+  health,
   hosts: OptionSchema.is(Stream.isStream, "hosts, or a stream of lists of hosts")
 })
 

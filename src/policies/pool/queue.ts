@@ -14,6 +14,7 @@ import type * as Choose from "./choose.ts"
 import type { End } from "../attempt.ts"
 import * as ComputedRef from "./computedRef.ts"
 import * as Failures from "./failures.ts"
+import * as Health from "./health.ts"
 import * as Host from "./host.ts"
 import type { Final, Knowledge } from "./knowledge.ts"
 import * as Line from "./line.ts"
@@ -75,8 +76,10 @@ export interface Queue {
 }
 
 export interface Options
-  extends Omit<Recovery.Options, "blame" | "hosts" | "refresh">, Omit<Line.Options, "hosts" | "onChange"> {
+  extends Omit<Recovery.Options, "blame" | "health" | "hosts" | "refresh">, Omit<Line.Options, "hosts" | "onChange"> {
   readonly knowledge: Knowledge
+  /** Where other pools report which hosts are off. */
+  readonly health?: Health.Store | undefined
 }
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
@@ -102,8 +105,16 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       if (has) refresh()
       return has
     })
-  const judge = Recovery.make({ ...options, hosts, blame, refresh: Effect.sync(review) })
+  const health = options.health === undefined ? Health.none : yield* Health.make(options.health)
+  const { hear, judge } = Recovery.make({ ...options, health, hosts, blame, refresh: Effect.sync(review) })
   const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
+  const names = () => hosts().map(({ name }) => name)
+  yield* Effect.forkScoped(
+    health.follow(names, ({ host: name, isOff }) => {
+      const host = find(name)
+      if (host !== undefined) hear(host, isOff)
+    })
+  )
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       line.close()
@@ -204,7 +215,7 @@ const begin = (knowledge: Knowledge, { host, model, running }: Line.Ticket, now:
 }
 
 interface GiveBackOptions extends Pick<Options, "knowledge" | "now" | "run"> {
-  readonly judge: ReturnType<typeof Recovery.make>
+  readonly judge: Recovery.Recovery["judge"]
   readonly refresh: Queue["refresh"]
 }
 

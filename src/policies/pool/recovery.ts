@@ -1,9 +1,10 @@
 /** Which hosts and models are off, by the outcomes of their requests, and when they are back. */
 import * as Effect from "effect/Effect"
-import { isProviderError, type ProviderError } from "../../ProviderError.ts"
+import { isProviderError, NetworkError, ProviderError } from "../../ProviderError.ts"
 import type { End } from "../attempt.ts"
 import type * as Breaker from "./breaker.ts"
 import * as Failures from "./failures.ts"
+import type * as Health from "./health.ts"
 import * as Host from "./host.ts"
 
 /** A request that has left its host. */
@@ -15,6 +16,7 @@ export interface Sent extends Failures.Failed {
 export interface Options {
   readonly hosts: () => ReadonlyArray<Host.Host>
   readonly blame: Failures.Blame
+  readonly health: Health.Health
   /** Whether a model whose requests hang is unloaded. */
   readonly unloadHanging: boolean
   readonly now: () => number
@@ -27,25 +29,28 @@ export interface Options {
 /** How long a probe may take, in place of the deadline of the host, which allows for a load. */
 const probeTimeout = "10 seconds"
 
-/** Judges a host by how a request left it. */
-export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options) => {
-  /** Off until a probe succeeds. A probe is a list of models, never a generation. */
-  const recover = (host: Host.Host, off: Breaker.Off | undefined): Effect.Effect<void> =>
-    Effect.suspend(() =>
-      Effect.flatMap(Effect.delay(works(host.provider.listModels), host.breaker.nextOffMillis()), (isBack) => {
-        // Its failures may have been forgiven since.
-        if (!hosts().includes(host) || host.breaker.off() !== off) return Effect.void
-        if (!isBack) return recover(host, off)
-        host.breaker.restore(now())
-        return refresh
-      })
-    )
+export interface Recovery {
+  /** Judges a host by how a request left it. */
+  readonly judge: (host: Host.Host, outcome: End["outcome"], sent: Sent) => void
+  /** Another pool reports that the host is off, or back. It is probed here too. */
+  readonly hear: (host: Host.Host, isOff: boolean) => void
+}
+
+export const make = (options: Options): Recovery => {
+  const { blame, health, now, refresh, run, unloadHanging } = options
+  const { probe, recover } = makeProbes(options)
+
+  /** It was turned off by its own requests. */
+  const wentOff = (host: Host.Host): void => {
+    run(recover(host, host.breaker.off()))
+    run(health.report({ host: host.name, isOff: true }))
+  }
 
   /** The model is off. If the host does not list its models either, it is the host that hangs. */
   const recoverModel = Effect.fnUntraced(function* (host: Host.Host, name: string, { breaker }: Host.Model) {
     const { listModels, unload } = host.provider
     const isHostOff = !(yield* works(listModels)) && host.breaker.turnOff(now())
-    if (isHostOff) run(recover(host, host.breaker.off()))
+    if (isHostOff) wentOff(host)
     else yield* refresh
     const isUnloaded = unloadHanging && !isHostOff && unload !== undefined && (yield* works(unload(name)))
     if (!isUnloaded) yield* Effect.sleep(breaker.nextOffMillis())
@@ -67,16 +72,48 @@ export const make = ({ blame, hosts, now, refresh, run, unloadHanging }: Options
     }
     const turnsOff = host.breaker.record(false, sentAt, time)
     blame.suspect(sent, reason, host, time)
-    if (turnsOff) run(recover(host, host.breaker.off()))
+    if (turnsOff) wentOff(host)
   }
 
-  return (host: Host.Host, outcome: End["outcome"], sent: Sent): void => {
-    if (isProviderError(outcome)) return blameHost(host, outcome, sent)
-    if (outcome === "stopped") return
-    const { model, sentAt } = sent
-    if (model !== undefined) Host.modelOf(host, model).breaker.record(true, sentAt, now())
-    host.breaker.record(true, sentAt, now())
+  return {
+    judge: (host, outcome, sent) => {
+      if (isProviderError(outcome)) return blameHost(host, outcome, sent)
+      if (outcome === "stopped") return
+      const { model, sentAt } = sent
+      if (model !== undefined) Host.modelOf(host, model).breaker.record(true, sentAt, now())
+      host.breaker.record(true, sentAt, now())
+    },
+    hear: (host, isOff) => {
+      if (!isOff) return host.breaker.isOff() ? run(Effect.asVoid(probe(host, host.breaker.off()))) : undefined
+      if (!host.breaker.turnOff(now())) return
+      host.lastError = new ProviderError({ provider: host.name, server: host.provider.server, reason: reported })
+      run(Effect.andThen(refresh, recover(host, host.breaker.off())))
+    }
   }
+}
+
+const reported = new NetworkError({ description: "another process reports that its requests fail" })
+
+const makeProbes = ({ health, hosts, now, refresh }: Options) => {
+  /** A probe is a list of models, never a generation. Returns whether the host is off as before. */
+  const probe = Effect.fnUntraced(function* (host: Host.Host, off: Breaker.Off | undefined) {
+    const isBack = yield* works(host.provider.listModels)
+    // Its failures may have been forgiven since.
+    if (!hosts().includes(host) || host.breaker.off() !== off) return false
+    if (!isBack) return true
+    host.breaker.restore(now())
+    yield* refresh
+    yield* health.report({ host: host.name, isOff: false })
+    return false
+  })
+  /** Off until a probe succeeds. */
+  const recover = (host: Host.Host, off: Breaker.Off | undefined): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      Effect.flatMap(Effect.delay(probe(host, off), host.breaker.nextOffMillis()), (isOff) =>
+        isOff ? recover(host, off) : Effect.void
+      )
+    )
+  return { probe, recover }
 }
 
 /** Whether an effect succeeds in time. */

@@ -71,7 +71,7 @@ export interface Local extends Scheduler {
   readonly admit: (request: Request) => LocalEntry
 }
 
-export interface Options extends Pick<Queue.Options, "maxWaiting" | "onWaited" | "unloadHanging"> {}
+export interface Options extends Pick<Queue.Options, "health" | "maxWaiting" | "onWaited" | "unloadHanging"> {}
 
 /** The scheduler of one process. It lives as long as the scope. */
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Local, never, Scope.Scope> {

@@ -3,6 +3,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ContentPart, Message } from "../../CompletionRequest.ts"
 import type { ToolCall } from "../../StreamingChunk.ts"
+import * as Content from "../content.ts"
 import type { Read, Typed } from "../receivedBody.ts"
 import * as Body from "../receivedBody.ts"
 import { nullish } from "../wireSchema.ts"
@@ -33,21 +34,9 @@ export const decode = (role: Role, content: Wire, path: string, calls: Set<strin
     if (results.length > 0 && parts.content.length === 0) return results
     return [
       ...results,
-      {
-        role,
-        content: simplify(parts.content),
-        ...(thinking.length === 0 ? {} : { thinking: thinking.join("") }),
-        ...(parts.calls.length === 0 ? {} : { toolCalls: parts.calls })
-      }
+      { role, ...Content.ofDraft({ thinking, content: Content.ofParts(parts.content), calls: parts.calls }) }
     ]
   })
-
-/** A single text as it is: templates of models without images may accept a text only. */
-const simplify = (parts: ReadonlyArray<ContentPart>): Message["content"] => {
-  const [first, second] = parts
-  if (first === undefined) return ""
-  return second === undefined && first.type === "text" ? first.text : parts
-}
 
 /**
  * Instructions: the blocks with a blank line between them. Claude Code begins with a block for billing that differs in each request. It is left
@@ -158,7 +147,7 @@ const addResult: DecodeBlock = (block, path, { results }, calls) =>
       : undefined
     results.push({
       role: "tool",
-      content: parts === undefined ? (typeof content === "string" ? content : "") : simplify(parts),
+      content: parts === undefined ? (typeof content === "string" ? content : "") : Content.ofParts(parts),
       toolCallId: tool_use_id,
       ...(is_error === true ? { isError: true } : {})
     })

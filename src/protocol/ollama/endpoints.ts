@@ -72,7 +72,7 @@ const encodeBody = (request: CompletionRequest, input: Json.JsonObject): Encoded
         num_ctx: request.contextLength
       }
     }
-    return Values.merge(body, request.extra ?? {})
+    return request.extra === undefined ? body : Values.merge(body, request.extra)
   })
 
 const encodeFormat = (format: CompletionRequest["format"]): Encoded<"json" | Json.JsonObject | undefined> =>

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type { ParseError } from "../../ProviderError.ts"
 import { LineTooLong } from "../../ProviderError.ts"
 import type { ContentChunk, StreamingChunk, Timings, ToolCall, Usage } from "../../StreamingChunk.ts"
+import * as Content from "../content.ts"
 import * as Errors from "../errors.ts"
 import type { DecoderContext, Progress, RecordDecoder, Sent, Writable } from "../endpoint.ts"
 import * as Delivered from "../delivered.ts"
@@ -15,7 +16,6 @@ import * as FinishReason from "../finishReason.ts"
 import * as Json from "../../values/json.ts"
 import type { Text } from "../textLines.ts"
 import * as TextLines from "../textLines.ts"
-import * as ToolCalls from "../toolCall.ts"
 import * as WireSchema from "../wireSchema.ts"
 import { utf8Length } from "../../values/text.ts"
 
@@ -223,14 +223,14 @@ const makeToolCalls = () => {
       const complete: Array<ToolCall> = []
       for (const { function: fn, id: wireId } of calls.slice(known)) {
         const call = { name: fn.name, arguments: toArguments(fn.arguments) }
-        const problem = ToolCalls.findProblem(count, call)
+        const problem = Content.findCallProblem(count, call)
         if (problem !== undefined) {
           // If the completion was cut, such a call is expected. Only the last record reports that.
           failure ??= WireSchema.parseError(typeof fn.arguments === "string" ? fn.arguments : "", problem)
           continue
         }
         const id = Json.toText(wireId)
-        const unique = id !== undefined && !ids.has(id) ? id : ToolCalls.makeId(count, ids)
+        const unique = id !== undefined && !ids.has(id) ? id : Content.makeCallId(count, ids)
         ids.add(unique)
         // Consumers run tools when the completion is complete, so they keep the arguments until then.
         bytes += bytesPerId + utf8Length(unique) + utf8Length(Json.stringify(call.arguments) ?? "")
@@ -247,11 +247,9 @@ const makeToolCalls = () => {
   }
 }
 
-/** Some servers send the arguments as JSON text. `undefined` if it is not JSON. */
-const toArguments = (value: unknown): unknown => {
-  if (typeof value !== "string") return value ?? {}
-  return value.trim() === "" ? {} : Json.parse(value)
-}
+/** Some servers send the arguments as JSON text. */
+const toArguments = (value: unknown): unknown =>
+  typeof value === "string" ? Content.parseArguments(value) : (value ?? {})
 
 /** Whether a record may have a part of the completion in a field that is not read, such as `image`. */
 const hasUnreadContent = (record: Line): boolean =>

@@ -2,12 +2,9 @@
 import * as Schema from "effect/Schema"
 import type { Message, Tool } from "../../CompletionRequest.ts"
 import type { ToolCall } from "../../StreamingChunk.ts"
-import * as Json from "../../values/json.ts"
-import * as ToolCalls from "../toolCall.ts"
+import { JsonObject } from "../receivedBody.ts"
+import * as Content from "../content.ts"
 import { nullish } from "../wireSchema.ts"
-
-/** An object of JSON. Clients send null for none. */
-export const object = nullish(Schema.declare(Json.isObject, { expected: "object" }))
 
 /** Base64 texts. */
 export const images = nullish(Schema.Array(Schema.String))
@@ -23,7 +20,7 @@ const roleOf = (text: string): Message["role"] | undefined => roles.find((role) 
 
 const WireToolCall = Schema.Struct({
   id: nullish(Schema.String),
-  function: Schema.Struct({ name: Schema.String, arguments: object })
+  function: Schema.Struct({ name: Schema.String, arguments: nullish(JsonObject) })
 })
 
 interface WireToolCall extends Schema.Schema.Type<typeof WireToolCall> {}
@@ -43,15 +40,18 @@ export const WireMessage = Schema.Struct({
 interface WireMessage extends Schema.Schema.Type<typeof WireMessage> {}
 
 export const WireTool = Schema.Struct({
-  function: Schema.Struct({ name: Schema.String, description: nullish(Schema.String), parameters: object })
+  function: Schema.Struct({ name: Schema.String, description: nullish(Schema.String), parameters: nullish(JsonObject) })
 })
 
-export const toTools = (tools: ReadonlyArray<typeof WireTool.Type>): ReadonlyArray<Tool> =>
-  tools.map(({ function: { description, name, parameters } }) => ({
-    name,
-    ...(description == null ? {} : { description }),
-    ...(parameters == null ? {} : { parameters })
-  }))
+/** `undefined` for none. */
+export const toTools = (tools: ReadonlyArray<typeof WireTool.Type>): ReadonlyArray<Tool> | undefined =>
+  tools.length === 0
+    ? undefined
+    : tools.map(({ function: { description, name, parameters } }) => ({
+        name,
+        description: description ?? undefined,
+        parameters: parameters ?? undefined
+      }))
 
 /**
  * Ollama knows neither that calls have ids nor that a result has to name its call, and older clients send neither. So a call without an id
@@ -66,65 +66,49 @@ export const toMessages = (messages: ReadonlyArray<WireMessage>): ReadonlyArray<
     return {
       role,
       content: content ?? "",
-      ...(images == null || images.length === 0 ? {} : { images }),
-      ...(thinking == null ? {} : { thinking }),
-      ...(toolCalls.length === 0 ? {} : { toolCalls }),
-      ...(role === "tool" ? calls.find(message) : {})
+      images: images == null || images.length === 0 ? undefined : images,
+      thinking: thinking ?? undefined,
+      toolCalls: toolCalls.length === 0 ? undefined : toolCalls,
+      ...(role === "tool" && calls.find(message))
     }
   })
 }
 
-/** Calls in their order, from which those with a result are skipped. */
-interface Queue {
-  readonly calls: Array<ToolCall>
-  next: number
-}
-
-/** The calls of a conversation so far, and those of the latest message with calls that have no result. */
+/** The calls of a conversation so far, and which of them have a result. */
 const makeCalls = () => {
   const byId = new Map<string, ToolCall>()
-  const finished = new Set<ToolCall>()
-  /** Those of the latest message: all of them, and those of each tool. */
-  let latest: Queue = { calls: [], next: 0 }
-  let byName = new Map<string, Queue>()
+  const finished = new Set<ToolCall | undefined>()
+  /** Those of the latest message, the first call last: all of them, and by the name of the tool. */
+  let latest = new Map<string | undefined, Array<ToolCall>>()
   let count = 0
 
-  const peek = (queue: Queue | undefined): ToolCall | undefined => {
-    if (queue === undefined) return undefined
-    for (;;) {
-      const call = queue.calls[queue.next]
-      if (call === undefined || !finished.has(call)) return call
-      queue.next++
-    }
+  const next = (name: string | undefined): ToolCall | undefined => {
+    const calls = latest.get(name) ?? []
+    while (calls.length > 0 && finished.has(calls.at(-1))) calls.pop()
+    return calls.at(-1)
   }
-
   const toCall = ({ function: { arguments: value, name }, id }: WireToolCall): ToolCall => {
-    const call = { id: id || ToolCalls.makeId(count, byId), name, arguments: value ?? {} }
+    const call = { id: id || Content.makeCallId(count, byId), name, arguments: value ?? {} }
     count++
     byId.set(call.id, call)
-    const queue = byName.get(name)
-    if (queue === undefined) byName.set(name, { calls: [call], next: 0 })
-    else queue.calls.push(call)
     return call
   }
 
   return {
-    add: (calls: ReadonlyArray<WireToolCall>): ReadonlyArray<ToolCall> => {
-      if (calls.length === 0) return []
-      byName = new Map()
-      latest = { calls: calls.map(toCall), next: 0 }
-      return latest.calls
+    add: (wireCalls: ReadonlyArray<WireToolCall>): ReadonlyArray<ToolCall> => {
+      if (wireCalls.length === 0) return []
+      const calls = wireCalls.map(toCall)
+      latest = new Map([[undefined, calls.toReversed()]])
+      for (const { name } of calls) latest.set(name, [])
+      for (const call of calls.toReversed()) latest.get(call.name)?.push(call)
+      return calls
     },
-    /** Which call a result belongs to. Without one, it keeps what it says of itself, for the check of the request. */
+    /** The call that a result belongs to. Without one, the result keeps its own id and name, which the check of the request rejects. */
     find: ({ name, tool_call_id, tool_name }: WireMessage): Pick<Message, "toolCallId" | "toolName"> => {
       const toolName = tool_name || name || undefined
-      const call = byId.get(tool_call_id ?? "") ?? peek(toolName === undefined ? latest : byName.get(toolName))
-      if (call !== undefined) finished.add(call)
-      const toolCallId = call?.id ?? (tool_call_id || undefined)
-      return {
-        ...(toolCallId === undefined ? {} : { toolCallId }),
-        ...(toolName === undefined ? {} : { toolName })
-      }
+      const call = byId.get(tool_call_id ?? "") ?? next(toolName)
+      finished.add(call)
+      return { toolCallId: call?.id ?? (tool_call_id || undefined), toolName }
     }
   }
 }

@@ -10,8 +10,8 @@ import type { Embedding } from "../../Embedding.ts"
 import * as EmbeddingRequests from "../../Embedding.ts"
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type { ModelProgress } from "../../ModelProgress.ts"
-import { InvalidRequest } from "../../ProviderError.ts"
 import type { JsonObject } from "../../values/json.ts"
+import * as Body from "../receivedBody.ts"
 import type * as Served from "../served.ts"
 import { nullish } from "../wireSchema.ts"
 import * as KeepAlive from "./keepAlive.ts"
@@ -39,7 +39,7 @@ const encodeModel = (info: ModelInfo) => ({
 /** Some clients parse it, and cannot take the year 1 that Ollama sends for no time. */
 const unknownTime = "1970-01-01T00:00:00Z"
 
-/** Clients tell models apart by it, and `ollama list` shows its beginning. It is that of the name, since the files are not known. */
+/** Clients distinguish models by it, and `ollama list` shows its beginning. It is made from the name, since the files are not known. */
 const toDigest = (name: string): string =>
   Array.from({ length: 8 }, (_, i) => (Hash.string(`${i} ${name}`) >>> 0).toString(16).padStart(8, "0")).join("")
 
@@ -96,7 +96,7 @@ export const encodeShown = (info: ModelInfo): JsonObject => {
 
 const Named = Schema.Struct({ model: nullish(Schema.String), name: nullish(Schema.String) })
 
-const readNamed = Request.reader(Named)
+const readNamed = Body.reader(Named)
 
 /** The model that a request is about: `model`, or `name` as older clients call it, some of them beside an empty `model`. */
 export const decodeName: Served.Decode<string> = (body) =>
@@ -104,15 +104,13 @@ export const decodeName: Served.Decode<string> = (body) =>
 
 const Pull = Schema.Struct({ ...Named.fields, stream: nullish(Schema.Boolean), insecure: nullish(Schema.Boolean) })
 
-const readPull = Request.reader(Pull)
+const readPull = Body.reader(Pull)
 
 /** `POST /api/pull`. */
 export const decodePull: Served.Decode<{ readonly model: string; readonly isStream: boolean }> = (body) =>
   Result.gen(function* () {
     const { insecure, model, name, stream } = yield* readPull(body)
-    if (insecure === true) {
-      return yield* Result.fail(new InvalidRequest({ field: "insecure", description: "the gateway does not allow it" }))
-    }
+    if (insecure === true) return yield* Body.invalid("insecure", "the gateway does not allow it")
     return { model: yield* Request.requireModel(model || name), isStream: stream ?? true }
   })
 
@@ -138,7 +136,7 @@ const Embed = Schema.Struct({
   dimensions: nullish(Schema.Finite)
 })
 
-const readEmbed = Request.reader(Embed)
+const readEmbed = Body.reader(Embed)
 
 /**
  * `POST /api/embed`. Unless `truncate` is false, servers of Ollama drop what does not fit, as their clients expect. Others fail then: it is
@@ -148,16 +146,9 @@ export const decodeEmbed: Served.Decode<Served.ReceivedEmbedding> = (body) =>
   Result.gen(function* () {
     const embed = yield* readEmbed(body)
     const { dimensions, input, truncate } = embed
-    return yield* receiveEmbedding(
-      embed,
-      {
-        input: input == null || input === "" ? [] : input,
-        // Ollama takes 0 as none.
-        ...(dimensions == null || dimensions === 0 ? {} : { dimensions })
-      },
-      truncate === false ? {} : { truncate: true },
-      encodeEmbedding
-    )
+    // Ollama takes 0 as no dimensions.
+    const fields = { input: input || [], dimensions: dimensions || undefined }
+    return yield* receiveEmbedding(embed, fields, truncate === false ? {} : { truncate: true }, encodeEmbedding)
   })
 
 const encodeEmbedding: Served.ReceivedEmbedding["encode"] = ({ promptTokens, vectors }, { model }) => ({
@@ -168,35 +159,33 @@ const encodeEmbedding: Served.ReceivedEmbedding["encode"] = ({ promptTokens, vec
 
 const Embeddings = Schema.Struct({ ...embedding, prompt: nullish(Schema.String) })
 
-const readEmbeddings = Request.reader(Embeddings)
+const readEmbeddings = Body.reader(Embeddings)
 
 /** `POST /api/embeddings`, the form before 0.2.6: one text. */
 export const decodeEmbeddings: Served.Decode<Served.ReceivedEmbedding> = (body) =>
   Result.gen(function* () {
     const embeddings = yield* readEmbeddings(body)
-    const { prompt } = embeddings
-    const input = prompt == null || prompt === "" ? [] : prompt
-    return yield* receiveEmbedding(embeddings, { input }, { truncate: true }, ({ vectors }: Embedding) => ({
-      embedding: vectors[0] ?? []
-    }))
+    return yield* receiveEmbedding(
+      embeddings,
+      { input: embeddings.prompt || [] },
+      { truncate: true },
+      ({ vectors }: Embedding) => ({
+        embedding: vectors[0] ?? []
+      })
+    )
   })
 
 type Embedded = Omit<EmbeddingRequests.EmbeddingRequest, "model">
 
 const receiveEmbedding = (
-  { keep_alive, model: name, options }: Schema.Struct.Type<typeof embedding>,
+  body: Schema.Struct.Type<typeof embedding>,
   fields: Embedded,
   extra: JsonObject,
   encode: Served.ReceivedEmbedding["encode"]
-): Result.Result<Served.ReceivedEmbedding, InvalidRequest> =>
+): Body.Read<Served.ReceivedEmbedding> =>
   Result.gen(function* () {
-    const model = yield* Request.requireModel(name)
-    const keepAlive = yield* KeepAlive.decode(keep_alive)
-    const all = { ...extra, ...Request.toTuning(options ?? {}) }
-    const tuning = {
-      ...(keepAlive === undefined ? {} : { keepAlive }),
-      ...(Object.keys(all).length === 0 ? {} : { extra: all })
-    }
+    const model = yield* Request.requireModel(body.model)
+    const tuning = yield* Request.decodeTuning(body, extra)
     const request = { model, ...fields }
     yield* EmbeddingRequests.check({ ...request, ...tuning })
     return { request, tuning, encode }

@@ -206,7 +206,7 @@ const hasPart = (value: unknown): boolean =>
 
 const textFields = ["text", "response", "refusal", "reasoning_content", "reasoning", "thinking"]
 
-/** All zeros were seen from servers that do not count, so they are no usage. */
+/** Servers that do not count tokens send zeros, which are not a usage. */
 export const toUsage = (usage: unknown): Usage | undefined => {
   const promptTokens = Json.toCount(Json.get(usage, "prompt_tokens"))
   const completionTokens = Json.toCount(Json.get(usage, "completion_tokens"))

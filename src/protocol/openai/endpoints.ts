@@ -126,7 +126,7 @@ const encodeBody = (request: CompletionRequest, input: Json.JsonObject, dialect:
       ...(yield* encodeKeepAlive(request.keepAlive, dialect)),
       ...dialect.always
     }
-    return Values.merge(body, request.extra ?? {})
+    return request.extra === undefined ? body : Values.merge(body, request.extra)
   })
 
 const encodeFormat = (

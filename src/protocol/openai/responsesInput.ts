@@ -7,7 +7,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ContentPart, Message } from "../../CompletionRequest.ts"
 import type { ToolCall } from "../../StreamingChunk.ts"
-import * as Json from "../../values/json.ts"
+import type * as Json from "../../values/json.ts"
+import * as Content from "../content.ts"
 import type { Read, Typed } from "../receivedBody.ts"
 import * as Body from "../receivedBody.ts"
 import { nullish } from "../wireSchema.ts"
@@ -51,48 +52,37 @@ const joinTexts = (content: Message["content"]): Message["content"] => {
   return texts.length === content.length ? texts.join("\n\n") : content
 }
 
-/** The latest message of the assistant, whose parts are items of their own. */
-interface Draft {
-  readonly thinking: Array<string>
-  content: Message["content"] | undefined
-  readonly calls: Array<ToolCall>
-}
-
 /** Items become messages. Those of one message of the assistant follow each other: thinking, text, calls. */
 const makeConversation = () => {
   const messages: Array<Message> = []
   const calls = new Set<string>()
-  let draft: Draft | undefined
+  /** The latest message of the assistant, whose parts are items of their own. */
+  let draft: Content.Draft | undefined
+  /** Whether it has more than thinking. */
+  let hasAnswer = false
 
   const finish = (): void => {
-    if (draft === undefined) return
-    const { content = "", thinking } = draft
-    messages.push({
-      role: "assistant",
-      content,
-      ...(thinking.length === 0 ? {} : { thinking: thinking.join("") }),
-      ...(draft.calls.length === 0 ? {} : { toolCalls: draft.calls })
-    })
+    if (draft !== undefined) messages.push({ role: "assistant", ...Content.ofDraft(draft) })
     draft = undefined
+    hasAnswer = false
   }
-  /** The message that a part belongs to, which is a new one if it is complete already. */
-  const assistant = (isComplete: (draft: Draft) => boolean): Draft => {
-    if (draft !== undefined && isComplete(draft)) finish()
-    return (draft ??= { thinking: [], content: undefined, calls: [] })
-  }
-  const hasAnswer = ({ calls, content }: Draft): boolean => content !== undefined || calls.length > 0
+  const assistant = (): Content.Draft => (draft ??= { thinking: [], content: "", calls: [] })
 
   return {
     hasCall: (id: string): boolean => calls.has(id),
     think: (text: string): void => {
-      assistant(hasAnswer).thinking.push(text)
+      if (hasAnswer) finish()
+      assistant().thinking.push(text)
     },
     say: (content: Message["content"]): void => {
-      assistant(hasAnswer).content = content
+      if (hasAnswer) finish()
+      assistant().content = content
+      hasAnswer = true
     },
     call: (call: ToolCall): void => {
       calls.add(call.id)
-      assistant(() => false).calls.push(call)
+      assistant().calls.push(call)
+      hasAnswer = true
     },
     add: (message: Message): void => {
       finish()
@@ -109,12 +99,12 @@ type Conversation = ReturnType<typeof makeConversation>
 
 type DecodeItem = (item: Json.JsonObject, path: string, conversation: Conversation) => Read<void>
 
-const Content = Schema.Union([Schema.String, Schema.Array(Body.Typed)])
+const WireContent = Schema.Union([Schema.String, Schema.Array(Body.Typed)])
 
 const readType = Body.reader(Schema.Struct({ type: nullish(Schema.String) }))
 
 const readMessage = Body.reader(
-  Schema.Struct({ role: Schema.Literals(["user", "assistant", "system", "developer"]), content: Content })
+  Schema.Struct({ role: Schema.Literals(["user", "assistant", "system", "developer"]), content: WireContent })
 )
 
 const addMessage: DecodeItem = (item, path, conversation) =>
@@ -129,14 +119,7 @@ const addMessage: DecodeItem = (item, path, conversation) =>
 const decodeContent = (content: string | ReadonlyArray<Typed>, path: string): Read<Message["content"]> =>
   typeof content === "string"
     ? Result.succeed(content)
-    : Result.map(Result.all(content.map((part, i) => decodePart(part, `${path}[${i}]`))), simplify)
-
-/** A single text as it is: templates of models without images may accept a text only. */
-const simplify = (parts: ReadonlyArray<ContentPart>): Message["content"] => {
-  const [first, second] = parts
-  if (first === undefined) return ""
-  return second === undefined && first.type === "text" ? first.text : parts
-}
+    : Result.map(Result.all(content.map((part, i) => decodePart(part, `${path}[${i}]`))), Content.ofParts)
 
 const readText = Body.reader(Schema.Struct({ text: Schema.String }))
 const readRefusal = Body.reader(Schema.Struct({ refusal: Schema.String }))
@@ -188,13 +171,13 @@ const readCall = Body.reader(
 const addCall: DecodeItem = (item, path, conversation) =>
   Result.gen(function* () {
     const { arguments: text, call_id: id, name, namespace } = yield* readCall(item, path)
-    const value = text.trim() === "" ? {} : Json.parse(text)
-    const fault = value === undefined ? "not JSON" : Json.findFault(value)
+    const value = Content.parseArguments(text)
+    const fault = Content.findArgumentsFault(value)
     if (fault !== undefined) return yield* Body.invalid(`${path}.arguments`, `it is ${fault}`)
     conversation.call({ id, name: Tools.qualify(name, namespace), arguments: value })
   })
 
-const readResult = Body.reader(Schema.Struct({ call_id: Schema.NonEmptyString, output: Content }))
+const readResult = Body.reader(Schema.Struct({ call_id: Schema.NonEmptyString, output: WireContent }))
 
 const addResult: DecodeItem = (item, path, conversation) =>
   Result.gen(function* () {

@@ -2,14 +2,14 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as CompletionRequest from "../../CompletionRequest.ts"
-import type * as Json from "../../values/json.ts"
+import * as Json from "../../values/json.ts"
 import type { CompletionRoute, Framing, ReceivedCompletion } from "../served.ts"
 import type { Read } from "../receivedBody.ts"
-import { invalid, JsonObject, reader } from "../receivedBody.ts"
+import { decodeSampling, invalid, JsonObject, reader, samplingFields } from "../receivedBody.ts"
 import { metadata, nullish } from "../wireSchema.ts"
 import type { Form } from "./servedChunks.ts"
 import * as Chunks from "./servedChunks.ts"
-import * as Fields from "./servedFields.ts"
+import * as Failures from "./servedFailures.ts"
 import * as Messages from "./servedMessages.ts"
 
 /** The kinds of servers that speak it. */
@@ -27,20 +27,11 @@ const commonFields = {
   model: nullish(Schema.String),
   stream: nullish(Schema.Boolean),
   stream_options: nullish(Schema.Struct({ include_usage: nullish(Schema.Boolean) })),
-  temperature: number,
-  top_p: number,
-  top_k: number,
-  typical_p: number,
-  min_p: number,
-  seed: number,
-  stop: nullish(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
+  ...samplingFields,
   max_tokens: number,
   max_completion_tokens: number,
-  // The second name is vLLM's.
-  repeat_penalty: number,
+  // vLLM's name of the penalty for repetitions.
   repetition_penalty: number,
-  presence_penalty: number,
-  frequency_penalty: number,
   response_format: nullish(Format),
   logit_bias: nullish(JsonObject),
   ttl: number,
@@ -106,36 +97,31 @@ const receive = (
   form: Form
 ): Read<ReceivedCompletion> =>
   Result.gen(function* () {
-    yield* Fields.refuseOthers(body)
+    yield* refuseOthers(body)
     const withUsage = stream_options?.include_usage === true
     return {
-      request: yield* Result.mapError(CompletionRequest.check(request), Fields.toWire),
+      request: yield* Result.mapError(CompletionRequest.check(request), Failures.toWire),
       isStream: stream === true,
-      tuning: { extra: Fields.toTuning(body) },
-      only: Fields.toOnly(body),
+      tuning: { extra: toTuning(body) },
+      only: toOnly(body),
       makeWriter: (context) => Chunks.makeWriter(form, context, withUsage),
       encode: (completion, context) => Chunks.encode(form, completion, context)
     }
   })
 
 const toOptions = (fields: typeof Common.Type) =>
-  Result.map(toFormat(fields.response_format), (format) => ({
-    model: fields.model ?? undefined,
-    temperature: fields.temperature ?? undefined,
-    topP: fields.top_p ?? undefined,
-    // vLLM has -1 for all of them.
-    topK: fields.top_k === -1 ? 0 : (fields.top_k ?? undefined),
-    typicalP: fields.typical_p ?? undefined,
-    minP: fields.min_p ?? undefined,
-    seed: fields.seed ?? undefined,
-    stop:
-      typeof fields.stop === "string" ? (fields.stop === "" ? undefined : [fields.stop]) : (fields.stop ?? undefined),
-    maxTokens: toMaxTokens(fields.max_completion_tokens ?? fields.max_tokens),
-    repeatPenalty: fields.repeat_penalty ?? fields.repetition_penalty ?? undefined,
-    presencePenalty: fields.presence_penalty ?? undefined,
-    frequencyPenalty: fields.frequency_penalty ?? undefined,
-    format
-  }))
+  Result.map(toFormat(fields.response_format), (format) => {
+    const sampling = decodeSampling(fields)
+    return {
+      ...sampling,
+      model: fields.model ?? undefined,
+      // vLLM has -1 for all of them.
+      topK: sampling.topK === -1 ? 0 : sampling.topK,
+      maxTokens: toMaxTokens(fields.max_completion_tokens ?? fields.max_tokens),
+      repeatPenalty: sampling.repeatPenalty ?? fields.repetition_penalty ?? undefined,
+      format
+    }
+  })
 
 /** LM Studio and llama.cpp have -1 for no limit. */
 const toMaxTokens = (count: number | null | undefined): number | undefined =>
@@ -170,3 +156,62 @@ const toPrompt = (prompt: string | ReadonlyArray<unknown>): Read<string> => {
     ? Result.succeed(first)
     : invalid("prompt", "Expected one text, not tokens and not several texts")
 }
+
+/** Fields that would change the completion, and that no request can have. Values that ask for nothing are accepted. */
+const refuseOthers = (body: Json.JsonObject): Read<void> => {
+  const name = refused.find((name) => isRequested(name, body[name]))
+  return name === undefined
+    ? Result.succeed(undefined)
+    : invalid(name, name === "n" || name === "best_of" ? "Expected 1" : notSupported)
+}
+
+const notSupported = "it is not supported, and the completion would be another without it"
+
+const isRequested = (name: string, value: unknown): boolean => {
+  if (value == null || value === false || value === "" || neutral[name]?.includes(value) === true) return false
+  if (name === "modalities" && Array.isArray(value)) return value.some((each) => each !== "text")
+  return typeof value !== "object" || Object.keys(value).length > 0
+}
+
+/** Values that ask for what is done anyway. */
+const neutral: { readonly [name: string]: ReadonlyArray<unknown> } = {
+  n: [1],
+  best_of: [1],
+  top_logprobs: [0],
+  function_call: ["auto", "none"]
+}
+
+const refused = [
+  "n best_of logprobs top_logprobs prompt_logprobs suffix echo audio modalities web_search_options",
+  // How calls were sent before there were several in one completion.
+  "functions function_call",
+  // Of llama.cpp and vLLM. `response_format` is the form that all servers know.
+  "grammar json_schema guided_json guided_regex guided_choice guided_grammar structured_outputs continue_final_message"
+].flatMap((names) => names.split(" "))
+
+/** Fields that only tune a server. */
+const toTuning = (body: Json.JsonObject): Json.JsonObject => {
+  const tuning = tuningFields.filter((name) => body[name] != null).map((name) => [name, body[name]] as const)
+  return { ...Object.fromEntries(tuning), ...toTemplate(body.chat_template_kwargs) }
+}
+
+/** Arguments of the chat template. The request has the switch for thinking. */
+const toTemplate = (template: unknown): Json.JsonObject => {
+  if (!Json.isObject(template)) return {}
+  const { enable_thinking, ...rest } = template
+  const chat_template_kwargs = typeof enable_thinking === "boolean" ? rest : template
+  return Object.keys(chat_template_kwargs).length === 0 ? {} : { chat_template_kwargs }
+}
+
+/** Fields that change the completion, and that servers of this protocol know: the probabilities of tokens, which differ by model. */
+const toOnly = ({ logit_bias }: Json.JsonObject): Json.JsonObject => (Json.isContent(logit_bias) ? { logit_bias } : {})
+
+/** Samplers and caches of LM Studio, llama.cpp and vLLM, and hints that a server may ignore. */
+const tuningFields = [
+  // How long LM Studio keeps the model in memory, in seconds.
+  "ttl",
+  "parallel_tool_calls verbosity draft_model preset cache_prompt repeat_last_n",
+  "mirostat mirostat_tau mirostat_eta dynatemp_range dynatemp_exponent xtc_probability xtc_threshold top_n_sigma",
+  "dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers samplers",
+  "min_tokens ignore_eos length_penalty"
+].flatMap((names) => names.split(" "))

@@ -7,14 +7,14 @@ import type { FinishReason, StreamingChunk, ToolCall, ToolCallDelta, Usage } fro
 import type { JsonObject } from "../../values/json.ts"
 import { argumentsOf } from "../blocks.ts"
 import type { CompletionWriter, WriterContext } from "../served.ts"
-import * as ToolCallRules from "../toolCall.ts"
+import * as Content from "../content.ts"
 import { toEvent } from "./servedFailures.ts"
 
 /** In what the two routes differ. */
 export interface Form {
   /** Of the ids of responses. */
   readonly prefix: string
-  /** What `object` says of a chunk, and of a response as a whole. */
+  /** The value of `object` in a chunk, and in a response as a whole. */
   readonly objects: readonly [chunk: string, whole: string]
   /** What stands before and after the fields of a choice, in a chunk. */
   readonly around: readonly [before: string, after: string]
@@ -71,7 +71,7 @@ const toHead = ({ prefix }: Form, object: string, { createdAt, id, model }: Writ
   system_fingerprint: model
 })
 
-/** Whether a server sent a record with nothing in it, which tells that it works. */
+/** Whether a server sent a record with nothing in it, which shows that it is at work. */
 const isEmpty = ({ content, isFinal, thinking, toolCallDeltas, toolCalls }: StreamingChunk): boolean =>
   content === "" && !isFinal && thinking === undefined && toolCallDeltas === undefined && toolCalls === undefined
 
@@ -155,7 +155,7 @@ export const chat: Form = {
   }
 }
 
-/** What fragments told of a call. */
+/** What the fragments of a call have so far. */
 interface Call {
   id: string
   name: string
@@ -175,7 +175,7 @@ const makeCalls = () => {
   let wholes = 0
 
   const begin = (index: number, id: string, name: string, text: string): JsonObject => {
-    const own = id === "" || ids.has(id) ? ToolCallRules.makeId(index, ids) : id
+    const own = id === "" || ids.has(id) ? Content.makeCallId(index, ids) : id
     ids.add(own)
     begun++
     return { index, id: own, type: "function", function: { name, arguments: text } }

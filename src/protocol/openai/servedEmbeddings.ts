@@ -9,7 +9,7 @@ import type { Read } from "../receivedBody.ts"
 import { invalid, reader } from "../receivedBody.ts"
 import type { Decode, ReceivedEmbedding } from "../served.ts"
 import { nullish } from "../wireSchema.ts"
-import * as Fields from "./servedFields.ts"
+import { toWire } from "./servedFailures.ts"
 
 const readBody = reader(
   Schema.Struct({
@@ -21,19 +21,19 @@ const readBody = reader(
   })
 )
 
-/** `POST /v1/embeddings`. OpenAI's SDKs request base64 unless they are told not to. */
+/** `POST /v1/embeddings`. OpenAI's SDKs request base64 by default. */
 export const decode: Decode<ReceivedEmbedding> = (body) =>
   Result.gen(function* () {
     const { dimensions, encoding_format, input, model, ttl } = yield* readBody(body)
     const request = { model: model ?? undefined, input: yield* toInput(input), dimensions: dimensions ?? undefined }
     return {
-      request: yield* Result.mapError(Embeddings.check(request), Fields.toWire),
+      request: yield* Result.mapError(Embeddings.check(request), toWire),
       tuning: ttl == null ? {} : { extra: { ttl } },
       encode: (embedding, { model }) => encode(embedding, model, encoding_format === "base64" ? toBase64 : toNumbers)
     }
   })
 
-/** Tokens belong to one model alone, so they are no texts. LangChain sends those of OpenAI's models, unless it is told not to. */
+/** Tokens belong to one model alone, so they are no texts. LangChain sends those of OpenAI's models by default. */
 const toInput = (input: string | ReadonlyArray<unknown>): Read<string | ReadonlyArray<string>> => {
   if (typeof input === "string") return Result.succeed(input)
   const texts = input.filter((text) => typeof text === "string")

@@ -5,7 +5,8 @@
 import * as Text from "effect/String"
 import { ChatRequest, PromptRequest } from "../../CompletionRequest.ts"
 import { EmbeddingRequest } from "../../Embedding.ts"
-import type { InvalidRequest, ProviderErrorReason } from "../../ProviderError.ts"
+import type { ProviderErrorReason } from "../../ProviderError.ts"
+import { InvalidRequest } from "../../ProviderError.ts"
 import type { JsonObject } from "../../values/json.ts"
 import * as PublicMessage from "../publicMessage.ts"
 import type { FailureResponse } from "../served.ts"
@@ -14,21 +15,21 @@ import { statusOf } from "../served.ts"
 /** A failure before the response begins. `message`: its text, if it is safe to send. Default: the public one. */
 export const fail = (reason: ProviderErrorReason, message?: string): FailureResponse => ({
   status: statusOf(reason),
-  body: toBody(reason, message)
+  body: { error: toError(reason, message) }
 })
 
-/** The event of a failure after the beginning. Its `status` tells our own client what the response can no longer tell. */
+/** The event of a failure after the beginning. Our own client reads `status`, since that of the response has been sent already. */
 export const toEvent = (reason: ProviderErrorReason): string =>
   `data: ${JSON.stringify({ error: { ...toError(reason), status: statusOf(reason) } })}\n\n`
 
-const toBody = (reason: ProviderErrorReason, message?: string): JsonObject => ({ error: toError(reason, message) })
-
 const toError = (reason: ProviderErrorReason, message?: string): JsonObject => {
+  const param = toParam(reason, message !== undefined)
   const isRequest = statusOf(reason) < 500
   const error = {
-    message: reason._tag === "InvalidRequest" ? describe(reason, message) : (message ?? PublicMessage.make(reason)),
+    message:
+      reason._tag === "InvalidRequest" ? describe(reason, param, message) : (message ?? PublicMessage.make(reason)),
     type: reason._tag === "RateLimited" ? "requests" : isRequest ? "invalid_request_error" : "server_error",
-    param: toParam(reason, message !== undefined) ?? null,
+    param: param ?? null,
     code: toCode(reason)
   }
   if (reason._tag !== "ContextOverflow") return error
@@ -54,10 +55,9 @@ const toCode = ({ _tag }: ProviderErrorReason): string | null => {
 }
 
 /** With a message, the texts of the reason are safe. */
-const describe = (reason: InvalidRequest, message: string | undefined): string => {
-  const param = toParam(reason, message !== undefined)
+const describe = ({ description }: InvalidRequest, param: string | undefined, message: string | undefined): string => {
   const what = param === undefined ? "Invalid request" : `Invalid value of '${param}'`
-  return message === undefined || !reason.description ? what : `${what}: ${reason.description}`
+  return message === undefined || !description ? what : `${what}: ${description}`
 }
 
 /** Fields of a request. Others are options of the program, which are no business of a client. */
@@ -84,6 +84,13 @@ const toParam = (reason: ProviderErrorReason, isOfBody: boolean): string | undef
       return undefined
   }
 }
+
+/** The fault of a request, with the names of this protocol. */
+export const toWire = ({ description, field }: InvalidRequest): InvalidRequest =>
+  new InvalidRequest({
+    field: field === undefined ? undefined : toWireField(field),
+    description: description?.replace(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, Text.camelToSnake)
+  })
 
 /** The path of a field as this protocol names it, such as `messages[0].tool_calls[0].function.name`. */
 export const toWireField = (field: string): string =>

@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ChatRequest, ContentPart, Message, Tool } from "../../CompletionRequest.ts"
 import type { ToolCall } from "../../StreamingChunk.ts"
-import * as Json from "../../values/json.ts"
+import * as Content from "../content.ts"
 import type { Read } from "../receivedBody.ts"
 import { invalid, JsonObject } from "../receivedBody.ts"
 import { metadata, nullish } from "../wireSchema.ts"
@@ -56,22 +56,19 @@ export const WireToolChoice = Schema.Union([
 export const toMessages = (messages: ReadonlyArray<WireMessage>): Read<ReadonlyArray<Message>> =>
   Result.all(messages.map((message, i) => toMessage(message, `messages[${i}]`)))
 
-const toMessage = (message: WireMessage, field: string): Read<Message> => {
-  const { name, reasoning, reasoning_content, role, thinking, tool_call_id, tool_calls } = message
-  const content = toContent(message, `${field}.content`)
-  const calls = toCalls(tool_calls ?? [], `${field}.tool_calls`)
-  if (Result.isFailure(content)) return Result.fail(content.failure)
-  if (Result.isFailure(calls)) return Result.fail(calls.failure)
-  const isTool = role === "tool"
-  return Result.succeed({
-    role: role === "developer" ? "system" : role,
-    content: content.success,
-    thinking: [reasoning_content, reasoning, thinking].find(Predicate.isString),
-    toolCalls: calls.success,
-    toolCallId: isTool ? (tool_call_id ?? undefined) : undefined,
-    toolName: isTool ? (name ?? undefined) : undefined
+const toMessage = (message: WireMessage, field: string): Read<Message> =>
+  Result.gen(function* () {
+    const { name, reasoning, reasoning_content, role, thinking, tool_call_id, tool_calls } = message
+    const isTool = role === "tool"
+    return {
+      role: role === "developer" ? "system" : role,
+      content: yield* toContent(message, `${field}.content`),
+      thinking: [reasoning_content, reasoning, thinking].find(Predicate.isString),
+      toolCalls: yield* toCalls(tool_calls ?? [], `${field}.tool_calls`),
+      toolCallId: isTool ? (tool_call_id ?? undefined) : undefined,
+      toolName: isTool ? (name ?? undefined) : undefined
+    }
   })
-}
 
 const toContent = ({ content, refusal }: WireMessage, field: string): Read<Message["content"]> => {
   if (typeof content === "string") return Result.succeed(content)
@@ -101,10 +98,8 @@ const toCall = (call: typeof Call.Type, field: string): Read<ToolCall> => {
   const { arguments: value, name } = call.function
   if (call.type != null && call.type !== "function") return invalid(`${field}.type`, 'Expected "function"')
   const path = `${field}.function.arguments`
-  // A call without arguments may have an empty text.
-  const parsed = typeof value === "string" ? (value.trim() === "" ? {} : Json.parse(value)) : (value ?? {})
-  if (parsed === undefined) return invalid(path, "Expected JSON text")
-  const fault = Json.findFault(parsed)
+  const parsed = typeof value === "string" ? Content.parseArguments(value) : (value ?? {})
+  const fault = Content.findArgumentsFault(parsed)
   return fault === undefined
     ? Result.succeed({ id: call.id, name, arguments: parsed })
     : invalid(path, `it is ${fault}`)

@@ -5,11 +5,12 @@
 import type { ModelInfo } from "../../ModelInfo.ts"
 import type { JsonObject } from "../../values/json.ts"
 
-/** `GET /v1/models`. */
-export const encodeList = (models: ReadonlyArray<ModelInfo>): JsonObject => ({
-  object: "list",
-  data: models.map(encode)
-})
+const listOf =
+  (encode: (model: ModelInfo) => JsonObject) =>
+  (models: ReadonlyArray<ModelInfo>): JsonObject => ({
+    object: "list",
+    data: models.map(encode)
+  })
 
 /** `GET /v1/models/{id}`. */
 export const encode = ({ contextLength, id, sizeBytes }: ModelInfo): JsonObject => ({
@@ -22,11 +23,8 @@ export const encode = ({ contextLength, id, sizeBytes }: ModelInfo): JsonObject 
   meta: sizeBytes === undefined ? undefined : { size: sizeBytes }
 })
 
-/** `GET /api/v0/models`. */
-export const encodeListV0 = (models: ReadonlyArray<ModelInfo>): JsonObject => ({
-  object: "list",
-  data: models.map(encodeV0)
-})
+/** `GET /v1/models`. */
+export const encodeList = listOf(encode)
 
 /** What a model may be able to do if its server does not report it. Clients send no images to a model that is said to lack vision. */
 const unreported = ["completion", "tools", "vision"]
@@ -49,3 +47,6 @@ export const encodeV0 = (info: ModelInfo): JsonObject => {
     capabilities: [...(has("tools") ? ["tool_use"] : []), ...(has("vision") ? ["vision"] : [])]
   }
 }
+
+/** `GET /api/v0/models`. */
+export const encodeListV0 = listOf(encodeV0)

@@ -9,7 +9,7 @@ import type { ToolCall, ToolCallDelta } from "../../StreamingChunk.ts"
 import * as Json from "../../values/json.ts"
 import * as WireSchema from "../wireSchema.ts"
 import * as Parts from "../../values/text.ts"
-import * as ToolCallRules from "../toolCall.ts"
+import * as Content from "../content.ts"
 import { utf8Length } from "../../values/text.ts"
 
 /** The function of a call, or a part of it. */
@@ -162,8 +162,8 @@ const complete = ({ byId, calls }: Calls, isCut: boolean): Result.Result<Readonl
     // The arguments of the last call may not have begun when the response was cut.
     const isMissing = isCut && position === calls.length - 1
     const call = { name, arguments: text.trim() !== "" ? Json.parse(text) : isMissing ? undefined : {} }
-    const problem = ToolCallRules.findProblem(position, call)
-    if (problem === undefined) complete.push({ id: id === "" ? ToolCallRules.makeId(position, byId) : id, ...call })
+    const problem = Content.findCallProblem(position, call)
+    if (problem === undefined) complete.push({ id: id === "" ? Content.makeCallId(position, byId) : id, ...call })
     else if (!isCut) return Result.fail(WireSchema.parseError(text, problem))
   }
   return Result.succeed(complete)

@@ -1,8 +1,8 @@
 /** The route that only vLLM has. Facts: the classes `TokenizeChatRequest` and `TokenizeResponse` of its `protocol.py`. */
+import * as Record from "effect/Record"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CompletionRequest } from "../../CompletionRequest.ts"
-import type { JsonObject } from "../../values/json.ts"
 import * as Endpoint from "../endpoint.ts"
 import * as WireSchema from "../wireSchema.ts"
 
@@ -20,13 +20,11 @@ const fields = new Set([
   "mm_processor_kwargs"
 ])
 
-const pickFields = (body: JsonObject): JsonObject =>
-  Object.fromEntries(Object.entries(body).filter(([key]) => fields.has(key)))
-
 /** `POST /tokenize`, which puts the messages into the chat template. `encode` is that of a completion. */
 export const tokenize = (encode: Endpoint.Endpoint<CompletionRequest, unknown>["encode"]) =>
   Endpoint.postEncoded(
     "/tokenize",
-    (request: CompletionRequest) => Result.map(encode(request), (body = {}) => pickFields(body)),
+    (request: CompletionRequest) =>
+      Result.map(encode(request), (body = {}) => Record.filter(body, (_, name) => fields.has(name))),
     Endpoint.json(Schema.Struct({ count: WireSchema.Count }), ({ count }) => Result.succeed(count))
   )

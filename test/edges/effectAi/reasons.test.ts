@@ -8,7 +8,7 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as AiResponse from "../../../src/ai/response.ts"
+import * as Errors from "../../../src/ai/errors.ts"
 import * as EffectAi from "../../../src/EffectAi.ts"
 import * as MockProvider from "../../../src/MockProvider.ts"
 import { networkError } from "../../../src/http/networkError.ts"
@@ -25,7 +25,7 @@ describe("errors", () => {
         const errors = [new Reasons.ProviderError({ provider: "p", server: "http://x", reason: sent })]
         sent = new Reasons.AllProvidersFailed({ errors: [...errors, ...errors] })
       }
-      const error = AiResponse.toError("m", new Reasons.ProviderError({ provider: "p", reason: sent }))
+      const error = Errors.toError("m", new Reasons.ProviderError({ provider: "p", reason: sent }))
       for (const each of [error, sendError(error)]) {
         const read = EffectAi.reasonOf(each)
         expect(read).toBeInstanceOf(sent.constructor)
@@ -74,7 +74,7 @@ describe("errors", () => {
     "of a connection are as retryable as their reason, which has its kind: %s",
     (code) => {
       const reason = networkError({ code })
-      const error = AiResponse.toError("m", new Reasons.ProviderError({ provider: "p", reason }))
+      const error = Errors.toError("m", new Reasons.ProviderError({ provider: "p", reason }))
       expect(error.isRetryable).toBe(reason.isRetryable)
       expect(EffectAi.reasonOf(sendError(error))).toMatchObject({ _tag: "NetworkError", kind: reason.kind })
     }

@@ -192,7 +192,7 @@ describe.skipIf(Process.isMissing("postgres"))("a cluster of two gateways, two r
           const starts = seen.flat().filter(({ at, change }) => change === 1 && at >= from)
           const gaps = [0, 1].map((gateway) => {
             const own = starts.filter(({ id }) => asked.some((one) => one.id === id && one.gateway === gateway))
-            const times = [from, ...own.map(({ at }) => at).sort((a, b) => a - b)].filter(
+            const times = [from, ...own.map(({ at }) => at).toSorted((a, b) => a - b)].filter(
               (at) => at <= to + settleMillis
             )
             return Math.max(0, ...times.map((at, i) => at - (times[i - 1] ?? at)))

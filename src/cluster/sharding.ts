@@ -72,5 +72,5 @@ export const runner = (
 export const memory: Layer.Layer<Sharding.Sharding> = Sharding.layer.pipe(
   Layer.provide(Runners.layerNoop),
   Layer.provide([MessageStorage.layerNoop, RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
-  Layer.provide(ShardingConfig.layer({ simulateRemoteSerialization: false }))
+  Layer.provide(ShardingConfig.layer({ entityTerminationTimeout: 0, simulateRemoteSerialization: false }))
 )

@@ -112,8 +112,7 @@ export const readLine = <A>(
   text: string
 ): Effect.Effect<A, ProviderError> => {
   const value = Json.parse(text)
-  const result =
-    value === undefined ? Result.fail(new InvalidRequest({ description: "is not JSON" })) : read(value)
+  const result = value === undefined ? Result.fail(new InvalidRequest({ description: "is not JSON" })) : read(value)
   return Effect.fromResult(
     Result.mapError(result, ({ description = "", field: path }) =>
       invalid(field, `line ${number}: ${path === undefined ? "" : `${path}: `}${description}`)

@@ -9,6 +9,7 @@
 import type { Sharding } from "effect/cluster/Sharding"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as HttpClient from "effect/http/HttpClient"
 import type { HttpServer } from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
@@ -17,7 +18,9 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type { WebSocketConstructor } from "effect/socket/Socket"
 import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import * as Connection from "./cluster/connection.ts"
 import * as Entity from "./cluster/entity.ts"
 import * as ClusterOptions from "./cluster/options.ts"
 import * as Protocol from "./cluster/protocol.ts"
@@ -134,7 +137,9 @@ const make = Effect.fnUntraced(function* (options: GatewayOptions) {
   const state = yield* SubscriptionRef.make<Pool.State>({ hosts: [], waiting: 0 })
   const own = SubscriptionRef.get(scheduler.queue.state)
   const refresh = Effect.suspend(() =>
-    scheduler.isConnected() ? Effect.catchCause(Effect.timeout(client.Inspect(), callTimeout), () => own) : own
+    scheduler.isConnected()
+      ? Effect.catchCause(Effect.timeout(Connection.abandonable(client.Inspect()), callTimeout), () => own)
+      : own
   )
   yield* Effect.forkScoped(
     Effect.repeat(
@@ -170,9 +175,8 @@ export const join = Effect.fnUntraced(function* (
   const { host: member, pool } = yield* ClusterOptions.readJoin(host, options)
   const { name } = member
   const client = (yield* Protocol.Pool.client)(pool)
-  // A call is given up also while the interruption waits for it.
   const call = <E>(effect: Effect.Effect<boolean, E>) =>
-    Effect.catchCause(Effect.timeout(Effect.interruptible(effect), callTimeout), () => Effect.succeed(true))
+    Effect.catchCause(Effect.timeout(Connection.abandonable(effect), callTimeout), () => Effect.succeed(true))
   const register = Effect.flatMap(call(client.Register({ host: member })), (isFree) =>
     isFree ? Effect.void : ClusterOptions.fail(name, "name", `another host of the pool has the name ${name}`)
   )
@@ -182,7 +186,8 @@ export const join = Effect.fnUntraced(function* (
   })
   return yield* Effect.repeat(register, Schedule.spaced("1 second")).pipe(
     Effect.andThen(Effect.never),
-    Effect.onInterrupt(() => leave)
+    // In a fiber of its own, which is not interrupted.
+    Effect.onInterrupt(() => Effect.flatMap(Effect.forkDetach(leave), Fiber.await))
   )
 })
 
@@ -195,15 +200,15 @@ export const layerMemory: Layer.Layer<Sharding> = ClusterSharding.memory
 
 /**
  * A process of a cluster that runs no schedulers, such as a gateway. It finds the runners in the database, whose tables it makes, and calls
- * them over websockets.
+ * them over websockets. Fails with `SqlError` if the database cannot be used when the process starts; later, it is tried again.
  *
  * @category layers
  */
-export const layerClient: Layer.Layer<Sharding, never, SqlClient | WebSocketConstructor> = ClusterSharding.client
+export const layerClient: Layer.Layer<Sharding, SqlError, SqlClient | WebSocketConstructor> = ClusterSharding.client
 
 /**
  * A process of a cluster that runs schedulers: a runner. It listens on the `HttpServer`, without authentication, so its port must be
- * reachable by the processes of the cluster alone. `address` is where they reach it.
+ * reachable by the processes of the cluster alone. `address` is where they reach it. Fails as `layerClient` does.
  *
  * @category layers
  */
@@ -212,4 +217,4 @@ export const layerRunner: (address: {
   readonly host: string
   /** The port of the `HttpServer`. */
   readonly port: number
-}) => Layer.Layer<Sharding, never, HttpServer | SqlClient | WebSocketConstructor> = ClusterSharding.runner
+}) => Layer.Layer<Sharding, SqlError, HttpServer | SqlClient | WebSocketConstructor> = ClusterSharding.runner

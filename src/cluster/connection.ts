@@ -54,7 +54,6 @@ const gather = "5 millis"
 const retryDelay = "200 millis"
 
 interface State {
-  readonly abandon: ReturnType<typeof abandonable>
   /** Of the stream of events: `Connect` may run several times. */
   session: number
   /** Done when the scheduler does not know the gateway, because it is on another runner now. */
@@ -79,7 +78,6 @@ interface State {
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Connection, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const state: State = {
-    abandon: abandonable(yield* Effect.scope),
     session: 0,
     lost: yield* Deferred.make<void>(),
     connected: yield* Latch.make(false),
@@ -120,12 +118,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 })
 
 /** A call to a runner that has ended cannot be interrupted until another one has taken over, which nothing waits for. */
-const abandonable =
-  (scope: Scope.Scope) =>
-  <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.flatMap(Effect.forkIn(call, scope), (fiber) =>
-      Effect.onInterrupt(Fiber.join(fiber), () => Effect.sync(() => fiber.interruptUnsafe()))
-    )
+export const abandonable = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.flatMap(Effect.forkDetach(call), (fiber) =>
+    Effect.onInterrupt(Fiber.join(fiber), () => Effect.sync(() => fiber.interruptUnsafe()))
+  )
 
 const setOpen = (state: State, isOpen: boolean): void => {
   if (state.isOpen === isOpen) return
@@ -147,7 +143,7 @@ const listen = (state: State, { client, gateway, onEvent }: Options): Effect.Eff
     })
     yield* Effect.raceAllFirst([
       // A stream that the scheduler ends, or the way to it, may be interrupted.
-      Effect.catchCause(state.abandon(events), () => Effect.void),
+      Effect.catchCause(abandonable(events), () => Effect.void),
       Deferred.await(state.lost),
       Effect.flatMap(Effect.timeoutOption(state.connected.await, patience), (isConnected) =>
         isConnected._tag === "Some" ? Effect.never : Effect.void
@@ -170,7 +166,7 @@ const exchange = (state: State, { client, gateway, sync }: Options): Effect.Effe
     const messages = state.isSynced ? state.outbox : [sync()]
     state.outbox = []
     state.isSynced = true
-    const received = yield* state.abandon(client.Send({ gateway, number: ++state.number, messages })).pipe(
+    const received = yield* abandonable(client.Send({ gateway, number: ++state.number, messages })).pipe(
       Effect.timeout(patience),
       Effect.catchCause(() => Effect.succeed("failed" as const))
     )

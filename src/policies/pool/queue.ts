@@ -85,7 +85,8 @@ export interface Options
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Queue, never, Scope.Scope> {
   const { knowledge, now, random, run } = options
   const blame = Failures.makeBlame()
-  const { add, find, hosts, keep, remove } = makeMembers(random)
+  const members = makeMembers(random)
+  const { find, hosts } = members
   const state = yield* ComputedRef.make<State>({ hosts: [], waiting: 0 }, () => ({
     hosts: hosts().map(toState),
     waiting: line.size()
@@ -99,12 +100,6 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     line.review()
     state.change()
   }
-  const changing = (isChanged: () => boolean) =>
-    Effect.sync(() => {
-      const has = isChanged()
-      if (has) refresh()
-      return has
-    })
   const health = options.health === undefined ? Health.none : yield* Health.make(options.health)
   const { hear, judge } = Recovery.make({ ...options, health, hosts, blame, refresh: Effect.sync(review) })
   const giveBack = makeGiveBack({ knowledge, now, run, judge, refresh })
@@ -139,23 +134,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       else if (line.remove(ticket)) state.change()
     },
     hold: (ticket, host, hasBegun) => {
-      const sentAt = now()
-      Line.give(
-        ticket,
-        { host, prediction: Host.makePrediction(), cached: Prompt.nothingCached, generating: 0 },
-        sentAt
-      )
-      ticket.sentAt = sentAt
-      if (hasBegun && ticket.running !== undefined) ticket.running.begunAt = sentAt
+      hold(ticket, host, hasBegun, now())
       refresh(host)
     },
-    add: (settings) => changing(() => add(settings)),
-    keep: (name, permits) => changing(() => keep(name, permits)),
-    drain: (name) =>
-      Effect.suspend(() => {
-        const host = find(name)
-        return host === undefined ? Effect.succeed(false) : Effect.as(drain(host, state.ref, review, remove), true)
-      })
+    ...makeChanges(members, { state: state.ref, refresh, review })
   }
 })
 
@@ -188,6 +170,28 @@ const makeMembers = (random: () => number) => {
   }
 }
 
+/** The changes of the hosts, which requests that wait may go on with. */
+const makeChanges = (
+  { add, find, keep, remove }: ReturnType<typeof makeMembers>,
+  { refresh, review, state }: Pick<Queue, "state"> & Record<"refresh" | "review", () => void>
+): Pick<Queue, "add" | "drain" | "keep"> => {
+  const changing = (isChanged: () => boolean) =>
+    Effect.sync(() => {
+      const has = isChanged()
+      if (has) refresh()
+      return has
+    })
+  return {
+    add: (settings) => changing(() => add(settings)),
+    keep: (name, permits) => changing(() => keep(name, permits)),
+    drain: (name) =>
+      Effect.suspend(() => {
+        const host = find(name)
+        return host === undefined ? Effect.succeed(false) : Effect.as(drain(host, state, review, remove), true)
+      })
+  }
+}
+
 /** Removes a host when its requests have ended, unless it is kept meanwhile. */
 const drain = Effect.fnUntraced(function* (
   host: Host.Host,
@@ -204,6 +208,13 @@ const drain = Effect.fnUntraced(function* (
   review()
   yield* host.release
 })
+
+/** Nothing is known of how the request came to the host. */
+const hold = (ticket: Line.Ticket, host: Host.Host, hasBegun: boolean, now: number): void => {
+  Line.give(ticket, { host, prediction: Host.makePrediction(), cached: Prompt.nothingCached, generating: 0 }, now)
+  ticket.sentAt = now
+  if (hasBegun && ticket.running !== undefined) ticket.running.begunAt = now
+}
 
 const begin = (knowledge: Knowledge, { host, model, running }: Line.Ticket, now: () => number): void => {
   if (host === undefined || running === undefined) return

@@ -44,11 +44,14 @@ const play = Effect.fnUntraced(function* (
   const world = yield* Support.makeWorld({
     servers,
     takeoverMillis,
-    fate: () => isQuiet ? {} : ({
-      delay: chance(0.8) ? integer(0, 20) : integer(0, isRough ? 4000 : 300),
-      ...(chance(0.1) && { again: integer(0, 5000) }),
-      isReplyLost: chance(0.05)
-    })
+    fate: () =>
+      isQuiet
+        ? {}
+        : {
+            delay: chance(0.8) ? integer(0, 20) : integer(0, isRough ? 4000 : 300),
+            ...(chance(0.1) && { again: integer(0, 5000) }),
+            isReplyLost: chance(0.05)
+          }
   })
   const names = ["one", "two"]
   const hosts = () => names.map((name) => Support.host(name, permits))
@@ -124,17 +127,27 @@ const play = Effect.fnUntraced(function* (
   return { world, servers, gateways, asked, register }
 })
 
-const checkEnd = Effect.fnUntraced(function* ({ asked, gateways, register, servers, world }: Effect.Success<ReturnType<typeof play>>) {
+const checkEnd = Effect.fnUntraced(function* ({
+  asked,
+  gateways,
+  register,
+  servers,
+  world
+}: Effect.Success<ReturnType<typeof play>>) {
   for (const { at, endedAt, exit } of asked) {
     expect((endedAt ?? Infinity) - at).toBeLessThanOrEqual(totalMillis + 500 + 2 * stepMillis)
     if (exit !== undefined && Exit.isFailure(exit) && !Exit.hasInterrupts(exit)) {
-      expect(isProviderError(exit.cause.reasons[0]?._tag === "Fail" ? exit.cause.reasons[0].error : undefined)).toBe(true)
+      expect(isProviderError(exit.cause.reasons[0]?._tag === "Fail" ? exit.cause.reasons[0].error : undefined)).toBe(
+        true
+      )
     }
   }
   expect(servers.doubled).toEqual([])
   expect(yield* world.state).toEqual({ active: 0, waiting: 0 })
   expect([...servers.running.values()].filter((count) => count !== 0)).toEqual([])
-  expect(asked.filter(({ exit }) => exit !== undefined && Exit.isSuccess(exit)).length).toBeGreaterThan(asked.length / 5)
+  expect(asked.filter(({ exit }) => exit !== undefined && Exit.isSuccess(exit)).length).toBeGreaterThan(
+    asked.length / 5
+  )
   for (const { provider, scheduler } of gateways) {
     expect(scheduler.isConnected()).toBe(true)
     yield* register

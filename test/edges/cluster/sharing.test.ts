@@ -76,8 +76,9 @@ it.effect("a prompt that one gateway sent goes to the same host through the othe
 
 it.effect("a host that failed through one gateway gets no requests through the other", () =>
   Effect.gen(function* () {
-    const { a, b, servers } = yield* start([host("one"), host("two")], (name) => () =>
-      name === "one" ? [MockProvider.fail(new NetworkError({ description: "no connection" }))] : ["a"]
+    const { a, b, servers } = yield* start(
+      [host("one"), host("two")],
+      (name) => () => (name === "one" ? [MockProvider.fail(new NetworkError({ description: "no connection" }))] : ["a"])
     )
     for (let i = 0; i < 20; i++) yield* settle(ask(a.provider, `a ${i}`), 1)
     const before = servers.prompts.get("one")?.length ?? 0
@@ -117,25 +118,27 @@ it.effect("a host that has one model at a time gets no other one from another ga
   })
 )
 
-it.effect("without the scheduler, each gateway uses its share of the permits, and goes on with the next scheduler", () =>
-  Effect.gen(function* () {
-    const { a, b, servers, world } = yield* start([host("one", 4)], slow, 2000)
-    yield* world.stop
-    yield* TestClock.adjust("5 seconds")
-    expect([a.scheduler.isConnected(), b.scheduler.isConnected()]).toEqual([false, false])
-    for (let i = 0; i < 5; i++) yield* fork(ask(a.provider, `${i}`))
-    yield* soon
-    expect(servers.running.get("one")).toBe(2)
-    yield* world.replace
-    yield* TestClock.adjust("5 seconds")
-    expect(yield* world.state).toEqual({ active: 4, waiting: 1 })
-    expect(servers.running.get("one")).toBe(4)
-  })
+it.effect(
+  "without the scheduler, each gateway uses its share of the permits, and goes on with the next scheduler",
+  () =>
+    Effect.gen(function* () {
+      const { a, b, servers, world } = yield* start([host("one", 4)], slow, 2000)
+      yield* world.stop
+      yield* TestClock.adjust("5 seconds")
+      expect([a.scheduler.isConnected(), b.scheduler.isConnected()]).toEqual([false, false])
+      for (let i = 0; i < 5; i++) yield* fork(ask(a.provider, `${i}`))
+      yield* soon
+      expect(servers.running.get("one")).toBe(2)
+      yield* world.replace
+      yield* TestClock.adjust("5 seconds")
+      expect(yield* world.state).toEqual({ active: 4, waiting: 1 })
+      expect(servers.running.get("one")).toBe(4)
+    })
 )
 
 it.effect("a scheduler that ends does not end the requests that wait in its line", () =>
   Effect.gen(function* () {
-    const { a, servers, world } = yield* start([host("one", 1)], slow)
+    const { a, servers, world } = yield* start([host("one", 1)], slow, 2000)
     const fibers = [yield* fork(ask(a.provider, "first"))]
     yield* soon
     fibers.push(yield* fork(ask(a.provider, "second")))

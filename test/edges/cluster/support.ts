@@ -183,7 +183,10 @@ export const makeWorld = Effect.fnUntraced(function* ({
             )
             yield* Effect.forkIn(deliver, scope)
             if (again !== undefined) {
-              const repeat = Effect.andThen(arrive(link, (delay ?? 0) + again), Effect.sync(() => runner.shared.send(sent)))
+              const repeat = Effect.andThen(
+                arrive(link, (delay ?? 0) + again),
+                Effect.sync(() => runner.shared.send(sent))
+              )
               yield* Effect.forkIn(repeat, scope)
             }
             const reply = yield* Deferred.await(received)

@@ -19,7 +19,7 @@ import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Batch from "./Batch.ts"
 import * as BatchTables from "./policies/batchTables.ts"
@@ -269,11 +269,20 @@ export const layer = ({ claimTimeout = "30 seconds", pollInterval }: Options = {
     pollInterval,
     lockExpiration: expiration,
     lockRefreshInterval: Duration.divideUnsafe(expiration, 5)
-  })
+  }).pipe(
+    // Its tables are created with defects. The database may be killed at this moment too.
+    Layer.catchCause((cause) => {
+      const defect = Cause.squash(cause)
+      return Layer.effect(
+        PersistedQueue.PersistedQueueStore,
+        defect instanceof SqlError ? Effect.fail(defect) : Effect.failCause(cause)
+      )
+    })
+  )
   // What has a result needs no row in the queue.
   const cleanup = PersistedQueue.layerCleanup({ timeToLive: "1 hour" })
   const queue = Layer.merge(PersistedQueue.layer, cleanup).pipe(Layer.provide(store))
-  // The tables come first: they fail if the database cannot be reached, and those of the queue die.
+  // The tables come first: creating them is safe for programs that start at the same time.
   return Layer.unwrap(
     Effect.map(BatchTables.make, (tables) => Layer.effect(BatchJobs, make(tables)).pipe(Layer.provide(queue)))
   )

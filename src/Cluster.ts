@@ -18,6 +18,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type { WebSocketConstructor } from "effect/socket/Socket"
 import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Connection from "./cluster/connection.ts"
 import * as Entity from "./cluster/entity.ts"
@@ -199,15 +200,15 @@ export const layerMemory: Layer.Layer<Sharding> = ClusterSharding.memory
 
 /**
  * A process of a cluster that runs no schedulers, such as a gateway. It finds the runners in the database, whose tables it makes, and calls
- * them over websockets.
+ * them over websockets. Fails with `SqlError` if the database cannot be used when the process starts; later, it is tried again.
  *
  * @category layers
  */
-export const layerClient: Layer.Layer<Sharding, never, SqlClient | WebSocketConstructor> = ClusterSharding.client
+export const layerClient: Layer.Layer<Sharding, SqlError, SqlClient | WebSocketConstructor> = ClusterSharding.client
 
 /**
  * A process of a cluster that runs schedulers: a runner. It listens on the `HttpServer`, without authentication, so its port must be
- * reachable by the processes of the cluster alone. `address` is where they reach it.
+ * reachable by the processes of the cluster alone. `address` is where they reach it. Fails as `layerClient` does.
  *
  * @category layers
  */
@@ -216,4 +217,4 @@ export const layerRunner: (address: {
   readonly host: string
   /** The port of the `HttpServer`. */
   readonly port: number
-}) => Layer.Layer<Sharding, never, HttpServer | SqlClient | WebSocketConstructor> = ClusterSharding.runner
+}) => Layer.Layer<Sharding, SqlError, HttpServer | SqlClient | WebSocketConstructor> = ClusterSharding.runner

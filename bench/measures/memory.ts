@@ -1,4 +1,5 @@
 // How much memory a client needs to read one answer, each answer in a fresh process.
+import { existsSync, readFileSync } from "node:fs"
 import { liveMegabytes, readTokens } from "../client/readings.ts"
 import { messageOf } from "../process.ts"
 import { scenario } from "../server/scenarios.ts"
@@ -28,8 +29,15 @@ const task: Task<{ readonly megabytes: number }> = async (subject, { megabytes }
   let live = Number.NaN
   // At the last token, the subject still holds all that it keeps of the answer.
   await readTokens(subject, scenario.bulk(tokens), tokens, () => (live = liveMegabytes()))
-  const peak = (process.resourceUsage().maxRSS * 1024) / 1e6
+  const peak = peakMegabytes()
   return { peak, added: peak - before, live }
+}
+
+/** `maxRSS` has also what the program had that started this one. */
+function peakMegabytes(): number {
+  const status = existsSync("/proc/self/status") ? readFileSync("/proc/self/status", "utf8") : ""
+  const [, kilobytes = process.resourceUsage().maxRSS] = /^VmHWM:\s+(\d+) kB/m.exec(status) ?? []
+  return (Number(kilobytes) * 1024) / 1e6
 }
 
 function columnsOf(figure: string, digits: number, table: string): ReadonlyArray<Column> {

@@ -127,6 +127,12 @@ const subcommands = [
     withSettings(async () => (await import("./batch.ts")).batchWorker)
   ),
   define(
+    "batch-remove",
+    "Remove a job from the database, with its requests and results. Workers stop answering it",
+    Flags.batchRemove,
+    async () => (await import("./batch.ts")).batchRemove
+  ),
+  define(
     "serve",
     "Serve the models of all hosts at one address, to every tool that speaks to Ollama, OpenAI or Anthropic",
     Flags.serve,

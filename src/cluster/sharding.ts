@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import type * as Socket from "effect/socket/Socket"
 import type * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 
 /** Where a runner is reached by the others. */
 export interface Address {
@@ -44,10 +45,10 @@ const health = Layer.effect(
   }))
 )
 
-const storage = Layer.orDie(SqlRunnerStorage.layerWith({ prefix: "local_llm" }))
+const storage = SqlRunnerStorage.layerWith({ prefix: "local_llm" })
 
 /** What calls runners, and is none. */
-export const client: Layer.Layer<Sharding.Sharding, never, SqlClient.SqlClient | Socket.WebSocketConstructor> =
+export const client: Layer.Layer<Sharding.Sharding, SqlError, SqlClient.SqlClient | Socket.WebSocketConstructor> =
   HttpRunner.layerWebsocketClientOnly.pipe(
     Layer.provide([MessageStorage.layerNoop, storage, RpcSerialization.layerNdjson]),
     Layer.provide(config(undefined))
@@ -56,7 +57,11 @@ export const client: Layer.Layer<Sharding.Sharding, never, SqlClient.SqlClient |
 /** What runs entities. It listens on the server, which others reach at the address. */
 export const runner = (
   address: Address
-): Layer.Layer<Sharding.Sharding, never, HttpServer.HttpServer | SqlClient.SqlClient | Socket.WebSocketConstructor> =>
+): Layer.Layer<
+  Sharding.Sharding,
+  SqlError,
+  HttpServer.HttpServer | SqlClient.SqlClient | Socket.WebSocketConstructor
+> =>
   HttpRouter.serve(HttpRunner.layerWebsocketOptions({ path: "/" }), {
     disableLogger: true,
     disableListenLog: true

@@ -71,7 +71,9 @@ describe("the next start", () => {
   ])("uses compiled modules of this one unless that is disabled: $env", ({ env, isKept }) =>
     Effect.gen(function* () {
       const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "local-llm-"))
-      const { code } = yield* CommandLine.run(["--version"], { env: { ...env, TMPDIR: folder } })
+      const { code } = yield* CommandLine.run(["--version"], {
+        env: { NODE_COMPILE_CACHE: undefined, ...env, TMPDIR: folder }
+      })
       expect(code).toBe(0)
       expect(Fs.readdirSync(folder)).toEqual(isKept ? ["node-compile-cache"] : [])
     })

@@ -46,7 +46,8 @@ export const find = (name: Name): Program => {
   return found
 }
 
-class Ended extends Data.TaggedError("Ended")<{ readonly message: string }> {}
+/** A program has ended before it was ready. */
+export class Ended extends Data.TaggedError("Ended")<{ readonly message: string }> {}
 
 /** The user `nobody`, if this process has the rights of root. */
 const nobody = process.getuid?.() === 0 ? 65_534 : undefined
@@ -65,13 +66,20 @@ const startOnce = Effect.fnUntraced(function* ({ args, executable, isUnprivilege
 })
 
 /** Runs a program until the scope ends. */
-export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Process, never, Scope.Scope> {
-  const scope = yield* Effect.scope
+export const make = (options: Options): Effect.Effect<Process, never, Scope.Scope> =>
   // The children of a process that was killed may hold its memory or port for a moment.
-  const starting = Scope.provide(startOnce(options), scope).pipe(
-    Effect.retry({ times: 50, schedule: Schedule.spaced("100 millis") }),
-    Effect.orDie
+  keep(
+    Effect.retry(startOnce(options), { times: 50, schedule: Schedule.spaced("100 millis") }).pipe(Effect.orDie),
+    options.stop
   )
+
+/** Keeps what `starting` starts until the scope ends. `stop` is the signal at which it ends with its children. */
+export const keep = Effect.fnUntraced(function* (
+  startingOnce: Effect.Effect<CommandLine.Running, never, Scope.Scope>,
+  stop: NodeJS.Signals
+): Effect.fn.Return<Process, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const starting = Scope.provide(startingOnce, scope)
   let running = yield* starting
   const signal = (signal: NodeJS.Signals) => Effect.suspend(() => running.kill(signal))
   const end = (last: NodeJS.Signals) =>
@@ -80,7 +88,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       Effect.suspend(() => running.result)
     )
   yield* Effect.addFinalizer(() =>
-    Effect.ignore(Effect.timeout(Effect.andThen(signal("SIGCONT"), end(options.stop)), "5 seconds"))
+    Effect.ignore(Effect.timeout(Effect.andThen(signal("SIGCONT"), end(stop)), "5 seconds"))
   )
   return {
     signal,

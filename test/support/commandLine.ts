@@ -30,7 +30,7 @@ export interface Running {
 }
 
 export interface Options {
-  readonly env?: Readonly<Record<string, string>> | undefined
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
   /** The text on standard input. Default: nothing. */
   readonly input?: string | undefined
   readonly keepStdinOpen?: boolean | undefined

@@ -13,26 +13,17 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
 import * as Option from "effect/Option"
-import * as EffectResult from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Attempt from "./policies/batchAttempt.ts"
 import * as BatchFiles from "./policies/batchFiles.ts"
-import * as Embeddings from "./protocol/openai/servedEmbeddings.ts"
-import * as Failures from "./protocol/openai/servedFailures.ts"
-import * as Served from "./protocol/openai/served.ts"
 import { JsonObject, reader } from "./protocol/receivedBody.ts"
-import { toRequest } from "./protocol/served.ts"
-import type { WriterContext } from "./protocol/served.ts"
-import { Provider } from "./Provider.ts"
-import { InvalidRequest, isProviderError } from "./ProviderError.ts"
-import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
+import type { Provider } from "./Provider.ts"
+import type { ProviderError } from "./ProviderError.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Fingerprints from "./values/fingerprints.ts"
-import * as Json from "./values/json.ts"
+import type * as Json from "./values/json.ts"
 import * as Monotonic from "./values/monotonic.ts"
-import * as Text from "./values/text.ts"
-
-const urls = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"] as const
 
 /**
  * A line of a batch: a request of OpenAI's API.
@@ -45,7 +36,7 @@ export const Request = Schema.Struct({
   /** Always `POST`. */
   method: Schema.optional(Schema.Literal("POST")),
   /** The route of the API. Default: `/v1/chat/completions`. */
-  url: Schema.optional(Schema.Literals(urls)),
+  url: Schema.optional(Schema.Literals(Attempt.urls)),
   /** The body of the request. `stream` has no effect. */
   body: JsonObject
 })
@@ -168,7 +159,7 @@ export const answer = (
     }
     const attempt = (left: number): Effect.Effect<Result, ProviderError, Provider> =>
       Effect.catch(send(request), (failure) => {
-        if (isUntaken(failure)) return Effect.andThen(wait(failure), attempt(left))
+        if (Attempt.isUntaken(failure)) return Effect.andThen(wait(failure), attempt(left))
         return Effect.andThen(set(false), sendAgain(request, failure, left, attempt))
       })
     return Effect.ensuring(attempt(maxResends), set(false))
@@ -184,7 +175,9 @@ export const answerOnce = (request: Request): Effect.Effect<Result, ProviderErro
   const attempt = (left: number): Effect.Effect<Result, ProviderError, Provider> =>
     Effect.catch(send(request), (failure) =>
       // After an answer that broke off it is not given to another program: it may be what ends the servers.
-      isUntaken(failure) && left === maxResends ? Effect.fail(failure) : sendAgain(request, failure, left, attempt)
+      Attempt.isUntaken(failure) && left === maxResends
+        ? Effect.fail(failure)
+        : sendAgain(request, failure, left, attempt)
     )
   return attempt(maxResends)
 }
@@ -194,35 +187,21 @@ const maxResends = 2
 
 const sendAgain = <E>(
   request: Request,
-  failure: Failure,
+  failure: Attempt.Failure,
   left: number,
   attempt: (left: number) => Effect.Effect<Result, E, Provider>
 ): Effect.Effect<Result, E, Provider> =>
-  left > 0 && isWorthAgain(failure)
-    ? Effect.andThen(Effect.sleep(isUntaken(failure) ? pause : "1 second"), attempt(left - 1))
+  left > 0 && Attempt.isWorthAgain(failure)
+    ? Effect.andThen(Effect.sleep(Attempt.isUntaken(failure) ? pause : "1 second"), attempt(left - 1))
     : Effect.succeed(toFailed(request, failure))
 
-/** A timeout is not: its deadlines are those that the caller has. */
-const isWorthAgain = (failure: Failure): boolean =>
-  (isProviderError(failure) ? failure.reason : failure)._tag !== "Timeout" && failure.isRetryable
-
 /** Sends it once. */
-const send = Effect.fnUntraced(function* ({
-  body,
-  custom_id,
-  url = "/v1/chat/completions"
-}: Request): Effect.fn.Return<Result, Failure, Provider> {
-  const provider = yield* Provider
-  const createdAt = yield* Clock.currentTimeMillis
-  const context = (model: string): WriterContext => ({ model, id: custom_id, createdAt })
-  const sent = url === "/v1/embeddings" ? embed(provider, body, context) : complete(provider, url, body, context)
-  return toResult(custom_id, 200, yield* sent, null)
-})
+const send = (request: Request): Effect.Effect<Result, Attempt.Failure, Provider> =>
+  Effect.map(Attempt.send(request), (body) => toResult(request.custom_id, 200, body, null))
 
-const toFailed = ({ custom_id }: Request, failure: Failure): Result => {
-  const reason = isProviderError(failure) ? failure.reason : failure
-  const { body, status } = Failures.fail(reason, isProviderError(failure) ? undefined : reason.message)
-  return toResult(custom_id, status, body, { code: reason._tag, message: Text.withoutAddresses(reason.message) })
+const toFailed = ({ custom_id }: Request, failure: Attempt.Failure): Result => {
+  const { body, error, status } = Attempt.describe(failure)
+  return toResult(custom_id, status, body, error)
 }
 
 const toResult = (custom_id: string, status: number, body: Json.JsonObject, error: Result["error"]): Result => {
@@ -230,51 +209,7 @@ const toResult = (custom_id: string, status: number, body: Json.JsonObject, erro
   return { id, custom_id, response: { status_code: status, request_id: id, body }, error }
 }
 
-type Failure = ProviderError | ProviderErrorReason
-
-const complete = (
-  provider: Provider,
-  url: Exclude<(typeof urls)[number], "/v1/embeddings">,
-  body: Json.JsonObject,
-  contextOf: (model: string) => WriterContext
-): Effect.Effect<Json.JsonObject, Failure> =>
-  Effect.gen(function* () {
-    const { decode } = url === "/v1/completions" ? Served.completion : Served.chat
-    const received = yield* Effect.fromResult(decode(body))
-    const request = yield* Effect.fromResult(toRequest(received, Served.kinds.includes(provider.kind ?? "")))
-    const completion = yield* provider.complete(request)
-    return received.encode(completion, contextOf(request.model ?? completion.model))
-  })
-
-const embed = (
-  provider: Provider,
-  body: Json.JsonObject,
-  contextOf: (model: string) => WriterContext
-): Effect.Effect<Json.JsonObject, Failure> =>
-  Effect.gen(function* () {
-    const { encode, request, tuning } = yield* Effect.fromResult(Embeddings.decode(body))
-    const isKind = Served.kinds.includes(provider.kind ?? "")
-    const embedding = yield* provider.embed(isKind ? { ...request, ...tuning } : request)
-    return encode(embedding, contextOf(request.model ?? embedding.model))
-  })
-
 const pause = Duration.seconds(5)
-
-/** The request was not sent, or no server took it. */
-const isUntaken = (failure: Failure): failure is ProviderError => {
-  if (!isProviderError(failure)) return false
-  const { reason } = failure
-  switch (reason._tag) {
-    case "AllProvidersFailed":
-      return reason.errors.length > 0 && reason.errors.every(isUntaken)
-    case "NetworkError":
-      return reason.kind === "refused" || reason.kind === "unknown-host" || reason.kind === "unreachable"
-    case "ApiError":
-      return reason.status === 503
-    default:
-      return reason._tag === "RateLimited"
-  }
-}
 
 const definition = OptionSchema.define<Options>({
   input: Schema.NonEmptyString,
@@ -383,7 +318,7 @@ export const readRequests = (
 /** Adds the ids. */
 const requestsOf = (path: string, ids: Fingerprints.Fingerprints) =>
   Stream.mapEffect(BatchFiles.readLines(path), ({ number, text }) =>
-    Effect.flatMap(readLine(readRequest, "input", number, text), (request) =>
+    Effect.flatMap(BatchFiles.readLine(readRequest, "input", number, text), (request) =>
       ids.add(request.custom_id)
         ? Effect.succeed(request)
         : Effect.fail(BatchFiles.invalid("input", `line ${number}: an earlier request has the same custom_id`))
@@ -402,7 +337,7 @@ const readResults = Effect.fnUntraced(function* (
   const length = yield* BatchFiles.wholeLength(file.path, resultStart)
   const results = BatchFiles.readLines(file.path, length).pipe(
     Stream.mapEffect(({ number, text }) =>
-      Effect.map(readLine(readResult, "output", number, text), (result) => ({ number, result }))
+      Effect.map(BatchFiles.readLine(readResult, "output", number, text), (result) => ({ number, result }))
     ),
     Stream.filterEffect(({ number, result }) => {
       if (!requests.has(result.custom_id)) {
@@ -452,20 +387,3 @@ const resultStart = '{"id":"batch_req_'
 
 const readRequest = reader(Request)
 const readResult = reader(Result)
-
-/** The error names the line, and does not quote it. */
-const readLine = <A>(
-  read: (value: unknown) => EffectResult.Result<A, InvalidRequest>,
-  field: BatchFiles.Field,
-  number: number,
-  text: string
-): Effect.Effect<A, ProviderError> => {
-  const value = Json.parse(text)
-  const result =
-    value === undefined ? EffectResult.fail(new InvalidRequest({ description: "is not JSON" })) : read(value)
-  return Effect.fromResult(
-    EffectResult.mapError(result, ({ description = "", field: path }) =>
-      BatchFiles.invalid(field, `line ${number}: ${path === undefined ? "" : `${path}: `}${description}`)
-    )
-  )
-}

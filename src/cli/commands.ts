@@ -124,7 +124,8 @@ const subcommands = [
     "batch-worker",
     "Answer the requests of batches that are in a database, together with workers on other machines",
     Flags.batchWorker,
-    withSettings(async () => (await import("./batch.ts")).batchWorker)
+    withSettings(async () => (await import("./batch.ts")).batchWorker),
+    { sendsMany: true }
   ),
   define(
     "batch-remove",

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Protocol from "../../src/cluster/protocol.ts"
@@ -21,7 +22,7 @@ const toSubject = (id: string): Protocol.Subject => {
   return { id, model: "a", fingerprint: Number(id), prompt, caller: { name: "" }, ...hosts, minTokens: 0, waited: 0 }
 }
 
-const measure = Effect.fnUntraced(function* (count: number): Effect.fn.Return<Figures, never, never> {
+const measure = Effect.fnUntraced(function* (count: number): Effect.fn.Return<Figures, never, Scope.Scope> {
   const connect = ({ name }: { readonly name: string }) => MockProvider.make(["a"], { name })
   const options = { maxWaiting: 10_000, unloadHanging: false, abandonedMillis: 0, onWaited: () => Effect.void }
   const shared = yield* Shared.make({ ...options, connect, takeoverMillis: 0 })
@@ -67,9 +68,9 @@ const measure = Effect.fnUntraced(function* (count: number): Effect.fn.Return<Fi
   const line = yield* run(count + 100, requests)
   const list = encode(Protocol.Event, { _tag: "Members", hosts, gateways: 2, isComplete: true })
   return { free, line, members: list.length / 1000, state: encode(Protocol.State, yield* state).length / 1000 }
-}, Effect.scoped)
+})
 
 const encode = <S extends Schema.Codec<unknown, unknown>>(schema: S, value: S["Type"]): string =>
   JSON.stringify(Schema.encodeUnknownSync(Schema.toCodecJson(schema))(value))
 
-serve("ready", (count: number) => Effect.runPromise(Effect.orDie(measure(count))))
+serve("ready", (count: number) => Effect.runPromise(Effect.scoped(measure(count))))

@@ -4,7 +4,7 @@
 import { NodeHttpClient, NodeRuntime, NodeServices } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Config, Console, Effect, Layer, Schedule } from "effect"
-import { Pool, Retry } from "effect-local-llm"
+import { Pool } from "effect-local-llm"
 import * as Batch from "effect-local-llm/Batch"
 import * as BatchJobs from "effect-local-llm/BatchJobs"
 
@@ -23,7 +23,7 @@ const submit = Effect.fnUntraced(function* (input: string) {
   yield* Batch.writeResults(output, jobs.results("letters"))
 })
 
-const hosts = Retry.layer().pipe(Layer.provideMerge(Pool.layerConfig()), Layer.provide(NodeHttpClient.layerUndici))
+const hosts = Layer.provide(Pool.layerConfig(), NodeHttpClient.layerUndici)
 const worker = BatchJobs.worker({ concurrency: 9 }).pipe(Layer.provide(hosts))
 
 if (input === undefined) Layer.launch(worker).pipe(Effect.provide(jobs), NodeRuntime.runMain)

@@ -67,7 +67,7 @@ export const memory: Measure = {
     { ...growth, subject: "ours, SSE" }
   ],
   subjects: subjectsOf("floor", "buffered", "ours", "peer"),
-  rounds: 2,
+  rounds: 5,
   task,
   open: (bench) => ({ turn: (subject, round) => readEverySize(bench, subject, round) })
 }

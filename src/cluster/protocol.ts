@@ -20,14 +20,6 @@ export const Host = Schema.Struct({
 })
 export type Host = typeof Host.Type
 
-/** The host as a pool has it. */
-export const toPool = <P>({ name, oneModelAtATime, permits }: Host, provider: P) => ({
-  name,
-  permits,
-  oneModelAtATime,
-  provider
-})
-
 const Caller = Schema.Struct({
   /** A hash of it. */
   name: Schema.String,

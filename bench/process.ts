@@ -1,5 +1,5 @@
 // The programs of the benchmark, each in a process of its own.
-import { fork } from "node:child_process"
+import { fork, spawn, type SpawnOptionsWithoutStdio } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import type { Server } from "node:http"
@@ -68,6 +68,30 @@ export async function start(
     return outcome.value
   }
   return { ready, ask, usage: () => usageOf(child.pid), stop }
+}
+
+/** Starts another program, and waits until it has written what the pattern matches, whose first group is its address. */
+export async function launch(
+  command: string,
+  parameters: ReadonlyArray<string>,
+  pattern: RegExp,
+  options: SpawnOptionsWithoutStdio = {}
+): Promise<Omit<Program, "ask">> {
+  const child = spawn(command, parameters, { env: { ...process.env, NODE_COMPILE_CACHE: compileCache }, ...options })
+  const stop = () => void child.kill(options.killSignal ?? "SIGKILL")
+  process.once("exit", stop)
+  const timer = setTimeout(stop, longestWait)
+  const ready = await new Promise<string>((resolve, reject) => {
+    let output = ""
+    const read = (text: Buffer) => {
+      const matched = pattern.exec((output += text.toString()))
+      if (matched !== null) resolve(matched[1] ?? "")
+    }
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", read)
+    child.once("close", () => reject(new Error(`${command} ${parameters[0]} has ended: ${output}`)))
+  }).finally(() => clearTimeout(timer))
+  for (const stream of [child.stdout, child.stderr]) stream.removeAllListeners("data").resume()
+  return { ready, usage: () => usageOf(child.pid), stop }
 }
 
 /** What a process uses, from `/proc`, so this needs Linux. */

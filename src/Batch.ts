@@ -13,25 +13,17 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
 import * as Option from "effect/Option"
-import * as EffectResult from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Attempt from "./policies/batchAttempt.ts"
 import * as BatchFiles from "./policies/batchFiles.ts"
-import * as Embeddings from "./protocol/openai/servedEmbeddings.ts"
-import * as Failures from "./protocol/openai/servedFailures.ts"
-import * as Served from "./protocol/openai/served.ts"
 import { JsonObject, reader } from "./protocol/receivedBody.ts"
-import { toRequest } from "./protocol/served.ts"
-import type { WriterContext } from "./protocol/served.ts"
-import { Provider } from "./Provider.ts"
-import { InvalidRequest, isProviderError } from "./ProviderError.ts"
-import type { ProviderError, ProviderErrorReason } from "./ProviderError.ts"
+import type { Provider } from "./Provider.ts"
+import type { ProviderError } from "./ProviderError.ts"
 import * as OptionSchema from "./servers/options.ts"
 import * as Fingerprints from "./values/fingerprints.ts"
-import * as Json from "./values/json.ts"
-import * as Text from "./values/text.ts"
-
-const urls = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"] as const
+import type * as Json from "./values/json.ts"
+import * as Monotonic from "./values/monotonic.ts"
 
 /**
  * A line of a batch: a request of OpenAI's API.
@@ -44,7 +36,7 @@ export const Request = Schema.Struct({
   /** Always `POST`. */
   method: Schema.optional(Schema.Literal("POST")),
   /** The route of the API. Default: `/v1/chat/completions`. */
-  url: Schema.optional(Schema.Literals(urls)),
+  url: Schema.optional(Schema.Literals(Attempt.urls)),
   /** The body of the request. `stream` has no effect. */
   body: JsonObject
 })
@@ -95,6 +87,11 @@ export interface Options {
   readonly concurrency?: number | undefined
   /** Whether requests that failed in an earlier run are sent again. Their results are removed first. Default: `false`. */
   readonly retryFailed?: boolean | undefined
+  /**
+   * How long requests wait in a row while no server can be reached, or all are busy (429 and 503), before the run fails with their error.
+   * They have no result then, so the next run sends them. Default: without a limit.
+   */
+  readonly maxWait?: Duration.Input | undefined
   /** Run after each result, and when requests begin and end to wait. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
 }
@@ -116,19 +113,57 @@ export interface Progress {
 }
 
 /**
+ * How a request waits.
+ *
+ * @category options
+ */
+export interface WaitOptions {
+  /** How long a request waits in a row before it fails with the error of the servers. Default: without a limit. */
+  readonly maxWait?: Duration.Input | undefined
+  /** Run with `true` when the wait begins, and with `false` when it is over. */
+  readonly onWaiting?: ((isWaiting: boolean) => Effect.Effect<void>) | undefined
+}
+
+/**
  * Answers one request, for a batch that is not in files. A failure is a result too.
  *
  * **Details**
  *
  * While no server can be reached, and while they are busy (429 and 503), it waits and tries again after `retryAfter`, and after 5 seconds
- * at least, without a limit: `Effect.timeout` sets one. `onWaiting` is run with `true` when that begins, and with `false` when it is over.
+ * at least. It fails only if that takes longer than `maxWait`.
+ *
+ * If an answer breaks off, or the server fails in another way that is retryable, but for a timeout, the request is sent again after a
+ * second, twice at most. Nothing of the answer has been used then. The third failure is the result.
  *
  * @category combinators
  */
 export const answer = (
   request: Request,
-  onWaiting: (isWaiting: boolean) => Effect.Effect<void> = () => Effect.void
-): Effect.Effect<Result, never, Provider> => waitForServers(answerOnce(request), onWaiting)
+  { maxWait = Duration.infinity, onWaiting = () => Effect.void }: WaitOptions = {}
+): Effect.Effect<Result, ProviderError, Provider> =>
+  Effect.flatMap(Clock.Clock, (clock) => {
+    const now = () => Monotonic.millisOf(clock)
+    let since: number | undefined
+    const set = (isWaiting: boolean) =>
+      Effect.suspend(() => {
+        if (isWaiting === (since !== undefined)) return Effect.void
+        since = isWaiting ? now() : undefined
+        return onWaiting(isWaiting)
+      })
+    const limit = Duration.toMillis(Duration.fromInputUnsafe(maxWait))
+    const wait = (error: ProviderError) => {
+      const delay = Duration.max(error.retryAfter ?? Duration.zero, pause)
+      return Effect.flatMap(set(true), () =>
+        now() + Duration.toMillis(delay) - (since ?? now()) > limit ? Effect.fail(error) : Effect.sleep(delay)
+      )
+    }
+    const attempt = (left: number): Effect.Effect<Result, ProviderError, Provider> =>
+      Effect.catch(send(request), (failure) => {
+        if (Attempt.isUntaken(failure)) return Effect.andThen(wait(failure), attempt(left))
+        return Effect.andThen(set(false), sendAgain(request, failure, left, attempt))
+      })
+    return Effect.ensuring(attempt(maxResends), set(false))
+  })
 
 /**
  * As `answer`, and without waiting: it fails if no server can be reached, or if all are busy (429 and 503). No server has done anything
@@ -136,101 +171,52 @@ export const answer = (
  *
  * @category combinators
  */
-export const answerOnce = Effect.fnUntraced(function* ({
-  body,
-  custom_id,
-  url = "/v1/chat/completions"
-}: Request): Effect.fn.Return<Result, ProviderError, Provider> {
-  const provider = yield* Provider
-  const createdAt = yield* Clock.currentTimeMillis
-  const context = (model: string): WriterContext => ({ model, id: custom_id, createdAt })
-  const sent = url === "/v1/embeddings" ? embed(provider, body, context) : complete(provider, url, body, context)
-  return yield* Effect.matchEffect(sent, {
-    onSuccess: (body) => Effect.succeed(toResult(custom_id, 200, body, null)),
-    onFailure: (failure) => {
-      if (isProviderError(failure) && isUntaken(failure)) return Effect.fail(failure)
-      const reason = isProviderError(failure) ? failure.reason : failure
-      const { body, status } = Failures.fail(reason, isProviderError(failure) ? undefined : reason.message)
-      return Effect.succeed(
-        toResult(custom_id, status, body, { code: reason._tag, message: Text.withoutAddresses(reason.message) })
-      )
-    }
-  })
-})
+export const answerOnce = (request: Request): Effect.Effect<Result, ProviderError, Provider> => {
+  const attempt = (left: number): Effect.Effect<Result, ProviderError, Provider> =>
+    Effect.catch(send(request), (failure) =>
+      // After an answer that broke off it is not given to another program: it may be what ends the servers.
+      Attempt.isUntaken(failure) && left === maxResends
+        ? Effect.fail(failure)
+        : sendAgain(request, failure, left, attempt)
+    )
+  return attempt(maxResends)
+}
+
+/** How often a request is sent again whose answer broke off. */
+const maxResends = 2
+
+const sendAgain = <E>(
+  request: Request,
+  failure: Attempt.Failure,
+  left: number,
+  attempt: (left: number) => Effect.Effect<Result, E, Provider>
+): Effect.Effect<Result, E, Provider> =>
+  left > 0 && Attempt.isWorthAgain(failure)
+    ? Effect.andThen(Effect.sleep(Attempt.isUntaken(failure) ? pause : "1 second"), attempt(left - 1))
+    : Effect.succeed(toFailed(request, failure))
+
+/** Sends it once. */
+const send = (request: Request): Effect.Effect<Result, Attempt.Failure, Provider> =>
+  Effect.map(Attempt.send(request), (body) => toResult(request.custom_id, 200, body, null))
+
+const toFailed = ({ custom_id }: Request, failure: Attempt.Failure): Result => {
+  const { body, error, status } = Attempt.describe(failure)
+  return toResult(custom_id, status, body, error)
+}
 
 const toResult = (custom_id: string, status: number, body: Json.JsonObject, error: Result["error"]): Result => {
   const id = `batch_req_${custom_id}`
   return { id, custom_id, response: { status_code: status, request_id: id, body }, error }
 }
 
-type Failure = ProviderError | ProviderErrorReason
-
-const complete = (
-  provider: Provider,
-  url: Exclude<(typeof urls)[number], "/v1/embeddings">,
-  body: Json.JsonObject,
-  contextOf: (model: string) => WriterContext
-): Effect.Effect<Json.JsonObject, Failure> =>
-  Effect.gen(function* () {
-    const { decode } = url === "/v1/completions" ? Served.completion : Served.chat
-    const received = yield* Effect.fromResult(decode(body))
-    const request = yield* Effect.fromResult(toRequest(received, Served.kinds.includes(provider.kind ?? "")))
-    const completion = yield* provider.complete(request)
-    return received.encode(completion, contextOf(request.model ?? completion.model))
-  })
-
-const embed = (
-  provider: Provider,
-  body: Json.JsonObject,
-  contextOf: (model: string) => WriterContext
-): Effect.Effect<Json.JsonObject, Failure> =>
-  Effect.gen(function* () {
-    const { encode, request, tuning } = yield* Effect.fromResult(Embeddings.decode(body))
-    const isKind = Served.kinds.includes(provider.kind ?? "")
-    const embedding = yield* provider.embed(isKind ? { ...request, ...tuning } : request)
-    return encode(embedding, contextOf(request.model ?? embedding.model))
-  })
-
-/** Servers that restart or are busy must not make all the requests fail that remain. */
-const waitForServers = <A, R>(
-  sent: Effect.Effect<A, ProviderError, R>,
-  onWaiting: (isWaiting: boolean) => Effect.Effect<void>
-): Effect.Effect<A, never, R> => {
-  let isWaiting = false
-  const set = (value: boolean) =>
-    Effect.suspend(() => {
-      if (isWaiting === value) return Effect.void
-      isWaiting = value
-      return onWaiting(value)
-    })
-  const attempt: Effect.Effect<A, never, R> = Effect.catch(sent, ({ retryAfter = Duration.zero }) =>
-    Effect.andThen(set(true), Effect.andThen(Effect.sleep(Duration.max(retryAfter, pause)), attempt))
-  )
-  return Effect.ensuring(attempt, set(false))
-}
-
 const pause = Duration.seconds(5)
-
-/** The request was not sent, or no server took it. */
-const isUntaken = (failure: Failure): boolean => {
-  const reason = isProviderError(failure) ? failure.reason : failure
-  switch (reason._tag) {
-    case "AllProvidersFailed":
-      return reason.errors.length > 0 && reason.errors.every(isUntaken)
-    case "NetworkError":
-      return reason.kind === "refused" || reason.kind === "unknown-host" || reason.kind === "unreachable"
-    case "ApiError":
-      return reason.status === 503
-    default:
-      return reason._tag === "RateLimited"
-  }
-}
 
 const definition = OptionSchema.define<Options>({
   input: Schema.NonEmptyString,
   output: Schema.NonEmptyString,
   concurrency: OptionSchema.count(1),
   retryFailed: OptionSchema.boolean,
+  maxWait: OptionSchema.duration,
   onProgress: OptionSchema.fn
 })
 
@@ -244,6 +230,7 @@ const definition = OptionSchema.define<Options>({
  * of another request: it belongs to another batch, and is left as it is. A line that was half written when the process was killed is removed.
  *
  * A request that fails has a result with the reason. While no server can be reached, and while all are busy (429 and 503), requests wait.
+ * If that takes longer than `maxWait`, it fails with the error of the servers. Requests whose answer broke off are sent again: see `answer`.
  *
  * Input and output are two regular files; others, such as pipes, fail with `InvalidRequest`. An output behind a symbolic link stays there.
  *
@@ -273,6 +260,7 @@ export const run = Effect.fnUntraced(function* (
   const {
     concurrency = 4,
     input,
+    maxWait,
     onProgress = () => Effect.void,
     output,
     retryFailed = false
@@ -298,7 +286,7 @@ export const run = Effect.fnUntraced(function* (
       const write = yield* BatchFiles.append(output)
       yield* readRequests(input).pipe(
         Stream.filter(({ custom_id }) => !finished.has(custom_id)),
-        Stream.mapEffect((request) => answer(request, onWaiting), { concurrency, unordered: true }),
+        Stream.mapEffect((request) => answer(request, { maxWait, onWaiting }), { concurrency, unordered: true }),
         Stream.runForEach((result) =>
           Effect.andThen(write(JSON.stringify(result)), () => {
             progress.done++
@@ -330,7 +318,7 @@ export const readRequests = (
 /** Adds the ids. */
 const requestsOf = (path: string, ids: Fingerprints.Fingerprints) =>
   Stream.mapEffect(BatchFiles.readLines(path), ({ number, text }) =>
-    Effect.flatMap(readLine(readRequest, "input", number, text), (request) =>
+    Effect.flatMap(BatchFiles.readLine(readRequest, "input", number, text), (request) =>
       ids.add(request.custom_id)
         ? Effect.succeed(request)
         : Effect.fail(BatchFiles.invalid("input", `line ${number}: an earlier request has the same custom_id`))
@@ -349,7 +337,7 @@ const readResults = Effect.fnUntraced(function* (
   const length = yield* BatchFiles.wholeLength(file.path, resultStart)
   const results = BatchFiles.readLines(file.path, length).pipe(
     Stream.mapEffect(({ number, text }) =>
-      Effect.map(readLine(readResult, "output", number, text), (result) => ({ number, result }))
+      Effect.map(BatchFiles.readLine(readResult, "output", number, text), (result) => ({ number, result }))
     ),
     Stream.filterEffect(({ number, result }) => {
       if (!requests.has(result.custom_id)) {
@@ -399,20 +387,3 @@ const resultStart = '{"id":"batch_req_'
 
 const readRequest = reader(Request)
 const readResult = reader(Result)
-
-/** The error names the line, and does not quote it. */
-const readLine = <A>(
-  read: (value: unknown) => EffectResult.Result<A, InvalidRequest>,
-  field: BatchFiles.Field,
-  number: number,
-  text: string
-): Effect.Effect<A, ProviderError> => {
-  const value = Json.parse(text)
-  const result =
-    value === undefined ? EffectResult.fail(new InvalidRequest({ description: "is not JSON" })) : read(value)
-  return Effect.fromResult(
-    EffectResult.mapError(result, ({ description = "", field: path }) =>
-      BatchFiles.invalid(field, `line ${number}: ${path === undefined ? "" : `${path}: `}${description}`)
-    )
-  )
-}

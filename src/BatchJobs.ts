@@ -19,7 +19,7 @@ import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Batch from "./Batch.ts"
 import * as BatchTables from "./policies/batchTables.ts"
@@ -108,59 +108,77 @@ const Claim = Schema.Struct({ request: Schema.Number })
 /** How many workers may end while they answer a request. It may be what ends them. */
 const maxClaims = 10
 
-const make = Effect.fnUntraced(function* (tables: BatchTables.BatchTables) {
-  const queue = yield* PersistedQueue.make({
-    name: "effect-local-llm/batch",
-    schema: Claim,
-    // Claims are counted here, so that each request has a result in the end.
-    maxAttempts: 2 ** 31 - 1,
-    retrySchedule: Schedule.spaced("5 seconds")
+const makeQueue = PersistedQueue.make({
+  name: "effect-local-llm/batch",
+  schema: Claim,
+  // Claims are counted here, so that each request has a result in the end.
+  maxAttempts: 2 ** 31 - 1,
+  retrySchedule: Schedule.spaced("5 seconds")
+})
+
+interface Parts {
+  readonly tables: BatchTables.BatchTables
+  readonly queue: Effect.Success<typeof makeQueue>
+}
+
+const make = (tables: BatchTables.BatchTables) =>
+  Effect.map(makeQueue, (queue) => {
+    const parts: Parts = { tables, queue }
+    return BatchJobs.of({
+      submit: (job, requests) => submit(parts, job, requests),
+      progress: tables.count,
+      results: (job) => results(parts, job),
+      retryFailed: (job) => retryFrom(parts, job, 0),
+      remove: tables.remove,
+      answerNext: answerNext(parts)
+    })
   })
 
-  const offer = (ids: ReadonlyArray<number>) =>
-    Effect.forEach(ids, (request) => queue.offer({ request }), { discard: true }).pipe(
-      Effect.catchTag("SchemaError", Effect.die)
+const offer = ({ queue }: Parts, ids: ReadonlyArray<number>) =>
+  Effect.forEach(ids, (request) => queue.offer({ request }), { discard: true }).pipe(
+    Effect.catchTag("SchemaError", Effect.die)
+  )
+
+const submitPage = (parts: Parts, job: string, page: BatchTables.Page) =>
+  Effect.gen(function* () {
+    const added = yield* parts.tables.add(page)
+    yield* offer(parts, added)
+    if (added.length === page.length) return
+    const stored = yield* parts.tables.stored(
+      job,
+      page.map(({ custom_id }) => custom_id)
     )
+    const requests = new Map(stored.map(({ custom_id, request }) => [custom_id, request]))
+    if (page.every(({ custom_id, request }) => requests.get(custom_id) === request)) return
+    return yield* invalid("custom_id", "the job has another request with the same custom_id")
+  }).pipe(parts.tables.transaction)
 
-  const submitPage = (job: string, page: BatchTables.Page) =>
-    Effect.gen(function* () {
-      const added = yield* tables.add(page)
-      yield* offer(added)
-      if (added.length === page.length) return
-      const stored = yield* tables.stored(
-        job,
-        page.map(({ custom_id }) => custom_id)
-      )
-      const requests = new Map(stored.map(({ custom_id, request }) => [custom_id, request]))
-      if (page.every(({ custom_id, request }) => requests.get(custom_id) === request)) return
-      return yield* invalid("custom_id", "the job has another request with the same custom_id")
-    }).pipe(tables.transaction)
-
-  const submit: BatchJobs["submit"] = (job, requests) =>
-    Effect.gen(function* () {
-      if (!/^\P{C}{1,200}$/u.test(job)) return yield* invalid("job", "a name has 1 to 200 characters")
-      yield* tables.mark(job, false)
-      yield* requests.pipe(
-        Stream.mapEffect((request) => toRow(job, request)),
-        toPages,
-        Stream.runForEach((page) => submitPage(job, page))
-      )
-      yield* tables.mark(job, true)
-      return yield* tables.count(job)
-    })
-
-  const retryFrom = (job: string, after: number): Effect.Effect<number, JobError> =>
-    tables.removeFailed(job, after).pipe(
-      Effect.tap(offer),
-      tables.transaction,
-      Effect.flatMap((ids) =>
-        ids.length === 0
-          ? Effect.succeed(0)
-          : Effect.map(retryFrom(job, Math.max(...ids)), (others) => ids.length + others)
-      )
+const submit = <E, R>(parts: Parts, job: string, requests: Stream.Stream<Batch.Request, E, R>) =>
+  Effect.gen(function* () {
+    if (!/^\P{C}{1,200}$/u.test(job)) return yield* invalid("job", "a name has 1 to 200 characters")
+    yield* parts.tables.mark(job, false)
+    yield* requests.pipe(
+      Stream.mapEffect((request) => toRow(job, request)),
+      toPages,
+      Stream.runForEach((page) => submitPage(parts, job, page))
     )
+    yield* parts.tables.mark(job, true)
+    return yield* parts.tables.count(job)
+  })
 
-  const answerNext: BatchJobs["answerNext"] = Effect.suspend(() => {
+const retryFrom = (parts: Parts, job: string, after: number): Effect.Effect<number, JobError> =>
+  parts.tables.removeFailed(job, after).pipe(
+    Effect.tap((ids) => offer(parts, ids)),
+    parts.tables.transaction,
+    Effect.flatMap((ids) =>
+      ids.length === 0
+        ? Effect.succeed(0)
+        : Effect.map(retryFrom(parts, job, Math.max(...ids)), (others) => ids.length + others)
+    )
+  )
+
+const answerNext = ({ queue, tables }: Parts): BatchJobs["answerNext"] =>
+  Effect.suspend(() => {
     let untaken: ProviderError | undefined
     const answered = queue.take(({ request: id }, { attempts }) =>
       Effect.gen(function* () {
@@ -183,26 +201,16 @@ const make = Effect.fnUntraced(function* (tables: BatchTables.BatchTables) {
     )
   })
 
-  const results: BatchJobs["results"] = (job) =>
-    Stream.paginate(0, (after: number) =>
-      Effect.map(tables.results(job, after), (rows) => {
-        const last = rows.at(-1)
-        return [
-          rows.map(({ result }) => decodeResult(result)),
-          last === undefined ? Option.none() : Option.some(Number(last.request))
-        ] as const
-      })
-    )
-
-  return BatchJobs.of({
-    submit,
-    progress: tables.count,
-    results,
-    retryFailed: (job) => retryFrom(job, 0),
-    remove: tables.remove,
-    answerNext
-  })
-})
+const results = ({ tables }: Parts, job: string): ReturnType<BatchJobs["results"]> =>
+  Stream.paginate(0, (after: number) =>
+    Effect.map(tables.results(job, after), (rows) => {
+      const last = rows.at(-1)
+      return [
+        rows.map(({ result }) => decodeResult(result)),
+        last === undefined ? Option.none() : Option.some(Number(last.request))
+      ] as const
+    })
+  )
 
 const invalid = (field: string, description: string): Effect.Effect<never, ProviderError> =>
   Effect.fail(new ProviderError({ provider: "BatchJobs", reason: new InvalidRequest({ field, description }) }))
@@ -269,11 +277,20 @@ export const layer = ({ claimTimeout = "30 seconds", pollInterval }: Options = {
     pollInterval,
     lockExpiration: expiration,
     lockRefreshInterval: Duration.divideUnsafe(expiration, 5)
-  })
+  }).pipe(
+    // Its tables are created with defects. The database may be killed at this moment too.
+    Layer.catchCause((cause) => {
+      const defect = Cause.squash(cause)
+      return Layer.effect(
+        PersistedQueue.PersistedQueueStore,
+        defect instanceof SqlError ? Effect.fail(defect) : Effect.failCause(cause)
+      )
+    })
+  )
   // What has a result needs no row in the queue.
   const cleanup = PersistedQueue.layerCleanup({ timeToLive: "1 hour" })
   const queue = Layer.merge(PersistedQueue.layer, cleanup).pipe(Layer.provide(store))
-  // The tables come first: they fail if the database cannot be reached, and those of the queue die.
+  // The tables come first: creating them is safe for programs that start at the same time.
   return Layer.unwrap(
     Effect.map(BatchTables.make, (tables) => Layer.effect(BatchJobs, make(tables)).pipe(Layer.provide(queue)))
   )

@@ -26,7 +26,9 @@ export async function startLiteLlm(command: string, baseUrl: string): Promise<Om
   // YAML contains JSON.
   writeFileSync(config, JSON.stringify({ model_list: [...models, embeddings], general_settings: { master_key: key } }))
   const flags = ["--config", config, "--host", "127.0.0.1", "--port", port, "--keepalive_timeout", "600"]
-  const child = spawn(command, flags, { stdio: "ignore" })
+  // Otherwise it fetches a list of prices when it starts.
+  const env = { ...process.env, LITELLM_LOCAL_MODEL_COST_MAP: "True" }
+  const child = spawn(command, flags, { stdio: "ignore", env })
   const stop = () => void child.kill("SIGKILL")
   process.once("exit", stop)
   const isReady = () =>

@@ -1,3 +1,4 @@
+import { cluster } from "./cluster.ts"
 import { cancellation, capacity, paced } from "./concurrent.ts"
 import { gateway } from "./gateway.ts"
 import type { Measure } from "./Measure.ts"
@@ -16,7 +17,8 @@ export const measures: ReadonlyArray<Measure> = [
   cancellation,
   imports,
   bundle,
-  gateway
+  gateway,
+  cluster
 ]
 
 export function measureNamed(name: string): Measure {

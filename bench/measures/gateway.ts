@@ -3,11 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { startLiteLlm } from "../gateway/litellm.ts"
 import { start, type Program } from "../process.ts"
 import { key, parseScenario, scenario } from "../server/scenarios.ts"
-import { quantile } from "../statistics.ts"
+import { quantile, sharedNow } from "../statistics.ts"
 import type { Subject } from "../subjects/catalogue.ts"
 import { keep, runTask, startClient, type Bench, type Figures, type Measure } from "./Measure.ts"
 
-interface Load {
+export interface Load {
   /** How many clients there are. Each reads its answers one after the other. */
   readonly streams: number
   readonly answers: number
@@ -87,28 +87,33 @@ async function measure({ client, proxy }: Opened, load: Load): Promise<Figures> 
 
 async function readAll(subject: Subject, { answers, scenario, streams }: Load, serverUrl: string): Promise<Figures> {
   const times: Array<number> = []
+  const delays: Array<number> = []
   let tokens = 0
+  const { amount, seconds } = parseScenario(scenario ?? "")
+  // The server may send one token less in a second.
+  const [isPaced, least] = seconds > 0 ? [true, 19] : [false, amount]
   const readOne = async () => {
     const startedAt = performance.now()
     let [first, received] = [Number.NaN, 0]
     if (scenario === undefined) await embed(subject, serverUrl)
     else {
-      const { amount, kind, seconds } = parseScenario(scenario)
       await subject.read(scenario, (text) => {
-        if (text !== "" && ++received === 1 && kind === "slow") first = performance.now() - startedAt
+        if (text === "") return
+        received++
+        if (isPaced && received === 1) first = performance.now() - startedAt
+        else if (isPaced) delays.push(sharedNow() - Number(text))
       })
-      // The server may send one token less in a second.
-      if (received < (seconds > 0 ? 19 : amount)) throw new Error(`only ${received} tokens arrived`)
+      if (received < least) throw new Error(`only ${received} tokens arrived`)
     }
     times.push(Number.isNaN(first) ? performance.now() - startedAt : first)
     tokens += received
   }
   const readSeveral = async (_: unknown, index: number) => {
-    await sleep((index * 1000) / streams)
+    if (isPaced) await sleep((index * 1000) / streams)
     for (let answer = 0; answer < answers; answer++) await readOne()
   }
   await Promise.all(Array.from({ length: streams }, readSeveral))
-  return { p50: quantile(times, 0.5), p95: quantile(times, 0.95), tokens }
+  return { p50: quantile(times, 0.5), p95: quantile(times, 0.95), delay: quantile(delays, 0.5), tokens }
 }
 
 /** Waits for the vectors of a thousand texts. */

@@ -53,6 +53,7 @@ const vector = JSON.stringify(Array.from({ length: 3200 }, (_, index) => Math.ro
 /** What a gateway asks of an Ollama, and the status, which clients of the benchmark ask for. */
 const descriptions: Readonly<Record<string, () => object>> = {
   [statusPath]: () => ({ lateness: takeLateness(), busySockets: openAnswers }),
+  "/api/version": () => ({ version: "0.12.0" }),
   "/api/tags": () => ({ models: listedModels.map((model) => ({ name: model, model })) }),
   "/api/ps": () => ({ models: [] }),
   "/api/show": () => ({ capabilities: ["completion", "embedding"] })

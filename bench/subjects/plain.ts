@@ -1,5 +1,6 @@
 // Clients without any library: the minimum that streaming costs, and reading whole bodies.
 import { Agent, request } from "node:http"
+import { text as readText } from "node:stream/consumers"
 import { wires, type Protocol } from "../server/wire.ts"
 import { key, messages } from "../server/scenarios.ts"
 import type { Connect } from "./catalogue.ts"
@@ -16,7 +17,8 @@ export const floor: Connect = async (serverUrl, protocol) => {
   const headers = { "content-type": "application/json", authorization: `Bearer ${key}` }
   return (scenario, onText, signal) =>
     new Promise((resolve, reject) => {
-      const sent = request(url, { method: "POST", agent, headers, ...(signal && { signal }) }, (response) => {
+      const sent = request(url, { method: "POST", agent, headers, ...(signal && { signal }) }, async (response) => {
+        if (response.statusCode !== 200) return reject(new Error(`${response.statusCode}: ${await readText(response)}`))
         const decoder = new TextDecoder()
         let rest = ""
         response.on("data", (bytes: Buffer) => {

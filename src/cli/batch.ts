@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Batch from "../Batch.ts"
 import * as Provider from "../Provider.ts"
-import { variable } from "./access.ts"
+import * as Access from "./access.ts"
 import * as Database from "./database.ts"
 import * as Failure from "./failure.ts"
 import type * as Flags from "./flags.ts"
@@ -20,7 +20,7 @@ const permits = 4
 export const batch = Effect.fnUntraced(function* (input: Input) {
   const { json, out } = input
   const show = yield* makeShow
-  const isShared = input.cluster !== undefined || (yield* variable(Database.urlVariable)).trim() !== ""
+  const isShared = input.cluster !== undefined || (yield* Access.variable(Database.urlVariable)).trim() !== ""
   if (!isShared && input.job !== undefined) return yield* Failure.fail("--job needs --cluster")
   const progress = yield* Effect.gen(function* () {
     return isShared ? yield* runThere(input, show.progress) : yield* runHere(input, show.progress)
@@ -36,9 +36,10 @@ export const batch = Effect.fnUntraced(function* (input: Input) {
 
 const runHere = Effect.fnUntraced(function* (input: Input, onProgress: OnProgress) {
   const { file, out, retryFailed } = input
+  const maxWait = yield* Access.parseTime("--max-wait", input.maxWait ?? "never", "never")
   const { concurrency, provider } = yield* findServers(input)
   yield* Lock.hold(`${out}.lock`, out)
-  return yield* Batch.run({ input: file, output: out, concurrency, retryFailed, onProgress }).pipe(
+  return yield* Batch.run({ input: file, output: out, concurrency, maxWait, retryFailed, onProgress }).pipe(
     Effect.provideService(Provider.Provider, provider)
   )
 })
@@ -56,6 +57,11 @@ export const batchWorker = Effect.fnUntraced(function* (input: Flags.Input<typeo
   const { concurrency, provider } = yield* findServers(input)
   const { work } = yield* loadJobs
   yield* Effect.provideService(work(input.cluster, concurrency), Provider.Provider, provider)
+})
+
+export const batchRemove = Effect.fnUntraced(function* ({ cluster, job }: Flags.Input<typeof Flags.batchRemove>) {
+  const { remove } = yield* loadJobs
+  yield* remove(cluster, job)
 })
 
 /** The servers of a batch, and how many requests they get at a time. */

@@ -5,6 +5,7 @@ import * as Logger from "effect/Logger"
 import * as Path from "effect/Path"
 import { PersistedQueueError } from "effect/persistence/PersistedQueue"
 import * as Schedule from "effect/Schedule"
+import * as SqlClient from "effect/sql/SqlClient"
 import { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import * as Batch from "../Batch.ts"
@@ -22,7 +23,15 @@ interface Job {
   readonly retryFailed: boolean
 }
 
-const jobsOf = (cluster: string | undefined) => Layer.provide(BatchJobs.layer(), Database.layer(cluster))
+/** A database that cannot be reached is an error at the start, since its address may be wrong. Later it is waited for. */
+const jobsOf = (cluster: string | undefined) =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`SELECT 1`
+      return yield* whileDown(Effect.suspend(() => Layer.build(Layer.fresh(BatchJobs.layer()))))
+    })
+  ).pipe(Layer.provide(Database.layer(cluster)))
 
 /** Submits the requests, waits for the workers, and writes the results. Each part can be cut, and is done again by the same command. */
 export const submit = (
@@ -36,7 +45,7 @@ export const submit = (
     // Workers begin with the first requests, so all lines are checked before.
     const total = yield* Stream.runCount(Batch.readRequests(file))
     yield* whileDown(jobs.submit(name, Batch.readRequests(file)))
-    if (retryFailed) yield* jobs.retryFailed(name)
+    if (retryFailed) yield* whileDown(jobs.retryFailed(name))
     const wait = whileDown(jobs.progress(name)).pipe(
       Effect.tap(({ done, failed, total }) => onProgress({ total, done, failed, waiting: 0 })),
       Effect.repeat({ until: ({ done, total }) => done === total, schedule: Schedule.spaced("1 second") })
@@ -44,8 +53,9 @@ export const submit = (
     const progress = yield* Effect.onInterrupt(wait, () =>
       Output.note("the workers go on; the same command waits for them again")
     )
+    if (progress.total < total) return yield* Failure.fail(`the job "${name}" was removed from the database`)
     if (progress.total > total) yield* Output.note(`the job "${name}" also has requests that are not in ${file}`)
-    yield* Batch.writeResults(out, jobs.results(name))
+    yield* whileDown(Batch.writeResults(out, jobs.results(name)))
     return { total: progress.total, done: progress.done, failed: progress.failed, waiting: 0 }
   }).pipe(
     Effect.provide(jobsOf(cluster)),
@@ -53,17 +63,43 @@ export const submit = (
   )
 
 /** The database may be restarted. */
-const whileDown = <A, E, R>(effect: Effect.Effect<A, E | BatchJobs.JobError, R>) =>
-  Effect.retry(effect, {
-    while: (error) => error instanceof SqlError || error instanceof PersistedQueueError,
-    schedule: Schedule.spaced("1 second").pipe(Schedule.upTo({ duration: "10 minutes" }))
-  })
+const whileDown = <A, E, R>(effect: Effect.Effect<A, E | BatchJobs.JobError, R>) => {
+  let isNoted = false
+  const note = (error: unknown) =>
+    Effect.suspend(() => {
+      if (isNoted || !isOfDatabase(error)) return Effect.void
+      isNoted = true
+      return Output.note(`${Database.describe(error)}; it is tried again for 10 minutes`)
+    })
+  return Effect.tapError(effect, note).pipe(
+    Effect.retry({
+      while: (error) => isOfDatabase(error),
+      schedule: Schedule.spaced("1 second").pipe(Schedule.upTo({ duration: "10 minutes" }))
+    })
+  )
+}
+
+const isOfDatabase = (error: unknown): error is BatchJobs.JobError =>
+  error instanceof SqlError || error instanceof PersistedQueueError
+
+/** Also one whose requests are not answered yet. */
+export const remove = (cluster: string | undefined, job: string) =>
+  Effect.gen(function* () {
+    const jobs = yield* BatchJobs.BatchJobs
+    const { total } = yield* jobs.progress(job)
+    if (total === 0) return yield* Failure.fail(`there is no job "${job}"`)
+    yield* jobs.remove(job)
+    yield* Output.note(`removed the job "${job}" with ${total} requests`)
+  }).pipe(
+    Effect.provide(jobsOf(cluster)),
+    Effect.catchTag(["SqlError", "PersistedQueueError"], (error) => Failure.fail(Database.describe(error)))
+  )
 
 /** Until a signal stops it, which gives the requests that run to other workers. */
 export const work = (cluster: string | undefined, concurrency: number) =>
   Output.note(`waits for requests, ${concurrency} at a time`).pipe(
     Effect.andThen(Layer.launch(BatchJobs.worker({ concurrency }))),
     Effect.provide(jobsOf(cluster)),
-    Effect.catchTag("SqlError", (error) => Failure.fail(Database.describe(error))),
+    Effect.catchTag(["SqlError", "PersistedQueueError"], (error) => Failure.fail(Database.describe(error))),
     Effect.provideService(Logger.LogToStderr, true)
   )

@@ -124,7 +124,14 @@ const subcommands = [
     "batch-worker",
     "Answer the requests of batches that are in a database, together with workers on other machines",
     Flags.batchWorker,
-    withSettings(async () => (await import("./batch.ts")).batchWorker)
+    withSettings(async () => (await import("./batch.ts")).batchWorker),
+    { sendsMany: true }
+  ),
+  define(
+    "batch-remove",
+    "Remove a job from the database, with its requests and results. Workers stop answering it",
+    Flags.batchRemove,
+    async () => (await import("./batch.ts")).batchRemove
   ),
   define(
     "serve",

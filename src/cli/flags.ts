@@ -109,6 +109,10 @@ export const batch = {
     "How many requests run at the same time (default: 4 for each host, and one that waits)"
   ),
   retryFailed: isSet("retry-failed", "Send requests that failed in an earlier run again"),
+  maxWait: optional(
+    Flag.String("max-wait"),
+    "How long requests wait while no server can be reached or all are busy, such as 2h, before the run ends (default: never; without --cluster)"
+  ),
   cluster,
   job: optional(
     Flag.String("job"),
@@ -122,6 +126,11 @@ export const batchWorker = {
   model: batch.model,
   concurrency: batch.concurrency,
   ...timeouts
+}
+
+export const batchRemove = {
+  job: Argument.String("job").pipe(Argument.withDescription("The name of the job: that of its file, or of --job")),
+  cluster
 }
 
 const modelName = Argument.String("model").pipe(Argument.withDescription("The name of a model"))

@@ -152,65 +152,17 @@ const makeEntry = (state: State, request: Scheduler.Request): Scheduler.LocalEnt
   const start = (limit: WaitLimit): Attempt => {
     const id = state.nextId()
     const subject = () => toSubject(id, request, entry, local.hosts(), local.now() - since)
-    const attempt = {
-      subject,
-      limit,
-      answer: Deferred.makeUnsafe(),
-      grant: undefined,
-      hasBegun: false
-    } satisfies Attempt
+    const attempt: Attempt = { subject, limit, answer: Deferred.makeUnsafe(), grant: undefined, hasBegun: false }
     current = { id, attempt }
     attempts.set(id, attempt)
     return attempt
   }
-
-  /** The scheduler of the cluster answers within the limit. That it cannot be reached for longer shows here. */
-  const ask = (attempt: Attempt) =>
-    Effect.suspend(() => {
-      const { kind, limit, until } = attempt.limit
-      connection.send(toAcquire(attempt, local.now()))
-      return Effect.timeoutOrElse(Deferred.await(attempt.answer), {
-        duration: Math.max(0, until - local.now()) + graceMillis,
-        orElse: () => Effect.fail(new Timeout({ kind, limit: Duration.millis(limit) }))
-      })
-    })
-
-  /** Its own scheduler, until that of the cluster can be reached again or has given a host before. */
-  const acquireAlone = (attempt: Attempt): Effect.Effect<Scheduler.Grant, Choose.Failure> =>
-    Effect.raceAllFirst([
-      Effect.onInterrupt(entry.acquire(attempt.limit), () => Effect.sync(() => entry.end(stopped))),
-      Deferred.await(attempt.answer),
-      Effect.andThen(
-        connection.opened,
-        Effect.suspend(() => acquire(attempt))
-      )
-    ])
-
-  const acquire = (attempt: Attempt): Effect.Effect<Scheduler.Grant, Choose.Failure> => {
-    // Without hosts, only the cluster can name some.
-    if (local.hosts().length === 0) return ask(attempt)
-    if (!connection.isOpen()) return acquireAlone(attempt)
-    return Effect.raceFirst(ask(attempt), Effect.andThen(connection.closed, acquireAlone(attempt)))
-  }
-
-  /** Both schedulers may have given a host in the same moment. That of the cluster counts. */
-  const take = (attempt: Attempt, own: Scheduler.Grant): Scheduler.Grant => {
-    const grant = (attempt.grant ??= own)
-    if (entry.host() === grant.host) {
-      connection.resync()
-    } else {
-      entry.end(stopped)
-      entry.hold(grant.host, false)
-    }
-    return grant
-  }
-
   return {
     ...entry,
     acquire: (limit) =>
       Effect.suspend(() => {
         const attempt = start(limit)
-        return Effect.map(acquire(attempt), (grant) => take(attempt, grant))
+        return Effect.map(acquire(state, entry, attempt), (grant) => take(state, entry, attempt, grant))
       }),
     begin: () => {
       entry.begin()
@@ -234,6 +186,56 @@ const makeEntry = (state: State, request: Scheduler.Request): Scheduler.LocalEnt
       })
     }
   }
+}
+
+type Acquiring = Effect.Effect<Scheduler.Grant, Choose.Failure>
+
+/** Waits for a host, from the scheduler that can be reached. */
+const acquire = (state: State, entry: Scheduler.LocalEntry, attempt: Attempt): Acquiring => {
+  const { connection, local } = state
+  // Without hosts, only the cluster can name some.
+  if (local.hosts().length === 0) return ask(state, attempt)
+  if (!connection.isOpen()) return acquireAlone(state, entry, attempt)
+  return Effect.raceFirst(ask(state, attempt), Effect.andThen(connection.closed, acquireAlone(state, entry, attempt)))
+}
+
+/** The scheduler of the cluster answers within the limit. That it cannot be reached for longer shows here. */
+const ask = ({ connection, local }: State, attempt: Attempt): Acquiring =>
+  Effect.suspend(() => {
+    const { kind, limit, until } = attempt.limit
+    connection.send(toAcquire(attempt, local.now()))
+    return Effect.timeoutOrElse(Deferred.await(attempt.answer), {
+      duration: Math.max(0, until - local.now()) + graceMillis,
+      orElse: () => Effect.fail(new Timeout({ kind, limit: Duration.millis(limit) }))
+    })
+  })
+
+/** Its own scheduler, until that of the cluster can be reached again or has given a host before. */
+const acquireAlone = (state: State, entry: Scheduler.LocalEntry, attempt: Attempt): Acquiring =>
+  Effect.raceAllFirst([
+    Effect.onInterrupt(entry.acquire(attempt.limit), () => Effect.sync(() => entry.end(stopped))),
+    Deferred.await(attempt.answer),
+    Effect.andThen(
+      state.connection.opened,
+      Effect.suspend(() => acquire(state, entry, attempt))
+    )
+  ])
+
+/** Both schedulers may have given a host in the same moment. That of the cluster counts. */
+const take = (
+  { connection }: State,
+  entry: Scheduler.LocalEntry,
+  attempt: Attempt,
+  own: Scheduler.Grant
+): Scheduler.Grant => {
+  const grant = (attempt.grant ??= own)
+  if (entry.host() === grant.host) {
+    connection.resync()
+  } else {
+    entry.end(stopped)
+    entry.hold(grant.host, false)
+  }
+  return grant
 }
 
 /** How much later than a limit it shows that the scheduler of the cluster does not answer. */

@@ -332,7 +332,9 @@ const toError = (failure: Choose.Failure): ProviderError =>
 /** Hosts that have left are no longer of interest. */
 const admit = (scheduler: Scheduler.Local, subject: Protocol.Subject): Scheduler.LocalEntry => {
   const { caller, crashed, failed, fingerprint, inUse, minTokens, model, prompt, tried, waited } = subject
-  const find = (names: ReadonlyArray<string>) => new Set(scheduler.hosts().filter(({ name }) => names.includes(name)))
+  const find = (names: ReadonlyArray<string>) =>
+    // Most requests have none.
+    new Set(names.length === 0 ? [] : scheduler.hosts().filter(({ name }) => names.includes(name)))
   return scheduler.admit({
     // The last hash is that of the whole prompt.
     request: { fingerprint, prompt: prompt.hashes.at(-1), characters: prompt.characters },

@@ -2,9 +2,11 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { InvalidRequest, ProviderError } from "../ProviderError.ts"
+import * as Json from "../values/json.ts"
 
 /** An option of a batch that is a path. */
 export type Field = "input" | "output"
@@ -101,3 +103,19 @@ export const append = Effect.fnUntraced(function* (
 const encoder = new TextEncoder()
 
 const encode = (line: string): Uint8Array => encoder.encode(`${line}\n`)
+
+/** The error names the line, and does not quote it. */
+export const readLine = <A>(
+  read: (value: unknown) => Result.Result<A, InvalidRequest>,
+  field: Field,
+  number: number,
+  text: string
+): Effect.Effect<A, ProviderError> => {
+  const value = Json.parse(text)
+  const result = value === undefined ? Result.fail(new InvalidRequest({ description: "is not JSON" })) : read(value)
+  return Effect.fromResult(
+    Result.mapError(result, ({ description = "", field: path }) =>
+      invalid(field, `line ${number}: ${path === undefined ? "" : `${path}: `}${description}`)
+    )
+  )
+}

@@ -2,10 +2,14 @@
 import { expect, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Net from "node:net"
+import * as Redis from "../../src/cli/serve/redis.ts"
 import * as Shared from "../../src/cli/serve/shared.ts"
 import * as Sources from "../../src/cli/serve/sources.ts"
+import * as Limits from "../../src/policies/limits.ts"
 
 const Count = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 }))
 
@@ -36,6 +40,8 @@ it.effect("the password of Redis comes from its variable, and is shown nowhere",
       "http://cache",
       "cache:6379",
       "redis://",
+      "redis://cache/name",
+      "redis://cache:99999",
       ""
     ]) {
       const { message } = yield* Effect.flip(Shared.readAddress(text, "--redis"))
@@ -43,4 +49,36 @@ it.effect("the password of Redis comes from its variable, and is shown nowhere",
       expect(message).not.toContain("SECRET")
     }
   }).pipe(environment({ REDISCLI_AUTH: "SECRET" }))
+)
+
+it.live.each([
+  { answer: "-WRONGPASS invalid username-password pair or user is disabled.\r\n", code: "WRONGPASS" },
+  { answer: "-LOADING Redis is loading the dataset in memory\r\n", code: "LOADING" },
+  { answer: undefined, code: "ECONNREFUSED" }
+])("the log says why Redis does not answer: $code", ({ answer, code }) =>
+  Effect.gen(function* () {
+    const server = Net.createServer((socket) =>
+      socket
+        .on("error", () => undefined)
+        .on("data", (bytes) => {
+          for (const _ of String(bytes).matchAll(/\*\d+\r\n/g)) socket.write(answer ?? "")
+        })
+    )
+    const port = yield* Effect.callback<number>((resume) => {
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+      })
+    })
+    const close = Effect.sync(() => server.close())
+    if (answer === undefined) yield* close
+    else yield* Effect.addFinalizer(() => close)
+    const { limiter } = yield* Redis.make({ url: `redis://127.0.0.1:${port}`, password: Redacted.make("SECRET") })
+    const logged: Array<unknown> = []
+    const limits = yield* Limits.make({ limiter, onStoreError: "memory" })
+    yield* Effect.scoped(limits.admit("key", { requestsPerMinute: 1 }, false)).pipe(
+      Effect.provide(Logger.layer([Logger.make(({ message }) => void logged.push(message))]))
+    )
+    expect(String(logged)).toContain(`does not answer (${code}); each process counts by itself`)
+  })
 )

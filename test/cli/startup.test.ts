@@ -30,3 +30,11 @@ it.live.each([
     expect(modules.split("\n").filter((url) => others.test(url))).toEqual([])
   })
 )
+
+it.live.each([["batch", "requests.jsonl", "--out", "results.jsonl"], ["batch-worker"]])(
+  "%j keeps its connections",
+  (args) =>
+    Effect.gen(function* () {
+      expect(yield* load([...args, "--provider", "ollama", "--url", "http://127.0.0.1:1"])).toContain("/undici/")
+    })
+)

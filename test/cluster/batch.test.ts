@@ -114,6 +114,25 @@ describe("batch with workers", () => {
     })
   )
 
+  it.live.skipIf(Process.isMissing("postgres"))(
+    "a job that nobody answers is removed, and the program that waits for it does not take that for its end",
+    () =>
+      Effect.gen(function* () {
+        const postgres = yield* Postgres.make
+        const { file, out } = writeRequests(6)
+        const env = { LOCAL_LLM_CLUSTER: postgres.url }
+        const submitting = yield* CommandLine.start(["batch", file, "--out", out, "--job", "six"], { env })
+        const remove = CommandLine.run(["batch-remove", "six"], { env })
+        const removed = yield* Effect.repeat(remove, { until: ({ code }) => code === 0 })
+        expect(removed.stderr).toContain('removed the job "six"')
+        const result = yield* submitting.result
+        expect(result.code).toBe(1)
+        expect(result.stderr).toContain('the job "six" was removed')
+        expect(Fs.existsSync(out)).toBe(false)
+        expect((yield* remove).stderr).toContain('there is no job "six"')
+      })
+  )
+
   it.live.each([
     { flags: ["--cluster", "postgres://me:secret@127.0.0.1/db"], error: "PGPASSWORD" },
     { flags: ["--cluster", "gpu-1"], error: "postgres://user@host/database" },

@@ -49,7 +49,8 @@ const say = (line: string): void => {
 
 const cache = Path.join(import.meta.dirname, "../../.cache/debian")
 
-const findProgram = (name: Name): Program | undefined =>
+/** A program that is installed, or was unpacked before. */
+export const findProgram = (name: Name): Program | undefined =>
   search(name, [...(process.env["PATH"] ?? "").split(":"), ...foldersBelow("/")]) ?? searchUnpacked(name)
 
 const searchUnpacked = (name: Name): Program | undefined => {

@@ -13,7 +13,15 @@ import * as Path from "node:path"
 import * as Batch from "../../src/Batch.ts"
 import * as MockProvider from "../../src/MockProvider.ts"
 import * as Provider from "../../src/Provider.ts"
-import { ApiError, ModelNotAvailable, NetworkError, ProviderError, RateLimited } from "../../src/ProviderError.ts"
+import {
+  ApiError,
+  ModelNotAvailable,
+  NetworkError,
+  ProviderError,
+  RateLimited,
+  StreamTruncated,
+  Timeout
+} from "../../src/ProviderError.ts"
 import * as Fingerprints from "../../src/values/fingerprints.ts"
 
 const makeFiles = () => {
@@ -319,6 +327,79 @@ describe("run", () => {
       yield* TestClock.adjust("5 seconds")
       expect(yield* Fiber.join(fiber)).toMatchObject({ done: 1, failed: 0, waiting: 0 })
       expect(waiting).toEqual([0, 1, 0, 0])
+    })
+  )
+})
+
+const request = { custom_id: "a", body: { model: "m", messages: [{ role: "user", content: "Hi" }] } }
+const reset = MockProvider.fail(new NetworkError({ kind: "reset" }))
+const refused = MockProvider.fail(new NetworkError({ kind: "refused" }))
+
+describe("a request whose answer breaks off", () => {
+  it.effect("is sent again, twice at most, and only whole answers are results", () =>
+    Effect.gen(function* () {
+      const provider = yield* MockProvider.make(
+        MockProvider.sequence([
+          ["par", reset],
+          [refused],
+          [refused],
+          [MockProvider.fail(new StreamTruncated({}))],
+          ["whole"]
+        ])
+      )
+      const fiber = yield* Effect.forkChild(Effect.provideService(Batch.answer(request), Provider.Provider, provider))
+      yield* TestClock.adjust("1 minute")
+      const result = yield* Fiber.join(fiber)
+      expect(result.error).toBe(null)
+      expect(contentOf(result)).toBe("whole")
+      expect(yield* provider.requests).toHaveLength(5)
+    })
+  )
+
+  it.effect.each([
+    { name: "a server that it ends", error: new NetworkError({ kind: "reset" }), sent: 3 },
+    { name: "a server that fails", error: new ApiError({ status: 500 }), sent: 3 },
+    { name: "a timeout", error: new Timeout({ kind: "idle", limit: Duration.seconds(1) }), sent: 1 },
+    { name: "an error of the request", error: new ApiError({ status: 400 }), sent: 1 }
+  ])("has a failure in the end: $name", ({ error, sent }) =>
+    Effect.gen(function* () {
+      for (const answer of [Batch.answer, Batch.answerOnce]) {
+        const provider = yield* MockProvider.make([MockProvider.fail(error)])
+        const fiber = yield* Effect.forkChild(Effect.provideService(answer(request), Provider.Provider, provider))
+        yield* TestClock.adjust("1 minute")
+        expect((yield* Fiber.join(fiber)).error).toMatchObject({ code: error._tag })
+        expect(yield* provider.requests).toHaveLength(sent)
+      }
+    })
+  )
+
+  it.effect("is not given to another program: it may be what ends the servers", () =>
+    Effect.gen(function* () {
+      const untaken = yield* MockProvider.make([refused])
+      const answered = Effect.provideService(Batch.answerOnce(request), Provider.Provider, untaken)
+      expect((yield* Effect.flip(answered)).reason).toMatchObject({ _tag: "NetworkError", kind: "refused" })
+      const ended = yield* MockProvider.make(MockProvider.sequence([[reset], [refused], [refused]]))
+      const fiber = yield* Effect.forkChild(Effect.provideService(Batch.answerOnce(request), Provider.Provider, ended))
+      yield* TestClock.adjust("1 minute")
+      expect((yield* Fiber.join(fiber)).error).toMatchObject({ code: "NetworkError" })
+    })
+  )
+})
+
+describe("maxWait", () => {
+  it.effect("a run fails with the error of the servers, and the next run does what is missing", () =>
+    Effect.gen(function* () {
+      const files = makeFiles()
+      write(files.input, [line("a")])
+      const quota = new RateLimited({ description: "the quota is used up" })
+      const provider = yield* MockProvider.make([MockProvider.fail(quota)])
+      const fiber = yield* Effect.forkChild(Effect.flip(run(provider, { ...files, maxWait: "12 seconds" })))
+      while ((yield* provider.requests).length === 0) yield* realTime
+      yield* TestClock.adjust("1 minute")
+      expect((yield* Fiber.join(fiber)).message).toContain("the quota is used up")
+      expect(yield* provider.requests).toHaveLength(3)
+      expect(read(files.output)).toEqual([])
+      expect(yield* run((yield* makeEcho).provider, files)).toMatchObject({ done: 1, failed: 0 })
     })
   )
 })

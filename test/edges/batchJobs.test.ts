@@ -202,6 +202,15 @@ describe("BatchJobs", () => {
     }).pipe(Effect.provide(jobs))
   )
 
+  it.live("a database that fails while the tables are created is an error, not a defect", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE VIEW effect_queue_migrations AS SELECT 1 AS other`
+      const error = yield* Effect.flip(Layer.build(BatchJobs.layer()))
+      expect(error._tag).toBe("SqlError")
+    }).pipe(Effect.provide(Sqlite.layer(":memory:")))
+  )
+
   it.live("all characters of ids are kept, and what no database takes is refused", () =>
     Effect.gen(function* () {
       const { submit } = yield* BatchJobs.BatchJobs

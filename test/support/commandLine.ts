@@ -3,7 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { spawn, spawnSync } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 
 export interface Output {
   readonly stdout: string
@@ -43,7 +43,8 @@ export interface Options {
 /** Nothing listens there. */
 export const nowhere = "http://127.0.0.1:1"
 
-const bundled = new URL("../../.cache/commandLine/", import.meta.url)
+/** Where `bundleCommandLine.ts` has written it. */
+const bundled = pathToFileURL(`${process.env["COMMAND_LINE"]}/`)
 const main = fileURLToPath(new URL("main.js", bundled))
 const redirectPorts = new URL("redirectPorts.js", bundled).href
 

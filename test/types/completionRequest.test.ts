@@ -461,6 +461,29 @@ describe("a request that was checked", () => {
     expect(Result.getOrThrow(check({ ...checked(), seed: 1 }))).toMatchObject({ seed: 1 })
   })
 
+  it("is checked again behind a proxy, and as a copy of all its properties", () => {
+    const proxy = new Proxy(checked(), { get: (target, key) => (key === "temperature" ? 7 : Reflect.get(target, key)) })
+    expect(Result.getOrThrow(check(proxy))).not.toHaveProperty("temperature", 7)
+    const properties = Object.getOwnPropertyDescriptors(checked())
+    const copy: unknown = Object.defineProperties({}, { ...properties, temperature: { value: 7, enumerable: true } })
+    expect(Result.isFailure(check(copy))).toBe(true)
+  })
+
+  it("may get its bytes from a getter or a proxy, anew each time", () => {
+    const png = () => new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0])
+    const message = {
+      role: "user",
+      content: "x",
+      get images() {
+        return [png()]
+      }
+    }
+    const chat = Result.getOrThrow(check({ model: "m", messages: [message] }))
+    expect(chat.messages?.[0]?.images).toEqual([png()])
+    const images = new Proxy([png()], { get: (target, key) => (key === "0" ? png() : Reflect.get(target, key)) })
+    expect(Result.getOrThrow(check({ model: "m", prompt: "x", images })).images).toEqual([png()])
+  })
+
   it("is no valid embedding request", () => {
     expect(Result.isFailure(Embedding.check(checked()))).toBe(true)
     const request = Result.getOrThrow(Embedding.check({ input: ["x"] }))

@@ -29,7 +29,7 @@ const prefix = "local-llm:"
 
 const maxDelay = 2000
 
-const clientOptions = ({ password, url }: Address) => ({
+const clientOptions = ({ password, url }: Address, onFailure: (cause: Error) => void) => ({
   url,
   ...(password !== undefined && { password: Redacted.value(password) }),
   // A command fails while there is no connection.
@@ -39,14 +39,15 @@ const clientOptions = ({ password, url }: Address) => ({
   socket: {
     connectTimeout: 5000,
     socketTimeout: 10_000,
-    reconnectStrategy: (retries: number) => Math.min(50 * 2 ** retries, maxDelay)
+    reconnectStrategy: (retries: number, cause: Error) => {
+      onFailure(cause)
+      return Math.min(50 * 2 ** retries, maxDelay)
+    }
   }
 })
 
 /** How long the first connection is waited for. */
 const firstConnection = "1 second"
-
-const offline = new Redis.RedisError({ cause: new Error("there is no connection yet") })
 
 /** Redis, which may come later than the gateway. Until then, all that is sent fails. */
 const connect = Effect.fnUntraced(function* (address: Address) {
@@ -54,7 +55,12 @@ const connect = Effect.fnUntraced(function* (address: Address) {
   const own = yield* Effect.acquireRelease(Scope.make(), (own) => Effect.forkDetach(Scope.close(own, Exit.void)))
   const connected = yield* Deferred.make<Redis.Redis["Service"]>()
   let current: Redis.Redis["Service"] | undefined
-  yield* Layer.build(NodeRedis.layer(clientOptions(address))).pipe(
+  let failure = new Error("there is no connection yet")
+  const offline = Effect.suspend(() => Effect.fail(new Redis.RedisError({ cause: failure })))
+  const options = clientOptions(address, (cause) => {
+    failure = cause
+  })
+  yield* Layer.build(NodeRedis.layer(options)).pipe(
     Effect.flatMap((context) => {
       const { client } = Context.get(context, NodeRedis.NodeRedis)
       current = Context.get(context, Redis.Redis)
@@ -74,9 +80,9 @@ const connect = Effect.fnUntraced(function* (address: Address) {
   )
   yield* Effect.timeoutOption(Deferred.await(connected), firstConnection)
   const redis = yield* Redis.make({
-    send: (...args) => Effect.suspend(() => current?.send(...args) ?? Effect.fail(offline)),
-    subscribe: () => Effect.fail(offline),
-    connect: Effect.fail(offline)
+    send: (...args) => Effect.suspend(() => current?.send(...args) ?? offline),
+    subscribe: () => offline,
+    connect: offline
   })
   return redis
 })

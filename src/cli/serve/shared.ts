@@ -10,11 +10,12 @@ const passwordVariable = "REDISCLI_AUTH"
 
 /** Reads an address such as `redis://cache:6379`. It is not quoted if it may have a password. */
 export const readAddress = Effect.fnUntraced(function* (text: string, source: string) {
-  const { hostname = "", password = "", protocol = "" } = URL.parse(text) ?? {}
+  const { hostname = "", password = "", pathname = "", protocol = "" } = URL.parse(text) ?? {}
   if (password !== "") {
     return yield* Failure.fail(`${source} has a password; ${passwordVariable} is the variable for it`)
   }
-  if (!/^rediss?:$/.test(protocol) || hostname === "") {
+  // The path is the number of a database.
+  if (!/^rediss?:$/.test(protocol) || hostname === "" || !/^\/?\d*$/.test(pathname)) {
     return yield* Failure.fail(`${source} is an address such as redis://cache:6379, or rediss:// for TLS`)
   }
   const secret = yield* Access.variable(passwordVariable)

@@ -31,35 +31,38 @@ const makeHosts = () => {
   return { connect, most: () => most }
 }
 
-it.live("two gateways together use no more than the permits of each host", () =>
-  Effect.gen(function* () {
-    const { connect, most } = makeHosts()
-    const options = { connect, maxWaiting: 1000 }
-    const base = yield* Layer.build(
-      Cluster.layerScheduler({ ...options, takeoverDelay: 0 }).pipe(
-        Layer.provideMerge(Cluster.layerMemory),
-        Layer.provideMerge(NodeHttpClient.layerUndici)
+it.live(
+  "two gateways together use no more than the permits of each host",
+  () =>
+    Effect.gen(function* () {
+      const { connect, most } = makeHosts()
+      const options = { connect, maxWaiting: 1000 }
+      const base = yield* Layer.build(
+        Cluster.layerScheduler({ ...options, takeoverDelay: 0 }).pipe(
+          Layer.provideMerge(Cluster.layerMemory),
+          Layer.provideMerge(NodeHttpClient.layerUndici)
+        )
       )
-    )
-    yield* Effect.gen(function* () {
-      for (const name of ["one", "two"]) {
-        yield* Effect.forkScoped(Cluster.join({ name, url: `http://${name}`, kind: "ollama", permits: 3 }))
-      }
-      const gateway = Effect.map(Layer.build(Layer.fresh(Cluster.layer(options))), (context) =>
-        Context.get(context, Cluster.Cluster)
-      )
-      const [one, two] = yield* Effect.all([gateway, gateway])
-      yield* SubscriptionRef.changes(one.state).pipe(
-        Stream.takeUntil(({ hosts }) => hosts.length === 2),
-        Stream.runDrain
-      )
-      const answers = yield* Effect.forEach(
-        Array.from({ length: 100 }),
-        (_, i) => (i % 2 === 0 ? one : two).complete({ model: "mock", prompt: `${i}` }),
-        { concurrency: "unbounded" }
-      )
-      expect(answers.map(({ content }) => content)).toEqual(answers.map(() => "ab"))
-      expect(most()).toBe(3)
-    }).pipe(Effect.provideContext(base))
-  })
+      yield* Effect.gen(function* () {
+        for (const name of ["one", "two"]) {
+          yield* Effect.forkScoped(Cluster.join({ name, url: `http://${name}`, kind: "ollama", permits: 3 }))
+        }
+        const gateway = Effect.map(Layer.build(Layer.fresh(Cluster.layer(options))), (context) =>
+          Context.get(context, Cluster.Cluster)
+        )
+        const [one, two] = yield* Effect.all([gateway, gateway])
+        yield* SubscriptionRef.changes(one.state).pipe(
+          Stream.takeUntil(({ hosts }) => hosts.length === 2),
+          Stream.runDrain
+        )
+        const answers = yield* Effect.forEach(
+          Array.from({ length: 100 }),
+          (_, i) => (i % 2 === 0 ? one : two).complete({ model: "mock", prompt: `${i}` }),
+          { concurrency: "unbounded" }
+        )
+        expect(answers.map(({ content }) => content)).toEqual(answers.map(() => "ab"))
+        expect(most()).toBe(3)
+      }).pipe(Effect.provideContext(base))
+    }),
+  60_000
 )

@@ -15,15 +15,18 @@ export const layer = (flag: string | undefined) =>
       const url = flag ?? (yield* variable(urlVariable)).trim()
       yield* check(url, flag === undefined ? urlVariable : "--cluster")
       const password = yield* variable("PGPASSWORD")
-      const { layer } = yield* Effect.tryPromise({
+      const { layer, PgClient } = yield* Effect.tryPromise({
         try: () => import("@effect/sql-pg/PgClient"),
         catch: () => new Failure.CommandFailed({ message: "a cluster needs a package: npm install @effect/sql-pg" })
       })
-      return layer({
+      const client = layer({
         url: Redacted.make(url),
         applicationName: "local-llm",
         ...(password === "" ? {} : { password: Redacted.make(password) })
       })
+      // What makes its tables later would not say why it cannot.
+      const probe = Effect.flatMap(PgClient, (sql) => sql`SELECT 1`)
+      return Layer.provideMerge(Layer.effectDiscard(probe), client)
     })
   )
 

@@ -5,13 +5,14 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
+import * as CommandLine from "../support/commandLine.ts"
 import * as Gateways from "./gateways.ts"
 import * as Process from "./process.ts"
 import * as Shared from "./shared.ts"
 
 /** Longer runs are started by hand: 500 streams, 20 faults. */
-const streams = Number(process.env["CLUSTER_STREAMS"] ?? 120)
-const faults = Number(process.env["CLUSTER_FAULTS"] ?? 5)
+const streams = Number(process.env["CLUSTER_STREAMS"] ?? 100)
+const faults = Number(process.env["CLUSTER_FAULTS"] ?? 4)
 const seed = process.env["CLUSTER_SEED"] ?? "cluster"
 const clients = 12
 
@@ -57,6 +58,19 @@ const faultsOf = ({ gateways, hosts, postgres, runners }: Shared.Cluster): Reado
 const report = (line: string) => Effect.sync(() => void process.stdout.write(`  ${line}\n`))
 
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(1)} s`
+
+describe("a cluster without its database", () => {
+  it.live.each(["serve", "join --provider ollama --host gpu-1"])("%s says why it does not start", (command) =>
+    Effect.gen(function* () {
+      const args = [...command.split(" "), "--listen", "127.0.0.1:0", "--cluster", "postgres://me@127.0.0.1:1/db"]
+      const { code, stderr } = yield* CommandLine.run(args)
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr: "local-llm: the database: connect ECONNREFUSED 127.0.0.1:1\n"
+      })
+    })
+  )
+})
 
 describe.skipIf(Process.isMissing("postgres"))("a cluster of two gateways, two runners and four hosts", () => {
   const scope = Scope.makeUnsafe()

@@ -32,8 +32,10 @@ export interface Gateway extends Process.Process {
   readonly url: string
   /** Its ways to the runners. */
   readonly network: ReadonlyArray<Proxy.Proxy>
-  /** How often it was killed. */
-  readonly kills: () => number
+  /** How often it was killed, and started again. */
+  readonly changes: () => number
+  /** Whether it was killed, and is not back. A connection of the same moment may be accepted still. */
+  readonly isOff: () => boolean
 }
 
 export interface Cluster {
@@ -107,16 +109,21 @@ const makeGateway = Effect.fnUntraced(function* (
     startUntil(start, ({ stdout }) => stdout.includes("ANTHROPIC")),
     "SIGKILL"
   )
-  let kills = 0
+  let changes = 0
   const gateway: Gateway = {
     ...kept,
     kill: Effect.suspend(() => {
-      kills++
+      changes++
       return kept.kill
     }),
+    start: Effect.andThen(
+      kept.start,
+      Effect.sync(() => void changes++)
+    ),
     url: `http://127.0.0.1:${port}`,
     network,
-    kills: () => kills
+    changes: () => changes,
+    isOff: () => changes % 2 === 1
   }
   return gateway
 })
@@ -161,13 +168,14 @@ export const send = ({ url }: Pick<Gateway, "url">, id: string, words: number): 
 export const ask = Effect.fnUntraced(function* (cluster: Cluster, gateway: number, id: string, words: number) {
   const to = cluster.gateways[gateway]
   if (to === undefined) return yield* Effect.die("there is no such gateway")
-  const before = to.kills()
+  const before = to.changes()
+  const wasOff = to.isOff()
   const at = Date.now()
   const seen = yield* Effect.promise(() =>
     send(to, id, words).seen.catch((error: NodeJS.ErrnoException) => ({ code: error.code }))
   )
   const took = Date.now() - at
-  const isKilled = to.kills() > before
+  const isKilled = wasOff || to.changes() > before
   const asked = { id, gateway, words, at, took }
   if ("code" in seen) {
     const end = seen.code === "ECONNREFUSED" ? "refused" : isKilled ? "broken" : { violation: `${seen.code}` }

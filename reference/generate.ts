@@ -33,13 +33,14 @@ const options: Partial<TypeDoc.TypeDocOptions> = {
     "src/Discovery.ts:Providers",
     "src/values/json.ts:JsonObject",
     "src/policies/pool/host.ts:Prediction",
+    "src/cluster/options.ts:Host",
     "src/policies/pool/options.ts:HostOptions",
     "src/policies/pool/queue.ts:HostState",
     "src/policies/pool/waitingList.ts:Caller",
-    "src/servers/servers.ts:LocalKind"
+    "src/servers/kinds.ts:LocalKind"
   ],
 
-  highlightLanguages: [...TypeDoc.OptionDefaults.highlightLanguages, "ini"],
+  highlightLanguages: [...TypeDoc.OptionDefaults.highlightLanguages, "ini", "nginx"],
   treatWarningsAsErrors: true,
   validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true, notDocumented: true },
   requiredToBeDocumented: ["Module", "Variable", "Function", "Class", "Interface", "TypeAlias"],

@@ -33,9 +33,9 @@ export const paced = taskMeasure({
   subjects: subjectsOf("floor", "ours", "variant", "peer"),
   rounds: 4,
   // Without a warm-up, the slowest subjects are far too late with all streams.
-  warmUp: (quick) => ({ streams: 50, seconds: quick ? 0.2 : 1.5 }),
+  warmUp: (quick) => (quick ? { streams: 5, seconds: 0.2 } : { streams: 50, seconds: 1.5 }),
   // With 200, the slowest subjects need all of a core on a slow machine, so that the cost of a token cannot be seen.
-  load: (quick) => ({ streams: 100, seconds: quick ? 0.4 : 1 }),
+  load: (quick) => (quick ? { streams: 10, seconds: 0.4 } : { streams: 100, seconds: 1 }),
   /** Opens the streams, lets them settle, then measures all tokens that are due within a window of the given length. */
   task: async (subject, { streams, seconds }, serverUrl) => {
     const settling = Math.min(seconds / 2, 1)
@@ -83,7 +83,7 @@ function measureWindow(settling: number, length: number) {
 
 const lateAfterMilliseconds = 100
 const fullSearch = { from: 200, upTo: 6400, bisections: 2, seconds: 1 }
-const quickSearch = { from: 200, upTo: 200, bisections: 0, seconds: 0.4 }
+const quickSearch = { from: 20, upTo: 20, bisections: 0, seconds: 0.4 }
 
 /** How many answers at 50 tokens a second one process can read without delay. */
 export const capacity: Measure = {
@@ -148,7 +148,7 @@ export const cancellation = taskMeasure({
   ]),
   subjects: subjectsOf("floor", "ours", "peer"),
   rounds: 1,
-  load: (quick) => ({ streams: quick ? 400 : 5000 }),
+  load: (quick) => ({ streams: quick ? 100 : 5000 }),
   task: async (subject, { streams }, serverUrl) => {
     // Another subject may have left some.
     const before = await readStatus(serverUrl)

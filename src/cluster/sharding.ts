@@ -57,7 +57,11 @@ export const client: Layer.Layer<Sharding.Sharding, SqlError, SqlClient.SqlClien
 /** What runs entities. It listens on the server, which others reach at the address. */
 export const runner = (
   address: Address
-): Layer.Layer<Sharding.Sharding, SqlError, HttpServer.HttpServer | SqlClient.SqlClient | Socket.WebSocketConstructor> =>
+): Layer.Layer<
+  Sharding.Sharding,
+  SqlError,
+  HttpServer.HttpServer | SqlClient.SqlClient | Socket.WebSocketConstructor
+> =>
   HttpRouter.serve(HttpRunner.layerWebsocketOptions({ path: "/" }), {
     disableLogger: true,
     disableListenLog: true

@@ -35,14 +35,16 @@ export const join = Effect.fnUntraced(
     if (permits !== undefined && permits < 1) return yield* Failure.fail("--permits is a whole number, 1 or more")
     const access = yield* Access.read(input)
     const address = yield* Listen.parse(listen ?? `127.0.0.1:${defaultPort}`, "--listen", defaultPort)
-    if (Listen.isLoopback(address)) {
-      yield* Output.note("only processes of this machine reach it; --listen NAME:PORT is for those of others")
-    }
     const hosts = yield* findHosts(input)
-    const joined = Effect.forEach(
-      hosts.map((host) => announce(host, address)),
-      (host) => joinOne(host, access, { permits, pool }),
-      { concurrency: "unbounded", discard: true }
+    const joined = Effect.andThen(
+      Listen.isLoopback(address)
+        ? Output.note("only processes of this machine reach it; --listen NAME:PORT is for those of others")
+        : Effect.void,
+      Effect.forEach(
+        hosts.map((host) => announce(host, address)),
+        (host) => joinOne(host, access, { permits, pool }),
+        { concurrency: "unbounded", discard: true }
+      )
     )
     const runner = Layer.provide(Cluster.layerRunner(address), [
       NodeHttpServer.layer(Http.createServer, address),

@@ -2,29 +2,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
+import * as Files from "../support/batch.ts"
 import * as CommandLine from "../support/commandLine.ts"
-
-const writeRequests = (count: number) => {
-  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "batch-"))
-  const file = Path.join(folder, "requests.jsonl")
-  const lines = Array.from({ length: count }, (_, index) =>
-    JSON.stringify({
-      custom_id: `r${index}`,
-      body: { messages: [{ role: "user", content: `Question ${index}` }], max_tokens: 9 }
-    })
-  )
-  Fs.writeFileSync(file, lines.join("\n"))
-  return { file, out: Path.join(folder, "results.jsonl") }
-}
-
-const readIds = (path: string): ReadonlyArray<string> =>
-  Fs.readFileSync(path, "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line).custom_id)
 
 /** The larger one is run by hand: 10,000 requests, killed 20 times. */
 const requests = Number(process.env["BATCH_REQUESTS"] ?? 200)
@@ -35,7 +15,7 @@ describe("batch", () => {
     "each request has one result, wherever the process was killed",
     () =>
       Effect.gen(function* () {
-        const { file, out } = writeRequests(requests)
+        const { file, out } = Files.writeRequests(requests)
         const server = yield* FakeServer.make({ text: "An answer", delay: { between: "2 millis" } })
         const args = ["batch", file, "--out", out, "--url", server.url, "--provider", "ollama", "-m", "m"]
         const linesOf = () => (Fs.existsSync(out) ? Fs.readFileSync(out, "utf8").split("\n").length - 1 : 0)
@@ -52,7 +32,7 @@ describe("batch", () => {
         const { code, stdout } = yield* CommandLine.run([...args, "--json"])
         expect(code).toBe(0)
         expect(JSON.parse(stdout)).toEqual({ total: requests, done: requests, failed: 0, waiting: 0 })
-        const ids = readIds(out)
+        const ids = Files.readIds(out)
         expect(ids).toHaveLength(requests)
         expect(new Set(ids).size).toBe(requests)
       }),
@@ -61,17 +41,17 @@ describe("batch", () => {
 
   it.live("Ctrl-C closes the connections, and keeps the results", () =>
     Effect.gen(function* () {
-      const { file, out } = writeRequests(30)
+      const { file, out } = Files.writeRequests(30)
       const server = yield* FakeServer.make({ text: "A long answer of several words", delay: { between: "30 millis" } })
       const args = ["batch", file, "--out", out, "--url", server.url, "--provider", "ollama", "-m", "m"]
       const running = yield* CommandLine.start(args)
-      while (!Fs.existsSync(out) || readIds(out).length < 3) yield* Effect.sleep("10 millis")
+      while (!Fs.existsSync(out) || Files.readIds(out).length < 3) yield* Effect.sleep("10 millis")
       yield* running.kill("SIGINT")
       expect((yield* running.result).code).toBe(130)
       const { code } = yield* CommandLine.run(args)
       expect(code).toBe(0)
-      expect(new Set(readIds(out)).size).toBe(30)
-      expect(readIds(out)).toHaveLength(30)
+      expect(new Set(Files.readIds(out)).size).toBe(30)
+      expect(Files.readIds(out)).toHaveLength(30)
     })
   )
 
@@ -79,7 +59,7 @@ describe("batch", () => {
     "a second process does not write to the same output, and one that was killed does not keep others from it",
     () =>
       Effect.gen(function* () {
-        const { file, out } = writeRequests(2)
+        const { file, out } = Files.writeRequests(2)
         const server = yield* FakeServer.make({ text: "A long answer", delay: { between: "10 minutes" } })
         const args = ["batch", file, "--out", out, "--url", server.url, "--provider", "ollama", "-m", "m"]
         const running = yield* CommandLine.start(args)
@@ -92,14 +72,14 @@ describe("batch", () => {
         expect(Fs.existsSync(`${out}.lock`)).toBe(true)
         yield* server.setScript({ text: "Yes" })
         expect((yield* CommandLine.run(args)).code).toBe(0)
-        expect(readIds(out)).toHaveLength(2)
+        expect(Files.readIds(out)).toHaveLength(2)
         expect(Fs.existsSync(`${out}.lock`)).toBe(false)
       })
   )
 
   it.live("failures are told, and sent again", () =>
     Effect.gen(function* () {
-      const { file, out } = writeRequests(3)
+      const { file, out } = Files.writeRequests(3)
       let isBroken = true
       const server = yield* FakeServer.make(({ body }) =>
         isBroken && JSON.stringify(body).includes("Question 1")
@@ -116,7 +96,7 @@ describe("batch", () => {
       isBroken = false
       const second = yield* CommandLine.run([...args, "--retry-failed"])
       expect(second.code).toBe(0)
-      expect(readIds(out)).toHaveLength(3)
+      expect(Files.readIds(out)).toHaveLength(3)
     })
   )
 
@@ -125,7 +105,7 @@ describe("batch", () => {
     { lines: undefined, error: "there is no such file" }
   ])("a file that is not a batch is an error: $error", ({ error, lines }) =>
     Effect.gen(function* () {
-      const { file, out } = writeRequests(1)
+      const { file, out } = Files.writeRequests(1)
       if (lines === undefined) Fs.rmSync(file)
       else Fs.writeFileSync(file, lines)
       const server = yield* FakeServer.make({ text: "Yes" })

@@ -4,9 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
 import * as FakeServer from "../../src/testing/FakeServer.ts"
+import * as Files from "../support/batch.ts"
 import * as CommandLine from "../support/commandLine.ts"
 import * as Postgres from "./postgres.ts"
 import * as Process from "./process.ts"
@@ -15,25 +14,6 @@ import * as Process from "./process.ts"
 const requests = Number(process.env["BATCH_REQUESTS"] ?? 400)
 const kills = Number(process.env["BATCH_KILLS"] ?? 4)
 const seed = process.env["BATCH_SEED"] ?? "batch"
-
-const writeRequests = (count: number) => {
-  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "batch-"))
-  const file = Path.join(folder, "requests.jsonl")
-  const lines = Array.from({ length: count }, (_, index) =>
-    JSON.stringify({
-      custom_id: `r${index}`,
-      body: { messages: [{ role: "user", content: `Question ${index}` }], max_tokens: 9 }
-    })
-  )
-  Fs.writeFileSync(file, lines.join("\n"))
-  return { file, out: Path.join(folder, "results.jsonl") }
-}
-
-const readIds = (path: string): ReadonlyArray<string> =>
-  Fs.readFileSync(path, "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line).custom_id)
 
 const hasEnded = ({ result }: CommandLine.Running) => Effect.map(Effect.timeoutOption(result, 0), Option.isSome)
 
@@ -54,7 +34,7 @@ describe("batch with workers", () => {
       Effect.gen(function* () {
         const postgres = yield* Postgres.make
         const server = yield* makeServer({ text: "An answer", delay: { between: "2 millis" } })
-        const { file, out } = writeRequests(requests)
+        const { file, out } = Files.writeRequests(requests)
         const env = { LOCAL_LLM_CLUSTER: postgres.url }
         const submit = CommandLine.start(["batch", file, "--out", out, "--json"], { env })
         const servers = ["--url", server.url, "--provider", "ollama", "-m", "m"]
@@ -87,7 +67,7 @@ describe("batch with workers", () => {
         if (result.code !== 0) result = yield* Effect.flatMap(submit, ({ result }) => result)
         expect(result.code).toBe(0)
         expect(JSON.parse(result.stdout)).toEqual({ total: requests, done: requests, failed: 0, waiting: 0 })
-        const ids = readIds(out)
+        const ids = Files.readIds(out)
         expect(ids).toEqual(Array.from({ length: requests }, (_, index) => `r${index}`))
       }).pipe(Random.withSeed(seed)),
     1_800_000
@@ -98,7 +78,7 @@ describe("batch with workers", () => {
       const postgres = yield* Postgres.make
       const slow = yield* makeServer({ text: "A long answer of many words", delay: { between: "10 seconds" } })
       const fast = yield* makeServer({ text: "Yes" })
-      const { file, out } = writeRequests(6)
+      const { file, out } = Files.writeRequests(6)
       const env = { LOCAL_LLM_CLUSTER: postgres.url }
       const work = (url: string) =>
         CommandLine.start(["batch-worker", "--url", url, "--provider", "ollama", "-m", "m"], { env })
@@ -109,7 +89,7 @@ describe("batch with workers", () => {
       expect((yield* stopped.result).code).toBe(143)
       yield* work(fast.url)
       expect((yield* submitting.result).code).toBe(0)
-      expect(readIds(out)).toHaveLength(6)
+      expect(Files.readIds(out)).toHaveLength(6)
       expect(fast.answered()).toBe(6)
     })
   )
@@ -119,7 +99,7 @@ describe("batch with workers", () => {
     () =>
       Effect.gen(function* () {
         const postgres = yield* Postgres.make
-        const { file, out } = writeRequests(6)
+        const { file, out } = Files.writeRequests(6)
         const env = { LOCAL_LLM_CLUSTER: postgres.url }
         const submitting = yield* CommandLine.start(["batch", file, "--out", out, "--job", "six"], { env })
         const remove = CommandLine.run(["batch-remove", "six"], { env })
@@ -140,7 +120,7 @@ describe("batch with workers", () => {
     { flags: ["--job", "six"], error: "--job needs --cluster" }
   ])("an address that is of no use is an error: $flags", ({ error, flags }) =>
     Effect.gen(function* () {
-      const { file, out } = writeRequests(1)
+      const { file, out } = Files.writeRequests(1)
       const { code, stderr } = yield* CommandLine.run(["batch", file, "--out", out, ...flags])
       expect(code).toBe(1)
       expect(stderr).toContain(error)

@@ -34,7 +34,7 @@ export const join = Effect.fnUntraced(
     const { cluster, listen, permits, pool } = input
     if (permits !== undefined && permits < 1) return yield* Failure.fail("--permits is a whole number, 1 or more")
     const access = yield* Access.read(input)
-    const address = yield* Listen.parse(listen ?? `127.0.0.1:${defaultPort}`, "--listen", defaultPort)
+    const address = yield* readAddress(listen)
     const hosts = yield* findHosts(input)
     const joined = Effect.andThen(
       Listen.isLoopback(address)
@@ -64,14 +64,23 @@ export const join = Effect.fnUntraced(
   Effect.provideService(Logger.LogToStderr, true)
 )
 
+/** The others of the cluster use it too. */
+export const readAddress = (listen: string | undefined) =>
+  Effect.flatMap(Listen.parse(listen ?? `127.0.0.1:${defaultPort}`, "--listen", defaultPort), (address) =>
+    Listen.isWildcard(address)
+      ? Failure.fail(`others do not reach this machine by ${address.host}; --listen is its name or address for them`)
+      : Effect.succeed(address)
+  )
+
 const findHosts = (input: Input) =>
   Effect.map(Sources.findHosts(input, undefined, Sources.noServer), ({ hosts }) => hosts)
 
 /** An address of this machine means another one elsewhere, so others get the name by which they reach it. */
-const announce = (host: GatewayConfig.Host, address: Listen.Address): GatewayConfig.Host => {
+export const announce = (host: GatewayConfig.Host, address: Listen.Address): GatewayConfig.Host => {
   const url = URL.parse(host.url.includes("://") ? host.url : `http://${host.url}`)
-  if (url === null || Listen.isLoopback(address) || !Listen.isLoopback({ ...address, host: url.hostname })) return host
-  url.hostname = address.host
+  if (url === null || Listen.isLoopback(address)) return host
+  if (!Listen.isLoopback({ ...address, host: url.hostname.replace(/^\[|\]$/g, "") })) return host
+  url.hostname = address.host.includes(":") ? `[${address.host}]` : address.host
   return { ...host, url: url.href }
 }
 

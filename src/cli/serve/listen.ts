@@ -36,9 +36,12 @@ export const parse = (
 /** Whether only programs on this machine reach it. */
 export const isLoopback = ({ host }: Address): boolean => /^(127\.\d+\.\d+\.\d+|::1|localhost)$/i.test(host)
 
+/** Whether it stands for all addresses of the machine, none of which it names to others. */
+export const isWildcard = ({ host }: Address): boolean => host === "0.0.0.0" || host === "::"
+
 /** The URL for clients. An address of all interfaces is reached from this machine by the one of the machine itself. */
 export const toUrl = ({ host, port }: Address): string => {
-  const reachable = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host
+  const reachable = isWildcard({ host, port }) ? "127.0.0.1" : host
   return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`
 }
 

@@ -149,15 +149,30 @@ const readFixed = Effect.fnUntraced(function* (input: Input, config: GatewayConf
 })
 
 /** The variable is for all processes of the cluster, so a gateway with hosts of its own ignores it. */
-const readCluster = Effect.fnUntraced(function* ({ cluster, config, hosts = [], pool, url }: Input) {
+export const readCluster = Effect.fnUntraced(function* ({
+  cluster,
+  config,
+  gateways,
+  hosts = [],
+  permits,
+  pool,
+  provider,
+  url
+}: Pick<Input, "cluster" | "config" | "gateways" | "hosts" | "permits" | "pool" | "provider" | "url">) {
   const hasHosts = config !== undefined || hosts.length > 0 || url !== undefined
   if (cluster !== undefined && hasHosts) {
     return yield* Failure.fail("the hosts of a cluster join it, so --cluster excludes --host, --url and --config")
   }
   const isNamed = cluster !== undefined || (!hasHosts && (yield* Access.variable(Database.urlVariable)).trim() !== "")
   if (!isNamed && pool !== undefined) return yield* Failure.fail("--pool needs --cluster")
+  if (!isNamed) return undefined
+  if (permits !== undefined || gateways !== undefined || provider !== undefined) {
+    return yield* Failure.fail(
+      "the hosts of a cluster have their permits and kinds from join, so --cluster excludes --permits, --gateways and --provider"
+    )
+  }
   const named: Cluster = { url: cluster, pool }
-  return isNamed ? named : undefined
+  return named
 })
 
 const readAliases = Effect.fnUntraced(function* (aliases: ReadonlyArray<string>) {
